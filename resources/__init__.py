@@ -1,0 +1,1 @@
+"""The outside world: store, configuration, media sources and formats, embedding models."""

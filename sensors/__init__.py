@@ -1,0 +1,1 @@
+"""When: arrivals of samples and predictions, reviews, failures."""

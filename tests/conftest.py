@@ -1,0 +1,23 @@
+"""What all tests share: hypothesis profiles and the optional real data."""
+
+import os
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+hypothesis.settings.register_profile("dev", max_examples=50, deadline=None)
+hypothesis.settings.register_profile("ci", max_examples=200, deadline=None)
+hypothesis.settings.register_profile("debug", max_examples=10, deadline=None, verbosity=hypothesis.Verbosity.verbose)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
+
+ROOT = Path(__file__).parent.parent
+SHARED = Path(os.environ.get("BRAIN_TEST_DATA", ROOT.parent / "shared" / "data"))
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real images with human-checked truth; tests that need it skip where it is absent."""
+    if not SHARED.is_dir():
+        pytest.skip(f"real test data not found at {SHARED} (set BRAIN_TEST_DATA to its folder)")
+    return SHARED
