@@ -1,0 +1,97 @@
+"""What a file may cost, and the reasons for which it is refused.
+
+Every refusal is one line ``code: what is wrong``:
+
+==================  ==================================================================================================
+code                meaning
+==================  ==================================================================================================
+``missing``         the file could not be read at all
+``empty``           no bytes, or nothing but zeros
+``not_an_image``    the content is something else, or nothing known
+``unsupported``     a known format or variant that is not decoded here; says what to install where that helps
+``truncated``       the file ends before its image does
+``damaged``         the content contradicts itself
+``too_large``       more bytes or declared pixels than the limits allow
+``timeout``         decoding took longer than the limit
+``memory``          decoding needed more memory than the limit
+``crashed``         the decoder took its process down
+==================  ==================================================================================================
+"""
+
+import re
+from dataclasses import dataclass
+
+from PIL import Image, UnidentifiedImageError
+
+TRUNCATED = re.compile(
+    r"truncat|\beof\b|end of file|not enough|unexpected end|premature|buffer is not large|too short", re.I
+)
+UNSUPPORTED = re.compile(r"unsupported|unimplemented|not supported|cannot find loader|unknown pixel format", re.I)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one file may cost.
+
+    Attributes
+    ----------
+    pixels : int
+        Declared width times height; the default is the one at which Pillow suspects a decompression bomb.
+    bytes : int
+        Encoded size.
+    seconds : float
+        Wall time in a worker process.
+    memory : int
+        Bytes of data a worker process may hold.
+    """
+
+    pixels: int = 178_956_970
+    bytes: int = 1 << 28
+    seconds: float = 60.0
+    memory: int = 1 << 30
+
+
+class Refused(Exception):
+    """A file that is not decoded; the text is the reason."""
+
+
+def check_size(width: int, height: int, limits: Limits) -> None:
+    """Refuse an image whose header declares more pixels than the limits allow, or none."""
+    if width < 1 or height < 1:
+        raise Refused(f"damaged: the header declares {width}x{height} pixels")
+    if width * height > limits.pixels:
+        raise Refused(f"too_large: {width}x{height} pixels, the limit is {limits.pixels} (setting pixels)")
+
+
+def check_bytes(count: int, limits: Limits) -> None:
+    """Refuse a file that is empty or larger than the limits allow."""
+    if count == 0:
+        raise Refused("empty: the file has no bytes")
+    if count > limits.bytes:
+        raise Refused(f"too_large: {count} bytes, the limit is {limits.bytes} (setting bytes)")
+
+
+def reason_of(error: BaseException) -> str:
+    """Return the reason, ``code: line``, for whatever a decoder raised.
+
+    Examples
+    --------
+    >>> reason_of(OSError("image file is truncated (12 bytes not processed)"))
+    'truncated: image file is truncated (12 bytes not processed)'
+    """
+    if isinstance(error, Refused):
+        return str(error)
+    line = " ".join(str(error).split())[:200] or "no reason given"
+    if isinstance(error, MemoryError):
+        return f"memory: {line if str(error) else 'decoding needs more memory than allowed'}"
+    if isinstance(error, Image.DecompressionBombError):
+        return f"too_large: {line}"
+    return f"{_code(error, line)}: {line if isinstance(error, OSError) else f'{type(error).__name__}: {line}'}"
+
+
+def _code(error: BaseException, line: str) -> str:
+    if isinstance(error, UnidentifiedImageError):
+        return "not_an_image"
+    if isinstance(error, EOFError) or TRUNCATED.search(line):
+        return "truncated"
+    return "unsupported" if isinstance(error, NotImplementedError) or UNSUPPORTED.search(line) else "damaged"
