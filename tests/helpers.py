@@ -1,0 +1,32 @@
+"""Comparisons that several tests share."""
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+
+def assert_same_neighbours(
+    ids_a: ArrayLike, distances_a: ArrayLike, ids_b: ArrayLike, distances_b: ArrayLike, *, atol: float = 1e-5
+) -> None:
+    """Check two neighbour lists, as sklearn's ``assert_compatible_argkmin_results`` does.
+
+    Distances agree within the tolerance; ids may differ in place, and at the end of a list in kind, only among
+    neighbours whose distances differ by no more than the tolerance.
+    """
+    ids_a, ids_b = np.asarray(ids_a), np.asarray(ids_b)
+    distances_a, distances_b = np.asarray(distances_a, float), np.asarray(distances_b, float)
+    assert ids_a.shape == ids_b.shape == distances_a.shape == distances_b.shape
+    np.testing.assert_allclose(distances_a, distances_b, rtol=0, atol=atol)
+    for row in range(len(ids_a)):
+        _assert_same_list(row, ids_a[row], distances_a[row], ids_b[row], distances_b[row], atol)
+        _assert_same_list(row, ids_b[row], distances_b[row], ids_a[row], distances_a[row], atol)
+
+
+def _assert_same_list(
+    row: int, ids_a: np.ndarray, distances_a: np.ndarray, ids_b: np.ndarray, distances_b: np.ndarray, atol: float
+) -> None:
+    assert len(np.unique(ids_a[ids_a >= 0])) == (ids_a >= 0).sum(), f"row {row} lists a neighbour twice: {ids_a}"
+    place = {neighbor: slot for slot, neighbor in enumerate(ids_b.tolist())}
+    for neighbor, distance in zip(ids_a.tolist(), distances_a, strict=True):
+        other = distances_b[place[neighbor]] if neighbor in place else distances_b[-1]
+        same = distance == other or abs(distance - other) <= atol
+        assert same, f"row {row}: neighbour {neighbor} at {distance} in one list, at {other} or missing in the other"
