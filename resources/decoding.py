@@ -17,12 +17,13 @@ bad error None not_an_image: the content is HTML
 good ok 40 None
 """
 
+import io
 import os
 import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -32,36 +33,39 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile
 
-from resources.decoding_workers import Task, WorkerPool
-from resources.fingerprints import encode_preview, perceptual_hashes, shrink, signature
+from resources.decoding_workers import Budget, Task, WorkerPool
+from resources.errors import BrainError
+from resources.fingerprints import LONGEST as FINGERPRINT_LONGEST
+from resources.fingerprints import fingerprints
 from resources.formats import THREADED, sniff
 from resources.image_input import InputSpec
 from resources.journal import Journal
-from resources.limits import Limits, Refused, check_bytes, check_size, reason_of
+from resources.limits import LIGHT, Limits, Refused, check_bytes, check_size, cost, reason_of
 from resources.pictures import (
     Facts,
-    Inputs,
     Needs,
     Picture,
-    Rectangle,
-    model_input,
     open_image,
     pixel_hash,
     read_crops,
     read_picture,
-    reduction,
+    standard_reduction,
 )
+from resources.resampling import Inputs, Rectangle, model_input, shrink
 
 Statistic = float | int | str | None
 Measure = Callable[[NDArray[np.uint8], Mapping[str, Any]], Mapping[str, Statistic]]
 Item = TypeVar("Item")
 Row = TypeVar("Row")
 
-# Above these a file is decoded alone, in a worker: memory stays bounded, and a decoder cannot hang in a thread.
-LIGHT_PIXELS = 1 << 24
-LIGHT_BYTES = 1 << 25
-LIGHT_SCANS = 64
+# Files above this are loaded one at a time.
+LARGE_FILE = 1 << 25
+# Progressive JPEG with more scans can keep a decoder busy for minutes.
+PLAIN_SCANS = 64
 START_OF_SCAN = b"\xff\xda"
+PREVIEW_QUALITY, PREVIEW_COMPRESSION = 90, 3
+# Perceptual hashes of the same pixels, decoded in full and drafted, differ in at most so many bits.
+DRAFT_DISTANCE = 8
 
 
 @dataclass(frozen=True)
@@ -125,9 +129,6 @@ class Decoded(Facts):
     statistics: Mapping[str, Statistic] = field(default_factory=dict)
 
 
-DRAFT_DISTANCE = 8
-
-
 class Decoder:
     """Decodes files in parallel; a context manager that owns threads, worker processes and the journal.
 
@@ -165,12 +166,11 @@ class Decoder:
         self._limits = limits or Limits()
         self._measure = measure
         self._threads = threads or os.cpu_count() or 1
-        self._workers = WorkerPool(self._limits, plugins)
+        self._workers = WorkerPool(self._limits, Budget(self._limits.memory), plugins)
         self._journal = Journal(journal)
-        self._alone = threading.RLock()
+        self._large_file = threading.Lock()
 
     def __enter__(self) -> Self:
-        _prepare_pillow()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -190,6 +190,7 @@ class Decoder:
         return self._map(self._hash, jobs)
 
     def _map(self, function: Callable[[Item], Row], items: Iterable[Item]) -> Iterator[Row]:
+        _prepare_pillow()
         pending: set[Future[Row]] = set()
         with ThreadPoolExecutor(self._threads, "decode") as pool:
             try:
@@ -206,32 +207,33 @@ class Decoder:
                     future.cancel()
 
     def _decode(self, job: DecodeJob) -> Decoded:
+        kind = None
         try:
-            return self._row(job)
+            with self._turn(job):
+                data = self._load(job)
+                kind = sniff(data)
+                picture, crops = self._read(job, data)
+        except BrainError:
+            raise
         except Exception as error:  # noqa: BLE001 - decoders raise anything, and every bad file is a row
-            return Decoded(key=job.key, status="error", error=reason_of(error))
-
-    def _row(self, job: DecodeJob) -> Decoded:
-        with self._turn(job.size or 0):
-            data = self._load(job)
-            picture: Picture = self._run(job.key, data, partial(read_picture, needs=self._needs))
-            crops = self._crops(job, data) if job.rectangles else []
-        return self._finish(job.key, picture, crops, len(data))
-
-    def _crops(self, job: DecodeJob, data: bytes) -> list[Inputs]:
-        task = partial(read_crops, rectangles=tuple(job.rectangles), specs=self._needs.inputs)
-        crops: list[Inputs] = self._run(job.key, data, task, in_full=True)
-        return crops
+            return Decoded(key=job.key, status="error", error=reason_of(error), format=kind)
+        try:
+            return self._row(job.key, picture, crops, len(data))
+        except Exception as error:  # noqa: BLE001 - one odd image must not end the run
+            line = f"internal: {type(error).__name__}: {error}"
+            return Decoded(key=job.key, status="error", error=line, format=kind)
 
     def _hash(self, job: DecodeJob) -> tuple[str, bytes | None]:
         try:
-            with self._turn(job.size or 0):
-                return job.key, self._run(job.key, self._load(job), pixel_hash, in_full=True)
-        except Exception:  # noqa: BLE001 - as above; the reason is known from the row
+            with self._turn(job):
+                return job.key, self._run(job.key, self._load(job), pixel_hash)
+        except BrainError:
+            raise
+        except Exception:  # noqa: BLE001 - as above; the reason is in the row of `decode`
             return job.key, None
 
-    def _turn(self, size: int) -> Any:
-        return self._alone if size > LIGHT_BYTES else nullcontext()
+    def _turn(self, job: DecodeJob) -> AbstractContextManager[Any]:
+        return self._large_file if (job.size or 0) > LARGE_FILE else nullcontext()
 
     def _load(self, job: DecodeJob) -> bytes:
         if job.size is not None:
@@ -243,42 +245,71 @@ class Decoder:
         check_bytes(len(data), self._limits)
         return data
 
-    def _run(self, key: str, data: bytes, task: Task, *, in_full: bool = False) -> Any:
+    def _read(self, job: DecodeJob, data: bytes) -> tuple[Picture, list[Inputs]]:
+        needs = self._needs
+        picture: Picture = self._run(job.key, data, partial(read_picture, needs=needs), reduced=True)
+        crops: list[Inputs] = []
+        if job.rectangles:
+            task = partial(read_crops, rectangles=tuple(job.rectangles), specs=needs.inputs)
+            crops = self._run(job.key, data, task)
+        return picture, crops
+
+    def _run(self, key: str, data: bytes, task: Task, *, reduced: bool = False) -> Any:
         """Return ``task`` of an image, in this thread where that is safe, else in a worker process."""
         kind = sniff(data)
         if kind in THREADED and key not in self._journal.suspects:
             with self._journal.working_on(key), open_image(data, [kind]) as image:
                 check_size(*image.size, self._limits)
-                if self._is_light(image, data, in_full=in_full):
-                    return task(image)
-        return self._isolated(key, data, task)
-
-    def _isolated(self, key: str, data: bytes, task: Task) -> Any:
-        with self._journal.working_on(key):
+                if self._is_plain(image, data, reduced=reduced):
+                    return task(image, data)
+        try:
             return self._workers.run(task, data)
+        finally:
+            self._journal.clear(key)
 
-    def _is_light(self, image: Image.Image, data: bytes, *, in_full: bool) -> bool:
-        pixels = image.width * image.height
-        if image.format in {"JPEG", "MPO"} and "progressive" not in image.info and not in_full:
-            pixels //= reduction(*image.size, self._needs) ** 2
-        return pixels <= LIGHT_PIXELS and data.count(START_OF_SCAN) <= LIGHT_SCANS
+    def _is_plain(self, image: Image.Image, data: bytes, *, reduced: bool) -> bool:
+        needed = cost(image)
+        if image.format not in {"JPEG", "MPO"}:
+            return needed <= LIGHT
+        if reduced and "progressive" not in image.info:
+            needed //= min(standard_reduction(*image.size), 8) ** 2
+        return needed <= LIGHT and data.count(START_OF_SCAN) <= PLAIN_SCANS
 
-    def _finish(self, key: str, picture: Picture, crops: list[Inputs], count: int) -> Decoded:
-        image, facts = picture.image, vars(picture.facts)
-        small = shrink(image, self._needs.longest)
-        phash, phash_mirrored = perceptual_hashes(small)
+    def _row(self, key: str, picture: Picture, crops: list[Inputs], count: int) -> Decoded:
+        facts, size = vars(picture.facts), picture.size
+        small = shrink(picture.standard, FINGERPRINT_LONGEST)
         return Decoded(
             **facts,
+            **vars(fingerprints(small, *size)),
             key=key,
             status="ok",
-            signature=signature(small, facts["width"], facts["height"]),
-            phash=phash,
-            phash_mirrored=phash_mirrored,
-            preview=encode_preview(small, lossless=small is image),
-            inputs={spec.name: model_input(image, spec) for spec in self._needs.inputs},
+            preview=self._preview(picture, small),
+            inputs=self._inputs(picture),
             crops=crops,
-            statistics=self._measure(np.asarray(image), facts | {"bytes": count}) if self._measure else {},
+            statistics=self._measure(np.asarray(picture.standard), facts | {"bytes": count}) if self._measure else {},
         )
+
+    def _inputs(self, picture: Picture) -> Inputs:
+        needs = self._needs
+        reductions = {spec.name: needs.for_input(spec, *picture.size) for spec in needs.inputs}
+        return {spec.name: model_input(picture.at_least(reductions[spec.name]), spec) for spec in needs.inputs}
+
+    def _preview(self, picture: Picture, small: Image.Image) -> bytes:
+        longest = self._needs.longest
+        if longest == FINGERPRINT_LONGEST:
+            return encode_preview(small, lossless=max(picture.size) <= longest)
+        source = picture.at_least(self._needs.for_preview(*picture.size))
+        return encode_preview(shrink(source, longest), lossless=max(picture.size) <= longest)
+
+
+def encode_preview(image: Image.Image, *, lossless: bool) -> bytes:
+    """Return an RGB image as PNG where it must be lossless, else as JPEG with full colour resolution."""
+    encoded = io.BytesIO()
+    if lossless:
+        image.save(encoded, "PNG", compress_level=PREVIEW_COMPRESSION)
+    else:
+        image.save(encoded, "JPEG", quality=PREVIEW_QUALITY, subsampling=0)
+    return encoded.getvalue()
 
 
 def _prepare_pillow() -> None:

@@ -13,20 +13,52 @@ import subprocess
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection, Pipe
-from typing import Any
+from typing import Any, Literal
 
 from PIL import Image
 
+from resources.errors import MissingError
 from resources.formats import openable, register_optional
-from resources.limits import Limits, Refused, check_size, reason_of
+from resources.limits import LIGHT, Limits, Refused, check_size, cost, reason_of
 from resources.pictures import open_image
 
-Task = Callable[[Image.Image], Any]
+Task = Callable[[Image.Image, bytes], Any]
+Reply = tuple[Literal["done", "refused", "heavy"], Any]
 BOOT = "import sys; sys.path[:] = {path!r}; from resources.decoding_workers import main; main({fd})"
-# The worker's own alarm is the second line of defence: it must come after the parent's, and after no other job.
-GRACE = 5
+ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+# The worker's own alarm comes after the parent's timeout: it is there for a parent that is gone.
+GRACE = 10
+STARTUP = 60
+
+
+class Budget:
+    """Memory that may be in use at the same time, handed out in bytes.
+
+    Parameters
+    ----------
+    total : int
+        What can be handed out; who asks for more gets all of it, and so works alone.
+    """
+
+    def __init__(self, total: int) -> None:
+        self._total = self._free = total
+        self._changed = threading.Condition()
+
+    @contextlib.contextmanager
+    def hold(self, count: int) -> Iterator[None]:
+        """Wait until ``count`` bytes are free and hold them; a thread must not hold twice."""
+        count = min(count, self._total)
+        with self._changed:
+            self._changed.wait_for(lambda: self._free >= count)
+            self._free -= count
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._free += count
+                self._changed.notify_all()
 
 
 class Worker:
@@ -37,30 +69,37 @@ class Worker:
         self._pipe, theirs = Pipe()
         with theirs:
             boot = BOOT.format(path=sys.path, fd=theirs.fileno())
-            command = [sys.executable, "-c", boot]
             self._process = subprocess.Popen(
-                command,
+                [sys.executable, "-c", boot],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
-                env=os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+                env=os.environ | ENVIRONMENT,
             )
         self._pipe.send((limits, tuple(plugins)))
+        self._await_start()
 
-    def run(self, task: Task, data: bytes) -> Any:
-        """Return ``task`` of the image in ``data``; raise Refused for whatever goes wrong."""
+    def _await_start(self) -> None:
         try:
-            self._pipe.send(task)
+            problem = self._pipe.recv() if self._pipe.poll(STARTUP) else f"no answer within {STARTUP} s"
+        except (EOFError, OSError):
+            problem = self._ending()
+        if problem:
+            self.stop()
+            raise MissingError(f"a worker process for decoding could not start: {problem}")
+
+    def run(self, task: Task, data: bytes, grant: int) -> Reply:
+        """Return what the process makes of ``task`` and ``data``; raise Refused when it does not answer."""
+        try:
+            self._pipe.send((task, grant))
             self._pipe.send_bytes(data)
-            if not self._pipe.poll(self._limits.seconds):
-                raise Refused(f"timeout: decoding took longer than {self._limits.seconds:g} s (setting seconds)")
-            done, result = self._pipe.recv()
+            if self._pipe.poll(self._limits.seconds):
+                reply: Reply = self._pipe.recv()
+                return reply
         except (EOFError, OSError) as error:
             raise Refused(f"crashed: the decoder ended its process ({self._ending()})") from error
-        if done:
-            return result
-        raise Refused(result)
+        raise Refused(f"timeout: decoding took longer than {self._limits.seconds:g} s (setting seconds)")
 
     def _ending(self) -> str:
         try:
@@ -79,26 +118,41 @@ class Worker:
 class WorkerPool:
     """Workers that start when needed and are kept for the next job; safe to call from many threads."""
 
-    def __init__(self, limits: Limits, plugins: Sequence[str] = ()) -> None:
-        self._limits, self._plugins = limits, tuple(plugins)
+    def __init__(self, limits: Limits, budget: Budget, plugins: Sequence[str] = ()) -> None:
+        self._limits, self._budget, self._plugins = limits, budget, tuple(plugins)
         self._idle: list[Worker] = []
         self._lock = threading.Lock()
 
     def run(self, task: Task, data: bytes) -> Any:
-        """Return ``task`` of the image in ``data``, computed in a process of its own; raise Refused otherwise."""
-        with self._lock:
-            worker = self._idle.pop() if self._idle else None
-        worker = worker or Worker(self._limits, self._plugins)
+        """Return ``task`` of the image in ``data``, computed in a process of its own; raise Refused otherwise.
+
+        An image that turns out to need much memory is decoded once the budget has room for it.
+        """
+        kind, result = self._ask(task, data, LIGHT)
+        if kind == "heavy":
+            with self._budget.hold(result):
+                kind, result = self._ask(task, data, result)
+        if kind == "refused":
+            raise Refused(result)
+        return result
+
+    def _ask(self, task: Task, data: bytes, grant: int) -> Reply:
+        worker = self._take()
         try:
-            result = worker.run(task, data)
-        except Refused as refusal:
-            self._keep(worker) if _is_healthy(refusal) else worker.stop()
-            raise
+            reply = worker.run(task, data, grant)
         except BaseException:
             worker.stop()
             raise
-        self._keep(worker)
-        return result
+        if reply[0] == "refused" and str(reply[1]).startswith("memory:"):
+            worker.stop()
+        else:
+            self._keep(worker)
+        return reply
+
+    def _take(self) -> Worker:
+        with self._lock:
+            idle = self._idle.pop() if self._idle else None
+        return idle or Worker(self._limits, self._plugins)
 
     def _keep(self, worker: Worker) -> None:
         with self._lock:
@@ -111,40 +165,43 @@ class WorkerPool:
                 self._idle.pop().stop()
 
 
-def _is_healthy(refusal: Refused) -> bool:
-    return not str(refusal).startswith(("timeout:", "crashed:", "memory:"))
-
-
 def main(fd: int) -> None:
     """Serve jobs from the inherited pipe ``fd`` until it closes."""
+    signal.alarm(STARTUP + GRACE)
     warnings.simplefilter("ignore")
     Image.MAX_IMAGE_PIXELS = None  # our own limit is checked instead
     pipe = Connection(fd)
     limits, plugins = pipe.recv()
-    register_optional(plugins)
-    _limit_memory(limits.memory)
-    formats = openable()
-    with contextlib.suppress(EOFError, OSError):
-        while True:
-            task, data = pipe.recv(), pipe.recv_bytes()
-            pipe.send(_serve(task, data, formats, limits))
-
-
-def _serve(task: Task, data: bytes, formats: Sequence[str], limits: Limits) -> tuple[bool, Any]:
-    signal.alarm(int(limits.seconds) + GRACE)
     try:
-        return True, decode_any(task, data, formats, limits)
-    except Exception as error:  # noqa: BLE001 - decoders raise anything, and every bad file is a row
-        return False, reason_of(error)
-    finally:
+        register_optional(plugins)
+    except ImportError as error:
+        pipe.send(str(error))
+        return
+    _limit_memory(limits.memory)
+    pipe.send(None)
+    signal.alarm(0)
+    with contextlib.suppress(EOFError, OSError):
+        _serve_all(pipe, limits)
+
+
+def _serve_all(pipe: Connection, limits: Limits) -> None:
+    formats = openable()
+    while True:
+        task, grant = pipe.recv()
+        data = pipe.recv_bytes()
+        signal.alarm(int(limits.seconds) + GRACE)
+        pipe.send(_serve(task, data, formats, limits, grant))
         signal.alarm(0)
 
 
-def decode_any(task: Task, data: bytes, formats: Sequence[str], limits: Limits) -> Any:
-    """Return ``task`` of the image in ``data``, whichever of ``formats`` it is."""
-    with open_image(data, formats) as image:
-        check_size(*image.size, limits)
-        return task(image)
+def _serve(task: Task, data: bytes, formats: Sequence[str], limits: Limits, grant: int) -> Reply:
+    try:
+        with open_image(data, formats) as image:
+            check_size(*image.size, limits)
+            needed = cost(image)
+            return ("heavy", needed) if needed > grant else ("done", task(image, data))
+    except Exception as error:  # noqa: BLE001 - decoders raise anything, and every bad file is a row
+        return "refused", reason_of(error)
 
 
 def _limit_memory(count: int) -> None:

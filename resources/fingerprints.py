@@ -1,41 +1,45 @@
-"""What is kept of a picture's pixels: a small preview, a perceptual hash, and a signature that finds exact copies."""
+"""What is kept of a picture's pixels to find copies: a signature for equal ones, a perceptual hash for similar ones."""
 
 import hashlib
-import io
+from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-PREVIEW_QUALITY = 90
+# Longest side of the picture that fingerprints are taken from, whatever else is made of it.
+LONGEST = 256
 HASH_SIDE, HASH_FREQUENCIES = 32, 8
 
 
-def shrink(image: Image.Image, longest: int) -> Image.Image:
-    """Return an RGB image whose longest side is at most ``longest`` pixels; a smaller one is returned as it is."""
-    scale = longest / max(image.size)
-    if scale >= 1:
-        return image
-    return image.resize(
-        (max(1, round(image.width * scale)), max(1, round(image.height * scale))), Image.Resampling.BILINEAR
-    )
+@dataclass(frozen=True, kw_only=True)
+class Fingerprints:
+    """Fingerprints of one image.
+
+    Attributes
+    ----------
+    signature : bytes
+        16 bytes, equal for images of equal size and equal reduced pixels.
+    phash, phash_mirrored : int
+        64-bit perceptual hash of the image and of its mirror image.
+    """
+
+    signature: bytes
+    phash: int
+    phash_mirrored: int
 
 
-def encode_preview(image: Image.Image, *, lossless: bool) -> bytes:
-    """Return a preview as PNG where it must be lossless, else as JPEG with full colour resolution."""
-    encoded = io.BytesIO()
-    if lossless:
-        image.save(encoded, "PNG", compress_level=3)
-    else:
-        image.save(encoded, "JPEG", quality=PREVIEW_QUALITY, subsampling=0)
-    return encoded.getvalue()
+def fingerprints(small: Image.Image, width: int, height: int) -> Fingerprints:
+    """Return the fingerprints of an image from its pixels, RGB and reduced to `LONGEST`, and its full size."""
+    phash, phash_mirrored = perceptual_hashes(small)
+    return Fingerprints(signature=signature(small, width, height), phash=phash, phash_mirrored=phash_mirrored)
 
 
-def signature(image: Image.Image, width: int, height: int) -> bytes:
-    """Return 16 bytes that are equal for pictures with equal size and equal reduced pixels."""
+def signature(small: Image.Image, width: int, height: int) -> bytes:
+    """Return 16 bytes that are equal for images with equal size and equal reduced pixels."""
     digest = hashlib.blake2b(f"{width}x{height}".encode(), digest_size=16)
-    digest.update(image.tobytes())
+    digest.update(small.tobytes())
     return digest.digest()
 
 
@@ -66,6 +70,7 @@ _MIRROR = np.where(np.arange(HASH_FREQUENCIES) % 2, -1, 1).astype(np.float32)
 
 
 def _bits(spectrum: NDArray[np.float32]) -> int:
+    """Compare with the median, rounded first so that flat images have no bits of rounding noise."""
     rounded = np.rint(spectrum.ravel() * 16)
     return int.from_bytes(np.packbits(rounded > np.median(rounded[1:])).tobytes(), "big")
 

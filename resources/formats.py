@@ -125,12 +125,12 @@ def matches_extension(name: str, image_format: str) -> bool | None:
 def unidentified(data: bytes) -> str:
     """Return the reason for content that no decoder knows, with what to install where a library would read it."""
     found = sniff(data)
-    if found in INSTALL:
-        return f"unsupported: {found} needs an optional library, {INSTALL[found]}"
     if found in REFUSED:
         return f"unsupported: {found} files are not decoded"
     if found in Image.OPEN:
         return f"damaged: starts like {found}, but its header cannot be read"
+    if found in INSTALL:
+        return f"unsupported: {found} needs an optional library, {INSTALL[found]}"
     return f"not_an_image: the content {'is ' + found if found else 'has no known image format'}"
 
 

@@ -52,6 +52,12 @@ class Journal:
         finally:
             self._note("-", key)
 
+    def clear(self, key: str) -> None:
+        """Note that a suspect has been worked on in safety."""
+        if key in self.suspects:
+            self.suspects.discard(key)
+            self._note("-", key)
+
     def _note(self, sign: str, key: str) -> None:
         if self._path is None:
             return

@@ -15,6 +15,7 @@ code                meaning
 ``timeout``         decoding took longer than the limit
 ``memory``          decoding needed more memory than the limit
 ``crashed``         the decoder took its process down
+``internal``        the image was decoded, but something of ours failed on it
 ==================  ==================================================================================================
 """
 
@@ -53,6 +54,17 @@ class Limits:
 
 class Refused(Exception):
     """A file that is not decoded; the text is the reason."""
+
+
+# Bytes of pixels that any decode may use without asking; above, memory is shared out.
+LIGHT = 1 << 26
+# Bytes per pixel while decoding: Pillow holds four, WebP and the video codecs hold frames beside it.
+HELD = {"WEBP": 16, "AVIF": 16, "HEIF": 16}
+
+
+def cost(image: Image.Image) -> int:
+    """Return roughly the bytes that decoding an opened image in full will hold."""
+    return image.width * image.height * HELD.get(image.format or "", 6)
 
 
 def check_size(width: int, height: int, limits: Limits) -> None:

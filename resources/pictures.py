@@ -14,23 +14,22 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from resources.colors import hash_pixels, to_rgb
 from resources.formats import unidentified
 from resources.image_input import InputSpec
 from resources.limits import Refused
+from resources.resampling import Inputs, Rectangle, model_input
 
-# The reduced image keeps at least this many times the pixels per side that are needed of it.
+# What a reduced picture keeps at least of an image that has it: its longest and its shortest side, in pixels.
+STANDARD_LONGEST, STANDARD_SHORTEST = 384, 336
+# What is made of a picture is made from at least this many times the pixels per side.
 GAP = 1.5
-DRAFT_LIMIT = 8
 STILL = frozenset({"TIFF", "MPO", "ICO", "CUR", "PSD", "HEIF", "JPEG"})
 ORIENTATION, DATE_TIME, EXIF_FOLDER, DATE_TIME_ORIGINAL, BITS_PER_SAMPLE = 274, 306, 34665, 36867, 258
-FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
-Rectangle = tuple[int, int, int, int]
-Inputs = dict[str, NDArray[np.uint8]]
+# Orientations from here on swap width and height.
+TRANSPOSED = 5
 TRANSPOSE = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -40,22 +39,6 @@ TRANSPOSE = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-
-
-@dataclass(frozen=True)
-class Needs:
-    """What is going to be made of a picture, hence how far it may be reduced while decoding.
-
-    Attributes
-    ----------
-    longest : int
-        Longest side in pixels of the preview.
-    inputs : tuple of InputSpec
-        The inputs of embedding models.
-    """
-
-    longest: int
-    inputs: tuple[InputSpec, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,10 +87,32 @@ class Facts:
 
 @dataclass(frozen=True)
 class Picture:
-    """An 8-bit RGB image, reduced and upright, with the facts of its file."""
+    """An image as displayed, in 8-bit RGB, with the facts of its file.
 
-    image: Image.Image
+    Attributes
+    ----------
+    facts : Facts
+        What the file says.
+    images : dict of int to Image
+        The image reduced by each power of two that was asked for, and by the standard one, ``facts.reduction``.
+    """
+
     facts: Facts
+    images: dict[int, Image.Image]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the full image as displayed."""
+        return self.facts.width or 1, self.facts.height or 1
+
+    @property
+    def standard(self) -> Image.Image:
+        """The image from which everything is derived that does not need more pixels."""
+        return self.images[self.facts.reduction or 1]
+
+    def at_least(self, factor: int) -> Image.Image:
+        """Return the image reduced by ``factor``, or the standard one where that has more pixels."""
+        return self.images[min(factor, self.facts.reduction or 1)]
 
 
 @contextmanager
@@ -121,40 +126,93 @@ def open_image(data: bytes, formats: Sequence[str]) -> Iterator[Image.Image]:
         yield image
 
 
-def reduction(width: int, height: int, needs: Needs) -> int:
-    """Return the largest power of two that leaves `GAP` times the pixels that are needed of each side.
+def reduction(*sides: tuple[int, float]) -> int:
+    """Return the largest power of two by which the sides that an image has can shrink to those that are needed.
 
     Examples
     --------
-    >>> needs = Needs(256, (InputSpec("model", 224, 224),))
-    >>> reduction(500, 375, needs), reduction(4000, 3000, needs)
-    (1, 8)
+    >>> reduction((500, 384), (375, 336)), reduction((4000, 384), (3000, 336)), reduction((100, 384))
+    (1, 8, 1)
     """
-    wanted = [(max(width, height), needs.longest)]
-    wanted += [pair for spec in needs.inputs for pair in ((width, spec.width), (height, spec.height))]
     factor = 1
-    while all(have >= 2 * factor * GAP * need for have, need in wanted):
+    while all(have >= 2 * factor * need for have, need in sides):
         factor *= 2
     return factor
 
 
-def read_picture(image: Image.Image, needs: Needs) -> Picture:
+def standard_reduction(width: int, height: int) -> int:
+    """Return the power of two by which every picture of this size is reduced, whatever is made of it."""
+    return reduction((max(width, height), STANDARD_LONGEST), (min(width, height), STANDARD_SHORTEST))
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What is going to be made of a picture.
+
+    Attributes
+    ----------
+    longest : int
+        Longest side of the preview in pixels.
+    inputs : tuple of InputSpec
+        The inputs of embedding models.
+    """
+
+    longest: int
+    inputs: tuple[InputSpec, ...] = ()
+
+    def for_preview(self, width: int, height: int) -> int:
+        """Return the reduction from which the preview is made."""
+        return reduction((max(width, height), GAP * self.longest))
+
+    def for_input(self, spec: InputSpec, width: int, height: int) -> int:
+        """Return the reduction from which a model's input is made; it depends on nothing else that is made."""
+        return reduction((width, GAP * spec.width), (height, GAP * spec.height))
+
+    def reductions(self, width: int, height: int) -> set[int]:
+        """Return all reductions below the standard one that are needed."""
+        needed = {self.for_preview(width, height), *(self.for_input(spec, width, height) for spec in self.inputs)}
+        return {factor for factor in needed if factor < standard_reduction(width, height)}
+
+
+def read_picture(image: Image.Image, data: bytes, needs: Needs) -> Picture:
     """Decode an opened image to its end and return it as displayed, reduced as far as ``needs`` allow."""
     stored = _stored(image)
-    factor = reduction(*image.size, needs)
-    drafted = factor > 1 and _draft(image, factor)
+    factor = standard_reduction(*image.size)
+    drafted = _draft(image, factor)
     image.load()
-    orientation, taken_at = _exif(image)
-    rgb, transparency = to_rgb(image, factor // min(factor, DRAFT_LIMIT) if drafted else factor)
-    facts = Facts(
-        **_displayed(stored, orientation),
-        orientation=orientation,
-        taken_at=taken_at,
-        transparency=transparency,
-        reduction=factor,
-        drafted=drafted,
-    )
-    return Picture(upright(rgb, orientation), facts)
+    displayed = _displayed(image, stored["width"], stored["height"])
+    standard, transparency = _upright_rgb(image, factor, displayed["orientation"])
+    facts = Facts(**stored | displayed, transparency=transparency, reduction=factor, drafted=drafted)
+    images = {factor: standard}
+    for finer in needs.reductions(displayed["width"], displayed["height"]):
+        images[finer] = _read_again(image, data, finer, displayed["orientation"])
+    return Picture(facts, images)
+
+
+def _read_again(image: Image.Image, data: bytes, factor: int, orientation: int) -> Image.Image:
+    """Return the image at another reduction; a drafted one has to be decoded once more."""
+    if _drafted_by(image) == 1:
+        return _upright_rgb(image, factor, orientation)[0]
+    with open_image(data, [str(image.format)]) as again:
+        _draft(again, factor)
+        again.load()
+        return _upright_rgb(again, factor, orientation)[0]
+
+
+def _upright_rgb(image: Image.Image, factor: int, orientation: int) -> tuple[Image.Image, float]:
+    rgb, transparency = to_rgb(image, factor // _drafted_by(image))
+    return upright(rgb, orientation), transparency
+
+
+def _drafted_by(image: Image.Image) -> int:
+    return int((getattr(image, "decoderconfig", None) or (1,))[0])
+
+
+def _draft(image: Image.Image, factor: int) -> bool:
+    """Let a JPEG decoder reduce by up to eight; the whole stream is read all the same."""
+    if factor == 1 or image.format not in {"JPEG", "MPO"}:
+        return False
+    return image.draft(None, (image.width // factor, image.height // factor)) is not None
 
 
 def _stored(image: Image.Image) -> dict[str, Any]:
@@ -174,9 +232,12 @@ def _stored(image: Image.Image) -> dict[str, Any]:
     }
 
 
-def _displayed(stored: dict[str, Any], orientation: int) -> dict[str, Any]:
-    turned = {"width": stored["height"], "height": stored["width"]} if orientation >= 5 else {}
-    return stored | turned
+def _displayed(image: Image.Image, width: int, height: int) -> dict[str, Any]:
+    """Return the size as displayed and the EXIF facts; asked after decoding, since they may come last in the file."""
+    orientation, taken_at = _exif(image)
+    if orientation >= TRANSPOSED:
+        width, height = height, width
+    return {"width": width, "height": height, "orientation": orientation, "taken_at": taken_at}
 
 
 def _bits(image: Image.Image) -> int:
@@ -188,12 +249,6 @@ def _bits(image: Image.Image) -> int:
         depth = re.search(r";(\d+)", str(tiles[0].args))
         return int(depth[1]) if depth else (1 if image.mode == "1" else 8)
     return 16 if image.mode.startswith("I;16") else {"1": 1, "I": 32, "F": 32}.get(image.mode, 8)
-
-
-def _draft(image: Image.Image, factor: int) -> bool:
-    if image.format not in {"JPEG", "MPO"}:
-        return False
-    return image.draft(None, (image.width // factor, image.height // factor)) is not None
 
 
 def _exif(image: Image.Image) -> tuple[int, datetime | None]:
@@ -219,33 +274,16 @@ def upright(image: Image.Image, orientation: int) -> Image.Image:
     return image.transpose(TRANSPOSE[orientation]) if orientation in TRANSPOSE else image
 
 
-def read_crops(image: Image.Image, rectangles: Sequence[Rectangle], specs: Sequence[InputSpec]) -> list[Inputs]:
+def read_crops(
+    image: Image.Image, _: bytes, rectangles: Sequence[Rectangle], specs: Sequence[InputSpec]
+) -> list[Inputs]:
     """Return the model inputs of each rectangle (left, top, right, bottom; as displayed), cut at full size."""
     image.load()
     rgb = upright(to_rgb(image)[0], _exif(image)[0])
     return [{spec.name: model_input(rgb, spec, rectangle) for spec in specs} for rectangle in rectangles]
 
 
-def model_input(image: Image.Image, spec: InputSpec, rectangle: Rectangle | None = None) -> NDArray[np.uint8]:
-    """Resample an RGB image, or a rectangle of it, to what a model wants, antialiased.
-
-    Returns
-    -------
-    ndarray of shape (spec.height, spec.width, 3), uint8
-    """
-    left, top, right, bottom = rectangle or (0, 0, *image.size)
-    if spec.resize == "crop":
-        scale = max(spec.width / (right - left), spec.height / (bottom - top))
-        half_width, half_height = spec.width / scale / 2, spec.height / scale / 2
-        x, y = (left + right) / 2, (top + bottom) / 2
-        box: tuple[float, float, float, float] = (x - half_width, y - half_height, x + half_width, y + half_height)
-    else:
-        box = (left, top, right, bottom)
-    resized = image.resize((spec.width, spec.height), FILTERS[spec.interpolation], box=box)
-    return np.asarray(resized)
-
-
-def pixel_hash(image: Image.Image) -> bytes:
+def pixel_hash(image: Image.Image, _: bytes) -> bytes:
     """Return the hash of an opened image's pixels in full, as displayed; see `resources.colors.hash_pixels`."""
     image.load()
     return hash_pixels(upright(image, _exif(image)[0]))
