@@ -1,0 +1,26 @@
+"""All derivations, in an order in which each comes after what it reads."""
+
+from brain_assets.embeddings import EMBEDDINGS
+from brain_assets.exact_duplicates import EXACT_DUPLICATES
+from brain_assets.health import health
+from brain_assets.incremental import Derivation
+from brain_assets.issues import issues
+from brain_assets.media import MEDIA
+from brain_assets.published import published
+from brain_assets.samples import SAMPLES
+from brain_assets.similarity import SIMILARITY
+from brain_assets.uniqueness import UNIQUENESS
+
+SIGNALS: tuple[Derivation, ...] = (SAMPLES, MEDIA, EXACT_DUPLICATES, EMBEDDINGS, SIMILARITY, UNIQUENESS)
+ISSUES = issues(SIGNALS)
+HEALTH = health([*SIGNALS, ISSUES])
+PUBLISHED = published([*SIGNALS, ISSUES, HEALTH])
+ALL: tuple[Derivation, ...] = (*SIGNALS, ISSUES, HEALTH, PUBLISHED)
+BY_NAME = {derivation.name: derivation for derivation in ALL}
+WRITER_OF = {table: derivation.name for derivation in ALL for table in derivation.writes}
+
+
+def upstream(derivation: Derivation) -> tuple[str, ...]:
+    """Return the names of the derivations whose tables it reads, or that it comes after."""
+    writers = {WRITER_OF[table] for table in derivation.reads if table in WRITER_OF} - {derivation.name}
+    return tuple(name for name in BY_NAME if name in writers or name in derivation.after)

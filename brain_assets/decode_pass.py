@@ -1,0 +1,186 @@
+"""The one pass over encoded images: what is known of a content is decoded, measured and embedded while it is in memory."""
+
+import os
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from tqdm import tqdm
+
+from brain_assets.incremental import Update
+from resources.dataset import Dataset
+from resources.decoding import Decoded, DecodeJob, Decoder
+from resources.embedding_models import EmbeddingModel
+from resources.limits import Limits
+from resources.media_source import content_hash
+from resources.store import Merge
+
+EMBED_BATCH = 16
+COMMIT_ROWS = 512
+# A reason of this kind says nothing of the content: it is tried again.
+TRANSIENT = "missing"
+
+MEDIA = pa.schema([
+    ("content_hash", pa.string()),
+    ("status", pa.string()),
+    ("error", pa.string()),
+    ("width", pa.int32()),
+    ("height", pa.int32()),
+    ("format", pa.string()),
+    ("mode", pa.string()),
+    ("channels", pa.int32()),
+    ("bits", pa.int32()),
+    ("frames", pa.int32()),
+    ("animated", pa.bool_()),
+    ("orientation", pa.int32()),
+    ("taken_at", pa.timestamp("us")),
+    ("transparency", pa.float64()),
+    ("drafted", pa.bool_()),
+    ("signature", pa.string()),
+    ("phash", pa.uint64()),
+    ("phash_mirrored", pa.uint64()),
+    ("preview_offset", pa.int64()),
+    ("preview_length", pa.int32()),
+])  # fmt: skip
+VECTORS = pa.schema([
+    ("model_version", pa.string()),
+    ("input_key", pa.string()),
+    ("vector", pa.list_(pa.float32())),
+    ("error", pa.string()),
+])  # fmt: skip
+FACTS = set(MEDIA.names) - {"content_hash", "signature", "preview_offset", "preview_length"}
+
+
+@dataclass
+class _Batch:
+    """Rows that wait to be committed together."""
+
+    media: list[dict[str, Any]] = field(default_factory=list)
+    vectors: list[dict[str, Any]] = field(default_factory=list)
+
+
+def decode(update: Update, contents: pa.Table, *, facts: bool, model: EmbeddingModel | None) -> None:
+    """Decode contents and commit what was found, batch by batch.
+
+    Parameters
+    ----------
+    update : Update
+        Rows are committed in its name; it is marked incomplete where a file could not be read this time.
+    contents : pyarrow.Table
+        Columns ``content_hash``, ``uri``, ``bytes``.
+    facts : bool
+        Whether to write the rows of ``media`` and the previews.
+    model : EmbeddingModel, optional
+        Whether, and by what, to embed.
+    """
+    rows = contents.to_pylist()
+    if not rows:
+        return
+    dataset = update.dataset
+    with open_decoder(dataset, model) as decoder, tqdm(total=len(rows), desc="decode", disable=None) as bar:
+        decoded = decoder.decode(_jobs(dataset, rows))
+        for group in _groups(_embedded(decoded, model), COMMIT_ROWS):
+            _commit(update, group, model, facts=facts)
+            bar.update(len(group))
+
+
+def open_decoder(dataset: Dataset, model: EmbeddingModel | None = None) -> Decoder:
+    """Return a decoder with the dataset's limits."""
+    settings = dataset.settings.decoding
+    limits = Limits(pixels=settings.max_pixels, bytes=settings.max_bytes, seconds=settings.timeout)
+    inputs = [model.input] if model and model.input else []
+    return Decoder(inputs=inputs, preview_size=settings.preview_size, limits=limits, journal=dataset.paths.journal)
+
+
+def _jobs(dataset: Dataset, rows: list[dict[str, Any]]) -> Iterator[DecodeJob]:
+    for row in rows:
+        yield DecodeJob(
+            row["content_hash"], lambda row=row: load(dataset, row["uri"], row["content_hash"]), row["bytes"]
+        )
+
+
+def load(dataset: Dataset, uri: str, expected: str) -> bytes:
+    """Return a file's bytes; raises OSError when they are no longer those that were hashed."""
+    data = dataset.source.read(uri)
+    if content_hash(data) != expected:
+        raise OSError("the file changed while it was being read")
+    return data
+
+
+def _embedded(
+    decoded: Iterable[Decoded], model: EmbeddingModel | None
+) -> Iterator[tuple[Decoded, np.ndarray[Any, Any] | None]]:
+    """Yield each decoded image with its vector; as many batches are embedded at once as there are cores."""
+    if model is None or model.input is None:
+        yield from ((row, None) for row in decoded)
+        return
+    workers = os.cpu_count() or 1
+    pending: list[Future[list[tuple[Decoded, np.ndarray[Any, Any] | None]]]] = []
+    with ThreadPoolExecutor(workers, "embed") as pool:
+        for group in _groups(decoded, EMBED_BATCH):
+            pending.append(pool.submit(_embed, group, model))
+            if len(pending) > workers:
+                yield from pending.pop(0).result()
+        for future in pending:
+            yield from future.result()
+
+
+def _embed(rows: list[Decoded], model: EmbeddingModel) -> list[tuple[Decoded, np.ndarray[Any, Any] | None]]:
+    good = [row for row in rows if row.status == "ok"]
+    bad: list[tuple[Decoded, np.ndarray[Any, Any] | None]] = [(row, None) for row in rows if row.status != "ok"]
+    if not good or model.input is None:
+        return bad
+    name = model.input.name
+    return bad + list(zip(good, model.embed(np.stack([row.inputs[name] for row in good])), strict=True))
+
+
+def _groups(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
+    group: list[Any] = []
+    for item in items:
+        group.append(item)
+        if len(group) == size:
+            yield group
+            group = []
+    if group:
+        yield group
+
+
+def _commit(update: Update, group: list[Any], model: EmbeddingModel | None, *, facts: bool) -> None:
+    batch = _Batch()
+    for row, vector in group:
+        if row.status == "error" and row.error.startswith(TRANSIENT):
+            update.incomplete = True
+            update.notes["missing"] = update.notes.get("missing", 0) + 1
+            continue
+        if facts:
+            batch.media.append(_media_row(update.dataset, row))
+        if model is not None and vector is not None:
+            batch.vectors.append(vector_row(model.version, row.key, vector))
+    merges = [Merge("vectors", pa.Table.from_pylist(batch.vectors, schema=VECTORS))]
+    if facts:
+        update.dataset.previews.sync()
+        merges.append(Merge("media", pa.Table.from_pylist(batch.media, schema=MEDIA)))
+    update.commit(*merges)
+    update.notes["embedded"] = update.notes.get("embedded", 0) + len(batch.vectors)
+
+
+def vector_row(version: str, key: str, vector: np.ndarray[Any, Any]) -> dict[str, Any]:
+    """Return a row of ``vectors``; one that holds NaN or infinity is kept as an error."""
+    if not np.isfinite(vector).all():
+        return {"model_version": version, "input_key": key, "vector": None, "error": "the model gave NaN or infinity"}
+    return {"model_version": version, "input_key": key, "vector": vector, "error": None}
+
+
+def _media_row(dataset: Dataset, row: Decoded) -> dict[str, Any]:
+    facts = {name: getattr(row, name) for name in FACTS}
+    place = dataset.previews.append(row.preview) if row.preview else (None, None)
+    signature = row.signature.hex() if row.signature else None
+    return facts | {
+        "content_hash": row.key,
+        "signature": signature,
+        "preview_offset": place[0],
+        "preview_length": place[1],
+    }

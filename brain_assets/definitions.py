@@ -1,0 +1,27 @@
+"""Where assets, checks, sensors, jobs and resources meet."""
+
+import logging
+
+import dagster as dg
+
+from brain_assets import catalog
+from brain_assets.lineage import asset_of, dataset
+from resources import instance
+from resources.home import Home
+from sensors.arrivals import REFRESH, new_samples
+from sensors.failures import alert_on_failure
+
+
+@dg.definitions
+def definitions() -> dg.Definitions:
+    """Return the code location."""
+    complaint = instance.complaint(Home.default())
+    if complaint:
+        logging.getLogger("brain").warning(complaint)
+    return dg.Definitions(
+        assets=[asset_of(derivation) for derivation in catalog.ALL],
+        jobs=[REFRESH],
+        sensors=[new_samples, alert_on_failure],
+        resources={"dataset": dataset},
+        executor=dg.in_process_executor,
+    )

@@ -1,0 +1,95 @@
+"""Derivations as Dagster assets: each is told to bring itself up to date, and shows what that did."""
+
+import json
+import warnings
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import dagster as dg
+
+from brain_assets import catalog
+from brain_assets.incremental import Derivation, Report, bring_up_to_date
+from resources.dataset import Dataset, Opening, open_dataset
+from resources.errors import BrainError
+from resources.home import Home
+from resources.instance import PARTITIONS
+
+DATASETS = dg.DynamicPartitionsDefinition(name=PARTITIONS)
+OWNERS = ["team:data-quality"]
+SETTINGS_TAG = "brain/set"
+PARTITION_TAG = "dagster/partition"
+
+
+@dg.resource(description="The dataset of the run's partition, held under its lock from the first to the last step.")
+def dataset(context: dg.InitResourceContext) -> Iterator[Dataset]:
+    """Open the dataset that the run's partition names."""
+    run = context.run
+    if run is None or PARTITION_TAG not in run.tags:
+        raise dg.Failure("choose one dataset (a partition) to materialize", allow_retries=False)
+    selection = run.asset_selection
+    opening = Opening(
+        run.run_id,
+        f"run {run.run_id[:8]}",
+        frozenset(key.path[-1] for key in selection) if selection else frozenset(catalog.BY_NAME),
+        json.loads(run.tags.get(SETTINGS_TAG, "{}")),
+        lambda line: context.log.info(line) if context.log else None,
+    )
+    try:
+        with open_dataset(Home.default(), run.tags[PARTITION_TAG], opening) as opened:
+            yield opened
+    except BrainError as error:
+        raise dg.Failure(str(error), allow_retries=False) from error
+
+
+def asset_of(derivation: Derivation) -> dg.AssetsDefinition:
+    """Return the asset that keeps a derivation current."""
+
+    @dg.asset(
+        name=derivation.name,
+        description=derivation.description,
+        deps=list(catalog.upstream(derivation)),
+        partitions_def=DATASETS,
+        group_name=derivation.group,
+        kinds=set(derivation.kinds),
+        owners=OWNERS,
+        code_version=derivation.version,
+        check_specs=[_check_spec(derivation, check.name, check.description) for check in derivation.checks],
+    )
+    def compute(dataset: dg.ResourceParam[Dataset]) -> dg.MaterializeResult:  # type: ignore[type-arg]  # dagster refuses a parameter here
+        try:
+            report = bring_up_to_date(derivation, dataset)
+        except BrainError as error:
+            raise dg.Failure(str(error), allow_retries=False) from error
+        checks = [_check_result(derivation, check.name, check.query, dataset) for check in derivation.checks]
+        return dg.MaterializeResult(metadata=_metadata(derivation, dataset, report), check_results=checks)
+
+    return compute
+
+
+def _check_spec(derivation: Derivation, name: str, description: str) -> dg.AssetCheckSpec:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", dg.PreviewWarning)
+        return dg.AssetCheckSpec(name, asset=derivation.name, description=description, partitions_def=DATASETS)
+
+
+def _check_result(derivation: Derivation, name: str, query: str, dataset: Dataset) -> dg.AssetCheckResult:
+    wrong = int(dataset.store.value(query))
+    return dg.AssetCheckResult(passed=wrong == 0, check_name=name, asset_key=derivation.name, metadata={"wrong": wrong})
+
+
+def _metadata(derivation: Derivation, dataset: Dataset, report: Report) -> Mapping[str, Any]:
+    counts = report.counts
+    shown: dict[str, Any] = {"up to date": report.up_to_date}
+    shown |= {"rows added": counts.added, "rows changed": counts.changed, "rows deleted": counts.deleted}
+    shown |= report.notes
+    for publication in derivation.publishes[:1]:
+        described = dataset.store.connection.execute(f"describe {publication.query}").fetchall()
+        shown["dagster/row_count"] = int(dataset.store.value(f"select count(*) from ({publication.query})"))
+        shown["dagster/column_schema"] = dg.TableSchema(
+            [
+                dg.TableColumn(name, kind.lower(), publication.columns.get(name))
+                for name, kind, *_ in described
+                if name != "part"
+            ]
+        )
+    return shown

@@ -1,0 +1,73 @@
+"""Bring a dataset up to date from a command or from Python, as a run of the instance that the service shows."""
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+
+from brain_assets import catalog
+from resources import instance
+from resources.configuration import load_dataset
+from resources.errors import BrainError, MissingError
+from resources.home import Home
+
+
+def materialize(home: Home, name: str, select: Sequence[str] = (), settings: Mapping[str, str] | None = None) -> str:
+    """Run the assets of a dataset in this process and return the run's id.
+
+    Parameters
+    ----------
+    home : Home
+    name : str
+        The dataset.
+    select : sequence of str
+        Names of assets; all when empty.
+    settings : mapping of str to str, optional
+        Settings for this run alone, dotted key to YAML value.
+
+    Raises
+    ------
+    BrainError
+        With the reason, when the run failed.
+    """
+    load_dataset(home.existing(name).config, settings)
+    unknown = [asset for asset in select if asset not in catalog.BY_NAME]
+    if unknown:
+        raise MissingError(f"no asset {unknown[0]!r} (assets: {', '.join(catalog.BY_NAME)})")
+    return _execute(home, name, select, settings or {})
+
+
+def _execute(home: Home, name: str, select: Sequence[str], settings: Mapping[str, str]) -> str:
+    instance.prepare(home)
+    import dagster as dg
+
+    from brain_assets.definitions import definitions
+    from brain_assets.lineage import PARTITION_TAG, SETTINGS_TAG
+    from sensors.arrivals import REFRESH
+
+    logging.getLogger("dagster").setLevel(logging.CRITICAL)
+    with dg.DagsterInstance.get() as dagster_instance:
+        dagster_instance.add_dynamic_partitions(instance.PARTITIONS, [name])
+        job = definitions().resolve_job_def(REFRESH.name)
+        result = job.execute_in_process(
+            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+            instance=dagster_instance,
+            partition_key=name,
+            asset_selection=[dg.AssetKey(asset) for asset in select] or None,
+            tags={PARTITION_TAG: name, SETTINGS_TAG: json.dumps(dict(settings))},
+            raise_on_error=False,
+        )
+    if not result.success:
+        raise BrainError(_reason(result))
+    return result.run_id
+
+
+def _reason(result: "dg.ExecuteInProcessResult") -> str:  # type: ignore[name-defined]  # noqa: F821
+    for event in result.all_events:
+        data = event.event_specific_data
+        if event.is_step_failure and data.user_failure_data and data.user_failure_data.description:
+            return str(data.user_failure_data.description)
+    failures = [event for event in result.all_events if event.is_failure]
+    error = getattr(failures[0].event_specific_data, "error", None) if failures else None
+    while error and error.cause:
+        error = error.cause
+    return " ".join(error.message.split()) if error else "the run failed"

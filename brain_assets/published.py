@@ -1,0 +1,71 @@
+"""The tables that readers may open, switched as one consistent set."""
+
+from collections.abc import Iterator, Sequence
+
+from brain_assets.incremental import Derivation, Publication, Update
+from brain_assets.samples import SOURCE_STATE
+from resources.publishing import TableQuery, publish
+from resources.store import Merge
+
+BOOKKEEPING = (
+    Publication(
+        "runs",
+        """
+        select run_id, brain_key, method, config, state, started_at, finished_at, code_version, model_version,
+            rows_changed, error
+        from runs order by started_at, brain_key""",
+        ("runs",),
+        {
+            "run_id": "The run, as Dagster names it.",
+            "brain_key": "The configured run of the method.",
+            "method": "The asset.",
+            "config": "Its full configuration, as JSON.",
+            "state": "running, done or failed.",
+            "started_at": "When it started.",
+            "finished_at": "When it ended.",
+            "code_version": "Version of the asset's code.",
+            "model_version": "Version of the embedding model behind it.",
+            "rows_changed": "Rows that it added, changed or deleted.",
+            "error": "Why it failed.",
+        },
+    ),
+    Publication(
+        "calibrations",
+        'select calibration_id, brain_key, issue, value, evidence, calibrated_at as "at" from calibrations',
+        ("calibrations",),
+        {
+            "calibration_id": "Names the calibration.",
+            "brain_key": "The run it belongs to.",
+            "issue": "The issue whose threshold it sets.",
+            "value": "The threshold.",
+            "evidence": "What it was computed from, as JSON.",
+            "at": "When.",
+        },
+    ),
+)
+
+
+def published(derivations: Sequence[Derivation]) -> Derivation:
+    """Return the derivation that publishes the tables of all others."""
+    publications = [publication for derivation in derivations for publication in derivation.publishes]
+    tables = [TableQuery(one.table, one.query, one.reads, one.parts) for one in [*publications, *BOOKKEEPING]]
+
+    def publish_tables(update: Update) -> Iterator[Merge]:
+        dataset = update.dataset
+        facts = {"source_state": dataset.store.fact(SOURCE_STATE), "settings": dataset.settings_digest}
+        result = publish(dataset.store, dataset.paths.published, tables, facts, dataset.service.keep_sets)
+        update.notes |= {"set": result.number, "written": ", ".join(result.written), "linked": len(result.linked)}
+        yield from ()
+
+    return Derivation(
+        name="published",
+        description="What readers open: one Parquet file per table, switched as one consistent set, so that SQL and the review"
+        " page never see a run half done.",
+        group="answers",
+        reads=(),
+        writes=(),
+        update=publish_tables,
+        always=True,
+        kinds=("parquet", "duckdb"),
+        after=tuple(derivation.name for derivation in derivations),
+    )

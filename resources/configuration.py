@@ -1,0 +1,284 @@
+"""Settings of a dataset and of the service: what may be said, where it may be said, and what holds.
+
+Precedence: run-time argument > environment (``BRAIN_SIMILARITY_K=30``) > file > default.
+"""
+
+import difflib
+import hashlib
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
+
+from resources.errors import ConfigurationError
+
+ENVIRONMENT_PREFIX = "BRAIN_"
+
+
+class Section(BaseModel):
+    """A group of settings; unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class EmbeddingSettings(Section):
+    """How images become vectors."""
+
+    model: str = Field(
+        "builtin:efficientnet-lite0",
+        description="builtin:efficientnet-lite0, onnx:PATH, torchscript:PATH, hf:PATH_OR_NAME, timm:NAME,"
+        " open_clip:NAME, precomputed:FILE or python:module:Factory.",
+    )
+    device: str | None = Field(
+        None, description="Device to compute on (cpu, cuda, cuda:1); by default CUDA where there is one."
+    )
+    runtime: str | None = Field(
+        None, description="Library that runs the model (torch or onnxruntime); by default what suits the device."
+    )
+
+
+class SimilaritySettings(Section):
+    """The graph of nearest neighbours."""
+
+    k: int = Field(
+        20,
+        ge=1,
+        le=200,
+        description="Neighbours that every sample is guaranteed to have, where there are as many others.",
+    )
+    metric: Literal["cosine", "euclidean", "dotproduct", "manhattan"] = Field(
+        "cosine", description="Distance between vectors."
+    )
+    exact_limit: int = Field(
+        300_000,
+        ge=1,
+        description="Most distinct images for which the exact graph is computed; above it a run stops with one line.",
+    )
+
+
+class UniquenessSettings(Section):
+    """How much a sample differs from those most like it."""
+
+    mode: Literal["default", "compat"] = Field(
+        "default",
+        description="default: neighbours 1 to 3; compat: FiftyOne Brain's numbers (neighbours 2 to 4, centred).",
+    )
+
+
+class DecodingSettings(Section):
+    """What is decoded, and what is kept of it."""
+
+    preview_size: int = Field(256, ge=32, le=1024, description="Longest side of the kept preview, in pixels.")
+    max_pixels: int = Field(500_000_000, ge=1, description="An image that declares more pixels is not decoded.")
+    max_bytes: int = Field(1_000_000_000, ge=1, description="A larger file is not read.")
+    timeout: float = Field(60.0, gt=0, description="Seconds after which decoding one file is given up.")
+
+
+class SensorSettings(Section):
+    """How arrivals are noticed."""
+
+    enabled: bool = Field(True, description="Whether changes of the media source start runs by themselves.")
+    quiet_seconds: float = Field(2.0, ge=0, description="A source must have been quiet this long before a run starts.")
+    attempts: int = Field(3, ge=1, le=20, description="How often a run is tried for one state of the source.")
+
+
+class DatasetSettings(Section):
+    """What ``dataset.yaml`` may say."""
+
+    media: str = Field(
+        description="Folder, glob, list of paths or manifest that holds the images; they stay where they are."
+    )
+    split_from: Literal["folder", "column", "none"] = Field(
+        "none", description="Where a sample's split comes from: its top folder, the manifest's column, or nowhere."
+    )
+    keep_first: list[str] = Field(
+        ["test", "val", "train"],
+        description="Splits whose sample is kept first when copies lie in several, in this order.",
+    )
+    embeddings: EmbeddingSettings = EmbeddingSettings()
+    similarity: SimilaritySettings = SimilaritySettings()
+    uniqueness: UniquenessSettings = UniquenessSettings()
+    decoding: DecodingSettings = DecodingSettings()
+    sensor: SensorSettings = SensorSettings()
+
+
+class ServiceSettings(Section):
+    """What ``settings.yaml`` may say; it holds for all datasets."""
+
+    lock_timeout: float = Field(3600.0, ge=0, description="Seconds a run waits for another run on the same dataset.")
+    alert_webhook: str | None = Field(
+        None, description="URL that is sent a JSON message when a run fails; nothing is sent by default."
+    )
+    keep_sets: int = Field(3, ge=1, description="Published sets that are kept beside those in use.")
+
+
+SettingsT = TypeVar("SettingsT", bound=Section)
+
+
+@dataclass(frozen=True)
+class Value:
+    """One effective setting and where it came from."""
+
+    key: str
+    value: Any
+    origin: str
+    description: str
+
+
+@dataclass(frozen=True)
+class Configuration(Generic[SettingsT]):
+    """Validated settings with the origin of each, and a digest that changes with any of them."""
+
+    settings: SettingsT
+    values: tuple[Value, ...]
+
+    @property
+    def digest(self) -> str:
+        """Names these settings."""
+        return hashlib.blake2b(self.settings.model_dump_json().encode(), digest_size=8).hexdigest()
+
+
+def load_dataset(path: Path, arguments: Mapping[str, str] | None = None) -> Configuration[DatasetSettings]:
+    """Read ``dataset.yaml`` and what overrides it.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    arguments : mapping of str to str, optional
+        Run-time arguments, dotted key to YAML value.
+
+    Raises
+    ------
+    ConfigurationError
+        With the line or variable, what is wrong, and the nearest right key or value.
+    """
+    return _load(DatasetSettings, path, arguments or {})
+
+
+def load_service(path: Path) -> Configuration[ServiceSettings]:
+    """Read ``settings.yaml``, which may be missing, and what overrides it; raises ConfigurationError."""
+    return _load(ServiceSettings, path, {})
+
+
+def fields(model: type[Section], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the dotted key and pydantic field of every setting below ``model``."""
+    for name, field in model.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
+            yield from fields(field.annotation, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", field
+
+
+def _load(model: type[SettingsT], path: Path, arguments: Mapping[str, str]) -> Configuration[SettingsT]:
+    tree, lines = _read_yaml(path)
+    origins = {key: f"{path.name} line {line}" for key, line in lines.items()}
+    for key, (text, origin) in _overrides(model, arguments).items():
+        _assign(tree, key, _parse(text, origin))
+        origins[key] = origin
+    try:
+        settings = model.model_validate(tree)
+    except ValidationError as error:
+        raise ConfigurationError(_explain(error.errors()[0], model, origins, path)) from None
+    return Configuration(settings, tuple(_effective(model, settings, origins)))
+
+
+def _overrides(model: type[Section], arguments: Mapping[str, str]) -> dict[str, tuple[str, str]]:
+    """Return text and origin of the settings that the environment or an argument gives, the argument first."""
+    found = {}
+    for key, _ in fields(model):
+        variable = ENVIRONMENT_PREFIX + key.upper().replace(".", "_")
+        if variable in os.environ:
+            found[key] = (os.environ[variable], variable)
+    known = {key for key, _ in fields(model)}
+    for key, text in arguments.items():
+        if key not in known:
+            raise ConfigurationError(f"unknown setting {key!r}{_nearest(key, known)}")
+        found[key] = (text, "argument")
+    return found
+
+
+def _read_yaml(path: Path) -> tuple[dict[str, Any], dict[str, int]]:
+    """Return the file's tree, and the line of every dotted key; an absent file is empty."""
+    try:
+        text = path.read_text("utf-8")
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        tree = yaml.safe_load(text)
+    except FileNotFoundError:
+        return {}, {}
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path} cannot be read: {error}") from None
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f" line {mark.line + 1}" if mark else ""
+        raise ConfigurationError(f"{path}{where} is not YAML: {error.problem or error.context}") from None
+    except yaml.YAMLError as error:
+        raise ConfigurationError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+    if tree is None:
+        return {}, {}
+    if not isinstance(tree, dict):
+        raise ConfigurationError(f"{path} must hold keys and values such as 'media: FOLDER'")
+    return tree, dict(_key_lines(node))
+
+
+def _key_lines(node: Any, prefix: str = "") -> Iterator[tuple[str, int]]:
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            yield f"{prefix}{key.value}", key.start_mark.line + 1
+            yield from _key_lines(value, f"{prefix}{key.value}.")
+
+
+def _parse(text: str, origin: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise ConfigurationError(f"{origin}: {text!r} is not a value") from None
+
+
+def _assign(tree: dict[str, Any], key: str, value: Any) -> None:
+    *sections, last = key.split(".")
+    for section in sections:
+        if not isinstance(tree.get(section), dict):
+            tree[section] = {}
+        tree = tree[section]
+    tree[last] = value
+
+
+def _explain(error: ErrorDetails, model: type[Section], origins: Mapping[str, str], path: Path) -> str:
+    location = ".".join(str(part) for part in error["loc"])
+    key = next((key for key in _shortenings(location) if key in origins), location)
+    where = origins.get(key, path.name)
+    if error["type"] == "extra_forbidden":
+        known = {key for key, _ in fields(model)} | set(model.model_fields)
+        return f"{where}: unknown key {location!r}{_nearest(location, known)}"
+    if error["type"] == "missing":
+        return f"{path} lacks {location!r}"
+    given = error["input"]
+    expected = str(error.get("ctx", {}).get("expected", ""))
+    choices = {choice.strip(" '\"") for choice in expected.replace(" or ", ",").split(",")} if expected else set()
+    return f"{where}: {key}: {error['msg']}, got {given!r}{_nearest(str(given), choices)}"
+
+
+def _shortenings(location: str) -> Iterator[str]:
+    parts = location.split(".")
+    for length in range(len(parts), 0, -1):
+        yield ".".join(parts[:length])
+
+
+def _nearest(word: str, known: set[str]) -> str:
+    """Return a question that names the nearest known word, or nothing."""
+    found = difflib.get_close_matches(word, sorted(known), 1, 0.6)
+    return f"; did you mean {found[0]!r}?" if found else ""
+
+
+def _effective(model: type[Section], settings: Section, origins: Mapping[str, str]) -> Iterator[Value]:
+    for key, field in fields(model):
+        value: Any = settings
+        for part in key.split("."):
+            value = getattr(value, part)
+        yield Value(key, value, origins.get(key, "default"), field.description or "")

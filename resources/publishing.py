@@ -1,0 +1,219 @@
+"""What readers may open: sets of Parquet files that are switched as one.
+
+``published/sets/000007/`` holds one consistent set and its manifest; ``published/current`` is a link to the newest. A new
+set is written beside the old ones, files that did not change are linked from the set before, and the link is replaced in
+one step. A reader takes a shared lock on the set it reads (its lease); pruning spares leased and young sets.
+"""
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from resources import locks
+from resources.errors import MissingError, StoreError
+from resources.store import Store
+
+LEASE = "lease"
+MANIFEST = "manifest.json"
+SPARED_SECONDS = 3600
+
+
+@dataclass(frozen=True)
+class TableQuery:
+    """A table to publish: its query, what it depends on, and for a large one the query of its parts and their marks."""
+
+    table: str
+    query: str
+    reads: tuple[str, ...]
+    parts: str | None = None
+
+
+@dataclass
+class Publishing:
+    """What publishing did: ``number`` of the current set, and which tables were written or linked."""
+
+    number: int
+    written: list[str] = field(default_factory=list)
+    linked: list[str] = field(default_factory=list)
+
+
+def publish(
+    store: Store, folder: Path, tables: Sequence[TableQuery], facts: Mapping[str, Any], keep_sets: int = 3
+) -> Publishing:
+    """Bring the published set up to date with the store.
+
+    Parameters
+    ----------
+    store : Store
+    folder : Path
+        The dataset's ``published`` folder.
+    tables : sequence of TableQuery
+    facts : mapping
+        JSON values that the manifest shall carry.
+    keep_sets : int
+        Sets to keep beside those in use.
+
+    Raises
+    ------
+    StoreError
+        If the disk is full; what was published before stays as it is.
+    """
+    before = manifest(folder)
+    wanted = {"facts": dict(facts), "tables": {table.table: _marks(store, table) for table in tables}}
+    if before and {key: before[key] for key in wanted} == wanted:
+        return Publishing(before["number"], linked=[table.table for table in tables])
+    number = max([int(path.name) for path in _sets(folder)], default=0) + 1
+    result = Publishing(number)
+    staging = folder / "sets" / f".{number:06}"
+    shutil.rmtree(staging, ignore_errors=True)
+    staging.mkdir(parents=True)
+    try:
+        for table in tables:
+            _write_table(store, table, staging, wanted["tables"][table.table], before, result)
+        _finish(staging, {"number": number, "published_at": datetime.now(UTC).isoformat(), **wanted})
+    except (duckdb.Error, OSError) as error:
+        shutil.rmtree(staging, ignore_errors=True)
+        raise StoreError(f"publishing to {folder} failed, the set before stays current: {error}") from None
+    _switch(folder, staging, number)
+    prune(folder, keep_sets)
+    return result
+
+
+def manifest(folder: Path) -> dict[str, Any] | None:
+    """Return what the current set says of itself, or None when nothing was published."""
+    try:
+        found: dict[str, Any] = json.loads((folder / "current" / MANIFEST).read_text("utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return found
+
+
+@contextmanager
+def open_set(folder: Path) -> Iterator[Path]:
+    """Yield the folder of the current set, which stays as it is while the block runs.
+
+    Raises
+    ------
+    MissingError
+        If nothing was published yet.
+    """
+    with ExitStack() as stack:
+        while True:
+            try:
+                path = (folder / "current").resolve(strict=True)
+                stack.enter_context(locks.shared(path / LEASE))
+            except FileNotFoundError:
+                if not (folder / "current").is_symlink():
+                    name = folder.parent.name
+                    raise MissingError(f"nothing is published of {name} yet: run 'brain materialize {name}'") from None
+            else:
+                break
+        yield path
+
+
+@contextmanager
+def connect(folder: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Yield a connection that sees one consistent set, each published table as a view; nothing can be written to it."""
+    with open_set(folder) as path, duckdb.connect() as connection:
+        connection.execute("set timezone = 'UTC'")
+        for name, files in tables_in(path).items():
+            connection.execute(f"create view \"{name}\" as from read_parquet('{_quoted(files)}')")
+        yield connection
+
+
+def tables_in(path: Path) -> dict[str, str]:
+    """Return the tables of a set with the path or pattern of their files."""
+    entries = sorted(entry for entry in path.iterdir() if entry.name not in {LEASE, MANIFEST})
+    return {entry.stem: str(entry / "*.parquet") if entry.is_dir() else str(entry) for entry in entries}
+
+
+def prune(folder: Path, keep_sets: int) -> None:
+    """Remove sets that nobody reads, except the newest and those younger than an hour."""
+    current = (folder / "current").resolve()
+    for path in _sets(folder)[:-keep_sets]:
+        if path == current or time.time() - path.stat().st_mtime < SPARED_SECONDS:
+            continue
+        with locks.unless_shared(path / LEASE) as free:
+            if free:
+                shutil.rmtree(path, ignore_errors=True)
+
+
+def _sets(folder: Path) -> list[Path]:
+    return sorted(path for path in (folder / "sets").glob("[0-9]*") if path.is_dir())
+
+
+def _marks(store: Store, table: TableQuery) -> dict[str, str]:
+    """Return what each file of a table depends on: its query and the state of the rows behind it."""
+    origin = f"{store.fact('store_id')} {table.query}"
+    if table.parts is None:
+        return {"": f"{store.version(table.reads)} {origin}"}
+    rows = store.connection.execute(f"select part, mark from ({table.parts}) order by part").fetchall()
+    return {f"{part:06}": f"{mark} {origin}" for part, mark in rows} or {"empty": origin}
+
+
+def _write_table(  # noqa: PLR0913 - what is written, where, and what of it stands already
+    store: Store,
+    table: TableQuery,
+    staging: Path,
+    marks: Mapping[str, str],
+    before: Mapping[str, Any] | None,
+    result: Publishing,
+) -> None:
+    """Link the files whose mark is the same as before, write the others."""
+    if table.parts is not None:
+        (staging / table.table).mkdir()
+    old = before["tables"].get(table.table, {}) if before else {}
+    for part, mark in marks.items():
+        target = _file(staging, table, part)
+        source = _file(staging.parent / f"{before['number']:06}", table, part) if before else target
+        if old.get(part) == mark and source.exists():
+            os.link(source, target)
+            continue
+        store.connection.execute(f"copy ({_part_query(table, part)}) to '{_quoted(str(target))}' (format parquet)")
+    (result.linked if old == marks else result.written).append(table.table)
+
+
+def _file(folder: Path, table: TableQuery, part: str) -> Path:
+    return (
+        folder / table.table / f"part-{part}.parquet" if table.parts is not None else folder / f"{table.table}.parquet"
+    )
+
+
+def _part_query(table: TableQuery, part: str) -> str:
+    if table.parts is None:
+        return table.query
+    condition = "false" if part == "empty" else f"part = {int(part)}"
+    return f"select * exclude (part) from ({table.query}) where {condition}"
+
+
+def _finish(staging: Path, content: Mapping[str, Any]) -> None:
+    (staging / LEASE).touch()
+    (staging / MANIFEST).write_text(json.dumps(content), "utf-8")
+    for path in [*staging.rglob("*"), staging]:
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def _switch(folder: Path, staging: Path, number: int) -> None:
+    final = folder / "sets" / f"{number:06}"
+    staging.rename(final)
+    link = folder / ".current"
+    link.unlink(missing_ok=True)
+    link.symlink_to(Path("sets") / final.name)
+    link.replace(folder / "current")
+
+
+def _quoted(text: str) -> str:
+    return text.replace("'", "''")

@@ -1,0 +1,214 @@
+"""The DuckDB file of one dataset: short transactions that stamp what they change.
+
+Every transaction that changes rows takes the next *change number*; each row it writes carries it in ``changed``, and
+``versions`` knows the newest number of every table. Whoever remembers the number it has seen can ask what is new.
+The file belongs to the run that holds the dataset's lock; everybody else reads what was published.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from resources.errors import StoreError
+
+MIGRATIONS = sorted((entry for entry in files("resources.schema").iterdir() if entry.name.endswith(".sql")), key=str)
+UNCOMPARED = {"changed", "added_at", "changed_at", "calibrated_at", "measured_at"}
+
+
+@dataclass(frozen=True)
+class Merge:
+    """Rows that shall stand in a table.
+
+    Attributes
+    ----------
+    table : str
+        Name of the table.
+    rows : pyarrow.Table or str
+        The rows, or the query that gives them; columns in any order, those left out are NULL.
+    within : str, optional
+        SQL condition. Rows of the table inside it whose key is not among ``rows`` are deleted. None deletes nothing.
+    """
+
+    table: str
+    rows: pa.Table | str
+    within: str | None = None
+
+
+@dataclass
+class Counts:
+    """Rows that a merge wrote."""
+
+    added: int = 0
+    changed: int = 0
+    deleted: int = 0
+
+    def __add__(self, other: "Counts") -> "Counts":
+        return Counts(self.added + other.added, self.changed + other.changed, self.deleted + other.deleted)
+
+    @property
+    def total(self) -> int:
+        """All rows touched."""
+        return self.added + self.changed + self.deleted
+
+
+@dataclass
+class Transaction:
+    """Changes that become visible together."""
+
+    connection: duckdb.DuckDBPyConnection
+    store: "Store"
+    number: int
+    touched: dict[str, Counts] = field(default_factory=dict)
+
+    def merge(self, merge: Merge) -> Counts:
+        """Bring a table to hold ``merge.rows``; rows that stand there already keep their change number."""
+        columns = self._stage(merge)
+        table, key = merge.table, self.store.keys[merge.table]
+        same_key = " and ".join(f"{table}.{name} = staged.{name}" for name in key)
+        compared = [name for name in columns if name not in UNCOMPARED and name not in key]
+        same_row = " and ".join(
+            [same_key, *(f"{table}.{name} is not distinct from staged.{name}" for name in compared)]
+        )
+        counts = Counts()
+        if merge.within is not None:
+            absent = f"not exists (select 1 from staged where {same_key})"
+            counts.deleted = self._count(f"delete from {table} where ({merge.within}) and {absent}")
+        self.connection.execute(f"delete from staged using {table} where {same_row}")
+        counts.changed = self._count(f"delete from {table} using staged where {same_key}")
+        names = ", ".join(columns)
+        written = self._count(f"insert into {table} ({names}, changed) select {names}, {self.number} from staged")
+        counts.added = written - counts.changed
+        self.connection.execute("drop table staged")
+        self._touch(merge.table, counts)
+        return counts
+
+    def execute(self, query: str, parameters: Sequence[Any] = ()) -> duckdb.DuckDBPyConnection:
+        """Run a statement on a bookkeeping table, which carries no change numbers."""
+        return self.connection.execute(query, parameters)
+
+    def _stage(self, merge: Merge) -> list[str]:
+        if isinstance(merge.rows, str):
+            self.connection.execute(f"create temp table staged as {merge.rows}")
+        else:
+            self.connection.register("incoming", merge.rows)
+            self.connection.execute("create temp table staged as select * from incoming")
+            self.connection.unregister("incoming")
+        return [name for name, *_ in self.connection.execute("describe staged").fetchall() if name != "changed"]
+
+    def _count(self, statement: str) -> int:
+        row = self.connection.execute(statement).fetchone()
+        return int(row[0]) if row else 0
+
+    def _touch(self, table: str, counts: Counts) -> None:
+        self.touched[table] = self.touched.get(table, Counts()) + counts
+        if counts.total:
+            self.connection.execute("insert or replace into versions values (?, ?)", [table, self.number])
+
+
+class Store:
+    """One open DuckDB file; made and migrated where needed.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+
+    Raises
+    ------
+    StoreError
+        If the file is held by another process, is not a database, or was made by a newer version.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self.connection = duckdb.connect(str(path), config={"preserve_insertion_order": "false"})
+        except duckdb.Error as error:
+            raise StoreError(_say(path, error)) from None
+        self.connection.execute("set timezone = 'UTC'")
+        self._migrate()
+        self.keys = self._primary_keys()
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self.connection.close()
+
+    def query(self, query: str, parameters: Sequence[Any] = ()) -> pa.Table:
+        """Return the rows of a query as one Arrow table."""
+        return self.connection.sql(query, params=list(parameters) or None).to_arrow_table()
+
+    def value(self, query: str, parameters: Sequence[Any] = ()) -> Any:
+        """Return the single value of a query."""
+        row = self.connection.execute(query, parameters).fetchone()
+        return row[0] if row else None
+
+    @contextmanager
+    def write(self, run_id: str, asset: str) -> Iterator[Transaction]:
+        """Commit what the block does, all or nothing."""
+        number = self.value("select coalesce(max(number), 0) + 1 from changes")
+        transaction = Transaction(self.connection, self, number)
+        self.connection.begin()
+        try:
+            yield transaction
+            rows = sum(counts.total for counts in transaction.touched.values())
+            if rows:
+                self.connection.execute("insert into changes values (?, ?, ?, ?, now())", [number, run_id, asset, rows])
+            self.connection.commit()
+        except BaseException as error:
+            self._rollback()
+            if isinstance(error, duckdb.Error):
+                raise StoreError(_say(self.path, error)) from error
+            raise
+
+    def version(self, tables: Sequence[str]) -> int:
+        """Return the newest change number of ``tables``, 0 when nothing was ever written."""
+        names = ", ".join(f"'{name}'" for name in tables)
+        return int(self.value(f"select coalesce(max(number), 0) from versions where table_name in ({names})"))
+
+    def fact(self, name: str) -> Any:
+        """Return a remembered value, or None."""
+        text = self.value("select value from facts where name = ?", [name])
+        return None if text is None else json.loads(text)
+
+    def _rollback(self) -> None:
+        try:
+            self.connection.rollback()
+        except duckdb.Error:
+            # A fatal error has already ended the transaction; the first error is the one to tell.
+            return
+
+    def _migrate(self) -> None:
+        self.connection.execute("create table if not exists schema_version (version integer not null)")
+        version = self.value("select max(version) from schema_version") or 0
+        if version > len(MIGRATIONS):
+            raise StoreError(
+                f"{self.path} was made by a newer version (schema {version}, known {len(MIGRATIONS)}): upgrade"
+            )
+        for number, migration in enumerate(MIGRATIONS[version:], version + 1):
+            self.connection.begin()
+            self.connection.execute(migration.read_text("utf-8"))
+            self.connection.execute("insert into schema_version values (?)", [number])
+            self.connection.commit()
+
+    def _primary_keys(self) -> dict[str, list[str]]:
+        rows = self.connection.execute(
+            "select table_name, constraint_column_names from duckdb_constraints() where constraint_type = 'PRIMARY KEY'"
+        ).fetchall()
+        return dict(rows)
+
+
+def _say(path: Path, error: duckdb.Error) -> str:
+    text = " ".join(str(error).split())
+    if "lock" in text.lower():
+        return f"{path} is open in another program, close it there: {text}"
+    if "No space left" in text:
+        return f"the disk is full, free some space below {path.parent} and run again (nothing was lost): {text}"
+    return f"{path}: {text}"

@@ -1,0 +1,56 @@
+"""What happens when a run fails: a line in the alerts file, and a message where a webhook is configured."""
+
+import json
+import os
+import urllib.error
+import urllib.request
+from datetime import UTC, datetime
+
+import dagster as dg
+
+from brain_assets.lineage import PARTITION_TAG
+from resources.configuration import load_service
+from resources.home import Home
+
+ALERTS = "alerts.jsonl"
+TIMEOUT = 10
+
+
+@dg.run_failure_sensor(
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    minimum_interval_seconds=int(os.environ.get("BRAIN_SENSOR_INTERVAL", "5")),
+    description="Writes a line to alerts.jsonl for every failed run, and sends it to alert_webhook where one is configured.",
+)
+def alert_on_failure(context: dg.RunFailureSensorContext) -> None:
+    """Tell that a run failed, and why."""
+    home = Home.default()
+    alert = {
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "dataset": context.dagster_run.tags.get(PARTITION_TAG),
+        "run_id": context.dagster_run.run_id,
+        "message": _reason(context),
+    }
+    with (home.root / ALERTS).open("a", encoding="utf-8") as handle:
+        handle.write(json.dumps(alert) + "\n")
+    webhook = load_service(home.settings).settings.alert_webhook
+    if webhook:
+        _send(context, webhook, alert)
+
+
+def _reason(context: dg.RunFailureSensorContext) -> str:
+    steps = context.get_step_failure_events()
+    for event in steps:
+        data = event.step_failure_data
+        if data.user_failure_data and data.user_failure_data.description:
+            return data.user_failure_data.description
+        if data.error:
+            return data.error.message.strip()
+    return context.failure_event.message or "the run failed"
+
+
+def _send(context: dg.RunFailureSensorContext, webhook: str, alert: dict[str, str | None]) -> None:
+    request = urllib.request.Request(webhook, json.dumps(alert).encode(), {"Content-Type": "application/json"})
+    try:
+        urllib.request.urlopen(request, timeout=TIMEOUT).close()
+    except (urllib.error.URLError, OSError, ValueError) as error:
+        context.log.warning(f"the alert could not be sent to {webhook}: {error}")
