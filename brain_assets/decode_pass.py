@@ -1,9 +1,10 @@
-"""The one pass over encoded images: what is known of a content is decoded, measured and embedded while it is in memory."""
+"""The one pass over encoded images: each content is decoded, measured and embedded while it is in memory."""
 
 import os
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -81,7 +82,7 @@ def decode(update: Update, contents: pa.Table, *, facts: bool, model: EmbeddingM
         return
     dataset = update.dataset
     with open_decoder(dataset, model) as decoder, tqdm(total=len(rows), desc="decode", disable=None) as bar:
-        decoded = decoder.decode(_jobs(dataset, rows))
+        decoded = decoder.decode(job(dataset, row) for row in rows)
         for group in _groups(_embedded(decoded, model), COMMIT_ROWS):
             _commit(update, group, model, facts=facts)
             bar.update(len(group))
@@ -95,11 +96,9 @@ def open_decoder(dataset: Dataset, model: EmbeddingModel | None = None) -> Decod
     return Decoder(inputs=inputs, preview_size=settings.preview_size, limits=limits, journal=dataset.paths.journal)
 
 
-def _jobs(dataset: Dataset, rows: list[dict[str, Any]]) -> Iterator[DecodeJob]:
-    for row in rows:
-        yield DecodeJob(
-            row["content_hash"], lambda row=row: load(dataset, row["uri"], row["content_hash"]), row["bytes"]
-        )
+def job(dataset: Dataset, row: dict[str, Any]) -> DecodeJob:
+    """Return the job that decodes one content, given its ``content_hash``, ``uri`` and ``bytes``."""
+    return DecodeJob(row["content_hash"], partial(load, dataset, row["uri"], row["content_hash"]), row["bytes"])
 
 
 def load(dataset: Dataset, uri: str, expected: str) -> bytes:

@@ -7,7 +7,7 @@ import pyarrow as pa
 from brain_assets import decode_pass
 from brain_assets.incremental import Check, Derivation, IssueQuery, MethodRun, Publication, Update
 from resources.dataset import Dataset
-from resources.decoding import DRAFT_DISTANCE, DecodeJob
+from resources.decoding import DRAFT_DISTANCE
 from resources.store import Merge
 
 PIXEL_HASHES = pa.schema([("content_hash", pa.string()), ("pixel_hash", pa.string())])
@@ -57,14 +57,7 @@ def _hash_pixels(update: Update) -> None:
     if not candidates:
         return
     dataset = update.dataset
-    jobs = [
-        DecodeJob(
-            row["content_hash"],
-            lambda row=row: decode_pass.load(dataset, row["uri"], row["content_hash"]),
-            row["bytes"],
-        )
-        for row in candidates
-    ]
+    jobs = [decode_pass.job(dataset, row) for row in candidates]
     with decode_pass.open_decoder(dataset) as decoder:
         found = [
             {"content_hash": key, "pixel_hash": digest.hex() if digest else None}
@@ -89,7 +82,7 @@ EXACT_DUPLICATES = Derivation(
     checks=(
         Check(
             "one_kept_per_group",
-            "select count(*) from (select from exact_duplicates group by group_id having count_if(keep) != 1)",
+            "select count(*) from (select 1 from exact_duplicates group by group_id having count_if(keep) != 1)",
             "Exactly one sample of each group is kept.",
         ),
     ),

@@ -68,7 +68,7 @@ UNIQUENESS = Derivation(
         ),
         Check(
             "no_score_without_a_sample",
-            "select count(*) from uniqueness anti join samples on subject_id = sample_id",
+            "select count(*) from uniqueness where subject_id not in (select sample_id from samples)",
             "No score is left of a sample that is gone.",
         ),
     ),
