@@ -38,9 +38,9 @@ def fingerprints(small: Image.Image, width: int, height: int) -> Fingerprints:
 
 def signature(small: Image.Image, width: int, height: int) -> bytes:
     """Return 16 bytes that are equal for images with equal size and equal reduced pixels."""
-    digest = hashlib.blake2b(f"{width}x{height}".encode(), digest_size=16)
+    digest = hashlib.sha256(f"{width}x{height}".encode())
     digest.update(small.tobytes())
-    return digest.digest()
+    return digest.digest()[:16]
 
 
 def perceptual_hashes(image: Image.Image) -> tuple[int, int]:
@@ -72,7 +72,8 @@ _MIRROR = np.where(np.arange(HASH_FREQUENCIES) % 2, -1, 1).astype(np.float32)
 def _bits(spectrum: NDArray[np.float32]) -> int:
     """Compare with the median, rounded first so that flat images have no bits of rounding noise."""
     rounded = np.rint(spectrum.ravel() * 16)
-    return int.from_bytes(np.packbits(rounded > np.median(rounded[1:])).tobytes(), "big")
+    median = np.partition(rounded[1:], rounded.size // 2 - 1)[rounded.size // 2 - 1]
+    return int.from_bytes(np.packbits(rounded > median).tobytes(), "big")
 
 
 @cache

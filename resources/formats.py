@@ -48,7 +48,7 @@ BRANDS = {
     **dict.fromkeys((b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"hevm", b"hevs"), "HEIF"),
     **dict.fromkeys((b"mif1", b"msf1", b"mif2"), "HEIF"),
     b"crx ": "RAW",
-    **dict.fromkeys((b"isom", b"iso2", b"mp41", b"mp42", b"avc1", b"qt  "), "MP4"),
+    **dict.fromkeys((b"isom", b"iso1", b"iso2", b"iso4", b"iso5", b"iso6", b"mp41", b"mp42", b"avc1", b"qt  "), "MP4"),
 }
 MARKUP = re.compile(
     rb"\s*(?:<\?xml[^>]*>\s*|<!--.*?-->\s*)*<(!doctype html|html|svg|!doctype svg)", re.IGNORECASE | re.DOTALL

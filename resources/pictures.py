@@ -21,6 +21,7 @@ from resources.formats import unidentified
 from resources.image_input import InputSpec
 from resources.limits import Refused
 from resources.resampling import Inputs, Rectangle, model_input
+from resources.streams import check_complete, is_cut_riff
 
 # What a reduced picture keeps at least of an image that has it: its longest and its shortest side, in pixels.
 STANDARD_LONGEST, STANDARD_SHORTEST = 384, 336
@@ -122,6 +123,8 @@ def open_image(data: bytes, formats: Sequence[str]) -> Iterator[Image.Image]:
         opened = Image.open(io.BytesIO(data), formats=tuple(formats))
     except UnidentifiedImageError as error:
         raise Refused(unidentified(data)) from error
+    except OSError as error:
+        raise Refused("truncated: the file is shorter than its header says") if is_cut_riff(data) else error from error
     with closing(opened) as image:
         yield image
 
@@ -180,6 +183,7 @@ def read_picture(image: Image.Image, data: bytes, needs: Needs) -> Picture:
     factor = standard_reduction(*image.size)
     drafted = _draft(image, factor)
     image.load()
+    check_complete(data, image.format)
     displayed = _displayed(image, stored["width"], stored["height"])
     standard, transparency = _upright_rgb(image, factor, displayed["orientation"])
     facts = Facts(**stored | displayed, transparency=transparency, reduction=factor, drafted=drafted)
