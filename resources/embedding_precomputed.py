@@ -169,8 +169,8 @@ def _unfold(cells: NDArray[np.object_]) -> NDArray[np.float32]:
     rows = [json.loads(cell) if isinstance(cell, str) else cell for cell in cells]
     lengths = {len(row) if row is not None else 0 for row in rows}
     if len(lengths) > 1:
-        raise ConfigurationError(f"vectors differ in length: {min(lengths)} to {max(lengths)}")
-    return np.array(rows, np.float32).reshape(len(rows), -1) if rows else np.empty((0, 0), np.float32)
+        raise ValueError(f"vectors differ in length: {min(lengths)} to {max(lengths)}")
+    return np.array(rows, np.float32)
 
 
 def _one_of(names: Sequence[str], wanted: Iterable[str], path: Path) -> str:

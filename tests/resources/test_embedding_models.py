@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 
 from resources.embedding_cache import file_digest, write_atomically
 from resources.embedding_models import EmbeddingModel, load_model, model_version
-from resources.errors import BrainError
+from resources.embedding_networks import Network, Placement, place
+from resources.errors import BrainError, MissingError
+from resources.image_input import InputSpec
 
 LITE0 = "builtin:efficientnet-lite0"
 
@@ -151,6 +153,58 @@ def test_unsupported_placement_is_one_line(tmp_path: Path) -> None:
         load_model(LITE0, runtime="tensorflow", cache=tmp_path)
     with pytest.raises(BrainError, match="use cpu, cuda or cuda:N"):
         load_model(LITE0, device="tpu", cache=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("device", "runtime", "supported", "placed"),
+    [
+        (None, None, ("onnxruntime", "torch"), ("torch", "cuda")),
+        (None, "onnxruntime", ("onnxruntime", "torch"), ("onnxruntime", "cpu")),
+        (None, "torch", ("onnxruntime", "torch"), ("torch", "cuda")),
+        (None, None, ("onnxruntime",), ("onnxruntime", "cpu")),
+        ("cpu", None, ("onnxruntime", "torch"), ("onnxruntime", "cpu")),
+        ("cpu", None, ("torch",), ("torch", "cpu")),
+        ("cuda:1", None, ("onnxruntime", "torch"), ("torch", "cuda:1")),
+        ("cuda", None, ("onnxruntime",), ("onnxruntime", "cuda")),
+    ],
+)
+def test_placement_beside_a_gpu(
+    device: str | None,
+    runtime: str | None,
+    supported: tuple[str, ...],
+    placed: tuple[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("resources.embedding_networks._has_cuda", lambda: True)
+    assert place(device, runtime, supported) == Placement(*placed)
+
+
+def test_placement_without_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("resources.embedding_networks._has_cuda", lambda: False)
+    assert place(None, None, ("onnxruntime", "torch")) == Placement("onnxruntime", "cpu")
+    assert place(None, "torch", ("onnxruntime", "torch")) == Placement("torch", "cpu")
+
+
+@pytest.mark.parametrize("runtime", ["torch", "onnxruntime"])
+def test_gpu_that_is_not_there_is_one_line(runtime: str, cache: Path) -> None:
+    if any(Path("/dev").glob("nvidia[0-9]*")):
+        pytest.skip("there is a GPU")
+    with pytest.raises(MissingError, match="or set `device: cpu`") as error:
+        load_model(LITE0, device="cuda", runtime=runtime, cache=cache)
+    assert "\n" not in str(error.value)
+
+
+def test_padding_is_cut_off() -> None:
+    seen = []
+
+    def run(batch: NDArray[np.uint8]) -> NDArray[np.float32]:
+        seen.append(batch.shape)
+        return batch[:, 0, 0].astype(np.float32)
+
+    network = Network(InputSpec("tiny", 2, 2), 3, 4, run)
+    images = np.arange(6 * 12, dtype=np.uint8).reshape(6, 2, 2, 3)
+    np.testing.assert_array_equal(network.embed(images), images[:, 0, 0])
+    assert seen == [(4, 2, 2, 3)] * 2
 
 
 def test_digest_is_remembered_until_the_file_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
