@@ -1,21 +1,31 @@
-"""Exact nearest neighbours: a graph over all rows, kept current under insertion and deletion, and searches by vector.
+"""Exact nearest neighbours: a graph over all rows, kept current as rows come and go, and searches by vector."""
 
-Matrix products only choose candidates, with enough slack for their rounding. Every distance that is returned is then
-computed from its two vectors alone, so that it is the same bits whichever search found the pair.
-"""
-
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-METRICS = ("cosine", "euclidean", "dotproduct", "manhattan")
-CHUNK = 64
+from brain_assets.methods.distances import METRICS, Floats, Rows, Space, normalize
 
-Floats = NDArray[np.float32]
-Integers = NDArray[np.integer]
-Progress = Callable[[int, int], None]
+__all__ = [
+    "METRICS",
+    "GraphUpdate",
+    "NeighborGraph",
+    "build_graph",
+    "normalize",
+    "radius_pairs",
+    "search",
+    "update_graph",
+]
+
+Progress: TypeAlias = Callable[[int, int], None]
+Pairs: TypeAlias = tuple[Rows, Rows, Floats]
+# Candidates beyond the width of the lists, so that rounding rarely leaves it open which ones are the nearest.
+SPARE = 8
+# Entries of one block of comparisons between some rows and all rows.
+BLOCK_ENTRIES = 2**21
 
 
 @dataclass(frozen=True)
@@ -41,6 +51,21 @@ class NeighborGraph:
         """The longest list a row can have."""
         return int(self.neighbors.shape[1])
 
+    def take(self, rows: Rows) -> "NeighborGraph":
+        """Return the lists of some rows; their entries remain positions among all rows."""
+        return NeighborGraph(self.neighbors[rows], self.distances[rows], self.valid[rows])
+
+    def put(self, rows: Rows, lists: "NeighborGraph") -> None:
+        """Replace the lists of some rows."""
+        self.neighbors[rows] = lists.neighbors
+        self.distances[rows] = lists.distances
+        self.valid[rows] = lists.valid
+
+    def last(self, rows: Rows) -> tuple[NDArray[np.int32], Floats]:
+        """Return the last valid neighbour of some rows and its distance, -1 and inf where there is none."""
+        slot = np.maximum(self.valid[rows] - 1, 0)
+        return self.neighbors[rows, slot], self.distances[rows, slot]
+
 
 @dataclass(frozen=True)
 class GraphUpdate:
@@ -54,166 +79,8 @@ class GraphUpdate:
     """
 
     graph: NeighborGraph
-    changed: NDArray[np.int64]
+    changed: Rows
     searched: int
-
-
-def normalize(vectors: ArrayLike) -> Floats:
-    """Return the rows scaled to unit length, each from its own values alone.
-
-    A zero row has no direction and stays zero: its cosine distance to every other row, another zero row included, is 1.
-    Rows that already have unit length to single precision are returned unchanged, so that normalizing twice is safe.
-
-    Parameters
-    ----------
-    vectors : (n, d) real numbers
-
-    Returns
-    -------
-    (n, d) float32
-
-    Raises
-    ------
-    ValueError
-        If a row holds NaN or infinity; the message names the first such rows.
-
-    Examples
-    --------
-    >>> normalize([[3.0, 4.0], [0.0, 0.0]])
-    array([[0.6, 0.8],
-           [0. , 0. ]], dtype=float32)
-    """
-    rows = _matrix(vectors)
-    unit = np.empty(rows.shape, np.float32)
-    for start in range(0, len(rows), CHUNK):
-        unit[start : start + CHUNK] = _unit_rows(rows[start : start + CHUNK])
-    _require_finite(unit)
-    return unit
-
-
-def _unit_rows(rows: NDArray[np.floating]) -> NDArray[np.floating]:
-    if not np.isfinite(rows).all():
-        return np.where(np.isfinite(rows).all(axis=1, keepdims=True), 0, np.nan) + np.zeros_like(rows)
-    peak = np.abs(rows).max(axis=1, keepdims=True, initial=0.0).astype(np.float64)
-    scaled = rows / np.where(peak > 0, peak, 1.0)
-    length = np.sqrt(np.square(scaled).sum(axis=1, keepdims=True))
-    is_unit = np.abs(length * peak - 1.0) <= 2.0**-23
-    return np.where(is_unit, rows, scaled / np.where(length > 0, length, 1.0))
-
-
-def _matrix(vectors: ArrayLike) -> NDArray[np.floating]:
-    rows = np.asarray(vectors)
-    if rows.ndim != 2:
-        raise ValueError(f"vectors must be a matrix with one row per item, not an array of shape {rows.shape}")
-    return rows if rows.dtype in (np.float32, np.float64) else rows.astype(np.float32)
-
-
-def _require_finite(rows: NDArray[np.floating]) -> None:
-    with np.errstate(over="ignore", invalid="ignore"):
-        broken = np.flatnonzero(~np.isfinite(np.einsum("ij->i", rows)))
-    broken = broken[~np.isfinite(rows[broken]).all(axis=1)]
-    if broken.size:
-        named = ", ".join(map(str, broken[:5])) + (", ..." if broken.size > 5 else "")
-        raise ValueError(f"{broken.size} vectors hold NaN or infinity (rows {named}): leave these rows out")
-
-
-@dataclass(frozen=True)
-class _Space:
-    """Vectors under a metric; ``size`` is what rounding errors grow with: half the square, or the absolute sum."""
-
-    vectors: Floats
-    size: Floats
-    metric: str
-
-    @classmethod
-    def of(cls, vectors: ArrayLike, metric: str) -> "_Space":
-        if metric not in METRICS:
-            raise ValueError(f"unknown metric {metric!r}: choose one of {', '.join(METRICS)}")
-        rows = np.ascontiguousarray(_matrix(vectors), dtype=np.float32)
-        _require_finite(rows)
-        size = _absolute_sum(rows) if metric == "manhattan" else np.float32(0.5) * _inner(rows, rows)
-        if metric == "cosine":
-            _require_unit(size)
-        return cls(rows, size, metric)
-
-    def __len__(self) -> int:
-        return len(self.vectors)
-
-    def __getitem__(self, rows: Integers | slice) -> "_Space":
-        return _Space(self.vectors[rows], self.size[rows], self.metric)
-
-    @property
-    def slack(self) -> Floats:
-        """A bound, for each row, on twice the error of its closeness to any other row of the same space."""
-        return self.slack_to(self)
-
-    def slack_to(self, other: "_Space") -> Floats:
-        """Return a bound, for each row, on twice the error of its closeness to any row of another space.
-
-        An inner product of length d is off by at most d u |x| |y|, u = 2**-24 (Higham, Accuracy and Stability of
-        Numerical Algorithms, section 3.1), in whatever order it is summed.
-        """
-        relative = np.float32((3 * self.vectors.shape[1] + 64) * 2.0**-24)
-        bound: Floats = relative * (self.size + other.size.max(initial=0.0))
-        return bound
-
-    def closeness(self, other: "_Space") -> Floats:
-        """Return a matrix that is fast to compute, larger where nearer, and rounded.
-
-        The inner product for cosine and dotproduct, minus half the squared distance for euclidean, minus the distance
-        for manhattan.
-        """
-        if self.metric == "manhattan":
-            return -np.array([_absolute_sum(other.vectors - row) for row in self.vectors], np.float32)
-        product: Floats = self.vectors @ other.vectors.T
-        if self.metric == "euclidean":
-            product -= self.size[:, None]
-            product -= other.size
-        return product
-
-    def closeness_at(self, distances: ArrayLike) -> Floats:
-        """Return the closeness that belongs to a distance."""
-        values = np.asarray(distances, np.float32)
-        if self.metric == "euclidean":
-            return np.float32(-0.5) * np.square(values)
-        return np.subtract(1 if self.metric == "cosine" else 0, values, dtype=np.float32)
-
-    def distances(self, rows: Integers, other: "_Space", other_rows: Integers) -> Floats:
-        """Return the definitive distance of each pair, a symmetric function of its two vectors alone."""
-        result = np.empty(len(rows), np.float32)
-        for start in range(0, len(rows), CHUNK):
-            chunk = slice(start, start + CHUNK)
-            result[chunk] = self[rows[chunk]]._elementwise(other[other_rows[chunk]])
-        return result
-
-    def _elementwise(self, other: "_Space") -> Floats:
-        if self.metric == "dotproduct":
-            return -_inner(self.vectors, other.vectors)
-        difference = self.vectors - other.vectors
-        if self.metric == "manhattan":
-            return _absolute_sum(difference)
-        squared = _inner(difference, difference)
-        if self.metric == "euclidean":
-            return np.sqrt(squared)
-        squared[(self.size == 0) | (other.size == 0)] = 2
-        return np.minimum(squared / 2, 2)
-
-
-def _inner(left: Floats, right: Floats) -> Floats:
-    """Return the inner product of each pair of rows; unlike a matrix product, its bits depend on these rows only."""
-    products: Floats = np.einsum("ij,ij->i", left, right)
-    return products
-
-
-def _absolute_sum(rows: Floats) -> Floats:
-    total: Floats = np.abs(rows).sum(axis=1)
-    return total
-
-
-def _require_unit(half_squares: Floats) -> None:
-    broken = np.flatnonzero((np.abs(half_squares - 0.5) > 1e-5) & (half_squares != 0))
-    if broken.size:
-        raise ValueError(f"cosine needs unit or zero rows, and row {broken[0]} is neither: pass normalize(vectors)")
 
 
 def build_graph(
@@ -234,7 +101,7 @@ def build_graph(
     width : length of the lists; rows have ``min(width, n - 1)`` neighbours
     metric : cosine (1 - cosine, in [0, 2]), euclidean, dotproduct (minus the inner product) or manhattan
     block : rows that are compared at once; bounds the memory, and does not change the result
-    progress : called with (rows done, rows in all)
+    progress : called with the blocks done and their total
 
     Raises
     ------
@@ -246,77 +113,8 @@ def build_graph(
     >>> build_graph(normalize([[1, 0], [1, 0.1], [0, 1]]), [0, 1, 2], width=1).neighbors.ravel()
     array([1, 0, 1], dtype=int32)
     """
-    space = _Space.of(vectors, metric)
-    ranks = _ranks(order, len(space))
-    return _search_rows(space, ranks, np.arange(len(space)), width, block)
-
-
-def _ranks(order: ArrayLike, count: int) -> NDArray[np.int64]:
-    ranks = np.asarray(order, dtype=np.int64)
-    if ranks.shape != (count,):
-        raise ValueError(f"order must hold one rank for each of the {count} vectors, not shape {ranks.shape}")
-    return ranks
-
-
-def _search_rows(
-    space: _Space, ranks: NDArray[np.int64], rows: NDArray[np.int64], width: int, block: int = 256
-) -> NeighborGraph:
-    """Compare some rows with all rows; the result has one list for each of ``rows``."""
-    parts = [_search_block(space, ranks, rows[at : at + block], width) for at in range(0, len(rows), block)]
-    return _stack([_empty_graph(0, width), *parts])
-
-
-def _search_block(space: _Space, ranks: NDArray[np.int64], rows: NDArray[np.int64], width: int) -> NeighborGraph:
-    return _nearest(space, ranks, rows, space[rows].closeness(space), width)
-
-
-def _nearest(
-    space: _Space, ranks: NDArray[np.int64], rows: NDArray[np.int64], closeness: Floats, width: int
-) -> NeighborGraph:
-    """Return the lists of ``rows``, given their closeness to all rows."""
-    closeness[np.arange(len(rows)), rows] = -np.inf
-    kept = min(width, len(space) - 1)
-    if kept <= 0:
-        return _empty_graph(len(rows), width)
-    last = np.partition(closeness, -kept, axis=1)[:, -kept]
-    source, target = _where(closeness >= (last - space[rows].slack_to(space))[:, None])
-    return _ranked(source, target, space.distances(rows[source], space, target), ranks, (len(rows), width))
-
-
-def _where(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return what np.nonzero does, which is slow for two dimensions."""
-    return np.divmod(np.flatnonzero(mask), mask.shape[1])
-
-
-def _ranked(
-    source: Integers, target: Integers, distances: Floats, ranks: NDArray[np.int64], shape: tuple[int, int]
-) -> NeighborGraph:
-    """Return, for each source row, its targets by rising (distance, rank), cut to the width."""
-    by_rank = np.lexsort((ranks[target], distances, source))
-    source = source[by_rank]
-    slot = np.arange(len(source)) - np.searchsorted(source, source)
-    fits = slot < shape[1]
-    graph = _empty_graph(*shape)
-    graph.neighbors[source[fits], slot[fits]] = target[by_rank][fits]
-    graph.distances[source[fits], slot[fits]] = distances[by_rank][fits]
-    graph.valid[:] = np.bincount(source[fits], minlength=shape[0])
-    return graph
-
-
-def _empty_graph(count: int, width: int) -> NeighborGraph:
-    return NeighborGraph(
-        neighbors=np.full((count, width), -1, np.int32),
-        distances=np.full((count, width), np.inf, np.float32),
-        valid=np.zeros(count, np.int16),
-    )
-
-
-def _stack(graphs: list[NeighborGraph]) -> NeighborGraph:
-    return NeighborGraph(
-        neighbors=np.concatenate([graph.neighbors for graph in graphs]),
-        distances=np.concatenate([graph.distances for graph in graphs]),
-        valid=np.concatenate([graph.valid for graph in graphs]),
-    )
+    space = Space.of(vectors, metric)
+    return _build(space, _ranks(order, len(space)), width, block, progress)
 
 
 def update_graph(
@@ -330,8 +128,8 @@ def update_graph(
 ) -> GraphUpdate:
     """Return the graph after some rows were removed and others added; a changed vector is both.
 
-    Equal to ``build_graph`` on the new rows, to the bit, in the leading ``valid`` entries of each row; of these there
-    are at least ``min(guaranteed, n - 1)``. Lists longer than that make most deletions free.
+    Incremental: equal to ``build_graph`` on the new rows, to the bit, in the leading ``valid`` entries of each row; of
+    these there are at least ``min(guaranteed, width, n - 1)``. Lists longer than that make most deletions free.
 
     Parameters
     ----------
@@ -342,123 +140,33 @@ def update_graph(
     guaranteed : entries that every row needs; rows with fewer are searched again
     metric : the metric of the graph
 
+    Raises
+    ------
+    ValueError
+        As ``build_graph``, or if ``kept`` does not fit the graph or the vectors.
+
     Examples
     --------
-    >>> rows = normalize([[1, 0], [1, 0.1], [0, 1]])
-    >>> update = update_graph(build_graph(rows[:2], [0, 1]), rows, [0, 1, 2], [0, 1])
-    >>> update.graph.neighbors[:, :2].tolist(), update.searched
-    ([[1, 2], [0, 2], [1, 0]], 1)
+    >>> rows = normalize([[1, 0], [1, 0.1], [1, 0.2], [0, 1]])
+    >>> update = update_graph(build_graph(rows[:3], [0, 1, 2]), rows, [0, 1, 2, 3], [0, 1, 2])
+    >>> update.graph.neighbors[:, :3].tolist(), update.searched
+    ([[1, 2, 3], [2, 0, 3], [1, 0, 3], [2, 1, 0]], 1)
     """
-    space = _Space.of(vectors, metric)
+    space = Space.of(vectors, metric)
     ranks = _ranks(order, len(space))
     positions = _positions(kept, len(graph), len(space))
-    current, changed = _without_removed(graph, positions, len(space))
-    is_new = np.ones(len(space), np.bool_)
-    is_new[positions[positions >= 0]] = False
-    added = np.flatnonzero(is_new)
-    changed |= _insert(current, space, ranks, added)
-    short = np.flatnonzero((current.valid < min(guaranteed, graph.width, len(space) - 1)) & ~is_new)
-    _assign(current, short, _search_rows(space, ranks, short, graph.width))
-    changed[short] = True
-    return GraphUpdate(current, np.flatnonzero(changed), len(added) + len(short))
-
-
-def _positions(kept: ArrayLike, before: int, after: int) -> NDArray[np.int64]:
-    positions = np.asarray(kept, dtype=np.int64)
-    if positions.shape != (before,):
-        raise ValueError(f"kept must hold one position for each of the {before} old rows, not shape {positions.shape}")
-    live = positions[positions >= 0]
-    if live.max(initial=-1) >= after or len(np.unique(live)) < len(live):
-        raise ValueError(f"kept must hold distinct positions below {after}, or -1 for removed rows")
-    return positions
-
-
-def _without_removed(
-    graph: NeighborGraph, positions: NDArray[np.int64], count: int
-) -> tuple[NeighborGraph, NDArray[np.bool_]]:
-    """Return the old lists at their new positions without removed rows, and which of them have lost an entry."""
-    moved = np.append(positions, -1).astype(np.int32)
-    stays = positions >= 0
-    neighbors = moved[graph.neighbors[stays]]
-    distances = np.where(neighbors >= 0, graph.distances[stays], np.float32(np.inf))
-    valid = (neighbors >= 0).sum(axis=1)
-    lost = np.flatnonzero(valid < graph.valid[stays])
-    front = np.argsort(neighbors[lost] < 0, axis=1, kind="stable")
-    neighbors[lost] = np.take_along_axis(neighbors[lost], front, axis=1)
-    distances[lost] = np.take_along_axis(distances[lost], front, axis=1)
-    current, changed = _empty_graph(count, graph.width), np.zeros(count, np.bool_)
-    _assign(current, positions[stays], NeighborGraph(neighbors, distances, valid.astype(np.int16)))
-    changed[positions[stays][lost]] = True
-    return current, changed
-
-
-def _assign(graph: NeighborGraph, rows: NDArray[np.int64], lists: NeighborGraph) -> None:
-    graph.neighbors[rows] = lists.neighbors
-    graph.distances[rows] = lists.distances
-    graph.valid[rows] = lists.valid
-
-
-def _insert(
-    graph: NeighborGraph, space: _Space, ranks: NDArray[np.int64], added: NDArray[np.int64], block: int = 256
-) -> NDArray[np.bool_]:
-    """Give the added rows their lists and enter them into the lists of the old rows, in place; return who changed."""
-    is_old = np.ones(len(space), np.bool_)
-    is_old[added] = False
-    changed = ~is_old
-    for start in range(0, len(added), block):
-        rows = added[start : start + block]
-        closeness = space[rows].closeness(space)
-        present = len(space) - len(added) + start
-        complete = is_old & (graph.valid >= present - 1)
-        limit = np.where(is_old, _limit(graph, space, complete), np.inf)
-        changed[_enter(graph, space, ranks, complete, (rows, *_where(closeness >= limit)))] = True
-        _assign(graph, rows, _nearest(space, ranks, rows, closeness, graph.width))
-    return changed
-
-
-def _limit(graph: NeighborGraph, space: _Space, complete: NDArray[np.bool_]) -> Floats:
-    """Return the closeness below which a newcomer cannot enter a list: nothing is known beyond its last valid entry."""
-    last = graph.distances[np.arange(len(graph)), graph.valid - 1]
-    limit = np.where(graph.valid > 0, space.closeness_at(last) - space.slack, np.inf)
-    return np.where(complete, -np.inf, limit).astype(np.float32)
-
-
-def _enter(
-    graph: NeighborGraph,
-    space: _Space,
-    ranks: NDArray[np.int64],
-    complete: NDArray[np.bool_],
-    candidates: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]],
-) -> NDArray[np.int64]:
-    rows, index, target = candidates
-    added = rows[index]
-    distances = space.distances(added, space, target)
-    enters = complete[target] | _precedes(graph, ranks, target, added, distances)
-    added, target, distances = added[enters], target[enters], distances[enters]
-    reached, source = np.unique(target, return_inverse=True)
-    holder, slot = np.nonzero(graph.neighbors[reached] >= 0)
-    merged = _ranked(
-        np.concatenate([source, holder]),
-        np.concatenate([added, graph.neighbors[reached][holder, slot]]),
-        np.concatenate([distances, graph.distances[reached][holder, slot]]),
-        ranks,
-        (len(reached), graph.width),
-    )
-    _assign(graph, reached, merged)
-    return reached
-
-
-def _precedes(
-    graph: NeighborGraph,
-    ranks: NDArray[np.int64],
-    target: NDArray[np.int64],
-    added: NDArray[np.int64],
-    distances: Floats,
-) -> NDArray[np.bool_]:
-    """Return which newcomers come before the last valid entry of the list they want to enter."""
-    last = graph.valid[target] - 1
-    distance, rank = graph.distances[target, last], ranks[graph.neighbors[target, last]]
-    return np.less(distances, distance) | (np.equal(distances, distance) & (ranks[added] < rank))
+    stays = positions[positions >= 0]
+    added = np.setdiff1d(np.arange(len(space)), stays, assume_unique=True)
+    current, lost = _without_removed(graph, positions, len(space))
+    needed = min(guaranteed, graph.width, len(space) - 1)
+    incomplete = np.count_nonzero(current.valid[stays] < min(needed, len(stays) - 1))
+    if 2 * (len(added) + incomplete) > len(space):
+        return GraphUpdate(_build(space, ranks, graph.width), np.arange(len(space)), len(space))
+    reached = _insert(current, space, ranks, added)
+    short = np.flatnonzero(current.valid < needed)
+    current.put(short, _search_rows(space, ranks, short, graph.width))
+    changed = np.unique(np.concatenate([lost, added, reached, short]))
+    return GraphUpdate(current, changed, len(added) + len(short))
 
 
 def radius_pairs(
@@ -468,7 +176,7 @@ def radius_pairs(
     *,
     rows: ArrayLike | None = None,
     metric: str = "cosine",
-) -> tuple[NDArray[np.int64], NDArray[np.int64], Floats]:
+) -> Pairs:
     """Return every unordered pair of rows at most ``radius`` apart.
 
     Lists that reach beyond the radius are complete for it; the other rows are searched.
@@ -490,40 +198,19 @@ def radius_pairs(
     --------
     >>> rows = normalize([[1, 0], [1, 0.1], [0, 1]])
     >>> first, second, distances = radius_pairs(rows, build_graph(rows, [0, 1, 2]), 0.01)
-    >>> first.tolist(), second.tolist(), distances.round(4).tolist()
+    >>> first.tolist(), second.tolist(), distances.round(3).tolist()
     ([0], [1], [0.004999999888241291])
     """
-    space = _Space.of(vectors, metric)
+    space = Space.of(vectors, metric)
     asked = np.arange(len(space)) if rows is None else np.unique(np.asarray(rows, dtype=np.int64))
     limit = np.float32(radius)
-    last = graph.distances[asked, graph.valid[asked] - 1]
-    complete = (graph.valid[asked] >= len(space) - 1) | ((graph.valid[asked] > 0) & (last > limit))
+    complete = (graph.valid[asked] >= len(space) - 1) | ((graph.valid[asked] > 0) & (graph.last(asked)[1] > limit))
     parts = [_listed_pairs(graph, asked[complete], limit)]
-    searched = asked[~complete]
-    parts += [_searched_pairs(space, searched[at : at + 256], limit) for at in range(0, len(searched), 256)]
+    parts += [_searched_pairs(space, part, limit) for part in _batches(asked[~complete], len(space))]
     source, target, distances = (np.concatenate(column) for column in zip(*parts, strict=True))
     keys = np.minimum(source, target) * len(space) + np.maximum(source, target)
     keys, index = np.unique(keys, return_index=True)
-    return (*np.divmod(keys, max(len(space), 1)), distances[index])
-
-
-Pairs = tuple[NDArray[np.int64], NDArray[np.int64], Floats]
-
-
-def _listed_pairs(graph: NeighborGraph, rows: NDArray[np.int64], limit: np.float32) -> Pairs:
-    index, slot = np.nonzero((graph.distances[rows] <= limit) & (graph.neighbors[rows] >= 0))
-    source = rows[index]
-    return source, graph.neighbors[source, slot].astype(np.int64), graph.distances[source, slot]
-
-
-def _searched_pairs(space: _Space, rows: NDArray[np.int64], limit: np.float32) -> Pairs:
-    closeness = space[rows].closeness(space)
-    closeness[np.arange(len(rows)), rows] = -np.inf
-    index, target = _where(closeness >= (space.closeness_at(limit) - space[rows].slack_to(space))[:, None])
-    source = rows[index]
-    distances = space.distances(source, space, target)
-    within = distances <= limit
-    return source[within], target[within], distances[within]
+    return keys // max(len(space), 1), keys % max(len(space), 1), distances[index]
 
 
 def search(
@@ -534,7 +221,7 @@ def search(
     metric: str = "cosine",
     farthest: bool = False,
     subset: ArrayLike | None = None,
-) -> tuple[NDArray[np.int64], Floats]:
+) -> tuple[Rows, Floats]:
     """Return the rows that are nearest to, or farthest from, each query vector.
 
     Parameters
@@ -556,22 +243,269 @@ def search(
     >>> search(normalize([[1, 0], [1, 1], [0, 1]]), [[5, 1]], k=1)
     (array([[0]]), array([[0.01941...]], dtype=float32))
     """
-    space, asked = _Space.of(vectors, metric), _Space.of(normalize(queries) if metric == "cosine" else queries, metric)
+    space, asked = Space.of(vectors, metric), Space.of(normalize(queries) if metric == "cosine" else queries, metric)
     chosen = np.arange(len(space)) if subset is None else np.unique(np.asarray(subset, dtype=np.int64))
     space = space if subset is None else space[chosen]
+    count = min(k, len(space))
+    parts = [
+        _search_queries(asked[part], space, count, farthest) for part in _batches(np.arange(len(asked)), len(space))
+    ]
+    lists = _stack([_empty_graph(0, count), *parts])
+    return chosen[lists.neighbors], -lists.distances if farthest else lists.distances
+
+
+def _ranks(order: ArrayLike, count: int) -> Rows:
+    ranks = np.asarray(order, dtype=np.int64)
+    if ranks.shape != (count,):
+        raise ValueError(f"order must hold one rank for each of the {count} vectors, not shape {ranks.shape}")
+    return ranks
+
+
+def _build(space: Space, ranks: Rows, width: int, block: int = 1024, progress: Progress | None = None) -> NeighborGraph:
+    starts = range(0, len(space), block)
+    shortlists = [_Shortlist(space, np.arange(at, min(at + block, len(space))), width + SPARE) for at in starts]
+    total = len(starts) * (len(starts) + 1) // 2
+    for done, (first, second) in enumerate(_diagonals(shortlists), start=1):
+        _compare(first, second)
+        if progress is not None:
+            progress(done, total)
+    candidates = [shortlist.candidates(width) for shortlist in shortlists] or [(np.empty(0, np.int64),) * 3]
+    source, target, unsure = (np.concatenate(column) for column in zip(*candidates, strict=True))
+    graph = _ranked(source, target, space.pair_distances(source, target), ranks, (len(space), width))
+    graph.put(unsure, _search_rows(space, ranks, unsure, width))
+    return graph
+
+
+class _Shortlist:
+    """The candidates for a range of rows: those of largest closeness among the rows they were compared with."""
+
+    def __init__(self, space: Space, rows: Rows, length: int) -> None:
+        self.rows, self.length = rows, length
+        self.vectors = space[rows[0] : rows[-1] + 1]
+        self.slack = self.vectors.slack(space)
+        self.closeness = np.full((len(rows), length), -np.inf, np.float32)
+        self.ids = np.full((len(rows), length), -1, np.int32)
+        self.floor = np.full(len(rows), -np.inf, np.float32)
+        self.waiting: list[Pairs] = []
+
+    def add(self, index: Rows, ids: Rows, closeness: Floats) -> None:
+        """Enter candidates above the floor; they are sorted out once they are as many as the lists hold."""
+        self.waiting.append((index, ids, closeness))
+        if sum(len(entry[0]) for entry in self.waiting) >= self.ids.size:
+            self.settle()
+
+    def settle(self) -> None:
+        """Keep the best of each row and raise the floor accordingly."""
+        if not self.waiting:
+            return
+        index, ids, closeness = (np.concatenate(column) for column in zip(*self.waiting, strict=True))
+        self.waiting = []
+        slot = self.length + _slots(index, len(self.rows))
+        added = ((0, 0), (0, slot.max(initial=self.length - 1) + 1 - self.length))
+        all_closeness = np.pad(self.closeness, added, constant_values=-np.inf)
+        all_ids = np.pad(self.ids, added, constant_values=-1)
+        all_closeness[index, slot], all_ids[index, slot] = closeness, ids
+        best = np.argpartition(all_closeness, -self.length, axis=1)[:, -self.length :]
+        self.closeness = np.take_along_axis(all_closeness, best, axis=1)
+        self.ids = np.take_along_axis(all_ids, best, axis=1)
+        self.floor = self.closeness.min(axis=1)
+
+    def candidates(self, width: int) -> tuple[Rows, Rows, Rows]:
+        """Return pairs that hold all the nearest, and the rows whose last ones are too alike to tell for sure."""
+        self.settle()
+        limit = np.partition(self.closeness, -width, axis=1)[:, -width] - self.slack
+        index, slot = _where((self.closeness >= limit[:, None]) & (self.ids >= 0))
+        unsure = np.isfinite(self.floor) & (self.floor >= limit)
+        return self.rows[index], self.ids[index, slot].astype(np.int64), self.rows[unsure]
+
+
+def _diagonals(shortlists: list[_Shortlist]) -> Iterator[tuple[_Shortlist, _Shortlist]]:
+    """Yield each pair of blocks once, in an order in which the floors of all blocks rise early."""
+    for step in range(len(shortlists)):
+        yield from zip(shortlists, shortlists[step:], strict=False)
+
+
+def _compare(first: _Shortlist, second: _Shortlist) -> None:
+    """Enter the rows of two blocks into each other's shortlists: one matrix product serves both."""
+    closeness = first.vectors.closeness(second.vectors)
+    if first is second:
+        np.fill_diagonal(closeness, -np.inf)
+        if len(closeness) > first.length:
+            floor = np.partition(closeness, -first.length, axis=1)[:, -first.length]
+            first.floor = np.nextafter(floor, np.float32(-np.inf))
+    else:
+        row, column = _where(closeness > second.floor)
+        second.add(column, first.rows[row], closeness[row, column])
+    row, column = _where(closeness > first.floor[:, None])
+    first.add(row, second.rows[column], closeness[row, column])
+
+
+def _search_rows(space: Space, ranks: Rows, rows: Rows, width: int) -> NeighborGraph:
+    """Compare some rows with all rows; the result has one list for each of ``rows``."""
+    parts = [_nearest(space, ranks, part, space[part].closeness(space), width) for part in _batches(rows, len(space))]
+    return _stack([_empty_graph(0, width), *parts])
+
+
+def _batches(rows: Rows, count: int) -> Iterator[Rows]:
+    """Yield the rows in parts whose comparisons with ``count`` rows take bounded memory."""
+    size = max(1, BLOCK_ENTRIES // max(count, 1))
+    for start in range(0, len(rows), size):
+        yield rows[start : start + size]
+
+
+def _nearest(space: Space, ranks: Rows, rows: Rows, closeness: Floats, width: int) -> NeighborGraph:
+    """Return the lists of ``rows``, given their closeness to all rows, of which that to themselves is overwritten."""
+    closeness[np.arange(len(rows)), rows] = -np.inf
+    index, target = _closest(closeness, min(width, len(space) - 1), space[rows].slack(space))
+    return _ranked(index, target, space.distances(rows[index], space, target), ranks, (len(rows), width))
+
+
+def _search_queries(asked: Space, space: Space, count: int, farthest: bool) -> NeighborGraph:  # noqa: FBT001
     sign = -1 if farthest else 1
-    parts = [_search_queries(asked[at : at + 256], space, min(k, len(space)), sign) for at in range(0, len(asked), 256)]
-    empty = np.empty((0, min(k, len(space))))
-    positions, distances = (np.concatenate(column) for column in zip((empty, empty), *parts, strict=True))
-    return chosen[positions.astype(np.int64)], distances.astype(np.float32)
+    index, target = _closest(sign * asked.closeness(space), count, asked.slack(space))
+    distances = sign * asked.distances(index, space, target)
+    return _ranked(index, target, distances, np.arange(len(space)), (len(asked), count))
 
 
-def _search_queries(asked: _Space, space: _Space, count: int, sign: int) -> tuple[NDArray[np.int32], Floats]:
-    if count == 0:
-        return np.empty((len(asked), 0), np.int32), np.empty((len(asked), 0), np.float32)
-    closeness = sign * asked.closeness(space)
+def _closest(closeness: Floats, count: int, slack: Floats) -> tuple[Rows, Rows]:
+    """Return for each row the columns that may be among its ``count`` closest, in spite of rounding."""
+    if count <= 0:
+        return np.empty(0, np.int64), np.empty(0, np.int64)
     last = np.partition(closeness, -count, axis=1)[:, -count]
-    source, target = _where(closeness >= (last - asked.slack_to(space))[:, None])
-    distances = sign * asked.distances(source, space, target)
-    lists = _ranked(source, target, distances, np.arange(len(space)), (len(asked), count))
-    return lists.neighbors, sign * lists.distances
+    return _where(closeness >= (last - slack)[:, None])
+
+
+def _where(mask: NDArray[np.bool_]) -> tuple[Rows, Rows]:
+    """Return what np.nonzero does, faster."""
+    return np.divmod(np.flatnonzero(mask), mask.shape[1])
+
+
+def _ranked(source: Rows, target: Rows, distances: Floats, ranks: Rows, shape: tuple[int, int]) -> NeighborGraph:
+    """Return, for each source row, its targets by rising (distance, rank), cut to the width."""
+    slot = _slots(source, shape[0])
+    longest = max(shape[1], slot.max(initial=-1) + 1)
+    lists = _empty_graph(shape[0], longest)
+    lists.neighbors[source, slot] = target
+    lists.distances[source, slot] = distances
+    rank = np.full((shape[0], longest), np.iinfo(np.int64).max)
+    rank[source, slot] = ranks[target]
+    best = np.lexsort((rank, lists.distances), axis=1)[:, : shape[1]]
+    return NeighborGraph(
+        neighbors=np.take_along_axis(lists.neighbors, best, axis=1),
+        distances=np.take_along_axis(lists.distances, best, axis=1),
+        valid=np.minimum(np.bincount(source, minlength=shape[0]), shape[1]).astype(np.int16),
+    )
+
+
+def _slots(source: Rows, count: int) -> Rows:
+    """Return the place of each entry among those of the same source, which is below ``count``."""
+    lengths = np.bincount(source, minlength=count)
+    # Small integers are sorted by counting.
+    by_source = np.argsort(source.astype(np.min_scalar_type(count)), kind="stable")
+    slots = np.empty(len(source), np.int64)
+    slots[by_source] = np.arange(len(source)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    return slots
+
+
+def _empty_graph(count: int, width: int) -> NeighborGraph:
+    return NeighborGraph(
+        neighbors=np.full((count, width), -1, np.int32),
+        distances=np.full((count, width), np.inf, np.float32),
+        valid=np.zeros(count, np.int16),
+    )
+
+
+def _stack(graphs: list[NeighborGraph]) -> NeighborGraph:
+    return NeighborGraph(
+        neighbors=np.concatenate([graph.neighbors for graph in graphs]),
+        distances=np.concatenate([graph.distances for graph in graphs]),
+        valid=np.concatenate([graph.valid for graph in graphs]),
+    )
+
+
+def _positions(kept: ArrayLike, before: int, after: int) -> Rows:
+    positions = np.asarray(kept, dtype=np.int64)
+    if positions.shape != (before,):
+        raise ValueError(f"kept must hold one position for each of the {before} old rows, not shape {positions.shape}")
+    stays = positions[positions >= 0]
+    if stays.max(initial=-1) >= after or len(np.unique(stays)) < len(stays):
+        raise ValueError(f"kept must hold distinct positions below {after}, or -1 for removed rows")
+    return positions
+
+
+def _without_removed(graph: NeighborGraph, positions: Rows, count: int) -> tuple[NeighborGraph, Rows]:
+    """Return the old lists at their new positions without removed rows, and which of them have lost an entry."""
+    moved = np.append(positions, -1).astype(np.int32)
+    old = np.flatnonzero(positions >= 0)
+    lists = graph.take(old)
+    neighbors = moved[lists.neighbors]
+    valid = np.count_nonzero(neighbors >= 0, axis=1)
+    lost = np.flatnonzero(valid < lists.valid)
+    front = np.argsort(neighbors[lost] < 0, axis=1, kind="stable")
+    neighbors[lost] = np.take_along_axis(neighbors[lost], front, axis=1)
+    lists.distances[lost] = np.take_along_axis(lists.distances[lost], front, axis=1)
+    lists.distances[neighbors < 0] = np.inf
+    current = _empty_graph(count, graph.width)
+    current.put(positions[old], NeighborGraph(neighbors, lists.distances, valid.astype(np.int16)))
+    return current, positions[old][lost]
+
+
+def _insert(graph: NeighborGraph, space: Space, ranks: Rows, added: Rows) -> Rows:
+    """Give the added rows their lists and enter them into the lists of the old rows, in place; return the latter."""
+    is_old = np.ones(len(space), np.bool_)
+    is_old[added] = False
+    present, reached = len(space) - len(added), [np.empty(0, np.int64)]
+    for rows in _batches(added, len(space)):
+        closeness = space[rows].closeness(space)
+        complete = is_old & (graph.valid >= present - 1)
+        floor = np.where(is_old, _floor(graph, space, complete), np.float32(np.inf))
+        index, target = _where(closeness >= floor)
+        reached.append(_enter(graph, space, ranks, complete, (rows[index], target)))
+        graph.put(rows, _nearest(space, ranks, rows, closeness, graph.width))
+        present += len(rows)
+    return np.concatenate(reached)
+
+
+def _floor(graph: NeighborGraph, space: Space, complete: NDArray[np.bool_]) -> Floats:
+    """Return the closeness below which a newcomer cannot enter a list: nothing is known beyond its last valid entry."""
+    _, distance = graph.last(np.arange(len(graph)))
+    floor = np.where(graph.valid > 0, space.closeness_at(distance) - space.slack(space), np.float32(np.inf))
+    return np.where(complete, np.float32(-np.inf), floor)
+
+
+def _enter(
+    graph: NeighborGraph, space: Space, ranks: Rows, complete: NDArray[np.bool_], candidates: tuple[Rows, Rows]
+) -> Rows:
+    """Merge newcomers into the lists of old rows, in place, and return the rows that have changed."""
+    added, target = candidates
+    distances = space.distances(added, space, target)
+    last, distance = graph.last(target)
+    precedes = (distances < distance) | ((distances == distance) & (ranks[added] < ranks[last]))
+    enters = np.flatnonzero(complete[target] | precedes)
+    reached, index = np.unique(target[enters], return_inverse=True)
+    lists = graph.take(reached)
+    holder, slot = _where(lists.neighbors >= 0)
+    merged = _ranked(
+        np.concatenate([holder, index]),
+        np.concatenate([lists.neighbors[holder, slot], added[enters]]),
+        np.concatenate([lists.distances[holder, slot], distances[enters]]),
+        ranks,
+        (len(reached), graph.width),
+    )
+    graph.put(reached, merged)
+    return reached
+
+
+def _listed_pairs(graph: NeighborGraph, rows: Rows, limit: np.float32) -> Pairs:
+    index, slot = _where((graph.distances[rows] <= limit) & (graph.neighbors[rows] >= 0))
+    source = rows[index]
+    return source, graph.neighbors[source, slot].astype(np.int64), graph.distances[source, slot]
+
+
+def _searched_pairs(space: Space, rows: Rows, limit: np.float32) -> Pairs:
+    closeness = space[rows].closeness(space)
+    closeness[np.arange(len(rows)), rows] = -np.inf
+    index, target = _where(closeness >= (space.closeness_at(limit) - space[rows].slack(space))[:, None])
+    distances = space.distances(rows[index], space, target)
+    within = distances <= limit
+    return rows[index][within], target[within], distances[within]
