@@ -220,7 +220,7 @@ def is_up_to_date(derivation: Derivation, dataset: Dataset) -> bool:
 
 def _pending(derivation: Derivation, dataset: Dataset, run: MethodRun) -> Update | None:
     query = "select fingerprint, number from watermarks where asset = ? and brain_key = ?"
-    seen = dataset.store.connection.execute(query, [derivation.name, run.brain_key]).fetchone()
+    seen = next(iter(dataset.store.rows(query, [derivation.name, run.brain_key])), None)
     if seen is None or seen[0] != derivation.fingerprint(run):
         return Update(dataset, derivation, run, NOTHING_SEEN, anew=seen is not None)
     if derivation.always or dataset.store.version(derivation.reads) > seen[1]:
@@ -278,7 +278,7 @@ def _finish(transaction: Transaction, update: Update) -> None:
 def _retire(derivation: Derivation, dataset: Dataset, declared: Sequence[str]) -> None:
     """Delete the rows of runs that are no longer declared."""
     query = "select brain_key from watermarks where asset = ?"
-    known = {row[0] for row in dataset.store.connection.execute(query, [derivation.name]).fetchall()}
+    known = {row[0] for row in dataset.store.rows(query, [derivation.name])}
     for brain_key in sorted(known - set(declared)):
         delete_run(derivation, dataset, brain_key)
 

@@ -83,7 +83,7 @@ def _metadata(derivation: Derivation, dataset: Dataset, report: Report) -> Mappi
     shown |= {"rows added": counts.added, "rows changed": counts.changed, "rows deleted": counts.deleted}
     shown |= report.notes
     for publication in derivation.publishes[:1]:
-        described = dataset.store.connection.execute(f"describe {publication.query}").fetchall()
+        described = dataset.store.rows(f"describe {publication.query}")
         shown["dagster/row_count"] = int(dataset.store.value(f"select count(*) from ({publication.query})"))
         shown["dagster/column_schema"] = dg.TableSchema(
             [

@@ -156,7 +156,7 @@ def _marks(store: Store, table: TableQuery) -> dict[str, str]:
     origin = f"{store.fact('store_id')} {table.query}"
     if table.parts is None:
         return {"": f"{store.version(table.reads)} {origin}"}
-    rows = store.connection.execute(f"select part, mark from ({table.parts}) order by part").fetchall()
+    rows = store.rows(f"select part, mark from ({table.parts}) order by part")
     return {f"{part:06}": f"{mark} {origin}" for part, mark in rows} or {"empty": origin}
 
 

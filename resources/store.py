@@ -103,8 +103,7 @@ class Transaction:
         return [name for name, *_ in self.connection.execute("describe staged").fetchall() if name != "changed"]
 
     def _count(self, statement: str) -> int:
-        row = self.connection.execute(statement).fetchone()
-        return int(row[0]) if row else 0
+        return int(self.connection.execute(statement).fetchall()[0][0])
 
     def _touch(self, table: str, counts: Counts) -> None:
         self.touched[table] = self.touched.get(table, Counts()) + counts
@@ -147,8 +146,12 @@ class Store:
 
     def value(self, query: str, parameters: Sequence[Any] = ()) -> Any:
         """Return the single value of a query."""
-        row = self.connection.execute(query, parameters).fetchone()
-        return row[0] if row else None
+        rows = self.rows(query, parameters)
+        return rows[0][0] if rows else None
+
+    def rows(self, query: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Return the rows of a query as tuples; fetched to the end, as DuckDB allows one open result per connection."""
+        return self.connection.execute(query, parameters).fetchall()
 
     @contextmanager
     def write(self, run_id: str, asset: str) -> Iterator[Transaction]:

@@ -1,0 +1,202 @@
+"""The ``brain`` command. Whatever is heavy is imported inside the commands, so that ``--help`` answers at once."""
+
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from resources.errors import BrainError
+from resources.home import Home
+
+USAGE_ERROR, FAILURE, INTERRUPTED = 2, 1, 130
+
+
+class Commands(click.Group):
+    """Commands whose errors are one clear line."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Run a command and exit: 0 on success, 1 on failure, 2 on wrong usage, 130 when interrupted."""
+        try:
+            super().main(*args, **{**kwargs, "standalone_mode": False})
+        except click.UsageError as error:
+            error.show()
+            sys.exit(USAGE_ERROR)
+        except click.ClickException as error:
+            error.show()
+            sys.exit(FAILURE)
+        except (click.Abort, KeyboardInterrupt):
+            click.echo("interrupted; what was done is kept, the next run goes on", err=True)
+            sys.exit(INTERRUPTED)
+        except BrainError as error:
+            _fail(error)
+        except BrokenPipeError:
+            sys.exit(FAILURE)
+        except Exception as error:  # noqa: BLE001 - a user gets one line, and the traceback on demand
+            _fail(error)
+
+
+def _fail(error: Exception) -> None:
+    if "--debug" in sys.argv:
+        traceback.print_exception(error)
+    else:
+        text = str(error) if isinstance(error, BrainError) else f"{type(error).__name__}: {error} (--debug shows where)"
+        click.echo(f"brain: {' '.join(text.split())}", err=True)
+    sys.stdout.flush()
+    sys.exit(FAILURE)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--home", type=click.Path(path_type=Path), help="Folder that holds all state [default: $BRAIN_HOME or ~/.brain].")
+@click.option("--debug", is_flag=True, help="Show tracebacks.")
+@click.version_option(package_name="brain-assets")
+@click.pass_context
+def main(context: click.Context, home: Path | None, *, debug: bool) -> None:
+    """Find what is wrong in a dataset of images, and keep every answer current."""
+    del debug
+    context.obj = Home.default(home)
+
+
+@main.command()
+@click.argument("name")
+@click.option("--media", required=True, help="Folder, glob, list of paths (.txt) or manifest (.csv, .parquet, .jsonl).")
+@click.option("--split-from", type=click.Choice(["folder", "column", "none"]), default="none", show_default=True)
+@click.option("--model", help="Embedding model [default: builtin:efficientnet-lite0].")
+@click.pass_obj
+def add(home: Home, name: str, media: str, split_from: str, model: str | None) -> None:
+    """Declare a dataset; its images stay where they are."""
+    from brain_assets.declaring import declare
+
+    paths = declare(home, name, media=media, split_from=split_from, model=model)
+    click.echo(f"declared {name} in {paths.config}\nnext: brain materialize {name}   (or 'brain up', which notices by itself)")
+
+
+@main.command("list")
+@click.pass_obj
+def list_datasets(home: Home) -> None:
+    """List the datasets."""
+    names = home.names()
+    click.echo("\n".join(names) if names else f"no datasets in {home.root}; declare one with 'brain add NAME --media FOLDER'")
+
+
+@main.command()
+@click.argument("name")
+@click.pass_obj
+def show(home: Home, name: str) -> None:
+    """Show a dataset's declaration."""
+    click.echo(home.existing(name).config.read_text("utf-8"), nl=False)
+
+
+@main.command()
+@click.argument("name")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.pass_obj
+def remove(home: Home, name: str, *, yes: bool) -> None:
+    """Remove a dataset's declaration and everything derived; its images are not touched."""
+    from brain_assets.declaring import remove as remove_dataset
+
+    folder = home.existing(name).folder
+    if not yes and not click.confirm(f"remove {folder} with everything derived of {name}?"):
+        raise click.Abort
+    remove_dataset(home, name)
+    click.echo(f"removed {name}")
+
+
+@main.command()
+@click.argument("name")
+@click.option("--select", metavar="ASSET[,ASSET...]", help="Only these assets [default: all].")
+@click.option("--set", "settings", metavar="KEY=VALUE", multiple=True, help="A setting for this run alone, e.g. similarity.k=30.")
+@click.pass_obj
+def materialize(home: Home, name: str, select: str | None, settings: Sequence[str]) -> None:
+    """Bring a dataset up to date now, at the cost of what changed."""
+    from brain_assets.materializing import materialize as run
+    from brain_assets.status import summary
+
+    chosen = [asset.strip() for asset in select.split(",") if asset.strip()] if select else []
+    run_id = run(home, name, chosen, dict(_assignment(text) for text in settings))
+    click.echo(f"{name} is up to date (run {run_id[:8]})")
+    click.echo(summary(home, name))
+
+
+@main.command()
+@click.argument("name", required=False)
+@click.option("--json", "as_json", is_flag=True, help="For machines.")
+@click.pass_obj
+def status(home: Home, name: str | None, *, as_json: bool) -> None:
+    """Show samples, errors, what is up to date or pending, and how many of each issue."""
+    from brain_assets import status as statuses
+
+    names = [name] if name else home.names()
+    found = [statuses.status(home, one) for one in names]
+    if as_json:
+        import json
+
+        click.echo(json.dumps(found[0] if name else found, default=str, indent=2))
+    else:
+        click.echo("\n\n".join(statuses.as_text(one) for one in found) or f"no datasets in {home.root}")
+
+
+@main.command()
+@click.argument("name")
+@click.argument("query")
+@click.option("--format", "form", type=click.Choice(["table", "csv", "json", "parquet"]), default="table", show_default=True)
+@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Write here instead of to the terminal.")
+@click.pass_obj
+def sql(home: Home, name: str, query: str, form: str, output: Path | None) -> None:
+    """Query the published tables; works while a run is writing.
+
+    For example: brain sql NAME "select filepath, uniqueness from uniqueness join samples using (sample_id) limit 5"
+    """
+    from brain_assets.querying import run_query
+
+    run_query(home, name, query, form, output)
+
+
+@main.command()
+@click.argument("name", required=False)
+@click.pass_obj
+def config(home: Home, name: str | None) -> None:
+    """Show the settings that hold, and where each came from."""
+    from resources.configuration import load_dataset, load_service
+
+    values = list(load_service(home.settings).values)
+    if name:
+        values += load_dataset(home.existing(name).config).values
+    width = max(len(value.key) for value in values)
+    for value in values:
+        click.echo(f"{value.key:{width}}  {value.value!s:32}  {value.origin}")
+
+
+@main.command()
+@click.option("--port", default=3000, show_default=True, help="Port of the Dagster pages.")
+@click.option("--review-port", default=3001, show_default=True, help="Port of the review page.")
+@click.option("--no-browser", is_flag=True, help="Do not open a browser.")
+@click.pass_obj
+def up(home: Home, port: int, review_port: int, *, no_browser: bool) -> None:
+    """Start the service: Dagster's pages, the sensors that notice arrivals, and the review page; Ctrl-C stops all of it."""
+    from brain_assets.serving import serve
+
+    serve(home, port, review_port, browser=not no_browser)
+
+
+@main.command()
+@click.option("--no-ui", is_flag=True, help="Stop when the work is done.")
+@click.pass_obj
+def demo(home: Home, *, no_ui: bool) -> None:
+    """Run the main job on real images that come with a package, end to end."""
+    from brain_assets.demo import run_demo
+
+    run_demo(home, ui=not no_ui)
+
+
+def _assignment(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise click.UsageError(f"--set wants KEY=VALUE, got {text!r}")
+    return key.strip(), value
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,76 @@
+"""Declare and remove datasets."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from resources import instance, locks
+from resources.configuration import DatasetSettings, load_dataset
+from resources.errors import ConfigurationError
+from resources.home import DatasetPaths, Home
+from resources.media_source import open_source
+
+HEADER = """\
+# Dataset {name}. Edit by hand: every key and what it means is in docs/configuration.md, 'brain config {name}' shows what holds.
+"""
+
+
+def declare(home: Home, name: str, **settings: Any) -> DatasetPaths:
+    """Write a dataset's declaration and make it known to the service.
+
+    Parameters
+    ----------
+    home : Home
+    name : str
+    **settings
+        ``media`` and whatever else differs from the defaults; None is left out.
+
+    Raises
+    ------
+    ConfigurationError
+        If the name or a setting is wrong, or the dataset exists.
+    SourceError
+        If there are no such media.
+    """
+    paths = home.paths(name)
+    if paths.config.exists():
+        raise ConfigurationError(f"{name} exists already: edit {paths.config}, or remove it with 'brain remove {name}'")
+    tree = {key: value for key, value in settings.items() if value not in (None, "none")}
+    tree["media"] = _absolute(tree["media"])
+    if model := tree.pop("model", None):
+        tree["embeddings"] = {"model": model}
+    DatasetSettings.model_validate(tree)
+    open_source(tree["media"], tree.get("split_from", "none"))
+    instance.prepare(home)
+    paths.predictions.mkdir(parents=True, exist_ok=True)
+    draft = paths.config.with_suffix(".draft")
+    draft.write_text(HEADER.format(name=name) + yaml.safe_dump(tree, sort_keys=False, allow_unicode=True), "utf-8")
+    load_dataset(draft)
+    draft.replace(paths.config)
+    _add_partition(name)
+    return paths
+
+
+def remove(home: Home, name: str) -> None:
+    """Remove a dataset with everything derived of it; raises LockedError while a run holds it."""
+    paths = home.existing(name)
+    instance.prepare(home)
+    with locks.exclusive(paths.lock, "brain remove"):
+        shutil.rmtree(paths.folder)
+    import dagster as dg
+
+    with dg.DagsterInstance.get() as dagster_instance:
+        dagster_instance.delete_dynamic_partition(instance.PARTITIONS, name)
+
+
+def _absolute(media: str) -> str:
+    return media if "://" in media else str(Path(media).expanduser().absolute())
+
+
+def _add_partition(name: str) -> None:
+    import dagster as dg
+
+    with dg.DagsterInstance.get() as dagster_instance:
+        dagster_instance.add_dynamic_partitions(instance.PARTITIONS, [name])

@@ -1,0 +1,89 @@
+"""How a dataset stands: its samples, what is up to date, and what was found."""
+
+from typing import Any
+
+from brain_assets import catalog
+from resources import locks
+from resources.configuration import load_dataset
+from resources.errors import BrainError, MissingError
+from resources.home import DatasetPaths, Home
+from resources.media_source import open_source
+from resources.publishing import connect, manifest
+
+
+def status(home: Home, name: str) -> dict[str, Any]:
+    """Return how a dataset stands, read from what is published and from its media source.
+
+    Returns
+    -------
+    dict
+        ``dataset``, ``samples``, ``errors``, ``running`` (who works on it, or None), ``state`` (``up to date`` or what is
+        pending), ``assets`` (name to rows and last run) and ``issues`` (name to count).
+    """
+    paths = home.existing(name)
+    found: dict[str, Any] = {
+        "dataset": name,
+        "running": locks.holder(paths.lock),
+        "state": _state(paths),
+        "samples": 0,
+        "errors": 0,
+        "assets": {},
+        "issues": {},
+    }
+    try:
+        with connect(paths.published) as connection:
+            counts = "select count(*), count_if(status = 'error') from samples"
+            found["samples"], found["errors"] = connection.execute(counts).fetchall()[0]
+            found["issues"] = dict(
+                connection.execute("select issue, count(*) from issues where is_issue group by issue order by issue").fetchall()
+            )
+            last = dict(connection.execute("select method, max(finished_at) from runs where state = 'done' group by method").fetchall())
+            for derivation in catalog.ALL:
+                found["assets"][derivation.name] = {
+                    "rows": {table.table: _count(connection, table.table) for table in derivation.publishes},
+                    "last_run": last.get(derivation.name),
+                }
+    except MissingError:
+        found["state"] = "nothing published yet"
+    return found
+
+
+def _count(connection: Any, table: str) -> int:
+    return int(connection.execute(f"select count(*) from \"{table}\"").fetchall()[0][0])
+
+
+def _state(paths: DatasetPaths) -> str:
+    published = manifest(paths.published)
+    try:
+        configuration = load_dataset(paths.config)
+        listing = open_source(configuration.settings.media, configuration.settings.split_from).list()
+    except BrainError as error:
+        return f"cannot be looked at: {error}"
+    if published is None:
+        return "nothing published yet"
+    pending = []
+    if published["facts"]["source_state"] != listing.state:
+        pending.append("the media changed")
+    if published["facts"]["settings"] != configuration.digest:
+        pending.append("the settings changed")
+    return "pending: " + ", ".join(pending) if pending else "up to date"
+
+
+def as_text(found: dict[str, Any]) -> str:
+    """Return a status for people."""
+    lines = [f"{found['dataset']}: {found['samples']} samples, {found['errors']} errors; {found['state']}"]
+    if found["running"]:
+        lines.append(f"  in work: {found['running']}")
+    for asset, facts in found["assets"].items():
+        rows = ", ".join(f"{count} rows of {table}" for table, count in facts["rows"].items()) or "-"
+        last = f"{facts['last_run']:%Y-%m-%d %H:%M:%S}" if facts["last_run"] else ""
+        lines.append(f"  {asset:20} {rows:44} {last}")
+    lines += [f"  issue {issue:20} {count}" for issue, count in found["issues"].items()]
+    return "\n".join(lines)
+
+
+def summary(home: Home, name: str) -> str:
+    """Return a few lines on what stands after a run."""
+    found = status(home, name)
+    issues = ", ".join(f"{count} {issue}" for issue, count in found["issues"].items()) or "no issues"
+    return f"{found['samples']} samples, {found['errors']} errors; {issues}"

@@ -1,0 +1,29 @@
+"""Tiny embedding models that tests name as ``python:tests.models:...``."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+EMBEDDED: list[int] = []
+
+
+class Pixels:
+    """The image at 8x8 as its vector; counts what it is given in ``EMBEDDED``."""
+
+    version = "pixels-1"
+    dimension = 192
+    input = 8
+
+    def embed(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        EMBEDDED.append(len(images))
+        return images.reshape(len(images), -1).astype(np.float32) + 1
+
+
+class Silent(Pixels):
+    """Gives NaN for dark images."""
+
+    version = "silent-1"
+
+    def embed(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        vectors = super().embed(images)
+        vectors[images.mean(axis=(1, 2, 3)) < 8] = np.nan
+        return vectors

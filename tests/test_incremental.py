@@ -1,0 +1,138 @@
+"""After any sequence of changes every table equals a computation from scratch, at the cost of the change."""
+
+import shutil
+import tempfile
+from pathlib import Path
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
+
+from tests import models
+from tests.workshop import Workshop, assert_equals_rebuild, encoded, picture, write_pictures
+
+NAMES = [f"{folder}{letter}.{suffix}" for folder in ("", "train/", "test/") for letter in "abcd" for suffix in ("png", "bmp")]
+names = st.sampled_from(NAMES)
+seeds = st.integers(0, 6)
+
+
+class ChangingFolder(RuleBasedStateMachine):
+    """A folder in which anything happens between runs."""
+
+    @initialize()
+    def make_folder(self) -> None:
+        self.root = Path(tempfile.mkdtemp(prefix="brain-test-"))
+        self.media = self.root / "media"
+        self.media.mkdir()
+        self.workshop = self.make_workshop("home")
+
+    def make_workshop(self, home: str) -> Workshop:
+        return Workshop(self.root / home, self.media, split_from="folder", similarity={"k": 3})
+
+    @rule(name=names, seed=seeds)
+    def add_or_change(self, name: str, seed: int) -> None:
+        path = self.media / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(encoded(picture(seed), "BMP" if name.endswith("bmp") else "PNG"))
+
+    @rule(name=names)
+    def delete(self, name: str) -> None:
+        (self.media / name).unlink(missing_ok=True)
+
+    @rule(name=names, other=names)
+    def rename(self, name: str, other: str) -> None:
+        if (self.media / name).exists():
+            (self.media / other).parent.mkdir(exist_ok=True)
+            (self.media / name).rename(self.media / other)
+
+    @rule(name=names, keep=st.integers(0, 120))
+    def corrupt(self, name: str, keep: int) -> None:
+        path = self.media / name
+        if path.exists():
+            path.write_bytes(path.read_bytes()[:keep])
+
+    @rule()
+    def run(self) -> None:
+        self.workshop.run()
+
+    @rule()
+    def run_and_compare(self) -> None:
+        self.workshop.run()
+        assert self.workshop.wrong() == {}
+        rebuild = self.make_workshop("rebuild")
+        rebuild.run()
+        assert_equals_rebuild(self.workshop, rebuild)
+        rebuild.remove()
+
+    def teardown(self) -> None:
+        if hasattr(self, "root"):
+            self.run_and_compare()
+            shutil.rmtree(self.root)
+
+
+TestChangingFolder = ChangingFolder.TestCase
+TestChangingFolder.settings = settings(max_examples=12, stateful_step_count=14, deadline=None)
+
+
+def test_a_run_with_nothing_new_does_nothing(tmp_path: Path) -> None:
+    write_pictures(tmp_path / "media", range(30))
+    workshop = Workshop(tmp_path / "home", tmp_path / "media")
+    workshop.run()
+    before = workshop.rows("select max(number) from (select count(*) as number from runs)")
+    models.EMBEDDED.clear()
+    reports = workshop.run()
+    assert models.EMBEDDED == []
+    assert {name: report.counts.total for name, report in reports.items() if report.counts.total} == {}
+    assert reports["samples"].notes.get("read", 0) == 0
+    assert reports["published"].notes["written"] == ""
+    assert workshop.rows("select max(number) from (select count(*) as number from runs)") == before
+
+
+def test_additions_cost_what_they_are(tmp_path: Path) -> None:
+    write_pictures(tmp_path / "media", range(200))
+    workshop = Workshop(tmp_path / "home", tmp_path / "media", similarity={"k": 5})
+    workshop.run()
+    models.EMBEDDED.clear()
+    write_pictures(tmp_path / "media", range(1000, 1010))
+    reports = workshop.run()
+    assert sum(models.EMBEDDED) == 10
+    assert reports["samples"].notes["read"] == 10
+    assert reports["media"].notes["decoded"] == 10
+    assert reports["similarity"].notes["searched"] == 10
+    assert workshop.rows("select count(*) from uniqueness") == [(210,)]
+
+
+def test_a_deletion_searches_only_lists_that_are_too_short(tmp_path: Path) -> None:
+    paths = write_pictures(tmp_path / "media", range(60))
+    workshop = Workshop(tmp_path / "home", tmp_path / "media", similarity={"k": 3})
+    workshop.run()
+    for path in paths[:5]:
+        path.unlink()
+    reports = workshop.run()
+    assert reports["similarity"].notes["searched"] == 0
+    assert reports["media"].notes["decoded"] == 0
+
+
+def test_a_moved_file_is_read_but_not_decoded(tmp_path: Path) -> None:
+    paths = write_pictures(tmp_path / "media", range(5))
+    workshop = Workshop(tmp_path / "home", tmp_path / "media")
+    workshop.run()
+    models.EMBEDDED.clear()
+    paths[0].rename(tmp_path / "media" / "moved.png")
+    reports = workshop.run()
+    assert reports["samples"].notes["read"] == 1
+    assert reports["media"].notes["decoded"] == 0
+    assert models.EMBEDDED == []
+    assert workshop.rows("select filepath from samples where filepath = 'moved.png'") == [("moved.png",)]
+
+
+def test_another_model_embeds_again_and_leaves_nothing_of_the_old(tmp_path: Path) -> None:
+    write_pictures(tmp_path / "media", range(8))
+    workshop = Workshop(tmp_path / "home", tmp_path / "media")
+    workshop.run()
+    old = workshop.rows("select distinct model from embeddings")
+    workshop.declare(media=str(tmp_path / "media"), embeddings={"model": "python:tests.models:Silent"})
+    workshop.run()
+    assert len(old) == 1
+    assert workshop.rows("select distinct model from embeddings") != old
+    assert workshop.wrong() == {}

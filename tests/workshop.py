@@ -1,0 +1,115 @@
+"""Datasets for tests: images on disk, runs without Dagster, and the comparison of a dataset with its rebuild."""
+
+import io
+import shutil
+import uuid
+from collections.abc import Iterable
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import yaml
+from PIL import Image
+
+from brain_assets import catalog
+from brain_assets.incremental import Report, bring_up_to_date
+from resources.dataset import Opening, open_dataset
+from resources.home import Home
+from resources.publishing import connect
+from tests.helpers import assert_same_neighbours
+
+TINY = "python:tests.models:Pixels"
+# When and by which run a row was written differs between a dataset and its rebuild.
+HISTORY_COLUMNS = {"added_at", "changed_at", "run_id", "uri"}
+HISTORY_TABLES = {"runs", "health", "calibrations"}
+
+
+def picture(seed: int, size: tuple[int, int] = (20, 16)) -> Image.Image:
+    """Return a smooth random image."""
+    colors = np.random.default_rng(seed).integers(0, 256, (4, 4, 3), dtype=np.uint8)
+    return Image.fromarray(colors).resize(size, Image.Resampling.BICUBIC)
+
+
+def encoded(image: Image.Image, form: str = "PNG") -> bytes:
+    """Return the bytes of an image file."""
+    buffer = io.BytesIO()
+    image.save(buffer, form)
+    return buffer.getvalue()
+
+
+def write_pictures(folder: Path, seeds: Iterable[int]) -> list[Path]:
+    """Write one PNG per seed and return their paths."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for seed in seeds:
+        paths.append(folder / f"{seed:05}.png")
+        paths[-1].write_bytes(encoded(picture(seed)))
+    return paths
+
+
+class Workshop:
+    """One dataset in a home of its own."""
+
+    def __init__(self, root: Path, media: Path | str, name: str = "test", **settings: object) -> None:
+        self.home, self.name = Home(root), name
+        self.paths = self.home.paths(name)
+        self.paths.folder.mkdir(parents=True, exist_ok=True)
+        self.declare(media=str(media), **{"embeddings": {"model": TINY}, **settings})
+
+    def declare(self, **settings: object) -> None:
+        self.paths.config.write_text(yaml.safe_dump(settings), "utf-8")
+
+    def run(self, select: Iterable[str] = catalog.BY_NAME) -> dict[str, Report]:
+        """Bring the selected derivations up to date and return what each did."""
+        names = frozenset(select)
+        with open_dataset(self.home, self.name, Opening(uuid.uuid4().hex, "test", names)) as dataset:
+            chosen = [derivation for derivation in catalog.ALL if derivation.name in names]
+            return {derivation.name: bring_up_to_date(derivation, dataset) for derivation in chosen}
+
+    def rows(self, query: str) -> list[tuple]:
+        """Return rows of the published tables."""
+        with connect(self.paths.published) as connection:
+            return connection.execute(query).fetchall()
+
+    def wrong(self) -> dict[str, int]:
+        """Return the integrity checks that fail, with what they count."""
+        with open_dataset(self.home, self.name, Opening("check", "test")) as dataset:
+            found = {check.name: dataset.store.value(check.query) for one in catalog.ALL for check in one.checks}
+        return {name: count for name, count in found.items() if count}
+
+    def remove(self) -> None:
+        shutil.rmtree(self.home.root)
+
+
+def assert_equals_rebuild(workshop: Workshop, rebuild: Workshop) -> None:
+    """Check that every published table equals that of a dataset which was computed from scratch."""
+    with connect(workshop.paths.published) as ours, connect(rebuild.paths.published) as theirs:
+        names = {row[0] for row in ours.execute("select view_name from duckdb_views() where not internal").fetchall()}
+        for name in sorted(names - HISTORY_TABLES):
+            compare = _assert_same_neighbors if name == "neighbors" else _assert_same_rows
+            compare(name, ours, theirs)
+
+
+def _assert_same_neighbors(name: str, ours: duckdb.DuckDBPyConnection, theirs: duckdb.DuckDBPyConnection) -> None:
+    query = f"select subject_id, list(neighbor_id order by rank), list(distance order by rank) from {name} group by 1 order by 1"
+    left, right = ours.execute(query).fetchall(), theirs.execute(query).fetchall()
+    assert [row[0] for row in left] == [row[0] for row in right]
+    ids = {subject: number for number, subject in enumerate(sorted({one for row in left + right for one in row[1]}))}
+    for a, b in zip(left, right, strict=True):
+        positions = [[[ids[one] for one in row[1]]] for row in (a, b)]
+        assert_same_neighbours(positions[0], [a[2]], positions[1], [b[2]])
+
+
+def _assert_same_rows(name: str, ours: duckdb.DuckDBPyConnection, theirs: duckdb.DuckDBPyConnection) -> None:
+    columns = [row[0] for row in ours.execute(f"describe {name}").fetchall() if row[0] not in HISTORY_COLUMNS]
+    query = f"select {', '.join(columns)} from {name} order by all"
+    left, right = ours.execute(query).fetchall(), theirs.execute(query).fetchall()
+    assert len(left) == len(right), f"{name}: {len(left)} rows, a rebuild has {len(right)}"
+    for a, b in zip(left, right, strict=True):
+        for column, one, other in zip(columns, a, b, strict=True):
+            same = np.allclose(one, other, atol=1e-5, equal_nan=True) if _numeric(one) and _numeric(other) else one == other
+            assert same, f"{name}.{column}: {one!r}, a rebuild has {other!r} (row {a})"
+
+
+def _numeric(value: object) -> bool:
+    return isinstance(value, float) or (isinstance(value, list | tuple) and bool(value) and isinstance(value[0], float))
