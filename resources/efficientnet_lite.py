@@ -11,6 +11,7 @@ variants drop squeeze-and-excitation and swish, see the TensorFlow model garden'
 import re
 import warnings
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -32,16 +33,39 @@ STAGES = (
 )
 
 
+class UnevenConvolution(torch.autograd.Function):
+    """A strided convolution padded by one more pixel right and below than left and above.
+
+    Torch pads in a step of its own. ONNX has such a convolution, and ONNX Runtime keeps its blocked layout around it.
+    """
+
+    @staticmethod
+    def forward(_: Any, x: Tensor, weight: Tensor, stride: int, padding: int, groups: int) -> Tensor:
+        """Return the convolved tensor."""
+        padded = functional.pad(x, (0, 1, 0, 1))
+        return functional.conv2d(padded, weight, stride=stride, padding=padding, groups=groups)
+
+    @staticmethod
+    def symbolic(graph: Any, x: Any, weight: Any, stride: int, padding: int, groups: int) -> Any:
+        """Return the ONNX node."""
+        pads = [padding, padding, padding + 1, padding + 1]
+        return graph.op("Conv", x, weight, strides_i=[stride, stride], pads_i=pads, group_i=groups)
+
+
 class SameConvolution(nn.Conv2d):
     """A convolution padded as TensorFlow does: the odd pixel goes right and below (sizes divisible by the stride)."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> None:
         super().__init__(inputs, outputs, kernel, stride, padding=(kernel - stride) // 2, groups=groups, bias=False)
-        self.odd = (kernel - stride) % 2
+        self.uneven = (kernel - stride) % 2 == 1
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the convolved ``(b, outputs, h / stride, w / stride)`` tensor."""
-        return super().forward(functional.pad(x, (0, self.odd, 0, self.odd)) if self.odd else x)
+        if not self.uneven:
+            return super().forward(x)
+        geometry = self.stride[0], self.padding[0], self.groups
+        convolved: Tensor = UnevenConvolution.apply(x, self.weight, *geometry)  # type: ignore[no-untyped-call]
+        return convolved
 
 
 def batch_normalization(channels: int) -> nn.BatchNorm2d:
