@@ -49,7 +49,9 @@ def _fail(error: Exception) -> None:
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--home", type=click.Path(path_type=Path), help="Folder that holds all state [default: $BRAIN_HOME or ~/.brain].")
+@click.option(
+    "--home", type=click.Path(path_type=Path), help="Folder that holds all state [default: $BRAIN_HOME or ~/.brain]."
+)
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
 @click.version_option(package_name="brain-assets")
 @click.pass_context
@@ -70,7 +72,9 @@ def add(home: Home, name: str, media: str, split_from: str, model: str | None) -
     from brain_assets.declaring import declare
 
     paths = declare(home, name, media=media, split_from=split_from, model=model)
-    click.echo(f"declared {name} in {paths.config}\nnext: brain materialize {name}   (or 'brain up', which notices by itself)")
+    click.echo(
+        f"declared {name} in {paths.config}\nnext: brain materialize {name}   (or 'brain up', which notices by itself)"
+    )
 
 
 @main.command("list")
@@ -78,7 +82,9 @@ def add(home: Home, name: str, media: str, split_from: str, model: str | None) -
 def list_datasets(home: Home) -> None:
     """List the datasets."""
     names = home.names()
-    click.echo("\n".join(names) if names else f"no datasets in {home.root}; declare one with 'brain add NAME --media FOLDER'")
+    click.echo(
+        "\n".join(names) if names else f"no datasets in {home.root}; declare one with 'brain add NAME --media FOLDER'"
+    )
 
 
 @main.command()
@@ -107,7 +113,9 @@ def remove(home: Home, name: str, *, yes: bool) -> None:
 @main.command()
 @click.argument("name")
 @click.option("--select", metavar="ASSET[,ASSET...]", help="Only these assets [default: all].")
-@click.option("--set", "settings", metavar="KEY=VALUE", multiple=True, help="A setting for this run alone, e.g. similarity.k=30.")
+@click.option(
+    "--set", "settings", metavar="KEY=VALUE", multiple=True, help="A setting for this run alone, e.g. similarity.k=30."
+)
 @click.pass_obj
 def materialize(home: Home, name: str, select: str | None, settings: Sequence[str]) -> None:
     """Bring a dataset up to date now, at the cost of what changed."""
@@ -141,8 +149,12 @@ def status(home: Home, name: str | None, *, as_json: bool) -> None:
 @main.command()
 @click.argument("name")
 @click.argument("query")
-@click.option("--format", "form", type=click.Choice(["table", "csv", "json", "parquet"]), default="table", show_default=True)
-@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Write here instead of to the terminal.")
+@click.option(
+    "--format", "form", type=click.Choice(["table", "csv", "json", "parquet"]), default="table", show_default=True
+)
+@click.option(
+    "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write here instead of to the terminal."
+)
 @click.pass_obj
 def sql(home: Home, name: str, query: str, form: str, output: Path | None) -> None:
     """Query the published tables; works while a run is writing.

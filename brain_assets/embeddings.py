@@ -46,7 +46,8 @@ EMBEDDINGS = Derivation(
     checks=(
         Check(
             "every_readable_sample_has_a_vector",
-            "select count(*) from readable where sample_id not in (select subject_id from embeddings where brain_key = 'embeddings')",
+            "select count(*) from readable"
+            " where sample_id not in (select subject_id from embeddings where brain_key = 'embeddings')",
             "Each readable image has a vector.",
         ),
         Check(

@@ -33,7 +33,8 @@ GROUPS = """
         from samples semi join readable using (sample_id) left join pixel_hashes using (content_hash)
     ), kept as (select * from members where place = 1 and size > 1)
     select members.sample_id, kept.sample_id as group_id, members.place = 1 as keep,
-        case when members.place = 1 then null when members.content_hash = kept.content_hash then 'bytes' else 'pixels' end as kind,
+        case when members.place = 1 then null
+            when members.content_hash = kept.content_hash then 'bytes' else 'pixels' end as kind,
         case when members.place = 1 then 'kept of ' || kept.size || ' copies: ' || {kept_because}
             when members.content_hash = kept.content_hash then 'same bytes as ' || kept.filepath
             else 'same pixels as ' || kept.filepath end as reason

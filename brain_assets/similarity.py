@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from brain_assets.incremental import Check, Derivation, MethodRun, Publication, Update, section_settings
+from brain_assets.incremental import Check, Derivation, MethodRun, Publication, Update
 from brain_assets.methods.copies import Lists, Members, neighbors_of_samples
 from brain_assets.methods.similarity import NeighborGraph, build_graph, normalize, update_graph
 from resources.dataset import Dataset
@@ -75,7 +75,8 @@ def _source(update: Update) -> str:
 
 def _subjects(update: Update) -> Subjects:
     rows = update.query(f"""
-        select subject_id, node, dense_rank() over (order by input_key) - 1 as content, embeddings.changed > {update.since} as fresh
+        select subject_id, node, dense_rank() over (order by input_key) - 1 as content,
+            embeddings.changed > {update.since} as fresh
         from embeddings join vectors using (model_version, input_key) where brain_key = {_source(update)}
         order by subject_id""")
     contents = rows.column("content").to_numpy()

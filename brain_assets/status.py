@@ -35,9 +35,15 @@ def status(home: Home, name: str) -> dict[str, Any]:
             counts = "select count(*), count_if(status = 'error') from samples"
             found["samples"], found["errors"] = connection.execute(counts).fetchall()[0]
             found["issues"] = dict(
-                connection.execute("select issue, count(*) from issues where is_issue group by issue order by issue").fetchall()
+                connection.execute(
+                    "select issue, count(*) from issues where is_issue group by issue order by issue"
+                ).fetchall()
             )
-            last = dict(connection.execute("select method, max(finished_at) from runs where state = 'done' group by method").fetchall())
+            last = dict(
+                connection.execute(
+                    "select method, max(finished_at) from runs where state = 'done' group by method"
+                ).fetchall()
+            )
             for derivation in catalog.ALL:
                 found["assets"][derivation.name] = {
                     "rows": {table.table: _count(connection, table.table) for table in derivation.publishes},
@@ -49,7 +55,7 @@ def status(home: Home, name: str) -> dict[str, Any]:
 
 
 def _count(connection: Any, table: str) -> int:
-    return int(connection.execute(f"select count(*) from \"{table}\"").fetchall()[0][0])
+    return int(connection.execute(f"select count(*) from {table}").fetchall()[0][0])
 
 
 def _state(paths: DatasetPaths) -> str:

@@ -160,7 +160,7 @@ def _marks(store: Store, table: TableQuery) -> dict[str, str]:
     return {f"{part:06}": f"{mark} {origin}" for part, mark in rows} or {"empty": origin}
 
 
-def _write_table(  # noqa: PLR0913 - what is written, where, and what of it stands already
+def _write_table(
     store: Store,
     table: TableQuery,
     staging: Path,

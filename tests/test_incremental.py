@@ -11,7 +11,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from tests import models
 from tests.workshop import Workshop, assert_equals_rebuild, encoded, picture, write_pictures
 
-NAMES = [f"{folder}{letter}.{suffix}" for folder in ("", "train/", "test/") for letter in "abcd" for suffix in ("png", "bmp")]
+NAMES = [
+    f"{folder}{letter}.{suffix}" for folder in ("", "train/", "test/") for letter in "abcd" for suffix in ("png", "bmp")
+]
 names = st.sampled_from(NAMES)
 seeds = st.integers(0, 6)
 

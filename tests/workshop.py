@@ -107,7 +107,11 @@ def _assert_same_rows(name: str, ours: duckdb.DuckDBPyConnection, theirs: duckdb
     assert len(left) == len(right), f"{name}: {len(left)} rows, a rebuild has {len(right)}"
     for a, b in zip(left, right, strict=True):
         for column, one, other in zip(columns, a, b, strict=True):
-            same = np.allclose(one, other, atol=1e-5, equal_nan=True) if _numeric(one) and _numeric(other) else one == other
+            same = (
+                np.allclose(one, other, atol=1e-5, equal_nan=True)
+                if _numeric(one) and _numeric(other)
+                else one == other
+            )
             assert same, f"{name}.{column}: {one!r}, a rebuild has {other!r} (row {a})"
 
 
