@@ -155,15 +155,12 @@ class Space:
 
     def distances(self, rows: Rows, other: "Space", other_rows: Rows) -> Floats:
         """Return the definitive distance of each pair, a symmetric function of its two vectors alone."""
-        result = np.empty(len(rows), np.float32)
-        for start in range(0, len(rows), CHUNK):
-            chunk = slice(start, start + CHUNK)
+        result = np.ones(len(rows), np.float32)
+        known = (self.size[rows] == 0) | (other.size[other_rows] == 0) if self.metric == "cosine" else result < 0
+        asked = np.flatnonzero(~known)
+        for start in range(0, len(asked), CHUNK):
+            chunk = asked[start : start + CHUNK]
             result[chunk] = self._rowwise(self.vectors[rows[chunk]], other.vectors[other_rows[chunk]])
-        if self.metric == "euclidean":
-            return np.sqrt(result, out=result)
-        if self.metric == "cosine":
-            result[(self.size[rows] == 0) | (other.size[other_rows] == 0)] = 2
-            return np.minimum(result / 2, 2)
         return result
 
     def pair_distances(self, first: Rows, second: Rows) -> Floats:
@@ -176,7 +173,23 @@ class Space:
         if self.metric == "dotproduct":
             return -inner(left, right)
         left -= right
-        return _absolute_sums(left) if self.metric == "manhattan" else inner(left, left)
+        if self.metric == "manhattan":
+            return _absolute_sums(left)
+        squares = inner(left, left)
+        return np.sqrt(squares) if self.metric == "euclidean" else np.minimum(squares / 2, 2)
+
+    def signatures(self) -> Floats:
+        """Return one number per row; identical rows have the same."""
+        weights = np.random.default_rng(0).standard_normal(self.vectors.shape[1], dtype=np.float32)
+        return inner(self.vectors, np.broadcast_to(weights, self.vectors.shape)).astype(np.float32, copy=False)
+
+    def identical(self, first: Rows, second: Rows) -> NDArray[np.bool_]:
+        """Return which of the pairs of rows hold the same vector."""
+        same = np.empty(len(first), np.bool_)
+        for start in range(0, len(first), CHUNK):
+            chunk = slice(start, start + CHUNK)
+            same[chunk] = (self.vectors[first[chunk]] == self.vectors[second[chunk]]).all(axis=1)
+        return same
 
 
 def _absolute_sums(rows: Floats) -> Floats:

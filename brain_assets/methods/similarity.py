@@ -26,6 +26,8 @@ Pairs: TypeAlias = tuple[Rows, Rows, Floats]
 SPARE = 8
 # Entries of one block of comparisons between some rows and all rows.
 BLOCK_ENTRIES = 2**21
+# So many times the width are more candidates for a list than differ by chance: look for copies among them.
+CROWD = 4
 
 
 @dataclass(frozen=True)
@@ -206,7 +208,7 @@ def radius_pairs(
     limit = np.float32(radius)
     complete = (graph.valid[asked] >= len(space) - 1) | ((graph.valid[asked] > 0) & (graph.last(asked)[1] > limit))
     parts = [_listed_pairs(graph, asked[complete], limit)]
-    parts += [_searched_pairs(space, part, limit) for part in _batches(asked[~complete], len(space))]
+    parts += _searched_pairs(space, asked[~complete], limit)
     source, target, distances = (np.concatenate(column) for column in zip(*parts, strict=True))
     keys = np.minimum(source, target) * len(space) + np.maximum(source, target)
     keys, index = np.unique(keys, return_index=True)
@@ -357,7 +359,22 @@ def _nearest(space: Space, ranks: Rows, rows: Rows, closeness: Floats, width: in
     """Return the lists of ``rows``, given their closeness to all rows, of which that to themselves is overwritten."""
     closeness[np.arange(len(rows)), rows] = -np.inf
     index, target = _closest(closeness, min(width, len(space) - 1), space[rows].slack(space))
+    if len(target) > CROWD * width * len(rows):
+        matters = np.flatnonzero(_listable(space, ranks, width)[target])
+        index, target = index[matters], target[matters]
     return _ranked(index, target, space.distances(rows[index], space, target), ranks, (len(rows), width))
+
+
+def _listable(space: Space, ranks: Rows, width: int) -> NDArray[np.bool_]:
+    """Return which rows can be in a list at all: of identical ones, the ``width`` of lowest rank and one for self."""
+    by_rank = np.argsort(ranks)
+    _, first, place = np.unique(space.signatures()[by_rank], return_index=True, return_inverse=True)
+    crowded = np.flatnonzero(np.bincount(place)[place] > width + 1)
+    copies = crowded[space.identical(by_rank[crowded], by_rank[first[place[crowded]]])]
+    surplus = copies[_slots(place[copies], len(first)) > width]
+    listable = np.ones(len(space), np.bool_)
+    listable[by_rank[surplus]] = False
+    return listable
 
 
 def _search_queries(asked: Space, space: Space, count: int, farthest: bool) -> NeighborGraph:  # noqa: FBT001
@@ -502,10 +519,16 @@ def _listed_pairs(graph: NeighborGraph, rows: Rows, limit: np.float32) -> Pairs:
     return source, graph.neighbors[source, slot].astype(np.int64), graph.distances[source, slot]
 
 
-def _searched_pairs(space: Space, rows: Rows, limit: np.float32) -> Pairs:
-    closeness = space[rows].closeness(space)
-    closeness[np.arange(len(rows)), rows] = -np.inf
-    index, target = _where(closeness >= (space.closeness_at(limit) - space[rows].slack(space))[:, None])
-    distances = space.distances(rows[index], space, target)
-    within = distances <= limit
-    return rows[index][within], target[within], distances[within]
+def _searched_pairs(space: Space, rows: Rows, limit: np.float32) -> Iterator[Pairs]:
+    """Yield the pairs of some rows with all rows, those among the former once."""
+    searched = np.zeros(len(space), np.bool_)
+    searched[rows] = True
+    for part in _batches(rows, len(space)):
+        floor = space.closeness_at(limit) - space[part].slack(space)
+        index, target = _where(space[part].closeness(space) >= floor[:, None])
+        source = part[index]
+        once = np.flatnonzero((source != target) & ~(searched[target] & (target < source)))
+        source, target = source[once], target[once]
+        distances = space.distances(source, space, target)
+        within = distances <= limit
+        yield source[within], target[within], distances[within]

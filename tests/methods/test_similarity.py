@@ -123,6 +123,18 @@ def test_identical_rows_are_at_distance_zero_in_tie_break_order() -> None:
         assert graph.neighbors[row].tolist() == by_order[by_order != row][:5].tolist()
 
 
+@pytest.mark.parametrize("metric", METRICS)
+def test_crowds_of_copies_do_not_hide_near_copies(metric: str) -> None:
+    row = random_vectors(1, 300)
+    near = row + np.float32(1e-6) * random_vectors(60, 300, seed=1)
+    vectors = prepared(np.concatenate([np.repeat(row, 80, axis=0), near, random_vectors(20, 300)]), metric)
+    order = np.random.default_rng(2).permutation(160)
+    graph = build_graph(vectors, order, width=4, metric=metric)
+    everything = build_graph(vectors, order, width=159, metric=metric)
+    np.testing.assert_array_equal(graph.neighbors, everything.neighbors[:, :4])
+    np.testing.assert_array_equal(graph.distances, everything.distances[:, :4])
+
+
 def test_zero_rows_are_at_cosine_distance_one_from_everything() -> None:
     graph = build_graph(normalize(odd_vectors("some zero")), np.arange(40), width=39)
     assert (graph.distances[30:] == 1).all()
