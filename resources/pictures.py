@@ -183,14 +183,15 @@ def read_picture(image: Image.Image, data: bytes, needs: Needs) -> Picture:
     factor = standard_reduction(*image.size)
     drafted = _draft(image, factor)
     image.load()
-    check_complete(data, image.format)
-    displayed = _displayed(image, stored["width"], stored["height"])
-    standard, transparency = _upright_rgb(image, factor, displayed["orientation"])
-    facts = Facts(**stored | displayed, transparency=transparency, reduction=factor, drafted=drafted)
-    images = {factor: standard}
-    for finer in needs.reductions(displayed["width"], displayed["height"]):
-        images[finer] = _read_again(image, data, finer, displayed["orientation"])
-    return Picture(facts, images)
+    check_complete(data, image)
+    turn, taken_at = _exif(image)
+    if turn >= TRANSPOSED:
+        stored |= {"width": stored["height"], "height": stored["width"]}
+    stored["orientation"] = max(turn, stored["orientation"])
+    standard, transparency = _upright_rgb(image, factor, turn)
+    facts = Facts(**stored, taken_at=taken_at, transparency=transparency, reduction=factor, drafted=drafted)
+    finer = needs.reductions(stored["width"], stored["height"])
+    return Picture(facts, {factor: standard} | {other: _read_again(image, data, other, turn) for other in finer})
 
 
 def _read_again(image: Image.Image, data: bytes, factor: int, orientation: int) -> Image.Image:
@@ -232,16 +233,15 @@ def _stored(image: Image.Image) -> dict[str, Any]:
         "bits": _bits(image),
         "frames": frames,
         "animated": frames > 1 and image.format not in STILL,
+        "orientation": _tagged_orientation(image),
         "quantization": None if table is None else tuple(table),
     }
 
 
-def _displayed(image: Image.Image, width: int, height: int) -> dict[str, Any]:
-    """Return the size as displayed and the EXIF facts; asked after decoding, since they may come last in the file."""
-    orientation, taken_at = _exif(image)
-    if orientation >= TRANSPOSED:
-        width, height = height, width
-    return {"width": width, "height": height, "orientation": orientation, "taken_at": taken_at}
+def _tagged_orientation(image: Image.Image) -> int:
+    """Return the orientation that the decoder itself undoes: Pillow does so for TIFF, pillow-heif for HEIF."""
+    tag = getattr(image, "tag_v2", {}).get(ORIENTATION) or image.info.get("original_orientation")
+    return int(tag) if isinstance(tag, int) and tag in TRANSPOSE else 1
 
 
 def _bits(image: Image.Image) -> int:

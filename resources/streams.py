@@ -1,33 +1,82 @@
 """Whether a file holds all that its structure announces; decoders stop at the last pixel that they need.
 
 A still PNG without its final chunk, or an animation cut off in a later frame, decodes without complaint; it is a
-truncated file all the same. Junk behind the image and a GIF that only lacks its final byte are common and harmless.
+truncated file all the same. So is a PNG whose compressed pixels end early: the rest stays black. Junk behind the image
+and a GIF that only lacks its final byte are common and harmless.
 """
+
+import struct
+import zlib
+from collections.abc import Iterator
+
+from PIL import Image
 
 from resources.limits import Refused
 
 PNG_HEADER = 8
 CHUNK = 12
+BLOCK = 1 << 20
+SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+WHOLE = ((0, 0, 1, 1),)
+# First column and row, and the steps between them, of each pass of an interlaced PNG.
+PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 GIF_HEADER = 13
 GIF_IMAGE, GIF_EXTENSION = 0x2C, 0x21
 
 
-def check_complete(data: bytes, image_format: str | None) -> None:
-    """Refuse a PNG or GIF that ends before its structure does."""
-    if image_format == "PNG":
-        _check_png(data)
-    elif image_format == "GIF":
+def check_complete(data: bytes, image: Image.Image) -> None:
+    """Refuse a PNG or GIF that ends before its structure does; ``image`` is what was decoded from it."""
+    if image.format == "PNG":
+        _check_png(data, image)
+    elif image.format == "GIF":
         _check_gif(data)
 
 
-def _check_png(data: bytes) -> None:
-    offset = PNG_HEADER
-    while offset + CHUNK <= len(data):
-        kind = data[offset + 4 : offset + 8]
-        offset += CHUNK + int.from_bytes(data[offset : offset + 4], "big")
-        if kind == b"IEND" and offset <= len(data):
-            return
-    raise Refused("truncated: the file ends before its last chunk (IEND)")
+def _check_png(data: bytes, image: Image.Image) -> None:
+    chunks = list(_chunks(data))
+    if chunks[-1][0] != b"IEND":
+        raise Refused("truncated: the file ends before its last chunk (IEND)")
+    if not any(_is_uniform(image, row) for row in range(max(0, image.height - 2), image.height)):
+        return
+    announced = _announced(next(body for kind, body in chunks if kind == b"IHDR"))
+    if _inflated(chunks, announced) < announced:
+        raise Refused("truncated: the compressed pixels end before the image does")
+
+
+def _chunks(data: bytes) -> Iterator[tuple[bytes, memoryview]]:
+    """Yield the kind and the content of each whole chunk, up to the final one."""
+    view, offset, kind = memoryview(data), PNG_HEADER, b""
+    while offset + CHUNK <= len(data) and kind != b"IEND":
+        end = offset + CHUNK + int.from_bytes(view[offset : offset + 4], "big")
+        kind = data[offset + 4 : offset + 8] if end <= len(data) else b""
+        yield kind, view[offset + 8 : end - 4]
+        offset = end
+
+
+def _is_uniform(image: Image.Image, row: int) -> bool:
+    """Tell whether a row has one colour, as those have that were never decoded; interlacing leaves out every second."""
+    return bool(image.crop((0, row, image.width, row + 1)).convert("RGBA").getcolors(1))
+
+
+def _inflated(chunks: list[tuple[bytes, memoryview]], enough: int) -> int:
+    """Return how many bytes the compressed pixels hold, counted until there are ``enough``."""
+    inflate, total = zlib.decompressobj(), 0
+    for rest in (bytes(body) for kind, body in chunks if kind == b"IDAT"):
+        while rest and total < enough:
+            total += len(inflate.decompress(rest, BLOCK))
+            rest = inflate.unconsumed_tail
+    return total if total >= enough else total + len(inflate.flush())
+
+
+def _announced(header: memoryview) -> int:
+    """Return the bytes of all rows of a PNG, each with its filter byte."""
+    width, height, depth, colour, _, _, interlaced = struct.unpack(">IIBBBBB", header[:13])
+    total = 0
+    for left, top, right, down in PASSES if interlaced else WHOLE:
+        columns, rows = -(-(width - left) // right), -(-(height - top) // down)
+        if columns > 0 and rows > 0:
+            total += rows * (1 + (columns * SAMPLES[colour] * depth + 7) // 8)
+    return total
 
 
 def _check_gif(data: bytes) -> None:

@@ -1,7 +1,11 @@
 """Encoded images and jobs for the tests of decoding."""
 
+import atexit
 import io
+import struct
+import zlib
 from collections.abc import Iterable, Mapping
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -26,17 +30,45 @@ def encode(image: Image.Image, format: str = "PNG", **options: Any) -> bytes:
     return encoded.getvalue()
 
 
+def png(width: int, height: int, pixels: bytes, *, depth: int = 8, colour: int = 0, interlaced: bool = False) -> bytes:
+    """Return a PNG with any header and any filtered rows, whether or not they fit."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, interlaced)
+    palette = chunk(b"PLTE", bytes(range(6))) if colour == 3 else b""
+    body = palette + chunk(b"IDAT", zlib.compress(pixels, 1)) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + body
+
+
 def jobs(files: Mapping[str, bytes]) -> Iterable[DecodeJob]:
     return [DecodeJob(key, lambda data=data: data, len(data)) for key, data in files.items()]
 
 
+@cache
+def default_decoder() -> Decoder:
+    """Return a decoder with all defaults, shared so that its worker processes start once."""
+    decoder = Decoder()
+    atexit.register(decoder.close)
+    return decoder
+
+
 def decode(files: Mapping[str, bytes], **options: Any) -> dict[str, Decoded]:
     """Return the rows of files by key, each exactly once."""
-    with Decoder(**options) as decoder:
+    decoder = Decoder(**options) if options else default_decoder()
+    try:
         rows = list(decoder.decode(jobs(files)))
+    finally:
+        if options:
+            decoder.close()
     assert sorted(row.key for row in rows) == sorted(files)
     return {row.key: row for row in rows}
 
 
 def decode_one(data: bytes, **options: Any) -> Decoded:
     return decode({"one": data}, **options)["one"]
+
+
+def pixel_hashes(files: Mapping[str, bytes]) -> dict[str, bytes | None]:
+    return dict(default_decoder().pixel_hashes(jobs(files)))
