@@ -1,0 +1,61 @@
+"""cleanlab's label scores, computed by a Python of its own so that its packages stay out of ours.
+
+Set ``CLEANLAB_PYTHON`` to the interpreter of an environment that has cleanlab (2.9 was tried). ``scores`` runs this file
+with it; scores are turned round so that 1 is surely an issue.
+"""
+
+import os
+import pickle
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+
+def scores(task: str, **inputs: Any) -> dict[str, Any] | None:
+    """Return cleanlab's scores by name, or None with a word on stdout where it is not set up."""
+    python = os.environ.get("CLEANLAB_PYTHON")
+    if not python:
+        print("cleanlab left out: set CLEANLAB_PYTHON to the Python of an environment that has it")
+        return None
+    with tempfile.TemporaryDirectory() as folder:
+        given, found = Path(folder) / "given", Path(folder) / "found"
+        given.write_bytes(pickle.dumps(inputs))
+        subprocess.run([python, __file__, task, given, found], check=True, env={"PATH": "", "OMP_NUM_THREADS": "1"})
+        return pickle.loads(found.read_bytes())
+
+
+def classification(labels: Any, probabilities: Any) -> dict[str, Any]:
+    """Return the three label-quality scores, and self-confidence adjusted by class thresholds."""
+    from cleanlab.rank import get_label_quality_scores
+
+    methods = ("self_confidence", "normalized_margin", "confidence_weighted_entropy")
+    found = {name: 1 - get_label_quality_scores(labels, probabilities, method=name) for name in methods}
+    adjusted = get_label_quality_scores(labels, probabilities, method="normalized_margin", adjust_pred_probs=True)
+    return {**found, "margin adjusted": 1 - adjusted}
+
+
+def detection(labels: list[Any], predictions: list[Any], high: float, low: float) -> dict[str, Any]:
+    """Return ObjectLab's scores per box (overlooked: per predicted box above ``high``) and pooled per image."""
+    import time
+
+    from cleanlab.object_detection import rank
+
+    started = time.process_time()
+    boxes = {
+        "missing": rank.compute_overlooked_box_scores(
+            labels=labels, predictions=predictions, high_probability_threshold=high
+        ),
+        "badloc": rank.compute_badloc_box_scores(labels=labels, predictions=predictions, low_probability_threshold=low),
+        "swap": rank.compute_swap_box_scores(labels=labels, predictions=predictions, high_probability_threshold=high),
+    }
+    images = {name: 1 - rank.pool_box_scores_per_image(rows) for name, rows in boxes.items()}
+    seconds = time.process_time() - started
+    return {"boxes": {name: [1 - row for row in rows] for name, rows in boxes.items()}, "images": images, "s": seconds}
+
+
+if __name__ == "__main__":
+    task, source, target = sys.argv[1:]
+    result = {"classification": classification, "detection": detection}[task](**pickle.loads(Path(source).read_bytes()))
+    Path(target).write_bytes(pickle.dumps(result))
