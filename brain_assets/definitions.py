@@ -5,10 +5,10 @@ import logging
 import dagster as dg
 
 from brain_assets import catalog
-from brain_assets.lineage import asset_of, dataset
+from brain_assets.lineage import REFRESH, asset_of, dataset
 from resources import instance
 from resources.home import Home
-from sensors.arrivals import REFRESH, new_samples
+from sensors.arrivals import new_samples
 from sensors.failures import alert_on_failure
 
 

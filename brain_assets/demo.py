@@ -77,7 +77,7 @@ def _write(folder: Path, images: list[tuple[str, "np.ndarray"]]) -> None:  # typ
 
 def _drop_the_rest(home: Home, media: Path, images: list[tuple[str, "np.ndarray"]]) -> None:  # type: ignore[name-defined]  # noqa: F821
     """Start the service, drop files, and wait until its sensor has had them published."""
-    before = (manifest(home.paths(NAME).published) or {"number": 0})["number"]
+    before = _number(home)
     click.echo("starting the service ...")
     port = _free_port()
     service = start_dagster(port)
@@ -87,7 +87,7 @@ def _drop_the_rest(home: Home, media: Path, images: list[tuple[str, "np.ndarray"
         click.echo(
             f"dropped {len(images)} new images into the folder; waiting for the sensor (pages on http://127.0.0.1:{port})"
         )
-        while (manifest(home.paths(NAME).published) or {"number": 0})["number"] == before:
+        while _number(home) == before or _under_way():
             if service.poll() is not None or time.monotonic() - dropped > PATIENCE:
                 raise BrainError("the sensor did not pick up the new images; 'brain up' shows what it says")
             time.sleep(0.2)
@@ -96,6 +96,20 @@ def _drop_the_rest(home: Home, media: Path, images: list[tuple[str, "np.ndarray"
         )
     finally:
         stop(service)
+
+
+def _number(home: Home) -> int:
+    published = manifest(home.paths(NAME).published)
+    return int(published["number"]) if published else 0
+
+
+def _under_way() -> bool:
+    import dagster as dg
+
+    from brain_assets.lineage import UNDER_WAY
+
+    with dg.DagsterInstance.get() as dagster_instance:
+        return dagster_instance.get_runs_count(dg.RunsFilter(statuses=UNDER_WAY)) > 0
 
 
 def _free_port() -> int:

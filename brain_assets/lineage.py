@@ -19,6 +19,20 @@ OWNERS = ["team:data-quality"]
 SETTINGS_TAG = "brain/set"
 PARTITION_TAG = "dagster/partition"
 
+UNDER_WAY = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
+
+REFRESH = dg.define_asset_job(
+    "refresh",
+    selection=dg.AssetSelection.all(),
+    description="Brings everything that is known of a dataset up to date, at the cost of what changed.",
+)
+
 
 @dg.resource(description="The dataset of the run's partition, held under its lock from the first to the last step.")
 def dataset(context: dg.InitResourceContext) -> Iterator[Dataset]:

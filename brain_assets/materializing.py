@@ -41,8 +41,7 @@ def _execute(home: Home, name: str, select: Sequence[str], settings: Mapping[str
     import dagster as dg
 
     from brain_assets.definitions import definitions
-    from brain_assets.lineage import PARTITION_TAG, SETTINGS_TAG
-    from sensors.arrivals import REFRESH
+    from brain_assets.lineage import PARTITION_TAG, REFRESH, SETTINGS_TAG
 
     logging.getLogger("dagster").setLevel(logging.CRITICAL)
     with dg.DagsterInstance.get() as dagster_instance:

@@ -137,8 +137,9 @@ class Store:
         self.keys = self._primary_keys()
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Let go of the file, and of the connection object, which whoever remembers the store would keep alive."""
         self.connection.close()
+        del self.connection
 
     def query(self, query: str, parameters: Sequence[Any] = ()) -> pa.Table:
         """Return the rows of a query as one Arrow table."""

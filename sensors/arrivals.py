@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 
 import dagster as dg
 
-from brain_assets.lineage import DATASETS, PARTITION_TAG
+from brain_assets.lineage import DATASETS, PARTITION_TAG, REFRESH, UNDER_WAY
 from resources.configuration import load_dataset
 from resources.errors import BrainError
 from resources.home import DatasetPaths, Home
@@ -19,19 +19,6 @@ from resources.publishing import manifest
 STATE_TAG = "brain/state"
 # A source that takes long to list is listed less often, so that looking costs at most this share of one core.
 LOOKING_SHARE = 0.05
-UNDER_WAY = [
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-]
-
-REFRESH = dg.define_asset_job(
-    "refresh",
-    selection=dg.AssetSelection.all(),
-    description="Brings everything that is known of a dataset up to date, at the cost of what changed.",
-)
 
 
 @dataclass

@@ -1,0 +1,134 @@
+"""The real webserver and daemon: files are dropped, the sensor has them derived and published, and nothing runs twice."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from resources import instance
+from resources.errors import MissingError
+from resources.home import Home
+from resources.publishing import manifest
+from tests.workshop import Workshop, write_pictures
+
+ROOT = Path(__file__).parents[2]
+RUNS = "query { runsOrError(limit: 100) { ... on Runs { results { runId status tags { key value } } } } }"
+PATIENCE = 240
+
+
+class Service:
+    """`dagster dev` over the project's workspace, in a process group of its own."""
+
+    def __init__(self, home: Home, log: Path) -> None:
+        self.home, self.port = home, _free_port()
+        instance.prepare(home)
+        environment = {**os.environ, "BRAIN_HOME": str(home.root), "DAGSTER_HOME": str(home.dagster)}
+        environment |= {"BRAIN_SENSOR_INTERVAL": "1", "PYTHONPATH": str(ROOT)}
+        self.log = log.open("w")
+        command = [sys.executable, "-m", "dagster", "dev", "-w", str(ROOT / "workspace.yaml"), "-h", "127.0.0.1"]
+        self.process = subprocess.Popen(
+            [*command, "-p", str(self.port)], cwd=ROOT, env=environment, stdout=self.log, stderr=self.log, start_new_session=True
+        )
+
+    def query(self, query: str) -> dict[str, Any]:
+        body = json.dumps({"query": query}).encode()
+        request = urllib.request.Request(f"http://127.0.0.1:{self.port}/graphql", body, {"Content-Type": "application/json"})
+        with urllib.request.urlopen(request, timeout=10) as reply:
+            return json.load(reply)["data"]
+
+    def runs(self) -> list[dict[str, Any]]:
+        return self.query(RUNS)["runsOrError"]["results"]
+
+    def statuses(self, dataset: str) -> list[str]:
+        tag = {"key": "dagster/partition", "value": dataset}
+        return [run["status"] for run in self.runs() if tag in run["tags"]]
+
+    def wait(self, probe: Callable[[], Any], what: str) -> Any:
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
+            assert self.process.poll() is None, f"the service died: {Path(self.log.name).read_text()[-2000:]}"
+            try:
+                if found := probe():
+                    return found
+            except (OSError, MissingError):
+                pass
+            time.sleep(0.3)
+        raise AssertionError(f"waited in vain for {what}: {Path(self.log.name).read_text()[-3000:]}")
+
+    def stop(self) -> None:
+        os.killpg(self.process.pid, signal.SIGINT)
+        try:
+            self.process.wait(30)
+        except subprocess.TimeoutExpired:
+            pass
+        try:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        self.log.close()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    return Home(tmp_path / "home")
+
+
+@pytest.fixture
+def service(home: Home, tmp_path: Path) -> Iterator[Service]:
+    started = Service(home, tmp_path / "service.log")
+    yield started
+    started.stop()
+
+
+@pytest.mark.timeout(900)
+def test_dropped_files_are_derived_and_published_once(service: Service, home: Home, tmp_path: Path) -> None:
+    media = tmp_path / "media"
+    write_pictures(media, range(12))
+    dropped = time.monotonic()
+    sensor = {"quiet_seconds": 0.5}
+    workshop = Workshop(home.root, media, "flowers", sensor=sensor)
+    service.wait(lambda: service.statuses("flowers") == ["SUCCESS"], "the first run")
+    print(f"declared to published: {time.monotonic() - dropped:.1f} s, service start included")
+    assert workshop.rows("select count(*) from uniqueness") == [(12,)]
+
+    write_pictures(media, range(100, 103))
+    (media / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 this is no image")
+    dropped = time.monotonic()
+    service.wait(lambda: service.statuses("flowers") == ["SUCCESS"] * 2, "the run of the dropped files")
+    print(f"dropped to published: {time.monotonic() - dropped:.1f} s")
+    assert workshop.rows("select count(*) from uniqueness") == [(15,)]
+    assert workshop.rows("select filepath, status from samples where status != 'ok'") == [("broken.jpg", "error")]
+    assert workshop.rows("select issue from issues") == [("unreadable",)]
+    time.sleep(5)
+    assert service.statuses("flowers") == ["SUCCESS"] * 2
+
+    _a_failing_dataset_is_tried_a_bounded_number_of_times(service, home, tmp_path)
+    assert service.statuses("flowers") == ["SUCCESS"] * 2
+
+
+def _a_failing_dataset_is_tried_a_bounded_number_of_times(service: Service, home: Home, tmp_path: Path) -> None:
+    write_pictures(tmp_path / "other", range(3))
+    settings = {"sensor": {"quiet_seconds": 0.1, "attempts": 2}, "embeddings": {"model": "onnx:/nowhere/model.onnx"}}
+    failing = Workshop(home.root, tmp_path / "other", "failing", **settings)
+    service.wait(lambda: service.statuses("failing") == ["FAILURE"] * 2, "two failed runs")
+    alerts = home.root / "alerts.jsonl"
+    service.wait(lambda: alerts.exists() and len(alerts.read_text().splitlines()) == 2, "two alerts")
+    assert "/nowhere/model.onnx" in json.loads(alerts.read_text().splitlines()[0])["message"]
+    time.sleep(4)
+    assert service.statuses("failing") == ["FAILURE"] * 2
+    assert manifest(failing.paths.published) is None
