@@ -3,7 +3,7 @@
 What an ONNX file declares (batch size, height, width, layout, number type) is taken from it; a file that takes uint8
 gets the pixels as they are. What a file leaves open comes from the JSON file beside it, or from the defaults in
 `resources.embedding_preprocessing`. External weights must lie beside the model and begin with its file name, as
-exporters write them (``model.onnx.data``, ``model.onnx_data``), so that the model version covers them.
+exporters name them (``model.onnx.data``, ``model.onnx_data``), so that the model version covers them.
 """
 
 import warnings
@@ -177,5 +177,6 @@ def flat(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def _digest(path: Path, cache: Path) -> list[tuple[str, str]]:
     """Return the digests of a model file, its sidecar and its external weights."""
-    beside = [other for other in path.parent.iterdir() if other.is_file() and other.name.startswith(path.name)]
-    return [(name.removeprefix(path.name), digest) for name, digest in files_digest(beside, cache)]
+    beginnings = (f"{path.name}.", f"{path.name}_data")
+    beside = [other for other in path.parent.iterdir() if other.is_file() and other.name.startswith(beginnings)]
+    return [(name.removeprefix(path.name), digest) for name, digest in files_digest([path, *beside], cache)]

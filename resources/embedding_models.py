@@ -157,7 +157,7 @@ class LoadedModel:
         """Return ``(n, dimension)`` vectors of texts in the space of the images."""
         if self.network.run_text is None:
             raise TypeError(f"{self.name} does not embed text: use a CLIP model, for example hf: or open_clip:")
-        return self.network.run_text(texts) if texts else np.empty((0, self.dimension), np.float32)
+        return self.network.run_text(texts) if len(texts) else np.empty((0, self.dimension), np.float32)
 
 
 def load_model(uri: str, *, device: str | None = None, runtime: str | None = None, cache: Path) -> EmbeddingModel:

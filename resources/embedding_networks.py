@@ -1,7 +1,8 @@
 """How a network is run: where, in which library, and in batches whose shape never changes.
 
 A vector must not depend on which images happen to share its batch. Libraries choose their kernels by the shape they
-are given, so every call has the same shape: one image on a CPU (also the fastest there), a padded batch on a GPU.
+are given, so every call has the same shape: one image on a CPU (there larger batches gain nothing worth the padding),
+a padded batch on a GPU.
 """
 
 import threading

@@ -57,6 +57,18 @@ def test_runtimes_agree_to_rounding(
 
 
 @pytest.mark.parametrize("model", ["lite0", "lite0_torch"])
+def test_vector_is_that_of_the_published_network(model: str, request: pytest.FixtureRequest) -> None:
+    y, x = np.mgrid[:224, :224]
+    pattern = np.stack([x, y, x * y % 256], -1).astype(np.uint8)
+    vector = request.getfixturevalue(model).embed(pattern[None])[0]
+    # timm 1.0.31, tf_efficientnet_lite0 with the same weights
+    strongest = [1062, 989, 113, 782, 315, 115]
+    assert np.argsort(-vector)[:6].tolist() == strongest
+    np.testing.assert_allclose(vector[strongest], [4.9052, 4.1841, 4.1275, 3.7036, 3.5777, 3.1626], atol=1e-3)
+    np.testing.assert_allclose(np.linalg.norm(vector), 18.69348, atol=1e-3)
+
+
+@pytest.mark.parametrize("model", ["lite0", "lite0_torch"])
 def test_vector_does_not_depend_on_its_batch(
     model: str, images: NDArray[np.uint8], request: pytest.FixtureRequest
 ) -> None:

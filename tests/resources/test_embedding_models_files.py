@@ -183,7 +183,7 @@ def test_nan_and_zero_vectors_are_returned(tmp_path: Path) -> None:
 def test_version_follows_weights_sidecar_and_external_data(tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
     seen = set()
-    for suffix, content in [("", b"one"), ("", b"two"), (".json", b"{}"), (".data", b"w"), (".data", b"v")]:
+    for suffix, content in [("", b"one"), ("", b"two"), (".json", b"{}"), (".data", b"w"), ("_data", b"v")]:
         Path(f"{path}{suffix}").write_bytes(content)
         seen.add(model_version(f"onnx:{path}", cache=tmp_path / "cache"))
     assert len(seen) == 5
