@@ -126,11 +126,17 @@ class Space:
         """Return a bound, for each row, on twice the error of its closeness to any row of the other space.
 
         An inner product of length d is off by at most d u |x| |y|, u = 2**-24, in whatever order it is summed
-        (Higham, Accuracy and Stability of Numerical Algorithms, section 3.1).
+        (Higham, Accuracy and Stability of Numerical Algorithms, section 3.1). Cosine also feels lengths that are not
+        quite one.
         """
-        relative = np.float32((3 * self.vectors.shape[1] + 64) * 2.0**-24)
+        relative = np.float32((4 * self.vectors.shape[1] + 64) * 2.0**-24)
         bound: Floats = relative * (self.size + other.size.max(initial=0.0))
-        return bound
+        return bound + 2 * (self._unevenness() + other._unevenness()) if self.metric == "cosine" else bound
+
+    def _unevenness(self) -> np.float32:
+        deviations = np.abs(self.size - np.float32(0.5))[self.size > 0]
+        largest: np.float32 = deviations.max(initial=0.0)
+        return largest
 
     def closeness(self, other: "Space") -> Floats:
         """Return a matrix that is fast to compute, larger where nearer, and rounded.

@@ -1,6 +1,6 @@
 """Exact nearest neighbours: a graph over all rows, kept current as rows come and go, and searches by vector."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from brain_assets.methods.distances import METRICS, Floats, Rows, Space, normalize
+from brain_assets.methods.shortlists import Progress, shortlist, slots, where
 
 __all__ = [
     "METRICS",
@@ -20,10 +21,7 @@ __all__ = [
     "update_graph",
 ]
 
-Progress: TypeAlias = Callable[[int, int], None]
 Pairs: TypeAlias = tuple[Rows, Rows, Floats]
-# Candidates beyond the width of the lists, so that rounding rarely leaves it open which ones are the nearest.
-SPARE = 8
 # Entries of one block of comparisons between some rows and all rows.
 BLOCK_ENTRIES = 2**21
 # So many times the width are more candidates for a list than differ by chance: look for copies among them.
@@ -108,13 +106,16 @@ def build_graph(
     Raises
     ------
     ValueError
-        If the vectors are not finite, for cosine not of unit length, or do not fit ``order``.
+        If the vectors are not finite, for cosine not of unit length, or do not fit ``order``, or the width is not
+        positive.
 
     Examples
     --------
     >>> build_graph(normalize([[1, 0], [1, 0.1], [0, 1]]), [0, 1, 2], width=1).neighbors.ravel()
     array([1, 0, 1], dtype=int32)
     """
+    if not 1 <= width < 2**15:
+        raise ValueError(f"width must lie between 1 and {2**15 - 1}, not be {width}")
     space = Space.of(vectors, metric)
     return _build(space, _ranks(order, len(space)), width, block, progress)
 
@@ -264,82 +265,10 @@ def _ranks(order: ArrayLike, count: int) -> Rows:
 
 
 def _build(space: Space, ranks: Rows, width: int, block: int = 1024, progress: Progress | None = None) -> NeighborGraph:
-    starts = range(0, len(space), block)
-    shortlists = [_Shortlist(space, np.arange(at, min(at + block, len(space))), width + SPARE) for at in starts]
-    total = len(starts) * (len(starts) + 1) // 2
-    for done, (first, second) in enumerate(_diagonals(shortlists), start=1):
-        _compare(first, second)
-        if progress is not None:
-            progress(done, total)
-    candidates = [shortlist.candidates(width) for shortlist in shortlists] or [(np.empty(0, np.int64),) * 3]
-    source, target, unsure = (np.concatenate(column) for column in zip(*candidates, strict=True))
+    source, target, unsure = shortlist(space, width, block, progress)
     graph = _ranked(source, target, space.pair_distances(source, target), ranks, (len(space), width))
     graph.put(unsure, _search_rows(space, ranks, unsure, width))
     return graph
-
-
-class _Shortlist:
-    """The candidates for a range of rows: those of largest closeness among the rows they were compared with."""
-
-    def __init__(self, space: Space, rows: Rows, length: int) -> None:
-        self.rows, self.length = rows, length
-        self.vectors = space[rows[0] : rows[-1] + 1]
-        self.slack = self.vectors.slack(space)
-        self.closeness = np.full((len(rows), length), -np.inf, np.float32)
-        self.ids = np.full((len(rows), length), -1, np.int32)
-        self.floor = np.full(len(rows), -np.inf, np.float32)
-        self.waiting: list[Pairs] = []
-
-    def add(self, index: Rows, ids: Rows, closeness: Floats) -> None:
-        """Enter candidates above the floor; they are sorted out once they are as many as the lists hold."""
-        self.waiting.append((index, ids, closeness))
-        if sum(len(entry[0]) for entry in self.waiting) >= self.ids.size:
-            self.settle()
-
-    def settle(self) -> None:
-        """Keep the best of each row and raise the floor accordingly."""
-        if not self.waiting:
-            return
-        index, ids, closeness = (np.concatenate(column) for column in zip(*self.waiting, strict=True))
-        self.waiting = []
-        slot = self.length + _slots(index, len(self.rows))
-        added = ((0, 0), (0, slot.max(initial=self.length - 1) + 1 - self.length))
-        all_closeness = np.pad(self.closeness, added, constant_values=-np.inf)
-        all_ids = np.pad(self.ids, added, constant_values=-1)
-        all_closeness[index, slot], all_ids[index, slot] = closeness, ids
-        best = np.argpartition(all_closeness, -self.length, axis=1)[:, -self.length :]
-        self.closeness = np.take_along_axis(all_closeness, best, axis=1)
-        self.ids = np.take_along_axis(all_ids, best, axis=1)
-        self.floor = self.closeness.min(axis=1)
-
-    def candidates(self, width: int) -> tuple[Rows, Rows, Rows]:
-        """Return pairs that hold all the nearest, and the rows whose last ones are too alike to tell for sure."""
-        self.settle()
-        limit = np.partition(self.closeness, -width, axis=1)[:, -width] - self.slack
-        index, slot = _where((self.closeness >= limit[:, None]) & (self.ids >= 0))
-        unsure = np.isfinite(self.floor) & (self.floor >= limit)
-        return self.rows[index], self.ids[index, slot].astype(np.int64), self.rows[unsure]
-
-
-def _diagonals(shortlists: list[_Shortlist]) -> Iterator[tuple[_Shortlist, _Shortlist]]:
-    """Yield each pair of blocks once, in an order in which the floors of all blocks rise early."""
-    for step in range(len(shortlists)):
-        yield from zip(shortlists, shortlists[step:], strict=False)
-
-
-def _compare(first: _Shortlist, second: _Shortlist) -> None:
-    """Enter the rows of two blocks into each other's shortlists: one matrix product serves both."""
-    closeness = first.vectors.closeness(second.vectors)
-    if first is second:
-        np.fill_diagonal(closeness, -np.inf)
-        if len(closeness) > first.length:
-            floor = np.partition(closeness, -first.length, axis=1)[:, -first.length]
-            first.floor = np.nextafter(floor, np.float32(-np.inf))
-    else:
-        row, column = _where(closeness > second.floor)
-        second.add(column, first.rows[row], closeness[row, column])
-    row, column = _where(closeness > first.floor[:, None])
-    first.add(row, second.rows[column], closeness[row, column])
 
 
 def _search_rows(space: Space, ranks: Rows, rows: Rows, width: int) -> NeighborGraph:
@@ -371,7 +300,7 @@ def _listable(space: Space, ranks: Rows, width: int) -> NDArray[np.bool_]:
     _, first, place = np.unique(space.signatures()[by_rank], return_index=True, return_inverse=True)
     crowded = np.flatnonzero(np.bincount(place)[place] > width + 1)
     copies = crowded[space.identical(by_rank[crowded], by_rank[first[place[crowded]]])]
-    surplus = copies[_slots(place[copies], len(first)) > width]
+    surplus = copies[slots(place[copies], len(first)) > width]
     listable = np.ones(len(space), np.bool_)
     listable[by_rank[surplus]] = False
     return listable
@@ -389,17 +318,12 @@ def _closest(closeness: Floats, count: int, slack: Floats) -> tuple[Rows, Rows]:
     if count <= 0:
         return np.empty(0, np.int64), np.empty(0, np.int64)
     last = np.partition(closeness, -count, axis=1)[:, -count]
-    return _where(closeness >= (last - slack)[:, None])
-
-
-def _where(mask: NDArray[np.bool_]) -> tuple[Rows, Rows]:
-    """Return what np.nonzero does, faster."""
-    return np.divmod(np.flatnonzero(mask), mask.shape[1])
+    return where(closeness >= (last - slack)[:, None])
 
 
 def _ranked(source: Rows, target: Rows, distances: Floats, ranks: Rows, shape: tuple[int, int]) -> NeighborGraph:
     """Return, for each source row, its targets by rising (distance, rank), cut to the width."""
-    slot = _slots(source, shape[0])
+    slot = slots(source, shape[0])
     longest = max(shape[1], slot.max(initial=-1) + 1)
     lists = _empty_graph(shape[0], longest)
     lists.neighbors[source, slot] = target
@@ -412,16 +336,6 @@ def _ranked(source: Rows, target: Rows, distances: Floats, ranks: Rows, shape: t
         distances=np.take_along_axis(lists.distances, best, axis=1),
         valid=np.minimum(np.bincount(source, minlength=shape[0]), shape[1]).astype(np.int16),
     )
-
-
-def _slots(source: Rows, count: int) -> Rows:
-    """Return the place of each entry among those of the same source, which is below ``count``."""
-    lengths = np.bincount(source, minlength=count)
-    # Small integers are sorted by counting.
-    by_source = np.argsort(source.astype(np.min_scalar_type(count)), kind="stable")
-    slots = np.empty(len(source), np.int64)
-    slots[by_source] = np.arange(len(source)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-    return slots
 
 
 def _empty_graph(count: int, width: int) -> NeighborGraph:
@@ -476,7 +390,7 @@ def _insert(graph: NeighborGraph, space: Space, ranks: Rows, added: Rows) -> Row
         closeness = space[rows].closeness(space)
         complete = is_old & (graph.valid >= present - 1)
         floor = np.where(is_old, _floor(graph, space, complete), np.float32(np.inf))
-        index, target = _where(closeness >= floor)
+        index, target = where(closeness >= floor)
         reached.append(_enter(graph, space, ranks, complete, (rows[index], target)))
         graph.put(rows, _nearest(space, ranks, rows, closeness, graph.width))
         present += len(rows)
@@ -501,7 +415,7 @@ def _enter(
     enters = np.flatnonzero(complete[target] | precedes)
     reached, index = np.unique(target[enters], return_inverse=True)
     lists = graph.take(reached)
-    holder, slot = _where(lists.neighbors >= 0)
+    holder, slot = where(lists.neighbors >= 0)
     merged = _ranked(
         np.concatenate([holder, index]),
         np.concatenate([lists.neighbors[holder, slot], added[enters]]),
@@ -514,7 +428,7 @@ def _enter(
 
 
 def _listed_pairs(graph: NeighborGraph, rows: Rows, limit: np.float32) -> Pairs:
-    index, slot = _where((graph.distances[rows] <= limit) & (graph.neighbors[rows] >= 0))
+    index, slot = where((graph.distances[rows] <= limit) & (graph.neighbors[rows] >= 0))
     source = rows[index]
     return source, graph.neighbors[source, slot].astype(np.int64), graph.distances[source, slot]
 
@@ -525,7 +439,7 @@ def _searched_pairs(space: Space, rows: Rows, limit: np.float32) -> Iterator[Pai
     searched[rows] = True
     for part in _batches(rows, len(space)):
         floor = space.closeness_at(limit) - space[part].slack(space)
-        index, target = _where(space[part].closeness(space) >= floor[:, None])
+        index, target = where(space[part].closeness(space) >= floor[:, None])
         source = part[index]
         once = np.flatnonzero((source != target) & ~(searched[target] & (target < source)))
         source, target = source[once], target[once]
