@@ -356,6 +356,27 @@ def test_clip_without_a_tokenizer_embeds_no_text(clip_folder: Path, tmp_path: Pa
     assert model.embed(random_images(model)).shape == (3, 12)
 
 
+def test_text_is_padded_as_siglip_was_trained(transformers: Any, tmp_path: Path) -> None:
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    words = Tokenizer(models.WordLevel({"<pad>": 0, "<unk>": 1, "a": 2, "cat": 3}, unk_token="<unk>"))
+    words.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer = transformers.PreTrainedTokenizerFast(
+        tokenizer_object=words, pad_token="<pad>", unk_token="<unk>", model_input_names=["input_ids"]
+    )
+    tokenizer.save_pretrained(processor(tmp_path))
+    tower = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    text = {**tower, "vocab_size": 4, "max_position_embeddings": 8, "pad_token_id": 0}
+    vision = {**tower, "image_size": 32, "patch_size": 8}
+    torch.manual_seed(0)
+    network = transformers.SiglipModel(transformers.SiglipConfig(text_config=text, vision_config=vision)).eval()
+    network.save_pretrained(tmp_path)
+    with torch.inference_mode():
+        features = network.get_text_features(input_ids=torch.tensor([[2, 3, 0, 0, 0, 0, 0, 0]]))
+    vectors = load_model(f"hf:{tmp_path}", device="cpu", cache=tmp_path / "cache").embed_text(["a cat"])
+    np.testing.assert_allclose(vectors, getattr(features, "pooler_output", features).numpy(), atol=1e-5)
+
+
 def vision_transformer(transformers: Any, folder: Path, kind: str) -> Any:
     """Save a random network of one kind and return it."""
     sizes = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
