@@ -141,8 +141,9 @@ class Decoder:
     limits : Limits
         What one file may cost.
     measure : callable or None
-        ``measure(rgb, facts)`` returns statistics of the reduced (height, width, 3) uint8 image as displayed; ``facts``
-        holds the fields of `Facts` and ``bytes``. It runs in threads of this process.
+        ``measure(rgb, facts)`` returns statistics of the (height, width, 3) uint8 image as displayed, its longest side
+        reduced to at most 256 pixels; ``facts`` holds the fields of `Facts` and ``bytes``. It runs in threads of this
+        process.
     threads : int or None
         Default: one per core.
     journal : Path or None
@@ -286,7 +287,7 @@ class Decoder:
             preview=self._preview(picture, small),
             inputs=self._inputs(picture),
             crops=crops,
-            statistics=self._measure(np.asarray(picture.standard), facts | {"bytes": count}) if self._measure else {},
+            statistics=self._measure(np.asarray(small), facts | {"bytes": count}) if self._measure else {},
         )
 
     def _inputs(self, picture: Picture) -> Inputs:

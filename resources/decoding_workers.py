@@ -99,7 +99,7 @@ class Worker:
                 return reply
         except (EOFError, OSError) as error:
             raise Refused(f"crashed: the decoder ended its process ({self._ending()})") from error
-        raise Refused(f"timeout: decoding took longer than {self._limits.seconds:g} s (setting seconds)")
+        raise Refused(f"timeout: decoding took longer than {self._limits.seconds:g} s (decoding.timeout)")
 
     def _ending(self) -> str:
         try:

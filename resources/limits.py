@@ -43,13 +43,13 @@ class Limits:
     seconds : float
         Wall time in a worker process.
     memory : int
-        Bytes of data a worker process may hold.
+        Bytes that a worker process may hold, and that all decoding together should.
     """
 
     pixels: int = 178_956_970
     bytes: int = 1 << 28
     seconds: float = 60.0
-    memory: int = 1 << 30
+    memory: int = 900_000_000
 
 
 class Refused(Exception):
@@ -72,7 +72,7 @@ def check_size(width: int, height: int, limits: Limits) -> None:
     if width < 1 or height < 1:
         raise Refused(f"damaged: the header declares {width}x{height} pixels")
     if width * height > limits.pixels:
-        raise Refused(f"too_large: {width}x{height} pixels, the limit is {limits.pixels} (setting pixels)")
+        raise Refused(f"too_large: {width}x{height} pixels, the limit is {limits.pixels} (decoding.max_pixels)")
 
 
 def check_bytes(count: int, limits: Limits) -> None:
@@ -80,7 +80,7 @@ def check_bytes(count: int, limits: Limits) -> None:
     if count == 0:
         raise Refused("empty: the file has no bytes")
     if count > limits.bytes:
-        raise Refused(f"too_large: {count} bytes, the limit is {limits.bytes} (setting bytes)")
+        raise Refused(f"too_large: {count} bytes, the limit is {limits.bytes} (decoding.max_bytes)")
 
 
 def reason_of(error: BaseException) -> str:

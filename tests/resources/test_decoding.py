@@ -176,7 +176,7 @@ def test_reasons(data: bytes, reason: str) -> None:
 def test_limits() -> None:
     limits = Limits(pixels=10_000, bytes=1000)
     row = decode_one(encode(photo(200, 51)), limits=Limits(pixels=10_000))
-    assert row.error == "too_large: 200x51 pixels, the limit is 10000 (setting pixels)"
+    assert row.error == "too_large: 200x51 pixels, the limit is 10000 (decoding.max_pixels)"
     assert decode_one(encode(photo(200, 50)), limits=Limits(pixels=10_000)).status == "ok"
     assert decode_one(encode(photo(99, 99), "TIFF"), limits=limits).error.startswith("too_large: 29")
 
@@ -185,7 +185,7 @@ def test_limits() -> None:
 
     with Decoder(limits=limits) as decoder:
         [row] = decoder.decode([DecodeJob("one", never, size=1001)])
-    assert row.error == "too_large: 1001 bytes, the limit is 1000 (setting bytes)"
+    assert row.error == "too_large: 1001 bytes, the limit is 1000 (decoding.max_bytes)"
 
 
 def test_pillow_is_strict_even_where_somebody_made_it_lenient(monkeypatch: pytest.MonkeyPatch) -> None:
