@@ -1,0 +1,133 @@
+"""The review page as an ASGI application, and the server that runs it."""
+
+import getpass
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from brain_assets.review.endpoints import Page, routes
+from brain_assets.review.refusal import Refused
+from brain_assets.review.security import Guard, is_loopback, known_hosts
+from brain_assets.review.sets import OpenCurrent, Sets, open_current
+from brain_assets.review.thumbnails import Pictures, Previews, no_previews
+from resources.errors import ConfigurationError
+from resources.home import Home
+
+STATIC = Path(__file__).parent / "static"
+MOST_BODY = 4 << 20
+
+
+def create_app(
+    home: Path,
+    *,
+    token: str,
+    host: str = "127.0.0.1",
+    previews: Previews = no_previews,
+    open_current: OpenCurrent = open_current,
+) -> Starlette:
+    """Return the review page over the datasets in ``home``.
+
+    Parameters
+    ----------
+    home : Path
+        ``$BRAIN_HOME``.
+    token : str
+        What a browser must bring once, as ``/?token=...``; at least 16 characters.
+    host : str
+        Address that the server is bound to; decides which ``Host`` headers are answered.
+    previews : callable, optional
+        ``previews(paths, content_hash)`` returns the preview kept for a content, or None.
+    open_current : callable, optional
+        Context manager that yields the folder of a dataset's current published set and keeps it from being pruned.
+
+    Raises
+    ------
+    ConfigurationError
+        If the token is too short to keep anybody out.
+    """
+    if len(token) < 16:
+        raise ConfigurationError("the token of the review page must have at least 16 characters")
+    page = Page(Sets(Home(Path(home)), open_current), Pictures(previews), _user())
+    hosts = known_hosts(host)
+    guard = Middleware(Guard, token=token, hosts=hosts, literal_hosts=not is_loopback(host))
+    static: list[Any] = [Route("/", _index), Mount("/static", StaticFiles(directory=STATIC))]
+    return Starlette(
+        routes=[*static, *routes(page)],
+        middleware=[guard],
+        exception_handlers={Refused: _refused, HTTPException: _http_error},
+        lifespan=_closing(page),
+        max_body_size=MOST_BODY,
+    )
+
+
+def serve(
+    home: Path, host: str = "127.0.0.1", port: int = 3001, token: str | None = None, dataset: str | None = None
+) -> None:
+    """Serve the review page until interrupted, printing the link that opens it.
+
+    Raises
+    ------
+    ConfigurationError
+        If other machines could reach the page and no token was given.
+    """
+    import uvicorn
+
+    token = checked_token(host, token)
+    app = create_app(home, token=token, host=host)
+    print(f"review page: {sign_in_url(host, port, token, dataset)}", flush=True)  # noqa: T201 - the link is the command's output
+    uvicorn.run(app, host=host, port=port, log_level="warning", access_log=False, server_header=False)
+
+
+def checked_token(host: str, token: str | None) -> str:
+    """Return the token to use: the one given, or a fresh one where only this machine can reach the page."""
+    if token is None and not is_loopback(host):
+        raise ConfigurationError(
+            f"other machines can reach {host}: give the review page a token of your own with --token"
+        )
+    return token or secrets.token_urlsafe(24)
+
+
+def sign_in_url(host: str, port: int, token: str, dataset: str | None = None) -> str:
+    """Return the link that signs a browser in."""
+    shown = f"[{host}]" if ":" in host else host
+    return f"http://{shown}:{port}/?token={token}" + (f"&dataset={dataset}" if dataset else "")
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return "reviewer"
+
+
+async def _index(request: Request) -> Response:
+    return FileResponse(STATIC / "index.html", headers={"cache-control": "no-cache"})
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, Refused)
+    return JSONResponse({"error": error.message}, error.status)
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return JSONResponse({"error": error.detail}, error.status_code)
+
+
+def _closing(page: Page) -> Any:
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        yield
+        page.sets.close()
+
+    return lifespan

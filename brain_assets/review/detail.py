@@ -1,0 +1,157 @@
+"""Everything that is known of one image or object, and why it was flagged."""
+
+import json
+from collections.abc import Iterable
+
+from brain_assets.review.columns import Column, columns
+from brain_assets.review.events import Events
+from brain_assets.review.refusal import Refused
+from brain_assets.review.sets import Frame, OpenSet
+from brain_assets.review.subjects import AMONG, Row, describe, fetch
+
+
+def detail(opened: OpenSet, subject: str, events: Events) -> Row:
+    """Return everything that is known of one image or object.
+
+    Raises
+    ------
+    Refused
+        404 where this set does not know the id.
+    """
+    frame = frame_of(opened, subject)
+    card = describe(opened, frame, [subject], events)[subject]
+    issues = issues_of(opened, card, frame)
+    similar = neighbors_of(opened, subject)
+    partners = partner_ids(issues) | {row["neighbor_id"] for row in similar}
+    return {
+        **card,
+        "frame": frame,
+        "signals": signals(opened, frame, subject),
+        "issue_rows": issues,
+        "neighbors": similar,
+        "neighbor_labels": neighbor_labels(opened, [row["neighbor_id"] for row in similar]),
+        "partners": partners_of(opened, partners, events),
+        "history": [vars(decision) for decision in events.decisions([subject])],
+        "position": position_of(opened, frame, subject),
+    }
+
+
+def frame_of(opened: OpenSet, subject: str) -> Frame:
+    """Return the kind of subject that an id names."""
+    if fetch(opened, "select 1 as known from samples where sample_id = ?", [subject]):
+        return "images"
+    if opened.has("objects") and fetch(opened, "select 1 as known from objects where object_id = ?", [subject]):
+        return "objects"
+    raise Refused(404, "this dataset has no image or object with that id")
+
+
+def position_of(opened: OpenSet, frame: Frame, subject: str) -> int | None:
+    """Return the position of a subject in its frame."""
+    found = fetch(opened, f"select position from {opened.frame(frame)} where subject_id = ?", [subject])
+    return found[0]["position"] if found else None
+
+
+def signals(opened: OpenSet, frame: Frame, subject: str) -> list[Row]:
+    """Return what is known of a subject: name, group, kind, value, and the share of subjects with a lower number."""
+    by_source: dict[str, list[Column]] = {}
+    for column in columns(opened, frame).values():
+        if column.group not in ("issues", "review"):
+            by_source.setdefault(column.source, []).append(column)
+    found = []
+    for source, members in by_source.items():
+        found += _signals_from(opened, source, members, subject)
+    return found
+
+
+def _signals_from(opened: OpenSet, source: str, members: list[Column], subject: str) -> list[Row]:
+    values = ", ".join(f"{column.expression} as v{i}" for i, column in enumerate(members))
+    own = fetch(opened, f"select {values} from ({source}) where subject_id = ?", [subject])
+    if not own:
+        return []
+    numbers = [i for i, column in enumerate(members) if column.kind == "number" and own[0][f"v{i}"] is not None]
+    shares: Row = {}
+    if numbers:
+        counted = ", ".join(f"count(*) filter (v{i} < ?) / nullif(count(v{i}), 0) as v{i}" for i in numbers)
+        (shares,) = fetch(
+            opened, f"select {counted} from (select {values} from ({source}))", [own[0][f"v{i}"] for i in numbers]
+        )
+    return [
+        {
+            "name": column.name,
+            "group": column.group,
+            "kind": column.kind,
+            "value": own[0][f"v{i}"],
+            "below": shares.get(f"v{i}"),
+        }
+        for i, column in enumerate(members)
+        if own[0][f"v{i}"] is not None
+    ]
+
+
+def issues_of(opened: OpenSet, card: Row, frame: Frame) -> list[Row]:
+    """Return the rows of ``issues`` on a subject, an image's objects included, the most severe first."""
+    if not opened.has("issues", "issue"):
+        return []
+    field = "object_id" if frame == "objects" else "sample_id"
+    query = (
+        f"select sample_id, object_id, issue, source, score, is_issue, evidence from issues where {field} = ? "
+        "order by is_issue desc, score desc, issue limit 200"
+    )
+    return [row | {"evidence": evidence(row["evidence"])} for row in fetch(opened, query, [card["subject_id"]])]
+
+
+def evidence(text: str | None) -> Row:
+    """Return an issue's evidence; what is not a JSON object is kept under ``note``."""
+    try:
+        found = json.loads(text or "{}", parse_constant=lambda _: None)
+    except ValueError:
+        found = text
+    return found if isinstance(found, dict) else {"note": found}
+
+
+def partner_ids(issues: Iterable[Row]) -> set[str]:
+    """Return what the evidence of issues names as ids: values of keys that end in ``_id`` or ``_ids``."""
+    found: set[str] = set()
+    for row in issues:
+        for key, value in row["evidence"].items():
+            if key.endswith("_id") and isinstance(value, str):
+                found.add(value)
+            elif key.endswith("_ids") and isinstance(value, list):
+                found.update(entry for entry in value if isinstance(entry, str))
+    return found
+
+
+def partners_of(opened: OpenSet, ids: Iterable[str], events: Events) -> dict[str, Row]:
+    """Return the cards of those ids that this set knows, images or objects."""
+    found: dict[str, Row] = {}
+    wanted = sorted(ids)
+    for frame in opened.frames():
+        found |= {subject: row | {"frame": frame} for subject, row in describe(opened, frame, wanted, events).items()}
+    return found
+
+
+def neighbors_of(opened: OpenSet, subject: str, brain_key: str | None = None) -> list[Row]:
+    """Return the nearest neighbours of a subject in one run (by default the first), nearest first."""
+    if not opened.has("neighbors", "neighbor_id"):
+        return []
+    own = "subject_id" if opened.has("neighbors", "subject_id") else "coalesce(object_id, sample_id)"
+    rows = fetch(
+        opened,
+        f'select brain_key, neighbor_id, distance from neighbors where {own} = ? order by brain_key, "rank"',
+        [subject],
+    )
+    key = brain_key or (rows[0]["brain_key"] if rows else None)
+    return [row for row in rows if row["brain_key"] == key]
+
+
+def neighbor_labels(opened: OpenSet, neighbors: list[str]) -> list[Row]:
+    """Return the labels of some subjects with how many of them bear each, the commonest first."""
+    column = columns(opened, "images").get("label")
+    if column is None or not neighbors:
+        return []
+    value = "unnest(value)" if column.kind == "labels" else "value"
+    labels = f"select {value} as label from ({column.relation}) where subject_id in {AMONG}"
+    query = (
+        f"select label, count(*) as count from ({labels}) where label is not null group by 1 order by 2 desc, 1 limit 9"
+    )
+    return fetch(opened, query, [neighbors])

@@ -1,0 +1,373 @@
+"""What the page's scripts may ask, each answered by one short function over a validated question."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any, Generic, Literal, TypeVar
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from brain_assets.review import arrays, detail, queues, search, subjects
+from brain_assets.review.columns import columns
+from brain_assets.review.events import Event, EventKind, Events
+from brain_assets.review.refusal import Refused
+from brain_assets.review.reviews import Selection, record, synchronise
+from brain_assets.review.sets import Frame, OpenSet, Sets
+from brain_assets.review.thumbnails import Pictures
+from brain_assets.review.wire import bits_of, pack
+
+Identifier = Annotated[str, Field(min_length=1, max_length=200)]
+Name = Annotated[str, Field(min_length=1, max_length=1000)]
+Person = Annotated[str, Field(max_length=100)]
+NEEDS_VALUE = {"tag", "untag", "relabel"}
+
+
+@dataclass
+class Page:
+    """What the endpoints share."""
+
+    sets: Sets
+    pictures: Pictures
+    user: str
+
+    def events(self, dataset: str) -> Events:
+        """Return the store of what people said about a dataset."""
+        return Events(self.sets.paths(dataset).folder / "review" / "events.sqlite")
+
+
+class Question(BaseModel):
+    """A question about one version of a dataset."""
+
+    model_config = ConfigDict(extra="forbid")
+    version: Identifier | None = None
+
+
+class FrameQuestion(Question):
+    """A question about images or objects."""
+
+    frame: Frame = "images"
+
+
+class ColumnQuestion(FrameQuestion):
+    """A column by name, or a map by its run."""
+
+    name: Name
+
+
+class FindQuestion(FrameQuestion):
+    """Which subjects meet an SQL condition or contain a text."""
+
+    where: str = ""
+    text: str = ""
+
+
+class RowsQuestion(FrameQuestion):
+    """What the grid shows of some positions."""
+
+    positions: list[int] = Field(max_length=500)
+
+
+class SubjectQuestion(Question):
+    """Everything about one image or object."""
+
+    id: Identifier
+
+
+class SimilarQuestion(SubjectQuestion):
+    """The nearest neighbours of one image or object."""
+
+    brain_key: Name | None = None
+
+
+class QueueQuestion(Question):
+    """A page of an issue's queue."""
+
+    issue: Name
+    offset: int = Field(0, ge=0)
+    reviewed: bool = False
+
+
+class GroupsQuestion(Question):
+    """A page of groups of duplicates."""
+
+    table: Name
+    brain_key: Name
+    offset: int = Field(0, ge=0)
+
+
+class NewsQuestion(Question):
+    """What changed between two runs."""
+
+    before: Name
+    after: Name
+
+
+class Said(FrameQuestion):
+    """Something said about some subjects: their ids, or bits over positions."""
+
+    kind: EventKind
+    value: Name | None = None
+    issue: Name | None = None
+    by: Person = ""
+    ids: list[Identifier] | None = Field(None, max_length=10_000)
+    bits: str | None = None
+
+
+class Undo(Question):
+    """Takes an event back, by default the last."""
+
+    event_id: int | None = None
+    by: Person = ""
+
+
+class ViewSaid(Question):
+    """Saves a view under a name, or forgets it where there is no state."""
+
+    name: Annotated[str, Field(min_length=1, max_length=100)]
+    state: dict[str, Any] | None = None
+    by: Person = ""
+
+
+class PictureQuestion(Question):
+    """A picture of a sample, or of one of its objects; ``content`` only tells versions apart in the browser's cache."""
+
+    size: Literal["thumb", "large"] = "thumb"
+    object: Identifier | None = None
+    content: str = ""
+
+
+Asked = TypeVar("Asked", bound=Question)
+
+
+@dataclass(frozen=True)
+class Answer(Generic[Asked]):
+    """An endpoint: how the question is checked, and who answers."""
+
+    question: type[Asked]
+    answer: Callable[[Page, str, Asked], Any]
+
+
+def routes(page: Page) -> list[Route]:
+    """Return the endpoints over a page's state."""
+    return [
+        Route("/api/datasets", _endpoint(page, Answer(Question, lambda page, _, __: page.sets.datasets()))),
+        *(Route(f"/api/{{dataset}}/{name}", _endpoint(page, answer)) for name, answer in READING.items()),
+        *(
+            Route(f"/api/{{dataset}}/{name}", _endpoint(page, answer), methods=["POST"])
+            for name, answer in POSTED.items()
+        ),
+        Route("/image/{dataset}/{sample}", _picture_endpoint(page)),
+    ]
+
+
+def _endpoint(page: Page, answer: Answer[Any]) -> Callable[[Request], Any]:
+    async def respond(request: Request) -> Response:
+        question = _checked(answer.question, await _given(request))
+        found = await run_in_threadpool(answer.answer, page, request.path_params.get("dataset", ""), question)
+        if isinstance(found, bytes):
+            return Response(found, media_type="application/octet-stream")
+        return JSONResponse(found)
+
+    return respond
+
+
+async def _given(request: Request) -> Any:
+    if request.method != "POST":
+        return dict(request.query_params)
+    try:
+        return json.loads(await request.body())
+    except (ValueError, RecursionError):
+        raise Refused(422, "the body is not JSON") from None
+
+
+def _checked(model: type[Asked], given: Any) -> Asked:
+    try:
+        return model.model_validate(given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise Refused(422, f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+
+
+# -- reading -----------------------------------------------------------------------------------
+
+
+def overview(page: Page, dataset: str, question: Question) -> Any:
+    """Return what can be shown of a dataset: version, frames with their columns and maps, issues, groups, runs."""
+    with page.sets.use(dataset, question.version) as opened:
+        synchronise(opened, page.events(dataset))
+        return {
+            "dataset": dataset,
+            "version": opened.version,
+            "user": page.user,
+            "tables": sorted(opened.tables),
+            "frames": {frame: _frame(opened, frame) for frame in opened.frames()},
+            "issues": queues.issue_counts(opened),
+            "groups": queues.group_tables(opened),
+            "runs": queues.runs(opened),
+            "similar": opened.has("neighbors", "neighbor_id"),
+        }
+
+
+def _frame(opened: OpenSet, frame: Frame) -> Any:
+    listed = [{"name": c.name, "kind": c.kind, "group": c.group} for c in columns(opened, frame).values()]
+    return {"count": opened.count(frame), "columns": listed, "maps": arrays.maps(opened, frame)}
+
+
+def version(page: Page, dataset: str, question: Question) -> Any:
+    """Return the version that is current now."""
+    return {"version": page.sets.current_version(dataset)}
+
+
+def column(page: Page, dataset: str, question: ColumnQuestion) -> bytes:
+    """Return a column's values."""
+    with page.sets.use(dataset, question.version) as opened:
+        synchronise(opened, page.events(dataset))
+        return arrays.column_message(opened, question.frame, question.name)
+
+
+def coordinates(page: Page, dataset: str, question: ColumnQuestion) -> bytes:
+    """Return a map's coordinates."""
+    with page.sets.use(dataset, question.version) as opened:
+        return arrays.map_message(opened, question.frame, question.name)
+
+
+def subject(page: Page, dataset: str, question: SubjectQuestion) -> Any:
+    """Return everything about one image or object."""
+    with page.sets.use(dataset, question.version) as opened:
+        return detail.detail(opened, question.id, page.events(dataset))
+
+
+def similar(page: Page, dataset: str, question: SimilarQuestion) -> Any:
+    """Return the positions of a subject and its nearest neighbours, nearest first, with their distances."""
+    with page.sets.use(dataset, question.version) as opened:
+        frame = detail.frame_of(opened, question.id)
+        near = detail.neighbors_of(opened, question.id, question.brain_key)
+        found = queues.positions_of_ids(opened, frame, [question.id, *(row["neighbor_id"] for row in near)])
+        return {"frame": frame, "positions": found, "distances": [0.0, *(row["distance"] for row in near)]}
+
+
+def queue(page: Page, dataset: str, question: QueueQuestion) -> Any:
+    """Return a page of an issue's queue."""
+    with page.sets.use(dataset, question.version) as opened:
+        events = page.events(dataset)
+        return queues.queue(opened, question.issue, events, offset=question.offset, reviewed=question.reviewed)
+
+
+def groups(page: Page, dataset: str, question: GroupsQuestion) -> Any:
+    """Return a page of groups of duplicates."""
+    with page.sets.use(dataset, question.version) as opened:
+        return queues.groups(opened, question.table, question.brain_key, page.events(dataset), offset=question.offset)
+
+
+def news(page: Page, dataset: str, question: NewsQuestion) -> Any:
+    """Return what changed between two runs."""
+    with page.sets.use(dataset, question.version) as opened:
+        return queues.news(opened, question.before, question.after)
+
+
+def views(page: Page, dataset: str, question: Question) -> Any:
+    """Return the saved views."""
+    return page.events(dataset).views()
+
+
+READING: dict[str, Answer[Any]] = {
+    "overview": Answer(Question, overview),
+    "version": Answer(Question, version),
+    "column": Answer(ColumnQuestion, column),
+    "map": Answer(ColumnQuestion, coordinates),
+    "subject": Answer(SubjectQuestion, subject),
+    "similar": Answer(SimilarQuestion, similar),
+    "queue": Answer(QueueQuestion, queue),
+    "groups": Answer(GroupsQuestion, groups),
+    "news": Answer(NewsQuestion, news),
+    "views": Answer(Question, views),
+}
+
+
+# -- asked or said with a body -----------------------------------------------------------------
+
+
+def find(page: Page, dataset: str, question: FindQuestion) -> bytes:
+    """Return who meets a condition and contains a text, as bits over positions."""
+    with page.sets.use(dataset, question.version) as opened:
+        count = opened.count(question.frame)
+        synchronise(opened, page.events(dataset))
+        found = np.arange(count)
+        if question.where.strip():
+            found = search.find_where(opened, question.frame, question.where)
+        if question.text.strip():
+            found = np.intersect1d(
+                found, search.find_text(opened, question.frame, question.text.strip()), assume_unique=True
+            )
+        return pack({"count": len(found)}, {"bits": bits_of(found, count)})
+
+
+def rows(page: Page, dataset: str, question: RowsQuestion) -> Any:
+    """Return what the grid shows of some positions."""
+    with page.sets.use(dataset, question.version) as opened:
+        return subjects.rows_at(opened, question.frame, question.positions, page.events(dataset))
+
+
+def say(page: Page, dataset: str, said: Said) -> Any:
+    """Note a tag or a decision."""
+    value = " ".join(said.value.split()) if said.kind in ("tag", "untag") and said.value else said.value
+    if (said.kind in NEEDS_VALUE) != bool(value):
+        raise Refused(422, f"{said.kind} {'needs' if said.kind in NEEDS_VALUE else 'takes no'} value")
+    event = Event(said.kind, said.by.strip() or page.user, value, said.issue)
+    with page.sets.use(dataset, said.version) as opened:
+        event_id, count = record(opened, Selection(said.frame, said.ids, said.bits), event, page.events(dataset))
+    return {"event_id": event_id, "count": count}
+
+
+def undo(page: Page, dataset: str, said: Undo) -> Any:
+    """Take an event back."""
+    events = page.events(dataset)
+    event_id = events.latest_undoable() if said.event_id is None else said.event_id
+    if event_id is None or events.undo(event_id, said.by.strip() or page.user) is None:
+        raise Refused(409, "there is nothing to undo")
+    return {"undone": event_id}
+
+
+def save_view(page: Page, dataset: str, said: ViewSaid) -> Any:
+    """Save or forget a view, and return those that are left."""
+    events = page.events(dataset)
+    events.save_view(said.name, said.state, said.by.strip() or page.user)
+    return events.views()
+
+
+POSTED: dict[str, Answer[Any]] = {
+    "find": Answer(FindQuestion, find),
+    "rows": Answer(RowsQuestion, rows),
+    "say": Answer(Said, say),
+    "undo": Answer(Undo, undo),
+    "save-view": Answer(ViewSaid, save_view),
+}
+
+
+# -- pictures ----------------------------------------------------------------------------------
+
+
+def _picture_endpoint(page: Page) -> Callable[[Request], Any]:
+    async def respond(request: Request) -> Response:
+        question = _checked(PictureQuestion, dict(request.query_params))
+        dataset, sample = request.path_params["dataset"], request.path_params["sample"]
+        picture = await run_in_threadpool(_picture, page, dataset, sample, question)
+        headers = {
+            "etag": picture.tag,
+            "cache-control": "private, max-age=604800" if question.content else "private, no-cache",
+        }
+        if request.headers.get("if-none-match") == picture.tag:
+            return Response(status_code=304, headers=headers)
+        return Response(picture.jpeg, media_type="image/jpeg", headers=headers)
+
+    return respond
+
+
+def _picture(page: Page, dataset: str, sample: str, question: PictureQuestion) -> Any:
+    with page.sets.use(dataset, question.version) as opened:
+        return page.pictures.picture(opened, sample, question.size, question.object)

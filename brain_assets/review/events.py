@@ -1,0 +1,235 @@
+"""What people said, in the page's own append-only store: tags, decisions and saved views.
+
+Nothing is ever changed or deleted: a tag is taken off by an ``untag``, anything is taken back by an ``undo``. The
+pipeline reads the same file to build its tables ``tags`` and ``decisions``.
+"""
+
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+EventKind = Literal["tag", "untag", "keep", "drop", "relabel"]
+Subject = tuple[str, str | None]
+
+SCHEMA = """
+create table if not exists events (
+    event_id integer primary key autoincrement, at text not null, "by" text not null,
+    kind text not null check (kind in ('tag', 'untag', 'keep', 'drop', 'relabel', 'undo')),
+    value text, issue text, undoes integer unique references events (event_id)
+) strict;
+create table if not exists subjects (
+    event_id integer not null references events (event_id), subject_id text not null, content_hash text,
+    primary key (event_id, subject_id)
+) strict, without rowid;
+create index if not exists subjects_by_id on subjects (subject_id);
+create table if not exists views (
+    view_id integer primary key autoincrement, at text not null, "by" text not null, name text not null, state text
+) strict;
+"""
+APPEND_ONLY = """
+create trigger if not exists {table}_stay before update on {table} begin select raise(abort, 'append only'); end;
+create trigger if not exists {table}_remain before delete on {table} begin select raise(abort, 'append only'); end;
+"""
+DECISIONS = """
+select e.event_id || '-' || s.subject_id as decision_id, s.subject_id, s.content_hash, e.kind, e.value, e.issue,
+       e."by", e.at, u.at as undone_at
+from events e join subjects s using (event_id) left join events u on u.undoes = e.event_id
+where e.kind in ('keep', 'drop', 'relabel')
+"""
+UNDOABLE = "kind <> 'undo' and event_id not in (select undoes from events where undoes is not null)"
+# The last word on each tag of each subject that this store has ever had a word on.
+TAGS = """
+select subject_id, tag, "by", at, kind = 'tag' and not undone as present from (
+    select s.subject_id, e.value as tag, e."by", e.at, e.kind, u.event_id is not null as undone,
+           row_number() over (
+               partition by s.subject_id, e.value order by u.event_id is not null, e.event_id desc
+           ) as age
+    from events e join subjects s using (event_id) left join events u on u.undoes = e.event_id
+    where e.kind in ('tag', 'untag') {condition}
+) where age = 1
+"""
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something said about some subjects.
+
+    Attributes
+    ----------
+    kind : str
+        ``tag`` and ``untag`` carry the tag in ``value``, ``relabel`` the new label; ``keep`` and ``drop`` carry none.
+    by : str
+        Who said it.
+    value : str, optional
+        The tag or label.
+    issue : str, optional
+        The queue in which it was said.
+    """
+
+    kind: EventKind
+    by: str
+    value: str | None = None
+    issue: str | None = None
+
+
+@dataclass(frozen=True)
+class Decision:
+    """A keep, drop or relabel of one subject, as in the published table ``decisions``."""
+
+    decision_id: str
+    subject_id: str
+    content_hash: str | None
+    kind: str
+    value: str | None
+    issue: str | None
+    by: str
+    at: str
+    undone_at: str | None
+
+
+@dataclass(frozen=True)
+class TagState:
+    """The last word on one tag of one subject; ``present`` is false once it was taken off or undone."""
+
+    subject_id: str
+    tag: str
+    by: str
+    at: str
+    present: bool
+
+
+class Events:
+    """The store of one dataset.
+
+    Parameters
+    ----------
+    path : Path
+        SQLite file; made, with its folder, at the first write.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> events = Events(Path(tempfile.mkdtemp()) / "events.sqlite")
+    >>> last = events.append(Event("tag", "ada", "blurred"), [("id-1", "hash-1"), ("id-2", "hash-2")])
+    >>> [(state.subject_id, state.present) for state in events.tags()]
+    [('id-1', True), ('id-2', True)]
+    >>> events.undo(last, "ada")
+    2
+    >>> [(state.subject_id, state.present) for state in events.tags()]
+    [('id-1', False), ('id-2', False)]
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with closing(sqlite3.connect(self.path, timeout=30)) as connection:
+            connection.execute("pragma journal_mode = wal")
+            connection.execute("pragma foreign_keys = on")
+            connection.executescript(
+                SCHEMA + "".join(APPEND_ONLY.format(table=name) for name in ("events", "subjects", "views"))
+            )
+            with connection:
+                connection.execute("begin immediate")
+                yield connection
+
+    def _read(self, query: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        if not self.path.exists():
+            return []
+        with closing(sqlite3.connect(self.path, timeout=30)) as connection:
+            return connection.execute(query, parameters).fetchall()
+
+    def append(self, event: Event, subjects: Iterable[Subject]) -> int:
+        """Note an event and return its number.
+
+        Parameters
+        ----------
+        event : Event
+            What was said.
+        subjects : iterable of (str, str or None)
+            The ids of those it is about, with the content hash that was looked at.
+        """
+        with self._writing() as connection:
+            event_id = connection.execute(
+                'insert into events (at, "by", kind, value, issue) values (?, ?, ?, ?, ?)',
+                (_now(), event.by, event.kind, event.value, event.issue),
+            ).lastrowid
+            assert event_id is not None
+            rows = ((event_id, subject, content) for subject, content in subjects)
+            connection.executemany("insert into subjects values (?, ?, ?)", rows)
+        return event_id
+
+    def undo(self, event_id: int, by: str) -> int | None:
+        """Take an event back; return the undo's number, or None where there is nothing to take back."""
+        with self._writing() as connection:
+            known = connection.execute(
+                f"select 1 from events where event_id = ? and {UNDOABLE}",
+                (event_id,),
+            ).fetchone()
+            if not known:
+                return None
+            return connection.execute(
+                "insert into events (at, \"by\", kind, undoes) values (?, ?, 'undo', ?)", (_now(), by, event_id)
+            ).lastrowid
+
+    def last(self) -> int:
+        """Return the number of the last event, 0 where there is none."""
+        return int(next(iter(self._read("select coalesce(max(event_id), 0) from events")), (0,))[0])
+
+    def latest_undoable(self) -> int | None:
+        """Return the last event that can be taken back, or None."""
+        return self._read(f"select max(event_id) from events where {UNDOABLE}")[0][0] if self.path.exists() else None
+
+    def tags(self, subjects: Sequence[str] | None = None) -> Iterator[TagState]:
+        """Yield the last word on every tag, of all subjects or of some."""
+        for subject, tag, by, at, present in self._about(TAGS, subjects):
+            yield TagState(subject, tag, by, at, bool(present))
+
+    def decisions(self, subjects: Sequence[str] | None = None) -> list[Decision]:
+        """Return all decisions, those undone included, oldest first, on all subjects or on some."""
+        return [
+            Decision(*row) for row in self._about(DECISIONS + "{condition} order by e.event_id, s.subject_id", subjects)
+        ]
+
+    def _about(self, query: str, subjects: Sequence[str] | None) -> list[tuple[Any, ...]]:
+        if subjects is None:
+            return self._read(query.format(condition=""))
+        condition = "and s.subject_id in (select value from json_each(?))"
+        return self._read(query.format(condition=condition), (json.dumps(list(subjects)),))
+
+    def save_view(self, name: str, state: dict[str, Any] | None, by: str) -> None:
+        """Save a view under a name, in place of any earlier one; ``None`` takes the name off the list."""
+        with self._writing() as connection:
+            connection.execute(
+                'insert into views (at, "by", name, state) values (?, ?, ?, ?)',
+                (_now(), by, name, None if state is None else json.dumps(state)),
+            )
+
+    def views(self) -> list[dict[str, Any]]:
+        """Return the saved views by name: name, state, by, at."""
+        rows = self._read(
+            'select name, state, "by", at from views where view_id in (select max(view_id) from views group by name) '
+            "and state is not null order by name"
+        )
+        return [{"name": name, "state": json.loads(state), "by": by, "at": at} for name, state, by, at in rows]
+
+
+def standing(decisions: Iterable[Decision]) -> dict[str, dict[str, Decision]]:
+    """Return the decisions that hold, per subject: as ``fate`` the last keep or drop, as ``label`` the last relabel."""
+    holding: dict[str, dict[str, Decision]] = {}
+    for decision in decisions:
+        if decision.undone_at is None:
+            aspect = "label" if decision.kind == "relabel" else "fate"
+            holding.setdefault(decision.subject_id, {})[aspect] = decision
+    return holding
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="microseconds")

@@ -1,0 +1,195 @@
+"""Work lists: the queue of an issue, groups of duplicates, and what is new since a run."""
+
+from typing import Any
+
+from brain_assets.review.detail import evidence, partner_ids, partners_of
+from brain_assets.review.events import Events, standing
+from brain_assets.review.refusal import Refused
+from brain_assets.review.sets import OpenSet, literal
+from brain_assets.review.subjects import AMONG, Row, fetch
+
+PAGE = 200
+COUNTED = "select issue, count(distinct coalesce(object_id, sample_id)) as count from issues where is_issue"
+GROUP_TABLES = ("exact_duplicates", "near_duplicates")
+LABEL_ISSUES = {"label_mistake", "missing_label"}
+
+
+def issue_counts(opened: OpenSet) -> list[Row]:
+    """Return each issue with how many subjects have it, the commonest first."""
+    if not opened.has("issues", "issue"):
+        return []
+    return fetch(
+        opened,
+        f"{COUNTED} group by 1 order by 2 desc, 1",
+    )
+
+
+def queue(opened: OpenSet, issue: str, events: Events, *, offset: int = 0, reviewed: bool = False) -> Row:
+    """Return a page of the subjects with an issue, the most severe first, with why each was flagged.
+
+    Subjects that somebody has decided on are left out unless ``reviewed``; they come again when their content changes.
+
+    Returns
+    -------
+    dict
+        ``total``, ``remaining``, and ``items``: issue, score, is_issue, source, evidence, subject, partners.
+    """
+    if not opened.has("issues", "issue"):
+        raise Refused(404, "no issues are published yet")
+    rows = fetch(opened, QUEUE, [issue])
+    open_rows = rows if reviewed else _undecided(opened, rows, issue, events)
+    page = open_rows[offset : offset + PAGE]
+    for row in page:
+        row["evidence"] = evidence(row["evidence"])
+    return {"total": len(rows), "remaining": len(open_rows), "items": _with_subjects(opened, page, events)}
+
+
+# One item per subject: the worst of its rows.
+QUEUE = """
+select coalesce(object_id, sample_id) as subject_id, sample_id, object_id, issue, source, score, is_issue, evidence
+from issues where issue = ?
+qualify row_number() over (partition by coalesce(object_id, sample_id) order by is_issue desc, score desc, source) = 1
+order by is_issue desc, score desc, subject_id
+"""
+
+
+def _undecided(opened: OpenSet, rows: list[Row], issue: str, events: Events) -> list[Row]:
+    decisions = [decision for decision in events.decisions() if _settles(decision.kind, decision.issue, issue)]
+    settled = {(subject, d.content_hash) for subject, aspects in standing(decisions).items() for d in aspects.values()}
+    if not settled:
+        return rows
+    subjects = list({subject for subject, _ in settled})
+    contents = {
+        row["subject_id"]: row["content_hash"]
+        for frame in opened.frames()
+        for row in fetch(opened, _contents(frame), [subjects])
+    }
+    return [row for row in rows if (row["subject_id"], contents.get(row["subject_id"])) not in settled]
+
+
+def _settles(kind: str, said_in: str | None, issue: str) -> bool:
+    return kind == "drop" or said_in == issue or (kind == "relabel" and issue in LABEL_ISSUES)
+
+
+def _contents(frame: str) -> str:
+    if frame == "images":
+        return f"select sample_id as subject_id, content_hash from samples where sample_id in {AMONG}"
+    return (
+        "select object_id as subject_id, content_hash from objects join samples using (sample_id) "
+        f"where object_id in {AMONG}"
+    )
+
+
+def _with_subjects(opened: OpenSet, items: list[Row], events: Events) -> list[Row]:
+    wanted = {item["subject_id"] for item in items}
+    known = partners_of(opened, wanted | partner_ids(items), events)
+    return [
+        item
+        | {
+            "subject": known[item["subject_id"]],
+            "partners": [known[i] for i in sorted(partner_ids([item])) if i in known],
+        }
+        for item in items
+        if item["subject_id"] in known
+    ]
+
+
+# -- groups of duplicates ----------------------------------------------------------------------
+
+
+def group_tables(opened: OpenSet) -> list[Row]:
+    """Return the runs that have groups: table, brain_key, groups, members."""
+    found: list[Row] = []
+    for table in GROUP_TABLES:
+        if opened.has(table, "group_id"):
+            key = "brain_key" if opened.has(table, "brain_key") else literal(table)
+            counted = "count(distinct group_id) as groups, count(*) as members"
+            query = f"select {key} as brain_key, {counted} from {table} group by 1 order by 1"
+            found += [{"table": table, **row} for row in fetch(opened, query)]
+    return found
+
+
+def groups(opened: OpenSet, table: str, brain_key: str, events: Events, *, offset: int = 0) -> Row:
+    """Return a page of groups, the largest first, each with its members, the proposed keeper first."""
+    if table not in GROUP_TABLES or not opened.has(table, "group_id"):
+        raise Refused(404, "there are no such groups")
+    about = f"brain_key = {literal(brain_key)}" if opened.has(table, "brain_key") else "true"
+    member = "subject_id" if opened.has(table, "subject_id") else "sample_id"
+    sizes = f"select group_id, count(*) as size from {table} where {about} group by 1"
+    (total,) = fetch(opened, f"select count(*) as total from ({sizes})")
+    extra = ", ".join(name for name in ("kind", "distance", "nearest_id") if opened.has(table, name))
+    query = (
+        f"select group_id, {member} as subject_id, keep, reason{', ' + extra if extra else ''} from {table} join "
+        f"(select * from ({sizes}) order by size desc, group_id limit 25 offset ?) using (group_id) where {about} "
+        "order by size desc, group_id, keep desc, subject_id"
+    )
+    return {**total, "groups": _grouped(opened, fetch(opened, query, [offset]), events)}
+
+
+def _grouped(opened: OpenSet, rows: list[Row], events: Events) -> list[Row]:
+    known = partners_of(opened, {row["subject_id"] for row in rows}, events)
+    found: dict[str, list[Row]] = {}
+    for row in rows:
+        if row["subject_id"] in known:
+            found.setdefault(row["group_id"], []).append(row | {"subject": known[row["subject_id"]]})
+    return [{"group_id": group, "members": members} for group, members in found.items()]
+
+
+# -- similar to this ---------------------------------------------------------------------------
+
+
+def positions_of_ids(opened: OpenSet, frame: Any, ids: list[str]) -> list[int]:
+    """Return the positions of subjects in the order of their ids as given; unknown ones are left out."""
+    rows = fetch(
+        opened,
+        f"select subject_id, position from {opened.frame(frame)} where subject_id in {AMONG}",
+        [ids],
+    )
+    by_id = {row["subject_id"]: row["position"] for row in rows}
+    return [by_id[subject] for subject in ids if subject in by_id]
+
+
+# -- what is new -------------------------------------------------------------------------------
+
+
+def runs(opened: OpenSet) -> list[Row]:
+    """Return the finished runs, newest first: run_id, started_at, finished_at, methods."""
+    if not opened.has("runs", "run_id", "finished_at"):
+        return []
+    return fetch(
+        opened,
+        "select run_id, min(started_at) as started_at, max(finished_at) as finished_at, "
+        "epoch(max(finished_at)) as finished, list(distinct method order by method) as methods from runs "
+        "where state = 'done' group by run_id order by finished_at desc limit 200",
+    )
+
+
+def news(opened: OpenSet, before: str, after: str) -> Row:
+    """Compare two runs: how many images came and changed between their ends, the issues these have, and each metric."""
+    ends = {row["run_id"]: row["finished"] for row in runs(opened)}
+    if before not in ends or after not in ends:
+        raise Refused(404, "there is no such run; reload to see the present ones")
+    span = [ends[before], ends[after]]
+    fresh = "select sample_id from samples where epoch(changed_at) > ? and epoch(changed_at) <= ?"
+    (images,) = fetch(
+        opened,
+        "select count(*) filter (epoch(added_at) > ?) as added, count(*) filter (epoch(added_at) <= ?) as changed "
+        f"from samples where sample_id in ({fresh})",
+        [span[0], span[0], *span],
+    )
+    issues = []
+    if opened.has("issues", "issue"):
+        issues = fetch(opened, f"{COUNTED} and sample_id in ({fresh}) group by 1 order by 2 desc, 1", span)
+    return {"from": span[0], "to": span[1], **images, "issues": issues, "metrics": metrics(opened, before, after)}
+
+
+def metrics(opened: OpenSet, before: str, after: str) -> list[Row]:
+    """Return each health metric as it stood at the end of two runs, with its course: metric, before, after, course."""
+    if not opened.has("health", "metric", "value", "run_id"):
+        return []
+    query = (
+        'select metric, arg_max(value, "at") filter (run_id = $before), arg_max(value, "at") filter (run_id = $after), '
+        'list(value order by "at")[-60:] from health group by metric order by metric'
+    )
+    cursor = opened.cursor().execute(query, {"before": before, "after": after})
+    return [dict(zip(("metric", "before", "after", "course"), row, strict=True)) for row in cursor.fetchall()]

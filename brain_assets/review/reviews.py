@@ -1,0 +1,105 @@
+"""Between the page and its store: who is meant by a selection, and what was said so far as columns."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from brain_assets.review.events import Event, Events, Subject, standing
+from brain_assets.review.refusal import Refused
+from brain_assets.review.sets import Frame, OpenSet
+from brain_assets.review.wire import positions_of
+
+CONTENTS = {
+    "images": "select f.position, f.subject_id, s.content_hash from images_frame f join samples s using (sample_id)",
+    "objects": "select f.position, f.subject_id, s.content_hash from objects_frame f join samples s using (sample_id)",
+}
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Who is meant: ``ids``, or ``bits`` over the positions of a frame (base64, lowest bit first)."""
+
+    frame: Frame
+    ids: list[str] | None = None
+    bits: str | None = None
+
+
+def record(opened: OpenSet, selection: Selection, event: Event, events: Events) -> tuple[int, int]:
+    """Note what was said about a selection and its content; return the event and how many it is about.
+
+    Raises
+    ------
+    Refused
+        422 where nothing is selected, 404 where an id is unknown.
+    """
+    chosen = _chosen(opened, selection)
+    if not len(chosen):
+        raise Refused(422, "nothing is selected")
+    cursor = opened.cursor()
+    cursor.register("chosen", pa.table({"position": chosen}))
+    contents = opened.frame(selection.frame) and CONTENTS[selection.frame]
+    found = cursor.execute(
+        f"select subject_id, content_hash from ({contents}) join chosen using (position) order by position"
+    )
+    return events.append(event, _streamed(found)), len(chosen)
+
+
+def _streamed(cursor: Any) -> Iterator[Subject]:
+    while rows := cursor.fetchmany(10_000):
+        yield from rows
+
+
+def _chosen(opened: OpenSet, selection: Selection) -> NDArray[np.int64]:
+    if selection.bits is not None:
+        return positions_of(selection.bits, opened.count(selection.frame))
+    ids = list(dict.fromkeys(selection.ids or []))
+    query = f"select position from {opened.frame(selection.frame)} where subject_id in (select unnest(?::varchar[]))"
+    found = opened.cursor().execute(query, [ids]).fetchnumpy()["position"]
+    if len(found) != len(ids):
+        raise Refused(404, "an id is unknown to this version of the dataset; reload the page")
+    return np.asarray(found, np.int64)
+
+
+def synchronise(opened: OpenSet, events: Events) -> int:
+    """Bring the columns ``tags`` and ``decision`` of a set up to the last event; return its number."""
+    with opened.lock:
+        last = events.last()
+        if opened.memo.get("events") != last:
+            cursor = opened.cursor()
+            cursor.execute("begin transaction")
+            _load_tags(cursor, events, published=opened.has("tags", "subject_id", "tag"))
+            _load_decisions(cursor, events)
+            cursor.execute("commit")
+            opened.memo["events"] = last
+    return last
+
+
+def _load_tags(cursor: Any, events: Events, *, published: bool) -> None:
+    """Fill ``review_tags``: the store has the last word on what it knows, the published table on the rest."""
+    rows = [(state.subject_id, state.tag, state.present) for state in events.tags()]
+    cursor.register("said", _table(rows, [("subject_id", pa.string()), ("tag", pa.string()), ("present", pa.bool_())]))
+    cursor.execute("delete from review_tags")
+    cursor.execute("insert into review_tags select subject_id, tag from said where present")
+    if published:
+        cursor.execute(
+            "insert into review_tags select distinct subject_id, tag from tags anti join said using (subject_id, tag)"
+        )
+
+
+def _load_decisions(cursor: Any, events: Events) -> None:
+    holding = standing(events.decisions())
+    latest = [max(aspects.values(), key=lambda decision: decision.at) for aspects in holding.values()]
+    rows = [(decision.subject_id, decision.kind, decision.content_hash) for decision in latest]
+    columns = [("subject_id", pa.string()), ("kind", pa.string()), ("content_hash", pa.string())]
+    cursor.register("decided", _table(rows, columns))
+    cursor.execute("delete from review_decisions")
+    cursor.execute("insert into review_decisions select * from decided")
+
+
+def _table(rows: list[tuple[Any, ...]], columns: list[tuple[str, pa.DataType]]) -> pa.Table:
+    turned: list[Any] = [list(column) for column in zip(*rows, strict=True)] or [[] for _ in columns]
+    return pa.table({name: pa.array(values, type_) for (name, type_), values in zip(columns, turned, strict=True)})

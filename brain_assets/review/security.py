@@ -1,0 +1,191 @@
+"""Who may ask: the token that opens a session, the session's cookie, and the headers that every answer bears."""
+
+import hashlib
+import hmac
+import ipaddress
+import secrets
+import socket
+import time
+from collections.abc import Iterable
+from http.cookies import CookieError, SimpleCookie
+from urllib.parse import parse_qsl, urlencode
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
+    "require-trusted-types-for 'script'; trusted-types 'none'"
+)
+HEADERS = {
+    "content-security-policy": POLICY,
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "permissions-policy": "camera=(), microphone=(), geolocation=()",
+}
+LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+SESSION_SECONDS = 7 * 24 * 3600
+MOST_SESSIONS = 1000
+SAFE = {"GET", "HEAD"}
+SIGN_IN = "Open the link with a token that was printed when the review page was started.\n"
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether an address can be reached from this machine only."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def known_hosts(host: str) -> set[str]:
+    """Return the names under which a server bound to ``host`` may be asked.
+
+    A foreign name that resolves to this machine is how a page elsewhere would try to reach it.
+    """
+    if is_loopback(host):
+        return LOOPBACK | {host}
+    return LOOPBACK | {host, socket.gethostname(), socket.getfqdn()}
+
+
+class Sessions:
+    """Cookies that were handed out, kept as digests, each with its end."""
+
+    def __init__(self, seconds: float = SESSION_SECONDS) -> None:
+        self.seconds = seconds
+        self.ends: dict[str, float] = {}
+
+    def start(self) -> str:
+        """Return a new cookie, unrelated to the token."""
+        now = time.time()
+        self.ends = {digest: end for digest, end in list(self.ends.items())[-MOST_SESSIONS + 1 :] if end > now}
+        cookie = secrets.token_urlsafe(32)
+        self.ends[_digest(cookie)] = now + self.seconds
+        return cookie
+
+    def holds(self, cookie: str) -> bool:
+        """Return whether a cookie belongs to a session that has not ended."""
+        return self.ends.get(_digest(cookie), 0) > time.time()
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+class Guard:
+    """ASGI middleware before everything else.
+
+    Parameters
+    ----------
+    app : ASGI application
+        What is guarded.
+    token : str
+        Opens a session when given once as ``?token=``.
+    hosts : iterable of str
+        Names that the ``Host`` header may bear, without port.
+    literal_hosts : bool
+        Whether any IP address may stand in ``Host`` too; for servers bound to other than loopback.
+    """
+
+    def __init__(
+        self, app: ASGIApp, token: str, hosts: Iterable[str] = LOOPBACK, *, literal_hosts: bool = False
+    ) -> None:
+        self.app = app
+        self.token = token.encode()
+        self.hosts = {host.lower() for host in hosts}
+        self.literal_hosts = literal_hosts
+        self.sessions = Sessions()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer in the application's place, or let the request pass."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        refusal = self._refusal(scope)
+        await (refusal or self.app)(scope, receive, _with_headers(send))
+
+    def _refusal(self, scope: Scope) -> Response | None:
+        """Return the answer to a request that must not pass, or None."""
+        headers = Headers(scope=scope)
+        if not self._known_host(headers.get("host", "")):
+            return PlainTextResponse("unknown host\n", 421)
+        given = dict(parse_qsl(scope["query_string"].decode("latin-1"))).get("token")
+        if given is not None and scope["method"] in SAFE:
+            return self._sign_in(scope, given)
+        if not self.sessions.holds(_cookie(headers, cookie_name(scope))):
+            return PlainTextResponse(SIGN_IN, 401)
+        if scope["method"] not in SAFE or scope["path"] != "/":
+            return _cross_site(scope, headers)
+        return None
+
+    def _known_host(self, header: str) -> bool:
+        name = header.rpartition("]")[0].lstrip("[") if header.startswith("[") else header.partition(":")[0]
+        if name.lower() in self.hosts:
+            return True
+        return self.literal_hosts and _is_address(name)
+
+    def _sign_in(self, scope: Scope, given: str) -> Response:
+        if not hmac.compare_digest(given.encode("utf-8", "surrogatepass"), self.token):
+            return PlainTextResponse("wrong token\n", 403)
+        kept = [(key, value) for key, value in parse_qsl(scope["query_string"].decode("latin-1")) if key != "token"]
+        answer = RedirectResponse("/" + ("?" + urlencode(kept) if kept else ""), 303, {"cache-control": "no-store"})
+        answer.set_cookie(
+            cookie_name(scope),
+            self.sessions.start(),
+            max_age=SESSION_SECONDS,
+            httponly=True,
+            samesite="strict",
+            path="/",
+        )
+        return answer
+
+
+def cookie_name(scope: Scope) -> str:
+    """Return the name of the session's cookie; it bears the port, since browsers share cookies between ports."""
+    server = scope.get("server") or ("", 0)
+    return f"brain_review_{server[1]}"
+
+
+def _cookie(headers: Headers, name: str) -> str:
+    try:
+        found = SimpleCookie(headers.get("cookie", "")).get(name)
+    except CookieError:
+        return ""
+    return found.value if found else ""
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+def _cross_site(scope: Scope, headers: Headers) -> Response | None:
+    """Refuse what another site's page makes a browser send, and any body that is not JSON."""
+    if headers.get("sec-fetch-site", "same-origin") not in {"same-origin", "none"}:
+        return JSONResponse({"error": "cross-site request"}, 403)
+    if scope["method"] in SAFE:
+        return None
+    if headers.get("origin") != f"{scope['scheme']}://{headers.get('host', '')}":
+        return JSONResponse({"error": "a request that changes something must come from this page"}, 403)
+    if headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+        return JSONResponse({"error": "send application/json"}, 415)
+    return None
+
+
+def _with_headers(send: Send) -> Send:
+    async def sending(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = MutableHeaders(scope=message)
+            for name, value in HEADERS.items():
+                headers[name] = value
+            headers.setdefault("cache-control", "no-store")
+        await send(message)
+
+    return sending

@@ -1,0 +1,156 @@
+// Opens a dataset and hands it to the tabs.
+
+import { ask, askDatasets } from "/static/js/api.js";
+import { Frame } from "/static/js/data.js";
+import { Detail } from "/static/js/detail.js";
+import { askWord, notice, tell, trying } from "/static/js/dialogs.js";
+import { $, h, put, typing } from "/static/js/dom.js";
+import { Explore } from "/static/js/explore.js";
+import { Groups } from "/static/js/groups.js";
+import { News } from "/static/js/news.js";
+import { Queue } from "/static/js/queue.js";
+import { rename, reviewer, undo } from "/static/js/say.js";
+import { set, state, watch } from "/static/js/state.js";
+
+const TABS = ["explore", "queue", "groups", "news"];
+const THEMES = { auto: "◐", light: "☀", dark: "☾" };
+const LOOK_EVERY = 10_000;
+
+let overview = { version: "", issues: [], groups: [], runs: [], user: "" };
+let frames = {};
+
+const wordsOf = async (name) => (frames.images?.has(name) ? ((await frames.images.column(name)).words ?? []) : []);
+const context = () => ({ ...overview, labels: () => wordsOf("label"), tags: () => wordsOf("tags") });
+
+applyTheme(localStorage.getItem("review.theme") ?? "auto");
+const detail = new Detail($("#detail"), context);
+const openDetail = (id) => detail.open(id);
+const explore = new Explore(openDetail);
+const queue = new Queue(openDetail, context);
+const groups = new Groups(openDetail, context);
+const news = new News(context);
+
+async function start() {
+  const datasets = await askDatasets();
+  put($("#dataset"), datasets.map((name) => h("option", { value: name }, name)));
+  $("#welcome").hidden = datasets.length > 0;
+  if (!datasets.length) return;
+  if (!datasets.includes(state.dataset)) set({ dataset: datasets[0] });
+  else await load();
+}
+
+async function load() {
+  $("#dataset").value = state.dataset;
+  document.title = `${state.dataset} · review`;
+  $("#fresh").hidden = true;
+  const found = await trying(() => ask(state.dataset, "overview"));
+  if (!found) return;
+  overview = found;
+  frames = Object.fromEntries(Object.entries(found.frames).map(([name, described]) => [name, new Frame(state.dataset, found.version, name, described)]));
+  $("#reviewer").textContent = reviewer(found.user);
+  showTab();
+  await explore.start(frames, overview);
+  explore.views.load();
+  ({ queue, groups, news })[state.tab]?.enter();
+  detail.load();
+}
+
+function showTab() {
+  const tab = TABS.includes(state.tab) ? state.tab : "explore";
+  for (const name of TABS) {
+    $(`#tab-${name}`).setAttribute("aria-selected", String(name === tab));
+    $(`#tab-${name}`).tabIndex = name === tab ? 0 : -1;
+    $(`#panel-${name}`).hidden = name !== tab;
+  }
+}
+
+/** Says when newer data has been published. */
+async function look() {
+  if (document.hidden || !overview.version) return;
+  const { version } = (await ask(state.dataset, "version").catch(() => null)) ?? overview;
+  $("#fresh").hidden = version === overview.version;
+}
+
+function applyTheme(chosen) {
+  if (chosen === "auto") delete document.documentElement.dataset.theme;
+  else document.documentElement.dataset.theme = chosen;
+  $("#theme").textContent = THEMES[chosen];
+  $("#theme").setAttribute("aria-label", `Theme: ${chosen}`);
+  $("#theme").dataset.chosen = chosen;
+}
+
+function nextTheme() {
+  const names = Object.keys(THEMES);
+  const chosen = names[(names.indexOf($("#theme").dataset.chosen) + 1) % names.length];
+  localStorage.setItem("review.theme", chosen);
+  applyTheme(chosen);
+  explore.themed();
+}
+
+async function askName() {
+  const name = await askWord({ title: "Who are you?", label: "Name", value: reviewer(overview.user), action: "Save", note: "Tags and decisions are noted under this name." });
+  if (name) rename(name);
+  $("#reviewer").textContent = reviewer(overview.user);
+}
+
+const KEYS = [
+  ["Anywhere", [["1 2 3 4", "explore, queues, duplicates, what is new"], ["/", "search"], ["Ctrl Z", "undo"], ["Esc", "close, then clear the selection"], ["?", "this help"]]],
+  ["Map", [["drag", "pan, or the chosen tool"], ["Shift drag", "lasso; with Ctrl add, with Alt remove"], ["wheel, + −", "zoom"], ["arrows", "pan"], ["0", "show all"], ["Enter", "select what is in view"]]],
+  ["Grid", [["arrows", "move"], ["Enter", "open"], ["Space", "pick"], ["Shift arrows", "pick a range"], ["Ctrl A", "select all that match"], ["T", "tag"], ["K D R", "keep, drop, relabel"]]],
+  ["Queue", [["K D", "keep, drop"], ["R", "relabel to the suggestion"], ["L", "another label"], ["T", "tag"], ["S →", "skip"], ["←", "back"], ["U", "undo"], ["I", "everything known"]]],
+  ["Duplicates", [["↑ ↓", "next group"], ["A", "accept the proposal"], ["K", "keep all"], ["1–9", "keep only this one"], ["U", "undo"]]],
+];
+
+function help() {
+  tell("Keyboard", h("div", { class: "keys" }, KEYS.map(([where, rows]) => h("section", {}, h("h3", {}, where), h("dl", { class: "facts" }, rows.map(([key, does]) => [h("dt", {}, h("kbd", {}, key)), h("dd", {}, does)]))))));
+}
+
+function key(event) {
+  if ((event.ctrlKey || event.metaKey) && event.key === "z" && !typing(event)) {
+    event.preventDefault();
+    undo();
+    return;
+  }
+  if (typing(event) || event.ctrlKey || event.metaKey || event.altKey) return;
+  const exploring = state.tab === "explore";
+  const runs = {
+    "/": () => (set({ tab: "explore" }), $("#search").focus()),
+    "?": help,
+    Escape: () => (state.id ? detail.close() : exploring && explore.clear()),
+    t: () => exploring && explore.saySelected("tag"),
+    k: () => exploring && explore.saySelected("keep"),
+    d: () => exploring && explore.saySelected("drop"),
+    r: () => exploring && state.frame === "images" && explore.saySelected("relabel"),
+  };
+  const tab = state.tab === "groups" ? undefined : TABS[Number(event.key) - 1];
+  const run = tab ? () => set({ tab }, { push: true }) : runs[event.key];
+  if (!run || (!exploring && "tkdr".includes(event.key))) return;
+  event.preventDefault();
+  run();
+}
+
+/** Arrow keys move between tabs, as screen readers announce. */
+function tabKey(event) {
+  const by = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+  if (!by) return;
+  event.stopPropagation();
+  const name = TABS[(TABS.indexOf(state.tab) + by + TABS.length) % TABS.length];
+  set({ tab: name }, { push: true });
+  $(`#tab-${name}`).focus();
+}
+
+for (const name of TABS) $(`#tab-${name}`).addEventListener("click", () => set({ tab: name }, { push: true }));
+$("[role=tablist]").addEventListener("keydown", tabKey);
+$("#dataset").addEventListener("change", (event) => set({ dataset: event.target.value, frame: "images", map: "", colour: "", size: "", sort: "", filters: {}, where: "", text: "", similar: "", id: "", issue: "", table: "", brain_key: "", before: "", after: "" }, { push: true }));
+$("#theme").addEventListener("click", nextTheme);
+$("#help").addEventListener("click", help);
+$("#undo").addEventListener("click", () => undo());
+$("#reviewer").addEventListener("click", askName);
+$("#show-fresh").addEventListener("click", load);
+addEventListener("keydown", key);
+addEventListener("unhandledrejection", (event) => notice(String(event.reason?.message ?? event.reason), { failed: true }));
+watch("tab", showTab);
+watch("dataset", load);
+setInterval(look, LOOK_EVERY);
+addEventListener("visibilitychange", look);
+trying(start);

@@ -1,0 +1,339 @@
+// Map, filters and grid beside each other: colour, lasso, look, tag.
+
+import { askWord, trying } from "/static/js/dialogs.js";
+import { $, h, number, plural, put, title } from "/static/js/dom.js";
+import { valueAt } from "/static/js/data.js";
+import { colouring, sizing } from "/static/js/colouring.js";
+import { Filtering } from "/static/js/filter.js";
+import { Filters } from "/static/js/filters.js";
+import { Grid, distanceNote } from "/static/js/grid.js";
+import { Legend } from "/static/js/legend.js";
+import { slotColours } from "/static/js/palette.js";
+import { picture, spoken } from "/static/js/pictures.js";
+import { count, maskOf, ordered } from "/static/js/positions.js";
+import { say, words } from "/static/js/say.js";
+import { GHOST, HIDDEN, SELECTED, SHOWN, Scatter } from "/static/js/scatter.js";
+import { set, state, watch } from "/static/js/state.js";
+import { Views } from "/static/js/views.js";
+
+export class Explore {
+  /** @param {(id: string) => void} openDetail */
+  constructor(openDetail) {
+    this.openDetail = openDetail;
+    this.filters = new Filters($("#filters"));
+    this.views = new Views($("#view-row"));
+    this.grid = new Grid($("#grid"));
+    this.scatter = new Scatter($("#points"), $("#lasso"));
+    this.legend = new Legend($("#legend"));
+    this.listen();
+    this.watch();
+  }
+
+  listen() {
+    this.scatter.addEventListener("lasso", ({ detail }) => this.lasso(detail));
+    this.scatter.addEventListener("hover", ({ detail }) => this.hover(detail));
+    this.scatter.addEventListener("point", ({ detail }) => detail.point >= 0 && this.openAt(detail.point));
+    this.grid.addEventListener("open", ({ detail }) => this.openAt(detail.position));
+    this.grid.addEventListener("picked", () => this.status());
+    this.grid.addEventListener("all", () => this.selectMatching());
+    this.legend.addEventListener("pinned", () => this.recolour());
+    words.addEventListener("said", () => this.reviewed());
+    for (const id of ["map", "colour", "size", "sort"]) $(`#${id}`).addEventListener("change", (event) => set({ [id]: event.target.value }));
+    $("#frame").addEventListener("change", (event) => set({ frame: event.target.value, map: "", colour: "", size: "", sort: "", filters: {}, where: "", text: "", similar: "" }));
+    $("#direction").addEventListener("click", () => set({ descending: !state.descending }));
+    $("#card-side").addEventListener("input", (event) => this.grid.resize(Number(event.target.value)));
+    for (const button of document.querySelectorAll("[data-tool]")) button.addEventListener("click", () => this.takeTool(button.dataset.tool));
+    for (const button of document.querySelectorAll("[data-say]")) button.addEventListener("click", () => this.saySelected(button.dataset.say));
+    $("#zoom-in").addEventListener("click", () => this.scatter.zoom(1.5));
+    $("#zoom-out").addEventListener("click", () => this.scatter.zoom(1 / 1.5));
+    $("#fit").addEventListener("click", () => ((this.scatter.touched = false), this.scatter.fit()));
+    $("#select-all").addEventListener("click", () => this.selectMatching());
+    $("#clear").addEventListener("click", () => this.clear());
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.themed());
+  }
+
+  watch() {
+    watch("frame", () => this.loadFrame());
+    watch("map", () => this.loadMap());
+    watch("colour", () => (this.legend.reset(), this.loadColour()));
+    watch("size", () => this.loadSizes());
+    watch("filters where text", () => this.refilter());
+    watch("sort descending", () => this.reorder());
+    watch("similar", () => this.loadSimilar());
+  }
+
+  /** Starts with a dataset: its frames by name and what it offers. */
+  async start(frames, overview) {
+    Object.assign(this, { frames, overview });
+    const names = { images: "Images", objects: "Objects" };
+    put($("#frame"), Object.keys(frames).map((name) => h("option", { value: name }, names[name])));
+    $("#frame-label").hidden = Object.keys(frames).length < 2;
+    await this.loadFrame();
+  }
+
+  async loadFrame() {
+    const frame = this.frames[state.frame] ?? this.frames.images;
+    this.frame = frame;
+    this.filtering = new Filtering(frame);
+    this.selected = new Uint8Array(frame.count);
+    this.selecting = false;
+    this.list = null;
+    this.defaults(frame);
+    this.fillSelects(frame);
+    this.filters.list(frame, this.filtering);
+    await trying(() => this.loadMap());
+    await Promise.all([this.loadColour(), this.loadSizes(), this.refilter(), state.similar && this.loadSimilar()].map((step) => trying(() => step)));
+    document.body.dataset.ready = Math.round(performance.now());
+  }
+
+  defaults(frame) {
+    const known = (name, standard) => (state[name] && frame.has(state[name]) ? state[name] : standard);
+    set({
+      frame: frame.name,
+      map: frame.maps.includes(state.map) ? state.map : (frame.maps[0] ?? ""),
+      colour: known("colour", frame.named("label", "issues", "split")),
+      size: known("size", ""),
+      sort: known("sort", frame.named("worst_issue", "uniqueness", "filepath")),
+    });
+  }
+
+  fillSelects(frame) {
+    const options = (columns, none) => [none && h("option", { value: "" }, none), columns.map((column) => h("option", { value: column.name }, title(column.name)))];
+    const columns = [...frame.columns.values()];
+    put($("#map"), frame.maps.map((name) => h("option", { value: name }, title(name))));
+    put($("#colour"), options(columns.filter((column) => column.kind !== "text"), "nothing"));
+    put($("#size"), options(columns.filter((column) => column.kind === "number"), "nothing"));
+    put($("#sort"), options(columns));
+    $("#frame").value = frame.name;
+    for (const id of ["map", "colour", "size", "sort"]) $(`#${id}`).value = state[id];
+    $("#explore").classList.toggle("no-map", frame.maps.length === 0);
+  }
+
+  // -- the map
+
+  async loadMap() {
+    const { frame } = this;
+    $("#map").value = state.map;
+    if (!state.map) return;
+    $("#map-panel").setAttribute("aria-busy", "true");
+    const { x, y } = await frame.map(state.map);
+    if (frame !== this.frame) return;
+    this.placed = true;
+    this.scatter.place(x, y);
+    // Points show before their colours have come.
+    if (this.coloured?.slots.length !== frame.count) this.paint(null);
+    this.scatter.resizePoints(sizing(null, frame.count), false);
+    this.showStates();
+    $("#map-panel").removeAttribute("aria-busy");
+    document.body.dataset.mapped ??= Math.round(performance.now());
+  }
+
+  async loadColour() {
+    const { frame } = this;
+    $("#colour").value = state.colour;
+    const column = state.colour ? await trying(() => frame.column(state.colour)) : null;
+    if (frame !== this.frame) return;
+    this.colourColumn = column ?? null;
+    this.recolour();
+  }
+
+  recolour() {
+    this.paint(this.colourColumn);
+    this.legend.show(this.colourColumn, this.coloured, this.filtering);
+  }
+
+  paint(column) {
+    this.coloured = colouring(column, this.frame.count, this.legend.pinned);
+    if (this.placed) this.scatter.colour(this.coloured.slots, slotColours(this.coloured.kind));
+  }
+
+  async loadSizes() {
+    const { frame } = this;
+    $("#size").value = state.size;
+    const column = state.size ? await trying(() => frame.column(state.size)) : null;
+    if (frame === this.frame && this.placed) this.scatter.resizePoints(sizing(column, frame.count), Boolean(column));
+  }
+
+  /** Redraws with the colours of the theme that was chosen. */
+  themed() {
+    if (this.placed) this.scatter.recolour(slotColours(this.coloured.kind));
+    if (this.colourColumn) this.legend.show(this.colourColumn, this.coloured, this.filtering);
+  }
+
+  showStates() {
+    if (!this.placed) return;
+    const states = new Uint8Array(this.frame.count);
+    const { selected, selecting, filtering } = this;
+    for (let i = 0; i < states.length; i++) states[i] = !filtering.passes(i) ? GHOST : selecting && selected[i] ? SELECTED : SHOWN;
+    this.scatter.show(states, selecting);
+  }
+
+  takeTool(tool) {
+    this.scatter.tool = tool;
+    for (const button of document.querySelectorAll("[data-tool]")) button.setAttribute("aria-pressed", String(button.dataset.tool === tool));
+    $("#lasso").dataset.tool = tool;
+  }
+
+  lasso({ tool, found, started }) {
+    const { selected, filtering } = this;
+    const adding = tool === "add" && this.selecting;
+    for (let i = 0; i < found.length; i++) {
+      const hit = found[i] && filtering.passes(i) && this.scatter.states[i] !== HIDDEN;
+      if (tool === "remove") selected[i] &= hit ? 0 : 1;
+      else selected[i] = hit || (adding && selected[i]) ? 1 : 0;
+    }
+    this.selecting = count(selected) > 0;
+    this.list = null;
+    if (state.similar) set({ similar: "" });
+    this.showStates();
+    this.fillGrid({ started });
+  }
+
+  async hover({ point, x, y }) {
+    const tip = $("#tip");
+    this.hovered = point;
+    tip.hidden = true;
+    if (point < 0) return;
+    const [row] = await this.frame.rowsAt([point]).catch(() => []);
+    if (this.hovered !== point || !row) return;
+    const value = this.colourColumn && valueAt(this.colourColumn, point);
+    put(tip, picture(row), h("span", {}, h("bdi", {}, spoken(row))), value !== null && value !== undefined && h("span", { class: "muted" }, `${title(state.colour)}: `, h("bdi", {}, typeof value === "number" ? number(value) : value)));
+    tip.hidden = false;
+    const { clientWidth: width, clientHeight: height } = $("#lasso");
+    tip.style.left = `${x + 16 + tip.offsetWidth > width ? x - 16 - tip.offsetWidth : x + 16}px`;
+    tip.style.top = `${Math.max(4, Math.min(height - tip.offsetHeight - 4, y - tip.offsetHeight / 2))}px`;
+  }
+
+  // -- filter, order, selection
+
+  async refilter() {
+    const { filtering } = this;
+    $("#grid-panel").setAttribute("aria-busy", "true");
+    const done = await trying(async () => (await filtering.update(state), true));
+    $("#grid-panel").removeAttribute("aria-busy");
+    if (!done || filtering !== this.filtering) return;
+    this.showStates();
+    await this.reorder();
+    this.filters.updateAll();
+    if (this.colourColumn) this.legend.show(this.colourColumn, this.coloured, filtering);
+  }
+
+  async reorder() {
+    const { frame } = this;
+    $("#sort").value = state.sort;
+    $("#direction").textContent = state.descending ? "↓" : "↑";
+    $("#direction").setAttribute("aria-label", state.descending ? "Greatest first" : "Least first");
+    const column = state.sort ? await trying(() => frame.column(state.sort)) : null;
+    if (frame !== this.frame) return;
+    this.order = ordered(column, frame.count, state.descending);
+    this.fillGrid();
+  }
+
+  /** Fills the grid with whom the list, the selection and the filters leave, in the chosen order. */
+  fillGrid({ started, keep = false } = {}) {
+    const { filtering, selecting, selected, list } = this;
+    if (!this.order) return;
+    const shown = list
+      ? Uint32Array.from(list.positions)
+      : this.order.filter((position) => filtering.passes(position) && (!selecting || selected[position]));
+    this.grid.show(this.frame, shown, { keep, notes: list?.notes });
+    if (started) this.grid.started = started;
+    this.status();
+  }
+
+  status() {
+    const one = this.frame.name === "objects" ? "object" : "image";
+    const picked = this.grid.picked.size;
+    const { list, selecting } = this;
+    const parts = [
+      list ? `${list.positions.length - 1} similar to the first` : selecting ? `${number(this.grid.positions.length)} selected` : plural(this.grid.positions.length, one),
+      !list && this.filtering.matching < this.frame.count && `${number(this.filtering.matching)} of ${number(this.frame.count)} match`,
+      picked > 0 && `${number(picked)} picked`,
+    ];
+    $("#status").textContent = parts.filter(Boolean).join(" · ");
+    $("#clear").hidden = !(selecting || picked || list);
+    const none = !(picked || selecting);
+    for (const button of document.querySelectorAll("[data-say]")) {
+      const wrong = button.dataset.say === "relabel" && this.frame.name === "objects";
+      button.disabled = none || wrong;
+      button.title = none ? "Select on the map, pick in the grid, or press Select all" : "";
+    }
+  }
+
+  selectMatching() {
+    this.list = null;
+    for (let i = 0; i < this.selected.length; i++) this.selected[i] = this.filtering.passes(i) ? 1 : 0;
+    this.selecting = true;
+    this.showStates();
+    this.fillGrid();
+  }
+
+  clear() {
+    this.selected.fill(0);
+    this.selecting = false;
+    this.list = null;
+    if (state.similar) set({ similar: "" });
+    this.showStates();
+    this.fillGrid();
+  }
+
+  async loadSimilar() {
+    if (!state.similar) {
+      this.list = null;
+      this.fillGrid();
+      return;
+    }
+    const found = await trying(() => this.frame.ask("similar", { id: state.similar }));
+    if (!found || found.frame !== this.frame.name) return;
+    const notes = new Map(found.positions.map((position, index) => [position, index ? distanceNote(found.distances[index]) : "this"]));
+    this.list = { positions: found.positions, notes };
+    this.fillGrid();
+  }
+
+  // -- saying something
+
+  async openAt(position) {
+    const [row] = (await trying(() => this.frame.rowsAt([position]))) ?? [];
+    if (row) this.openDetail(row.subject_id);
+  }
+
+  /** Who is meant: the picked cards, else the selection that passes the filters. */
+  meant() {
+    if (this.grid.picked.size) return maskOf(this.frame.count, this.grid.picked);
+    if (!this.selecting) return null;
+    return maskOf(this.frame.count, this.grid.positions);
+  }
+
+  async saySelected(kind) {
+    const mask = this.meant();
+    if (!mask) return;
+    const value = await this.valueFor(kind, count(mask));
+    if (value !== null) await say({ kind, value, mask }, this.overview.version);
+  }
+
+  async valueFor(kind, subjects) {
+    const about = plural(subjects, this.frame.name === "objects" ? "object" : "image");
+    if (kind === "tag") return askWord({ title: `Tag ${about}`, label: "Tag", words: await this.knownWords("tags"), action: "Tag" });
+    if (kind === "untag") return askWord({ title: `Remove a tag from ${about}`, label: "Tag", words: await this.knownWords("tags"), action: "Remove" });
+    if (kind === "relabel") return askWord({ title: `Relabel ${about}`, label: "Right label", words: await this.knownWords("label"), action: "Relabel" });
+    return undefined;
+  }
+
+  async knownWords(name) {
+    return this.frame.has(name) ? ((await this.frame.column(name)).words ?? []) : [];
+  }
+
+  /** Shows what was just said: rows, tags and whatever filters or colours by them. */
+  async reviewed() {
+    for (const frame of Object.values(this.frames ?? {})) frame.forgetReviews();
+    if (!this.frame) return;
+    this.filtering.forget(["tags", "decision"]);
+    if (state.filters.tags || state.filters.decision || state.where || state.text) await this.refilter();
+    else {
+      this.fillGrid({ keep: true });
+      this.filters.updateAll();
+    }
+    if (["tags", "decision"].includes(state.colour)) await this.loadColour();
+  }
+}
+

@@ -1,0 +1,200 @@
+// The queue of an issue, most severe first, worked through by keyboard.
+
+import { ask } from "/static/js/api.js";
+import { askWord, trying } from "/static/js/dialogs.js";
+import { $, h, number, plural, put, title, typing } from "/static/js/dom.js";
+import { badges, picture } from "/static/js/pictures.js";
+import { say, undo, words } from "/static/js/say.js";
+import { set, state, watch } from "/static/js/state.js";
+import { suggestionOf, why } from "/static/js/why.js";
+
+export class Queue {
+  /** @param {(id: string) => void} openDetail @param {() => object} context */
+  constructor(openDetail, context) {
+    Object.assign(this, { openDetail, context, items: [], at: 0, done: new Map() });
+    this.panel = $("#queue");
+    watch("issue reviewed", () => state.tab === "queue" && this.load());
+    watch("tab", () => state.tab === "queue" && this.enter());
+    addEventListener("keydown", (event) => state.tab === "queue" && this.key(event));
+    words.addEventListener("said", ({ detail }) => this.takenBack(detail));
+  }
+
+  enter() {
+    this.listIssues();
+    const { issues } = this.context();
+    if (!state.issue && issues.length) set({ issue: issues[0].issue });
+    else this.load();
+  }
+
+  listIssues() {
+    const { issues } = this.context();
+    const entry = ({ issue, count }) => h("li", {}, h("button", { type: "button", "aria-current": issue === state.issue ? "true" : undefined, onclick: () => set({ issue }) }, h("span", {}, title(issue)), h("span", { class: "count" }, number(count))));
+    put($("#issue-list"), issues.length ? issues.map(entry) : h("li", { class: "muted" }, "Nothing was found wrong yet."));
+  }
+
+  async load() {
+    this.listIssues();
+    const { issue, reviewed } = state;
+    if (!issue) return put(this.panel, h("p", { class: "empty-note" }, "No issues to review."));
+    const found = await trying(() => ask(state.dataset, "queue", { version: this.context().version, issue, reviewed }));
+    if (!found || issue !== state.issue) return undefined;
+    Object.assign(this, { items: found.items, total: found.total, remaining: found.remaining, at: 0, done: new Map() });
+    this.draw();
+    return undefined;
+  }
+
+  get item() {
+    return this.items[this.at];
+  }
+
+  // -- what is shown
+
+  draw() {
+    const { item } = this;
+    if (!item) {
+      put(this.panel, this.progress(), h("div", { class: "empty-note" }, h("h2", { tabindex: -1 }, "All done"), h("p", {}, `Nothing is left to review for “${title(state.issue)}”.`), h("label", {}, this.reviewedBox(), " Show what was reviewed")));
+      this.panel.querySelector("h2").focus();
+      return;
+    }
+    put(this.panel, this.progress(), this.stage(item), this.bar(item));
+    this.preload();
+  }
+
+  progress() {
+    const decided = this.done.size;
+    return h(
+      "header",
+      { class: "row between" },
+      h("h2", {}, title(state.issue)),
+      h("span", { role: "status", id: "queue-status" }, this.items.length ? `${number(Math.min(this.at + 1, this.items.length))} of ${number(this.items.length)}${this.remaining > this.items.length ? ` (${number(this.remaining)} in all)` : ""} · ${plural(decided, "decision")}` : ""),
+      h("label", {}, this.reviewedBox(), " Show reviewed"),
+    );
+  }
+
+  reviewedBox() {
+    return h("input", { type: "checkbox", checked: state.reviewed, onchange: (event) => set({ reviewed: event.target.checked }) });
+  }
+
+  stage(item) {
+    const { subject, partners } = item;
+    const suggestion = suggestionOf(item.evidence, subject);
+    const decided = this.done.get(item.subject_id);
+    return h(
+      "div",
+      { class: partners.length ? "stage paired" : "stage", data: { id: item.subject_id } },
+      h("figure", { class: "large" }, picture(subject, { size: "large", crop: false, emphasised: subject.object_id ?? "" }), h("figcaption", {}, h("span", { class: "labels big" }, "Label: ", h("bdi", {}, [subject.label].flat().join(", ") || "none")), h("bdi", { class: "muted path" }, subject.filepath), h("span", { class: "badges" }, badges(subject)))),
+      partners.slice(0, 1).map((partner) => h("figure", { class: "large partner-figure" }, picture(partner, { size: "large", crop: false, emphasised: partner.object_id ?? "" }), h("figcaption", {}, h("span", { class: "labels big" }, h("bdi", {}, [partner.label].flat().join(", "))), h("bdi", { class: "muted path" }, partner.filepath), partner.split && h("span", { class: "muted" }, partner.split)))),
+      h(
+        "aside",
+        { class: "reason" },
+        decided && h("p", { class: "decided", role: "status" }, `Decided: ${decided.text}`),
+        why(item, subject, partners.slice(1), (id) => this.openDetail(id)),
+        suggestion && this.isLabelIssue() && h("p", { class: "suggestion" }, "Suggested label: ", h("strong", {}, h("bdi", {}, suggestion))),
+        h("button", { type: "button", class: "plain", onclick: () => this.openDetail(item.subject_id) }, "Everything known (I)"),
+      ),
+    );
+  }
+
+  isLabelIssue() {
+    return state.issue === "label_mistake" || state.issue === "missing_label";
+  }
+
+  bar(item) {
+    const suggestion = suggestionOf(item.evidence, item.subject);
+    const button = (key, text, run, kind = "") => h("button", { type: "button", class: kind, onclick: run, "aria-keyshortcuts": key }, text, h("kbd", {}, key));
+    return h(
+      "div",
+      { class: "row wrap actions bar", role: "toolbar", "aria-label": "Decide" },
+      button("K", "Keep", () => this.decide("keep")),
+      button("D", "Drop", () => this.decide("drop"), "danger"),
+      item.subject.frame === "images" && suggestion && this.isLabelIssue() && button("R", ["Relabel to ", h("bdi", {}, suggestion)], () => this.decide("relabel", suggestion), "primary"),
+      item.subject.frame === "images" && button("L", "Other label…", () => this.relabel()),
+      button("T", "Tag…", () => this.tag()),
+      button("S", "Skip", () => this.step(1)),
+      button("U", "Undo", () => this.undo()),
+      button("←", "Back", () => this.step(-1)),
+    );
+  }
+
+  preload() {
+    for (const next of this.items.slice(this.at + 1, this.at + 4)) picture(next.subject, { size: "large", crop: false, boxes: false }).querySelector("img")?.setAttribute("loading", "eager");
+  }
+
+  // -- deciding
+
+  step(by) {
+    this.at = Math.max(0, Math.min(this.items.length, this.at + by));
+    if (this.at >= this.items.length && this.remaining > this.items.length) this.load();
+    else this.draw();
+  }
+
+  /** Notes a decision and goes on; one on the same subject before it is taken back first. */
+  async decide(kind, value) {
+    const { item } = this;
+    if (!item || this.busy) return;
+    this.busy = true;
+    try {
+      const earlier = this.done.get(item.subject_id);
+      if (earlier) await undo(earlier.event);
+      const event = await say({ kind, value, issue: state.issue, ids: [item.subject_id], frame: item.subject.frame, quiet: true }, this.context().version);
+      if (!event) return;
+      this.done.set(item.subject_id, { event, text: { keep: "keep", drop: "drop", relabel: `relabel to “${value}”` }[kind] });
+      this.step(1);
+    } finally {
+      this.busy = false;
+    }
+  }
+
+  async relabel() {
+    const { item } = this;
+    const value = item && (await askWord({ title: "Relabel", label: "Right label", value: suggestionOf(item.evidence, item.subject), words: await this.context().labels(), action: "Relabel" }));
+    if (value) this.decide("relabel", value);
+  }
+
+  async tag() {
+    const { item } = this;
+    const value = item && (await askWord({ title: "Tag", label: "Tag", words: await this.context().tags(), action: "Tag" }));
+    if (!value) return;
+    await say({ kind: "tag", value, issue: state.issue, ids: [item.subject_id], frame: item.subject.frame }, this.context().version);
+    item.subject.tags = [...new Set([...(item.subject.tags ?? []), value])];
+    this.draw();
+  }
+
+  async undo() {
+    const last = [...this.done.values()].at(-1);
+    await undo(last?.event);
+  }
+
+  /** Goes back to a subject whose decision was taken back. */
+  takenBack({ event, undone }) {
+    if (!undone || state.tab !== "queue") return;
+    const found = [...this.done].find(([, decision]) => decision.event === event);
+    if (!found) return;
+    this.done.delete(found[0]);
+    this.at = this.items.findIndex((item) => item.subject_id === found[0]);
+    if (!this.busy) this.draw();
+  }
+
+  key(event) {
+    if (typing(event) || event.ctrlKey || event.metaKey || event.altKey) return;
+    const { item } = this;
+    const suggestion = item && this.isLabelIssue() && suggestionOf(item.evidence, item.subject);
+    const runs = {
+      k: () => this.decide("keep"),
+      d: () => this.decide("drop"),
+      r: () => suggestion && this.decide("relabel", suggestion),
+      l: () => item?.subject.frame === "images" && this.relabel(),
+      t: () => this.tag(),
+      s: () => this.step(1),
+      ArrowRight: () => this.step(1),
+      ArrowLeft: () => this.step(-1),
+      u: () => this.undo(),
+      i: () => item && this.openDetail(item.subject_id),
+    };
+    const run = runs[event.key.length === 1 ? event.key.toLowerCase() : event.key];
+    if (!run) return;
+    event.preventDefault();
+    run();
+  }
+}
+

@@ -1,0 +1,51 @@
+// Saying something about subjects, and taking it back.
+
+import { post } from "/static/js/api.js";
+import { notice, trying } from "/static/js/dialogs.js";
+import { plural } from "/static/js/dom.js";
+import { packed } from "/static/js/positions.js";
+import { state } from "/static/js/state.js";
+
+const NAME = "review.name";
+const said = [];
+/** Tells `said` whenever something was said or taken back, so that what is shown is brought up to date. */
+export const words = new EventTarget();
+
+export const reviewer = (fallback = "") => localStorage.getItem(NAME) || fallback;
+export const rename = (name) => localStorage.setItem(NAME, name);
+
+const PAST = {
+  tag: (value) => `Tagged “${value}”`,
+  untag: (value) => `Removed the tag “${value}”`,
+  keep: () => "Kept",
+  drop: () => "Dropped",
+  relabel: (value) => `Relabelled to “${value}”`,
+};
+
+/**
+ * Notes something about a set of positions (`mask`) or about ids; resolves to the event's number.
+ *
+ * @param {{kind: string, value?: string, issue?: string, ids?: string[], mask?: Uint8Array, frame?: string, quiet?: boolean}} what
+ */
+export function say({ kind, value, issue, ids, mask, frame, quiet }, version) {
+  return trying(async () => {
+    const asked = { version, frame: frame ?? state.frame, kind, value, issue, ids, by: reviewer() };
+    if (mask) asked.bits = packed(mask);
+    const { event_id: event, count } = await post(state.dataset, "say", asked);
+    said.push(event);
+    words.dispatchEvent(new CustomEvent("said", { detail: { kind, value, event, undone: false } }));
+    if (!quiet) notice(`${PAST[kind](value)}: ${plural(count, state.frame === "objects" ? "object" : "image")}.`, { action: "Undo", run: () => undo(event) });
+    return event;
+  });
+}
+
+/** Takes back an event, by default the last one said on this page, else the last of all. */
+export function undo(event = said.at(-1)) {
+  return trying(async () => {
+    const { undone } = await post(state.dataset, "undo", { event_id: event ?? null, by: reviewer() });
+    if (said.includes(undone)) said.splice(said.indexOf(undone), 1);
+    words.dispatchEvent(new CustomEvent("said", { detail: { event: undone, undone: true } }));
+    notice("Undone.");
+    return undone;
+  });
+}

@@ -1,0 +1,77 @@
+// Why a subject is flagged: the issue, its score, the evidence in words, and the partner it is about.
+
+import { fileName, h, number, title } from "/static/js/dom.js";
+import { picture, spoken } from "/static/js/pictures.js";
+
+const SENTENCES = {
+  unreadable: () => "The file cannot be decoded.",
+  exact_duplicate: () => "The same image as the one beside it.",
+  near_duplicate: () => "A near copy of the image beside it.",
+  leak: () => "The image beside it lies in another split.",
+  outlier: () => "Unlike all others in this dataset.",
+  label_mistake: (evidence, subject) => (suggestionOf(evidence, subject) ? `Labelled “${subject.label ?? evidence.label ?? "?"}”, but looks like “${suggestionOf(evidence, subject)}”.` : "The label looks wrong."),
+  missing_label: () => "A label seems to be missing.",
+  missing_object: () => "The model sees an object that is not annotated.",
+  spurious_object: () => "The model sees nothing where this object is annotated.",
+  bad_box: () => "The box does not fit the object.",
+  dark: () => "Very dark.",
+  bright: () => "Very bright.",
+  blurry: () => "Blurred.",
+  low_information: () => "Hardly anything to see.",
+  odd_size: () => "Its size is unusual in this dataset.",
+  odd_aspect_ratio: () => "Its shape is unusual in this dataset.",
+  grayscale: () => "Grey, though most others are in colour.",
+  noisy: () => "Noisy.",
+  type_mismatch: () => "The file's name tells another type than its content.",
+  tiny: () => "Smaller than the model can use.",
+  animated: () => "Holds several frames.",
+  rotated: () => "Stored rotated, to be turned by its EXIF orientation.",
+};
+
+/** The label that is suggested in place of the given one; "" where there is none. */
+export function suggestionOf(evidence, subject) {
+  const named = evidence?.suggested_label ?? evidence?.suggestion ?? evidence?.predicted_label;
+  const word = typeof named === "string" ? named : typeof subject?.prediction === "string" ? subject.prediction : "";
+  return word && word !== subject?.label ? word : "";
+}
+
+export const sentence = (row, subject) => SENTENCES[row.issue]?.(row.evidence, subject) ?? "";
+
+/** A subject's issue as a block: name, score, sentence, evidence, partners. */
+export function why(row, subject, partners, open) {
+  return h(
+    "section",
+    { class: row.is_issue ? "why" : "why minor" },
+    h("h4", {}, title(row.issue), meter(row.score), row.source && row.source !== row.issue && h("span", { class: "muted" }, h("bdi", {}, row.source))),
+    h("p", {}, sentence(row, subject)),
+    evidenceList(row.evidence, partners),
+    h("div", { class: "partners" }, partners.map((partner) => partnerCard(partner, open))),
+  );
+}
+
+export function meter(score) {
+  const bar = h("span", { class: "meter", role: "img", "aria-label": `score ${number(score)}` }, h("span", {}));
+  bar.firstChild.style.width = `${Math.round(score * 100)}%`;
+  return [bar, h("span", { class: "score" }, number(score))];
+}
+
+export function evidenceList(evidence, partners) {
+  const shown = new Set(partners.map((partner) => partner.subject_id));
+  const rows = Object.entries(evidence).filter(([, value]) => value !== null && !shown.has(value));
+  return h("dl", { class: "facts" }, rows.map(([name, value]) => [h("dt", {}, title(name)), h("dd", {}, h("bdi", {}, inWords(value)))]));
+}
+
+export function inWords(value) {
+  if (typeof value === "number") return number(value);
+  if (typeof value === "boolean") return value ? "yes" : "no";
+  return typeof value === "string" ? value : JSON.stringify(value);
+}
+
+function partnerCard(partner, open) {
+  return h(
+    "button",
+    { type: "button", class: "partner", onclick: () => open(partner.subject_id), "aria-label": `Show ${spoken(partner)}` },
+    picture(partner, { crop: true }),
+    h("span", { class: "caption" }, h("bdi", {}, fileName(partner.filepath)), h("span", { class: "muted" }, [partner.split, [partner.label].flat().join(", ")].filter(Boolean).join(" · "))),
+  );
+}

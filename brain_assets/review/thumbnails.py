@@ -1,0 +1,172 @@
+"""Pictures for the page: small JPEGs of images, by sample id only, never of anything outside the media root."""
+
+import io
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image, ImageOps
+
+from brain_assets.review.refusal import Refused
+from brain_assets.review.sets import OpenSet
+from brain_assets.review.subjects import fetch
+from resources.configuration import load_dataset
+from resources.errors import ConfigurationError
+from resources.home import DatasetPaths
+
+Previews = Callable[[DatasetPaths, str], bytes | None]
+# Decoders that run in this process and start no other program.
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "PPM")
+SIDES = {"thumb": 256, "large": 1600}
+MOST_PIXELS = 200_000_000
+# An object is shown with this much of its surroundings, in shares of its longer side.
+MARGIN = 0.25
+CACHE_BYTES = 96 << 20
+
+
+def no_previews(paths: DatasetPaths, content_hash: str) -> bytes | None:
+    """Return None: nothing but the originals is there to show."""
+    return None
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A JPEG and a tag that changes with its content."""
+
+    jpeg: bytes
+    tag: str
+
+
+class Pictures:
+    """Makes pictures and keeps the last ones.
+
+    Parameters
+    ----------
+    previews : callable
+        Returns the small preview that is kept for a content hash, or None.
+    """
+
+    def __init__(self, previews: Previews = no_previews) -> None:
+        self.previews = previews
+        self.lock = threading.Lock()
+        self.cache: OrderedDict[tuple[str, ...], Picture] = OrderedDict()
+        self.cached_bytes = 0
+
+    def picture(self, opened: OpenSet, sample_id: str, size: str, object_id: str | None = None) -> Picture:
+        """Return the picture of a sample, or of one of its objects with a margin around it.
+
+        Raises
+        ------
+        Refused
+            404 for an unknown id, or where there are neither pixels nor a preview to show.
+        """
+        sample = _sample(opened, sample_id)
+        key = (opened.paths.name, sample_id, sample["content_hash"] or "", size, object_id or "")
+        with self.lock:
+            if key in self.cache:
+                self.cache.move_to_end(key)
+                return self.cache[key]
+        image = self._image(opened.paths, sample, SIDES[size] if object_id is None else SIDES["large"])
+        if object_id is not None:
+            image = _crop(image, opened, sample_id, object_id)
+        picture = Picture(_jpeg(image, SIDES[size]), f'"{abs(hash(key)):x}"')
+        self._keep(key, picture)
+        return picture
+
+    def _keep(self, key: tuple[str, ...], picture: Picture) -> None:
+        with self.lock:
+            if key not in self.cache:
+                self.cache[key] = picture
+                self.cached_bytes += len(picture.jpeg)
+            while self.cached_bytes > CACHE_BYTES:
+                self.cached_bytes -= len(self.cache.popitem(last=False)[1].jpeg)
+
+    def _image(self, paths: DatasetPaths, sample: dict[str, str | None], side: int) -> Image.Image:
+        """Return the preview where it is large enough, else the original, else the preview."""
+        content = sample["content_hash"]
+        preview = self.previews(paths, content) if content else None
+        if preview and side <= SIDES["thumb"]:
+            return _decode(io.BytesIO(preview), side)
+        path = original(paths, sample["filepath"] or "") if sample["status"] != "error" else None
+        if path:
+            try:
+                return _decode(path, side)
+            except Refused:
+                if not preview:
+                    raise
+        if preview:
+            return _decode(io.BytesIO(preview), side)
+        raise Refused(404, "there is no picture of this sample")
+
+
+def original(paths: DatasetPaths, filepath: str) -> Path | None:
+    """Return the file behind a sample's path, or None unless it is a plain file below the media root.
+
+    Symbolic links are followed first, so that neither they nor ``..`` lead out of the root.
+    """
+    try:
+        root = Path(load_dataset(paths.config).settings.media).expanduser().resolve(strict=True)
+        path = (root / filepath).resolve(strict=True)
+        inside = root.is_dir() and path.is_relative_to(root) and path.is_file()
+    except (OSError, ValueError, RuntimeError, ConfigurationError):
+        return None
+    return path if inside else None
+
+
+def _sample(opened: OpenSet, sample_id: str) -> dict[str, str | None]:
+    found = fetch(opened, "select filepath, content_hash, status from samples where sample_id = ?", [sample_id])
+    if not found:
+        raise Refused(404, "there is no such image")
+    return found[0]
+
+
+def _decode(source: Path | io.BytesIO, side: int) -> Image.Image:
+    """Return an RGB image of about ``side`` pixels; a broken file is refused, whatever its decoder raises."""
+    try:
+        with Image.open(source, formats=FORMATS) as opened:
+            if opened.width * opened.height > MOST_PIXELS:
+                raise Refused(404, "the image is too large to show")
+            opened.draft("RGB", (side, side))
+            opened.thumbnail((side, side))
+            return _rgb(opened)
+    except Refused:
+        raise
+    except Exception as error:
+        raise Refused(404, "the image cannot be decoded") from error
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    """Return an image as RGB: deep grey scaled to its range, transparency laid over a neutral grey."""
+    if image.mode.startswith("I") or image.mode == "F":
+        return ImageOps.autocontrast(image.convert("F").point(lambda value: value / 257).convert("L")).convert("RGB")
+    if "A" in image.getbands() or "transparency" in image.info:
+        layer = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", layer.size, (128, 128, 128, 255)), layer).convert("RGB")
+    return image.convert("RGB")
+
+
+def _crop(image: Image.Image, opened: OpenSet, sample_id: str, object_id: str) -> Image.Image:
+    query = "select x, y, width, height from objects where object_id = ? and sample_id = ?"
+    found = fetch(opened, query, [object_id, sample_id]) if opened.has("objects", "x", "width") else []
+    if not found or None in found[0].values():
+        raise Refused(404, "there is no such object")
+    box = found[0]
+    left, right = _span(box["x"], box["width"], image.width, box["height"] * image.height)
+    top, bottom = _span(box["y"], box["height"], image.height, box["width"] * image.width)
+    return image.crop((left, top, right, bottom))
+
+
+def _span(start: float, length: float, pixels: int, other: float) -> tuple[int, int]:
+    """Return first and last pixel of a side with its margin, at least one pixel and inside the image."""
+    margin = MARGIN * max(length * pixels, other)
+    first = min(max(0, round(start * pixels - margin)), pixels - 1)
+    return first, max(first + 1, min(pixels, round((start + length) * pixels + margin)))
+
+
+def _jpeg(image: Image.Image, side: int) -> bytes:
+    image.thumbnail((side, side))
+    out = io.BytesIO()
+    image.save(out, "JPEG", quality=85)
+    return out.getvalue()
