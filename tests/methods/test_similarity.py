@@ -1,6 +1,7 @@
 """The neighbour graph and searches by vector: exact, whatever the path, and the same bits after any history."""
 
 import itertools
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -213,6 +214,20 @@ def test_insertion_searches_the_new_rows_only() -> None:
     assert_equals_rebuild(update.graph, rows, np.arange(520), "cosine")
 
 
+@pytest.mark.parametrize("block_entries", [1, 2**21])
+def test_lists_that_hold_everybody_grow_without_a_search(monkeypatch: pytest.MonkeyPatch, block_entries: int) -> None:
+    monkeypatch.setattr(similarity, "BLOCK_ENTRIES", block_entries)
+    vectors = normalize(random_vectors(34))
+    graph = build_graph(vectors[:25], np.arange(25))
+    for count in (28, 31, 34):
+        kept = np.arange(len(graph))
+        update = update_graph(graph, vectors[:count], np.arange(count), kept, guaranteed=30)
+        graph = update.graph
+        assert update.searched == 3
+        assert (graph.valid == min(count - 1, 32)).all()
+        assert_equals_rebuild(graph, vectors[:count], np.arange(count), "cosine")
+
+
 def test_few_deletions_search_nothing_and_shorten_the_lists() -> None:
     vectors = normalize(random_vectors(500))
     graph = build_graph(vectors, np.arange(500))
@@ -281,7 +296,7 @@ def test_kept_that_does_not_fit_is_refused(kept: list[int], message: str) -> Non
 @st.composite
 def histories(draw: st.DrawFn) -> list[tuple[set[int], list[int]]]:
     """Steps of removals (numbers taken modulo the rows there are) and additions (numbers of pool vectors)."""
-    step = st.tuples(st.sets(st.integers(0, 60), max_size=12), st.lists(st.integers(0, 39), max_size=15))
+    step = st.tuples(st.sets(st.integers(0, 60), max_size=12), st.lists(st.integers(0, 39), max_size=9))
     return draw(st.lists(step, min_size=1, max_size=6))
 
 
@@ -289,9 +304,16 @@ POOL = np.concatenate([odd_vectors("near copies")[:25], random_vectors(14), np.z
 
 
 @pytest.mark.parametrize("metric", METRICS)
-@given(history=histories(), seed=st.integers(0, 9))
-def test_any_history_equals_a_rebuild(metric: str, history: list[tuple[set[int], list[int]]], seed: int) -> None:
+@given(history=histories(), seed=st.integers(0, 9), block_entries=st.sampled_from([1, 100, 2**21]))
+def test_any_history_equals_a_rebuild(
+    metric: str, history: list[tuple[set[int], list[int]]], seed: int, block_entries: int
+) -> None:
     """Pool vectors may come several times, as rows that tie; every row keeps its rank, drawn when it comes."""
+    with mock.patch.object(similarity, "BLOCK_ENTRIES", block_entries):
+        replay(metric, history, seed)
+
+
+def replay(metric: str, history: list[tuple[set[int], list[int]]], seed: int) -> None:
     pool, fresh = prepared(POOL, metric), itertools.count()
     ranks_to_come = np.random.default_rng(seed).permutation(200)
     members, ranks = np.empty(0, np.int64), np.empty(0, np.int64)
@@ -330,6 +352,14 @@ def test_radius_is_inclusive_and_exact() -> None:
     below = float(np.nextafter(np.float32(radius), np.float32(0)))
     at, under = (set(zip(*radius_pairs(vectors, graph, r)[:2], strict=True)) for r in (radius, below))
     assert at - under == {tuple(sorted((7, graph.neighbors[7, 0])))}
+
+
+def test_lists_that_end_at_the_radius_are_searched() -> None:
+    vectors = normalize(np.repeat(random_vectors(3), 10, axis=0))
+    first, second, distances = radius_pairs(vectors, build_graph(vectors, np.arange(30), width=4), 0.0)
+    assert len(first) == 3 * 45
+    assert (first // 10 == second // 10).all()
+    assert (distances == 0).all()
 
 
 def test_radius_pairs_of_some_rows_touch_these() -> None:
