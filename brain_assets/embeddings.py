@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from brain_assets import decode_pass
-from brain_assets.incremental import Check, Derivation, MethodRun, Publication, Update
+from brain_assets.incremental import Check, Derivation, MethodRun, Publication, Update, declared_runs
 from resources.dataset import Dataset
 from resources.store import Merge
 
@@ -30,7 +30,8 @@ def update_embeddings(update: Update) -> Iterator[Merge]:
 
 def _runs(dataset: Dataset) -> list[MethodRun]:
     uri = dataset.settings.embeddings.model
-    return [MethodRun("embeddings", {"model": uri}, dataset.model_version(uri))]
+    wanted = {"embeddings": uri} | {run.brain_key: run.model or uri for run in declared_runs(dataset, "embeddings")}
+    return [MethodRun(key, {"model": uri}, dataset.model_version(uri)) for key, uri in wanted.items()]
 
 
 EMBEDDINGS = Derivation(

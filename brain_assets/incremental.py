@@ -11,12 +11,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
+from pydantic import ValidationError
 
-from resources.configuration import Section
+from resources.configuration import RunSettings, Section
 from resources.dataset import Dataset
+from resources.errors import ConfigurationError
 from resources.store import Counts, Merge, Transaction
 
 NOTHING_SEEN = -1
@@ -165,7 +167,7 @@ class Update:
     @property
     def key(self) -> str:
         """SQL literal of the run's ``brain_key``."""
-        return "'" + self.run.brain_key.replace("'", "''") + "'"
+        return literal(self.run.brain_key)
 
     def query(self, query: str, parameters: Sequence[Any] = ()) -> pa.Table:
         """Return rows of the store."""
@@ -191,6 +193,35 @@ class Report:
     up_to_date: bool = True
     counts: Counts = field(default_factory=Counts)
     notes: dict[str, Any] = field(default_factory=dict)
+
+
+SectionT = TypeVar("SectionT", bound=Section)
+
+
+def declared_runs(dataset: Dataset, method: str) -> list[RunSettings]:
+    """Return the runs of a method that dataset.yaml declares beside the default one."""
+    return [run for run in dataset.settings.runs if run.method == method]
+
+
+def with_parameters(section: SectionT, run: RunSettings) -> SectionT:
+    """Return the dataset's settings of a method as one run has them.
+
+    Raises
+    ------
+    ConfigurationError
+        If a parameter is unknown or wrong.
+    """
+    try:
+        return type(section).model_validate({**section.model_dump(), **run.parameters})
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise ConfigurationError(f"dataset.yaml: run {run.brain_key}: parameter {where}: {first['msg']}") from None
+
+
+def literal(text: str) -> str:
+    """Return a text as an SQL literal."""
+    return "'" + text.replace("'", "''") + "'"
 
 
 def section_settings(*sections: Section) -> dict[str, Any]:
@@ -285,12 +316,11 @@ def _retire(derivation: Derivation, dataset: Dataset, declared: Sequence[str]) -
 
 def delete_run(derivation: Derivation, dataset: Dataset, brain_key: str) -> Counts:
     """Delete all rows of one run, and what it has seen."""
-    literal = "'" + brain_key.replace("'", "''") + "'"
     with dataset.store.write(dataset.run_id, derivation.name) as transaction:
         counts = Counts()
         for table in derivation.writes:
             if "brain_key" in dataset.store.keys[table]:
                 empty = f"select * exclude (changed) from {table} where false"
-                counts += transaction.merge(Merge(table, empty, within=f"brain_key = {literal}"))
+                counts += transaction.merge(Merge(table, empty, within=f"brain_key = {literal(brain_key)}"))
         transaction.execute("delete from watermarks where asset = ? and brain_key = ?", [derivation.name, brain_key])
     return counts

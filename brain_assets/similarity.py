@@ -8,9 +8,19 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from brain_assets.incremental import Check, Derivation, MethodRun, Publication, Update
+from brain_assets.incremental import (
+    Check,
+    Derivation,
+    MethodRun,
+    Publication,
+    Update,
+    declared_runs,
+    literal,
+    with_parameters,
+)
 from brain_assets.methods.copies import Lists, Members, neighbors_of_samples
 from brain_assets.methods.similarity import NeighborGraph, build_graph, normalize, update_graph
+from resources.configuration import RunSettings
 from resources.dataset import Dataset
 from resources.errors import ConfigurationError
 from resources.store import Merge
@@ -60,24 +70,30 @@ def update_similarity(update: Update) -> Iterator[Merge]:
     members = Members.of(subjects.contents, len(subjects.nodes))
     lists = neighbors_of_samples(graph, members, subjects.contents, touched, update.run.settings["k"])
     yield Merge("neighbors", _neighbor_rows(update, subjects, touched, lists))
-    yield Merge(
-        "neighbors", NO_NEIGHBORS, within=f"brain_key = {update.key} and {WITHOUT_VECTOR.format(key=_source(update))}"
-    )
+    yield Merge("neighbors", NO_NEIGHBORS, within=f"brain_key = {update.key} and {_without_vector(update)}")
 
 
 NO_NEIGHBORS = "select * exclude (changed) from neighbors where false"
-WITHOUT_VECTOR = "subject_id not in (select subject_id from embeddings where brain_key = {key})"
 
 
-def _source(update: Update) -> str:
-    return "'" + str(update.run.settings["embeddings"]).replace("'", "''") + "'"
+def _taking_part(update: Update) -> str:
+    """Return the condition of rows of ``embeddings`` that take part in the run."""
+    settings = update.run.settings
+    condition = f"embeddings.brain_key = {literal(settings['embeddings'])}"
+    if settings["where"]:
+        condition += f" and embeddings.sample_id in (select sample_id from sample_facts where {settings['where']})"
+    return condition
+
+
+def _without_vector(update: Update) -> str:
+    return f"subject_id not in (select subject_id from embeddings where {_taking_part(update)})"
 
 
 def _subjects(update: Update) -> Subjects:
     rows = update.query(f"""
         select subject_id, node, dense_rank() over (order by input_key) - 1 as content,
             embeddings.changed > {update.since} as fresh
-        from embeddings join vectors using (model_version, input_key) where brain_key = {_source(update)}
+        from embeddings join vectors using (model_version, input_key) where {_taking_part(update)}
         order by subject_id""")
     contents = rows.column("content").to_numpy()
     nodes = np.zeros(contents.max(initial=-1) + 1, np.int64)
@@ -190,8 +206,8 @@ def _touched(update: Update, subjects: Subjects, graph: NeighborGraph, changed: 
     concerned[changed] = True
     listed_gone = update.query(f"""
         with moved as (
-            select subject_id from neighbors where brain_key = {update.key} and {WITHOUT_VECTOR.format(key=_source(update))}
-            union select subject_id from embeddings where brain_key = {_source(update)} and changed > {update.since})
+            select subject_id from neighbors where brain_key = {update.key} and {_without_vector(update)}
+            union select subject_id from embeddings where {_taking_part(update)} and changed > {update.since})
         select subject_id from neighbors where brain_key = {update.key}
             and list_has_any(neighbor_ids, (select coalesce(list(subject_id), []) from moved))""")
     found = pa.compute.is_in(subjects.ids, listed_gone.column(0)).to_numpy(zero_copy_only=False)
@@ -209,15 +225,14 @@ def _neighbor_rows(update: Update, subjects: Subjects, touched: NDArray[np.int64
 
 
 def _runs(dataset: Dataset) -> list[MethodRun]:
-    settings = dataset.settings.similarity
-    uri = dataset.settings.embeddings.model
-    return [
-        MethodRun(
-            "neighbors",
-            {"embeddings": "embeddings", "k": settings.k, "metric": settings.metric},
-            dataset.model_version(uri),
-        )
-    ]
+    default = RunSettings(brain_key="neighbors", method="similarity")
+    return [_run(dataset, run) for run in (default, *declared_runs(dataset, "similarity"))]
+
+
+def _run(dataset: Dataset, run: RunSettings) -> MethodRun:
+    section = with_parameters(dataset.settings.similarity, run)
+    settings = {"embeddings": run.embeddings, "where": run.where, "k": section.k, "metric": section.metric}
+    return MethodRun(run.brain_key, settings)
 
 
 SIMILARITY = Derivation(
@@ -225,7 +240,7 @@ SIMILARITY = Derivation(
     description="The exact nearest neighbours of every image by its vector. A new image is compared once with all others;"
     " nothing else is searched again unless a deletion left its list too short.",
     group="similarity",
-    reads=("embeddings",),
+    reads=("embeddings", "samples", "media"),
     writes=("graph", "neighbors"),
     update=update_similarity,
     runs=_runs,

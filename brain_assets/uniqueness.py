@@ -6,35 +6,49 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from brain_assets.incremental import Check, Derivation, MethodRun, Publication, Update, section_settings
+from brain_assets.incremental import (
+    Check,
+    Derivation,
+    MethodRun,
+    Publication,
+    Update,
+    declared_runs,
+    literal,
+    with_parameters,
+)
 from brain_assets.methods.uniqueness import uniqueness, uniqueness_compat
+from resources.configuration import RunSettings
 from resources.dataset import Dataset
 from resources.store import Merge
 
 
 def update_uniqueness(update: Update) -> Iterator[Merge]:
     """Score the samples whose nearest three neighbours changed; compat scores all, as its space moves with every sample."""
-    if update.run.settings["UniquenessSettings"]["mode"] == "compat":
+    if update.run.settings["mode"] == "compat":
         rows = _compat(update)
         yield Merge("uniqueness", rows, within=f"brain_key = {update.key}")
         return
+    source = literal(update.run.settings["similarity"])
     since = -1 if update.anew else update.since
     changed = update.query(
-        f"select subject_id, distances[1:3] as distances from neighbors where brain_key = 'neighbors' and changed > {since}"
+        f"select subject_id, distances[1:3] as distances from neighbors where brain_key = {source} and changed > {since}"
     )
     nearest = np.full((changed.num_rows, 3), np.nan, np.float32)
     lists = changed.column("distances").combine_chunks()
     filled = np.arange(3) < lists.value_lengths().to_numpy()[:, None]
     nearest[filled] = lists.flatten().to_numpy()
     yield Merge("uniqueness", _rows(update, changed.column("subject_id"), uniqueness(nearest)))
-    gone = f"brain_key = {update.key} and subject_id not in (select subject_id from neighbors where brain_key = 'neighbors')"
+    gone = (
+        f"brain_key = {update.key} and subject_id not in (select subject_id from neighbors where brain_key = {source})"
+    )
     yield Merge("uniqueness", "select * exclude (changed) from uniqueness where false", within=gone)
 
 
 def _compat(update: Update) -> pa.Table:
-    rows = update.query("""
-        select subject_id, vector from embeddings join vectors using (model_version, input_key)
-        where brain_key = 'embeddings' order by subject_id""")
+    rows = update.query(f"""
+        select subject_id, vector from neighbors join embeddings using (subject_id) join vectors using (model_version, input_key)
+        where neighbors.brain_key = {literal(update.run.settings["similarity"])}
+            and embeddings.brain_key = {literal(update.run.settings["embeddings"])} order by subject_id""")
     matrix = rows.column("vector").combine_chunks().flatten().to_numpy().reshape(rows.num_rows, -1)
     return _rows(update, rows.column("subject_id"), uniqueness_compat(matrix))
 
@@ -48,7 +62,13 @@ def _rows(update: Update, subjects: pa.ChunkedArray, raw: NDArray[np.floating]) 
 
 
 def _runs(dataset: Dataset) -> list[MethodRun]:
-    return [MethodRun("uniqueness", section_settings(dataset.settings.uniqueness))]
+    default = RunSettings(brain_key="uniqueness", method="uniqueness")
+    return [_run(dataset, run) for run in (default, *declared_runs(dataset, "uniqueness"))]
+
+
+def _run(dataset: Dataset, run: RunSettings) -> MethodRun:
+    section = with_parameters(dataset.settings.uniqueness, run)
+    return MethodRun(run.brain_key, {"similarity": run.similarity, "embeddings": run.embeddings, "mode": section.mode})
 
 
 UNIQUENESS = Derivation(
@@ -63,7 +83,8 @@ UNIQUENESS = Derivation(
     checks=(
         Check(
             "every_neighbor_list_has_a_score",
-            "select count(*) from neighbors anti join uniqueness using (subject_id) where neighbors.brain_key = 'neighbors'",
+            "select count(*) from neighbors where brain_key = 'neighbors'"
+            " and subject_id not in (select subject_id from uniqueness where brain_key = 'uniqueness')",
             "Each sample with neighbours has a score.",
         ),
         Check(

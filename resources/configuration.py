@@ -87,6 +87,35 @@ class SensorSettings(Section):
     attempts: int = Field(3, ge=1, le=20, description="How often a run is tried for one state of the source.")
 
 
+class CalibrationSettings(Section):
+    """When thresholds are fitted to the dataset."""
+
+    min_samples: int = Field(
+        500,
+        ge=10,
+        description="Below this many samples documented defaults hold; above it thresholds are fitted to the dataset once.",
+    )
+    sample_size: int = Field(400, ge=10, description="At most this many images are looked at to fit a threshold.")
+
+
+class RunSettings(Section):
+    """One more run of a method, beside its default one."""
+
+    brain_key: str = Field(description="Names the run and its rows.", pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
+    method: str = Field(
+        description="The asset that the run is one of, such as embeddings, similarity or visualization."
+    )
+    model: str | None = Field(None, description="Embedding model of an embeddings run.")
+    embeddings: str = Field("embeddings", description="Key of the embeddings run that this run reads.")
+    similarity: str = Field("neighbors", description="Key of the similarity run that this run reads.")
+    where: str | None = Field(
+        None, description="SQL condition on samples (split, tags, filepath, width, ...): only these take part."
+    )
+    parameters: dict[str, Any] = Field(
+        {}, description="Settings of the method that differ from the dataset's, such as k or metric."
+    )
+
+
 class DatasetSettings(Section):
     """What ``dataset.yaml`` may say."""
 
@@ -104,7 +133,11 @@ class DatasetSettings(Section):
     similarity: SimilaritySettings = SimilaritySettings()
     uniqueness: UniquenessSettings = UniquenessSettings()
     decoding: DecodingSettings = DecodingSettings()
+    calibration: CalibrationSettings = CalibrationSettings()
     sensor: SensorSettings = SensorSettings()
+    runs: list[RunSettings] = Field(
+        [], description="Further runs of methods, each with its brain_key, method and parameters."
+    )
 
 
 class ServiceSettings(Section):

@@ -41,6 +41,10 @@ create view readable as
     select sample_id, content_hash, ordinal, greatest(samples.changed, media.changed) as changed
     from samples join media using (content_hash) where media.status = 'ok' and samples.error is null;
 
+-- What a `where` of a run may ask of a sample.
+create view sample_facts as
+    select samples.*, width, height, format, mode, frames, taken_at, status from samples left join media using (content_hash);
+
 create table exact_duplicates (
     sample_id varchar primary key, group_id varchar not null, kind varchar, keep boolean not null,
     reason varchar not null, changed bigint not null

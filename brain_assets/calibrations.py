@@ -1,0 +1,85 @@
+"""Thresholds that fit the dataset: an input of the signals, fitted once and kept with their evidence.
+
+A calibration is computed when the dataset has ``calibration.min_samples``, from a bounded number of samples that their
+content chooses, and redone only on request (``brain calibrate``) or when the dataset has doubled. So a threshold does not
+move with every sample, and a dataset given the same calibrations is the same however it came about.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from brain_assets.incremental import Update
+from resources.store import Merge
+
+DOUBLED = 2
+# The contents that a calibration looks at: chosen by their hash, so that the order of arrival does not matter.
+CHOSEN = "select distinct content_hash from readable order by md5(content_hash) limit {limit}"
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """A threshold and where it came from.
+
+    Attributes
+    ----------
+    value : float
+    evidence : mapping
+        JSON values; ``samples`` is the size of the dataset when it was fitted, ``origin`` is fitted or default.
+    """
+
+    value: float
+    evidence: Mapping[str, Any]
+
+
+def calibrated(
+    update: Update,
+    issue: str,
+    fit: Callable[[], tuple[float, Mapping[str, Any]]],
+    default: tuple[float, Mapping[str, Any]],
+) -> Calibration:
+    """Return the threshold of an issue for a run; fit it where that is due.
+
+    Parameters
+    ----------
+    update : Update
+        A fitted threshold is committed in its name.
+    issue : str
+        What the threshold decides.
+    fit : callable
+        Gives value and evidence, looking at no more than ``calibration.sample_size`` samples.
+    default : tuple
+        What holds while there are too few samples.
+    """
+    size = int(update.dataset.store.value("select count(*) from readable"))
+    stored = stored_calibration(update, issue)
+    if stored and size < DOUBLED * stored.evidence.get("samples", size):
+        return stored
+    if size < update.dataset.settings.calibration.min_samples:
+        return Calibration(default[0], {**default[1], "origin": "default"})
+    value, evidence = fit()
+    fitted = Calibration(float(value), {**evidence, "samples": size, "origin": "fitted"})
+    update.commit(Merge("calibrations", _row(update, issue, fitted)))
+    return fitted
+
+
+def stored_calibration(update: Update, issue: str) -> Calibration | None:
+    """Return the fitted threshold, or None."""
+    query = "select value, evidence from calibrations where brain_key = ? and issue = ?"
+    rows = update.dataset.store.rows(query, [update.run.brain_key, issue])
+    return Calibration(rows[0][0], json.loads(rows[0][1])) if rows else None
+
+
+def _row(update: Update, issue: str, calibration: Calibration) -> pa.Table:
+    row = {
+        "calibration_id": f"{update.run.brain_key}.{issue}",
+        "brain_key": update.run.brain_key,
+        "issue": issue,
+        "value": calibration.value,
+        "evidence": json.dumps(calibration.evidence, default=float),
+        "calibrated_at": update.dataset.store.value("select now()"),
+    }
+    return pa.Table.from_pylist([row])
