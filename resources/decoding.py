@@ -23,7 +23,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -58,7 +58,7 @@ Measure = Callable[[NDArray[np.uint8], Mapping[str, Any]], Mapping[str, Statisti
 Item = TypeVar("Item")
 Row = TypeVar("Row")
 
-# Files above this are loaded one at a time.
+# Files above this are loaded one at a time, and decoded by workers.
 LARGE_FILE = 1 << 25
 # Progressive JPEG with more scans can keep a decoder busy for minutes.
 PLAIN_SCANS = 64
@@ -259,7 +259,9 @@ class Decoder:
         """Return ``task`` of an image, in this thread where that is safe, else in a worker process."""
         kind = sniff(data)
         if kind in THREADED and key not in self._journal.suspects:
-            with self._journal.working_on(key), open_image(data, [kind]) as image:
+            # Pillow's own idea of a bomb is left to the worker, which knows our limit only.
+            bomb = suppress(Image.DecompressionBombError)
+            with self._journal.working_on(key), bomb, open_image(data, [kind]) as image:
                 check_size(*image.size, self._limits)
                 if self._is_plain(image, data, reduced=reduced):
                     return task(image, data)
@@ -271,7 +273,7 @@ class Decoder:
     def _is_plain(self, image: Image.Image, data: bytes, *, reduced: bool) -> bool:
         needed = cost(image)
         if image.format not in {"JPEG", "MPO"}:
-            return needed <= LIGHT
+            return needed <= LIGHT and len(data) <= LARGE_FILE
         if reduced and "progressive" not in image.info:
             needed //= min(standard_reduction(*image.size), 8) ** 2
         return needed <= LIGHT and data.count(START_OF_SCAN) <= PLAIN_SCANS

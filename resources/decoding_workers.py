@@ -75,6 +75,7 @@ class Worker:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
+                process_group=0,  # Ctrl-C is for the parent: a worker that it ends would look like a crash
                 env=os.environ | ENVIRONMENT,
             )
         self._pipe.send((limits, tuple(plugins)))
@@ -152,7 +153,10 @@ class WorkerPool:
     def _take(self) -> Worker:
         with self._lock:
             idle = self._idle.pop() if self._idle else None
-        return idle or Worker(self._limits, self._plugins)
+        try:
+            return idle or Worker(self._limits, self._plugins)
+        except OSError as error:
+            raise MissingError(f"a worker process for decoding could not start: {error}") from error
 
     def _keep(self, worker: Worker) -> None:
         with self._lock:

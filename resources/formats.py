@@ -4,9 +4,10 @@ The first bytes decide, never the file's name. Names are Pillow's (``JPEG``, ``P
 Pillow does not know are called ``HEIF``, ``JXL`` and ``RAW``, and what is no image by what it is (``HTML``).
 """
 
+import contextlib
 import importlib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from PIL import Image
 
@@ -130,18 +131,22 @@ def unidentified(data: bytes) -> str:
     if found in Image.OPEN:
         return f"damaged: starts like {found}, but its header cannot be read"
     if found in INSTALL:
-        return f"unsupported: {found} needs an optional library, {INSTALL[found]}"
+        return missing_library(found)
     return f"not_an_image: the content {'is ' + found if found else 'has no known image format'}"
+
+
+def missing_library(image_format: str) -> str:
+    """Return the reason for a format that needs a library that is not installed."""
+    return f"unsupported: {image_format} needs an optional library, {INSTALL[image_format]}"
 
 
 def register_optional(plugins: Sequence[str] = ()) -> None:
     """Load every Pillow plugin, those of optional libraries where installed, and further ``plugins`` by module name."""
     Image.init()
+    importlib.import_module("resources.raw").register()
     for register in (_register_heif, _register_jxl):
-        try:
+        with contextlib.suppress(ImportError):
             register()
-        except ImportError:
-            continue
     for plugin in plugins:
         importlib.import_module(plugin)
 
@@ -155,8 +160,5 @@ def _register_jxl() -> None:
 
 
 def openable() -> list[str]:
-    """Return the formats that files may be opened as: all that are registered but the refused ones."""
-    return [name for name in Image.OPEN if name not in REFUSED]
-
-
-Register = Callable[[], None]
+    """Return the formats that files may be opened as: all that are registered but the refused ones, RAW before TIFF."""
+    return sorted((name for name in Image.OPEN if name not in REFUSED), key=lambda name: name != "RAW")

@@ -59,7 +59,7 @@ class Refused(Exception):
 # Bytes of pixels that any decode may use without asking; above, memory is shared out.
 LIGHT = 1 << 26
 # Bytes per pixel while decoding: Pillow holds four, WebP and the video codecs hold frames beside it.
-HELD = {"WEBP": 16, "AVIF": 16, "HEIF": 16}
+HELD = {"WEBP": 16, "AVIF": 16, "HEIF": 16, "JXL": 16, "RAW": 24}
 
 
 def cost(image: Image.Image) -> int:

@@ -252,6 +252,8 @@ def _bits(image: Image.Image) -> int:
     if image.format == "PNG" and tiles:
         depth = re.search(r";(\d+)", str(tiles[0].args))
         return int(depth[1]) if depth else (1 if image.mode == "1" else 8)
+    if isinstance(depth := image.info.get("bit_depth"), int):  # pillow-heif's
+        return depth
     return 16 if image.mode.startswith("I;16") else {"1": 1, "I": 32, "F": 32}.get(image.mode, 8)
 
 

@@ -188,6 +188,12 @@ def test_limits() -> None:
     assert row.error == "too_large: 1001 bytes, the limit is 1000 (decoding.max_bytes)"
 
 
+def test_a_limit_above_that_of_pillow_is_ours_alone() -> None:
+    data = png(15_000, 15_000, bytes(9))
+    assert decode_one(data, limits=Limits(pixels=10**9)).error.startswith("truncated: ")
+    assert decode_one(data).error == "too_large: 15000x15000 pixels, the limit is 178956970 (decoding.max_pixels)"
+
+
 def test_pillow_is_strict_even_where_somebody_made_it_lenient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
     assert decode_one(encode(photo(), "JPEG")[:-200]).error.startswith("truncated: ")
@@ -261,7 +267,7 @@ def test_real_odd_files_agree_with_the_reference(shared_data: Path, tmp_path: Pa
     assert sorted(row.key for row in rows) == sorted(entries)
     assert [problem for row in rows if (problem := _disagreement(row, entries[row.key]))] == []
     assert {row.error.partition(":")[0] for row in rows if row.error} <= {
-        *("empty", "not_an_image", "unsupported", "truncated", "damaged", "too_large"),
+        *("empty", "not_an_image", "unsupported", "truncated", "damaged", "too_large", "memory"),
     }
 
 
