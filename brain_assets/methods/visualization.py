@@ -1,0 +1,381 @@
+"""Maps of a dataset in two or three dimensions, one point per sample, and how far they can be trusted.
+
+Maps from a neighbour graph, which samples can join later, are in ``layout``; here are those from vectors.
+"""
+
+import inspect
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+METHODS = ("umap", "tsne", "pca", "manual")
+SEED = 51
+BLOCK = 256
+FEWEST_FOR_TSNE = 5
+
+
+class Projection(NamedTuple):
+    """Principal axes; a fitted state that places new samples without moving old ones.
+
+    Attributes
+    ----------
+    mean : (d,) float
+    components : (dims, d) float, orthonormal rows, by falling variance; rows of zeros where there are not so many
+    """
+
+    mean: NDArray[np.floating]
+    components: NDArray[np.floating]
+
+
+@dataclass(frozen=True)
+class TsneSettings:
+    """How a t-SNE map is made.
+
+    Attributes
+    ----------
+    perplexity : float, lowered to a third of the other samples where it is more
+    learning_rate : float, a 48th of the number of samples where None (Belkina et al., 2019), good for small sets too
+    iterations : int
+    pca_dims : int, principal components that stand for the vectors
+    metric : str, of scikit-learn
+    seed : int
+    """
+
+    perplexity: float = 30.0
+    learning_rate: float | None = None
+    iterations: int = 1000
+    pca_dims: int = 50
+    metric: str = "euclidean"
+    seed: int = SEED
+
+
+PEER_TSNE = TsneSettings(learning_rate=200.0)
+
+
+def check_dims(dims: int) -> None:
+    """Raise ValueError unless a map of so many dimensions can be shown.
+
+    Examples
+    --------
+    >>> check_dims(3)
+    """
+    if dims not in (2, 3):
+        raise ValueError(f"a map has 2 or 3 dimensions, got {dims}")
+
+
+def fit_pca(vectors: NDArray[np.floating], dims: int = 2, seed: int = SEED) -> Projection:
+    """Return the mean and the first principal axes.
+
+    Parameters
+    ----------
+    vectors : (n, d) float
+        Rows that are not finite are left out.
+    dims : int
+    seed : int
+        Of the randomised decomposition (Halko, Martinsson and Tropp, 2011; scikit-learn).
+
+    Returns
+    -------
+    Projection
+        Each axis points where its largest loading is positive. The same for any number of threads.
+
+    Examples
+    --------
+    >>> fit_pca(np.array([[0.0, 5.0], [-2.0, 5.0], [2.0, 5.0]])).components.round(2)[0].tolist()
+    [1.0, 0.0]
+    """
+    from sklearn.utils.extmath import randomized_svd
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+    finite = vectors[np.isfinite(vectors).all(axis=1)]
+    components = np.zeros((dims, vectors.shape[1]), np.float64)
+    mean = finite.mean(axis=0) if len(finite) else np.zeros(vectors.shape[1])
+    centered = finite - mean
+    available = min(dims, *centered.shape)
+    if available and centered.any():
+        with threadpool_limits(1):
+            axes = randomized_svd(centered, available, flip_sign=False, random_state=seed)[2]
+        largest = np.abs(axes).argmax(axis=1)
+        components[:available] = axes * np.sign(axes[np.arange(available), largest])[:, None]
+    return Projection(mean, components)
+
+
+def project(vectors: NDArray[np.floating], projection: Projection) -> NDArray[np.float64]:
+    """Return the coordinates of vectors along the axes of a projection.
+
+    Parameters
+    ----------
+    vectors : (n, d) float
+    projection : Projection
+
+    Returns
+    -------
+    (n, dims) float64
+        NaN for vectors that are not finite.
+
+    Raises
+    ------
+    ValueError
+        If the dimensions differ, as after a change of the embedding model.
+
+    Examples
+    --------
+    >>> project(np.array([[3.0, 4.0]]), Projection(np.ones(2), np.eye(2))).tolist()
+    [[2.0, 3.0]]
+    """
+    if vectors.shape[1] != len(projection.mean):
+        axes = len(projection.mean)
+        raise ValueError(f"vectors have {vectors.shape[1]} dimensions but the projection {axes}: fit it anew")
+    finite = np.isfinite(vectors).all(axis=1)
+    points = np.full((len(vectors), len(projection.components)), np.nan)
+    points[finite] = (vectors[finite] - projection.mean) @ projection.components.T
+    return points
+
+
+def tsne(vectors: NDArray[np.floating], dims: int = 2, settings: TsneSettings | None = None) -> NDArray[np.float32]:
+    """Return a t-SNE map (van der Maaten and Hinton, 2008; Barnes-Hut, by scikit-learn).
+
+    Parameters
+    ----------
+    vectors : (n, d) float
+    dims : int, 2 or 3
+    settings : TsneSettings, optional
+
+    Returns
+    -------
+    (n, dims) float32
+        NaN for vectors that are not finite; principal components for fewer than five samples, or if all coincide.
+        With ``PEER_TSNE`` and at least 91 samples, the numbers of FiftyOne Brain. One thread.
+
+    Examples
+    --------
+    >>> tsne(np.zeros((3, 8))).tolist()
+    [[0.0, 0.0], [0.0, 0.0], [0.0, 0.0]]
+    """
+    check_dims(dims)
+    chosen = settings or TsneSettings()
+    finite = np.isfinite(vectors).all(axis=1)
+    points = np.full((len(vectors), dims), np.nan, np.float32)
+    usable = vectors[finite]
+    if len(usable) < FEWEST_FOR_TSNE or not (usable != usable[0]).any():
+        points[finite] = project(usable, fit_pca(usable, dims, chosen.seed))
+    else:
+        points[finite] = _tsne(usable, dims, chosen)
+    return points
+
+
+def _tsne(vectors: NDArray[np.floating], dims: int, settings: TsneSettings) -> NDArray[np.float32]:
+    from sklearn.decomposition import PCA
+    from sklearn.manifold import TSNE
+    from threadpoolctl import threadpool_limits
+
+    reduced = min(settings.pca_dims, *vectors.shape)
+    with threadpool_limits(1):
+        if reduced >= dims:
+            reducer = PCA(reduced, svd_solver="randomized", random_state=settings.seed)
+            vectors = reducer.fit_transform(vectors)
+        model = TSNE(
+            n_components=dims,
+            perplexity=min(settings.perplexity, (len(vectors) - 1) / 3),
+            learning_rate=settings.learning_rate or len(vectors) / 48,
+            max_iter=settings.iterations,
+            init="pca" if vectors.shape[1] >= dims else "random",
+            metric=settings.metric,
+            random_state=settings.seed,
+        )
+        return np.asarray(model.fit_transform(vectors.astype(np.float32)), np.float32)
+
+
+def manual(points: NDArray[np.floating] | None, count: int) -> NDArray[np.float64]:
+    """Return the points that the user gives, once they are known to be a map.
+
+    Parameters
+    ----------
+    points : (n, 2) or (n, 3) float
+    count : int
+        Samples.
+
+    Returns
+    -------
+    (n, dims) float64
+
+    Raises
+    ------
+    ValueError
+        If they are missing, not one row per sample, not of two or three columns, or not finite.
+
+    Examples
+    --------
+    >>> manual(np.array([[1, 2]]), 1).tolist()
+    [[1.0, 2.0]]
+    """
+    if points is None:
+        raise ValueError("method 'manual' needs points: give one row of 2 or 3 coordinates per sample")
+    return _checked(points, count, "points")
+
+
+def _checked(points: Any, count: int, name: str) -> NDArray[np.float64]:
+    found = np.asarray(points, np.float64)
+    if found.ndim != 2 or len(found) != count or found.shape[1] not in (2, 3):
+        raise ValueError(f"{name} must have shape ({count}, 2) or ({count}, 3), got {found.shape}")
+    if not np.isfinite(found).all():
+        raise ValueError(f"{name} must be finite, but row {np.flatnonzero(~np.isfinite(found).all(axis=1))[0]} is not")
+    return found
+
+
+def custom(
+    reducer: Callable[..., Any], vectors: NDArray[np.floating], dims: int = 2, seed: int = SEED
+) -> NDArray[np.float64]:
+    """Return the map of a reducer that the user names.
+
+    Parameters
+    ----------
+    reducer : callable
+        A class with ``fit_transform`` in the manner of scikit-learn, made with ``n_components`` and, if it takes one,
+        ``random_state``; or a function of (vectors, dims).
+    vectors : (n, d) float
+    dims : int, 2 or 3
+    seed : int
+
+    Returns
+    -------
+    (n, dims) float64
+        NaN for vectors that are not finite; the reducer does not see them.
+
+    Raises
+    ------
+    ValueError
+        If the reducer does not return one finite row of ``dims`` numbers per vector.
+
+    Examples
+    --------
+    >>> custom(lambda vectors, dims: vectors[:, :dims], np.array([[1.0, 2.0, 3.0]])).tolist()
+    [[1.0, 2.0]]
+    """
+    check_dims(dims)
+    finite = np.isfinite(vectors).all(axis=1)
+    points = np.full((len(vectors), dims), np.nan)
+    if finite.any():
+        name = f"what {getattr(reducer, '__name__', reducer)} returns"
+        found = _checked(_reduced(reducer, vectors[finite], dims, seed), int(finite.sum()), name)
+        if found.shape[1] != dims:
+            raise ValueError(f"{name} must have {dims} columns, got {found.shape[1]}")
+        points[finite] = found
+    return points
+
+
+def _reduced(reducer: Callable[..., Any], vectors: NDArray[np.floating], dims: int, seed: int) -> Any:
+    if not hasattr(reducer, "fit_transform"):
+        return reducer(vectors, dims)
+    seeded = {"random_state": seed} if "random_state" in inspect.signature(reducer).parameters else {}
+    return reducer(n_components=dims, **seeded).fit_transform(vectors)
+
+
+def trustworthiness(
+    vectors: NDArray[np.floating],
+    positions: NDArray[np.floating],
+    n_neighbors: int = 15,
+    max_rows: int = 1000,
+) -> float:
+    """Return how far neighbours in the map are neighbours among the vectors as well.
+
+    Parameters
+    ----------
+    vectors : (n, d) float
+        Compared by Euclidean distance: give unit vectors if cosine distance is meant.
+    positions : (n, dims) float
+        Rows that are not finite in either are left out.
+    n_neighbors : int
+        Fewer than half of the samples are used.
+    max_rows : int
+        Of more samples than this, so many evenly spaced ones are looked at.
+
+    Returns
+    -------
+    float in [0, 1], 1 = entirely
+        1 for fewer than four samples, where no order can be wrong.
+
+    Notes
+    -----
+    Venna and Kaski, Neighborhood preservation in nonlinear projection methods, 2001; on all rows the number of
+    scikit-learn's ``trustworthiness``.
+
+    Examples
+    --------
+    >>> vectors = np.arange(12.0)[:, None]
+    >>> trustworthiness(vectors, np.hstack([vectors, -vectors]), n_neighbors=3)
+    1.0
+    """
+    known = np.isfinite(vectors).all(axis=1) & np.isfinite(positions).all(axis=1)
+    vectors, positions = _centered(vectors[known]), _centered(positions[known].astype(np.float64))
+    count = len(vectors)
+    k = min(n_neighbors, (count - 1) // 2)
+    if k < 1 or count < 4:
+        return 1.0
+    rows = np.unique(np.linspace(0, count - 1, min(count, max_rows)).astype(np.int64))
+    excess = sum(_excess_ranks(vectors, rows[i : i + BLOCK], positions, k) for i in range(0, len(rows), BLOCK))
+    return 1 - 2 * excess / (len(rows) * k * (2 * count - 3 * k - 1))
+
+
+def _excess_ranks(
+    vectors: NDArray[np.floating], rows: NDArray[np.int64], positions: NDArray[np.floating], k: int
+) -> int:
+    """Return by how many ranks the neighbours of these rows in the map lie beyond the k-th, in all."""
+    distances, mapped = _squares(vectors, rows), _squares(positions, rows)
+    near = np.argpartition(mapped, k, axis=1)[:, :k]
+    ordered = np.sort(distances, axis=1)
+    excess = 0
+    for row, found, line in zip(ordered, near, distances, strict=True):
+        ranks = np.searchsorted(row, line[found]) + 1
+        excess += int(np.maximum(ranks - k, 0).sum())
+    return excess
+
+
+def _centered(points: NDArray[np.floating]) -> NDArray[np.floating]:
+    return points - points.mean(axis=0) if len(points) else points
+
+
+def _squares(points: NDArray[np.floating], rows: NDArray[np.int64]) -> NDArray[np.floating]:
+    """Return squared distances from these rows to all, inf to themselves; 0 where they may be rounding."""
+    lengths = np.einsum("ij,ij->i", points, points)
+    totals = lengths[rows, None] + lengths
+    squares = totals - 2 * (points[rows] @ points.T)
+    squares[squares <= 1e-5 * totals] = 0
+    squares[np.arange(len(rows)), rows] = np.inf
+    return np.asarray(squares)
+
+
+def umap_compat(
+    vectors: NDArray[np.floating], dims: int = 2, joining: NDArray[np.floating] | None = None, **options: Any
+) -> NDArray[np.float32]:
+    """Return the map of umap-learn with FiftyOne Brain's settings.
+
+    Parameters
+    ----------
+    vectors : (n, d) float
+    dims : int
+    joining : (m, d) float, optional
+        Placed afterwards by ``transform``.
+    **options
+        Of ``umap.UMAP``; else 15 neighbours, Euclidean distance, min_dist .1.
+
+    Returns
+    -------
+    (n + m, dims) float32
+
+    Notes
+    -----
+    Slow to import and to compile, in every process: for parity only, ``layout.umap`` is the map to use.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from umap import UMAP
+
+        settings = {"n_neighbors": 15, "metric": "euclidean", "min_dist": 0.1, "random_state": SEED, "n_jobs": 1}
+        model = UMAP(n_components=dims, **(settings | options)).fit(vectors)
+        joined = [] if joining is None else [model.transform(joining)]
+    return np.concatenate([np.asarray(model.embedding_, np.float32), *joined])
