@@ -5,74 +5,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from brain_assets.methods.matching import NONE, Matches, confidences, match
 from brain_assets.methods.objects import Floats, Indices, Objects, overlaps
 
-NONE = -1
-
-
-@dataclass(frozen=True)
-class Matches:
-    """Which prediction goes with which label.
-
-    Attributes
-    ----------
-    label : (p,) int, the label that each prediction matched, or -1
-    prediction : (g,) int, the prediction that each label matched, or -1
-        For a crowd, which may match many, the least confident of them.
-    label_iou : (g,) float64, NaN where nothing matched
-    prediction_iou : (p,) float64, NaN where nothing matched
-    """
-
-    label: Indices
-    prediction: Indices
-    label_iou: Floats
-    prediction_iou: Floats
-
-
-def match(labels: Objects, predictions: Objects, iou: float = 0.5) -> Matches:
-    """Return COCO's matching of predictions and labels, whatever their classes.
-
-    By falling confidence, each prediction takes the label it overlaps most among those still free, if their IoU is at
-    least ``iou``. One that finds none may join a crowd of its own class, which many may do.
-
-    Parameters
-    ----------
-    labels, predictions : Objects
-        Of the same images; predictions with a confidence. Of equal confidences the first goes first; of equal overlaps
-        the last label is taken.
-    iou : float in (0, 1]
-
-    Returns
-    -------
-    Matches
-
-    Notes
-    -----
-    Incremental: an image's matches depend on its own objects only.
-
-    References
-    ----------
-    Lin et al., COCO API, ``COCOeval.evaluateImg``; FiftyOne's ``evaluate_detections(classwise=False)``.
-
-    Examples
-    --------
-    >>> labels = Objects(np.array([[0.0, 0, 4, 4]]), np.array([0]), np.array([0, 1]))
-    >>> boxes = np.array([[0.0, 0, 4, 3], [0, 0, 4, 4]])
-    >>> match(labels, Objects(boxes, np.array([0, 0]), np.array([0, 2]), np.array([0.9, 0.8]))).label
-    array([ 0, -1])
-    """
-    found = overlaps(labels, predictions)
-    close = found.iou >= iou
-    label, prediction, overlap = found.first[close], found.second[close], found.iou[close]
-    order = np.lexsort((-label, -overlap, _ranks(predictions)[prediction], labels.is_crowd[label]))
-    label, prediction, overlap = label[order], prediction[order], overlap[order]
-    single = np.flatnonzero(~labels.is_crowd[label])
-    taken = single[_first_come(label[single], prediction[single])]
-    free = ~np.isin(prediction, prediction[taken])
-    joins = free & labels.is_crowd[label] & (labels.classes[label] == predictions.classes[prediction])
-    joined = np.flatnonzero(joins)[np.unique(prediction[joins], return_index=True)[1]]
-    chosen = np.concatenate([taken, np.sort(joined)])
-    return _matches((label[chosen], prediction[chosen], overlap[chosen]), (len(labels), len(predictions)))
+PRIOR = 3.0
+"""How many objects a class needs before its own figures outweigh those of all classes."""
+UNSEEN = 0.45
+"""The misplacement of a box on which no prediction throws any light: a little less than even."""
 
 
 @dataclass(frozen=True)
@@ -135,7 +74,7 @@ def peer_scores(
     >>> peer_scores(labels, seen).mistakenness
     array([0.95])
     """
-    confidence = _confidence(predictions)
+    confidence = confidences(predictions)
     sure = confidence if certainty is None else np.asarray(certainty, dtype=np.float64)
     old = np.zeros(len(labels), dtype=bool) if copied is None else np.asarray(copied, dtype=bool)
     matches = match(labels, predictions, iou)
@@ -150,6 +89,244 @@ def peer_scores(
         possible_spurious=(matches.prediction == NONE) & ~old,
         possible_missing=(matches.label == NONE) & (confidence > missing_confidence),
     )
+
+
+@dataclass(frozen=True)
+class DetectorProfile:
+    """How far a detector can be trusted: the calibration of `object_scores`.
+
+    Attributes
+    ----------
+    confidence, precision : (k,) float64, both ascending
+        The share of predictions that find a label, at some confidences; between them it is interpolated.
+    class_trust : (c,) float64
+        How much more often, or less, predictions of each class find a label than their confidence says.
+    class_recall : (c,) float64 in (0, 1)
+        The share of the labels of each class that the detector finds.
+    """
+
+    confidence: Floats
+    precision: Floats
+    class_trust: Floats
+    class_recall: Floats
+
+    @classmethod
+    def default(cls, classes: int) -> "DetectorProfile":
+        """Return what holds until there are labels to calibrate with: a fair detector that finds one object in two.
+
+        Examples
+        --------
+        >>> DetectorProfile.default(2).class_recall
+        array([0.5, 0.5])
+        """
+        knots = np.array([0.0, 0.5, 1.0])
+        return cls(knots, np.array([0.0, 0.75, 1.0]), np.ones(classes), np.full(classes, 0.5))
+
+    def trust(self, predictions: Objects) -> Floats:
+        """Return the probability that each prediction is an object, NaN where its confidence is unknown."""
+        precision = np.interp(confidences(predictions), self.confidence, self.precision)
+        return np.clip(precision * self.class_trust[predictions.classes], 0.0, 1.0)
+
+
+def calibrate(labels: Objects, predictions: Objects, classes: int, iou: float = 0.5) -> DetectorProfile:
+    """Return a detector's profile from images that have both labels and predictions.
+
+    Every share is drawn towards that of all classes together, as if `PRIOR` more objects had been seen, so that a rare
+    class does not stand on one object.
+
+    Parameters
+    ----------
+    labels, predictions : Objects
+        Of the same images; predictions with a confidence.
+    classes : int
+    iou : float in (0, 1)
+        From where a prediction finds a label.
+
+    Returns
+    -------
+    DetectorProfile
+
+    Notes
+    -----
+    An input of `object_scores`: stored, and redone only on request or when the set has doubled. It shifts little with a
+    few wrong labels, and scores of all images then compare.
+
+    Examples
+    --------
+    >>> labels = Objects(np.array([[0.0, 0, 4, 4]]), np.array([0]), np.array([0, 1]))
+    >>> seen = Objects(np.array([[0.0, 0, 4, 3]]), np.array([0]), np.array([0, 1]), np.array([0.9]))
+    >>> calibrate(labels, seen, classes=1).precision.round(2)
+    array([0.67])
+    """
+    matches = match(labels, predictions, iou)
+    right, found = (matches.label != NONE).astype(float), (matches.prediction != NONE).astype(float)
+    known = np.flatnonzero(~np.isnan(confidences(predictions)))
+    if not len(known) or not len(labels):
+        return DetectorProfile.default(classes)
+    confidence, precision = _precision_curve(confidences(predictions)[known], right[known])
+    expected = np.interp(confidences(predictions)[known], confidence, precision)
+    kinds = predictions.classes[known]
+    hits, hoped = np.bincount(kinds, right[known], classes), np.bincount(kinds, expected, classes)
+    every = (found.sum() + 1) / (len(found) + 2)
+    recall = (np.bincount(labels.classes, found, classes) + PRIOR * every) / (
+        np.bincount(labels.classes, minlength=classes) + PRIOR
+    )
+    return DetectorProfile(confidence, precision, (hits + PRIOR) / (hoped + PRIOR), recall)
+
+
+@dataclass(frozen=True)
+class Cuts:
+    """From where overlaps and scores count.
+
+    Attributes
+    ----------
+    iou : float in (0, 1)
+        Two boxes are of one object.
+    missing, spurious : float in [0, 1]
+        A prediction is possibly missing, a label possibly spurious.
+    """
+
+    iou: float = 0.5
+    missing: float = 0.5
+    spurious: float = 0.5
+
+
+@dataclass(frozen=True)
+class ObjectScores:
+    """What is wrong with each label, and which predictions found something that no label holds.
+
+    Attributes
+    ----------
+    matches : Matches
+        Equal classes first.
+    mistakenness : (g,) float64 in [0, 1]
+        That the class is wrong. Below a half unless predictions of another class speak for it.
+    mistakenness_loc : (g,) float64 in [0, 1]
+        That the box is badly placed: one less the IoU with the prediction that fits it best, drawn towards `UNSEEN` by
+        what that prediction cannot be trusted. `UNSEEN` where there is none.
+    spurious_score : (g,) float64 in [0, 1]
+        That there is no object, or that another label holds it already.
+    duplicate_of : (g,) int
+        The label of the same class that holds the same object, or -1.
+    suggested : (g,) int64
+        The class of the prediction that speaks most for another one, or -1.
+    missing_score : (p,) float64 in [0, 1]
+        That the prediction is an object without a label.
+    possible_spurious : (g,) bool
+    possible_missing : (p,) bool
+
+    All scores of crowds are NaN.
+    """
+
+    matches: Matches
+    mistakenness: Floats
+    mistakenness_loc: Floats
+    spurious_score: Floats
+    duplicate_of: Indices
+    suggested: NDArray[np.int64]
+    missing_score: Floats
+    possible_spurious: NDArray[np.bool_]
+    possible_missing: NDArray[np.bool_]
+
+
+def object_scores(
+    labels: Objects,
+    predictions: Objects,
+    profile: DetectorProfile,
+    cuts: Cuts | None = None,
+    opinion: ArrayLike | None = None,
+) -> ObjectScores:
+    """Return how likely each label is of the wrong class, badly placed or superfluous, and each prediction unlabelled.
+
+    A prediction counts by the share of its kind that are objects (`DetectorProfile.trust`), and by how well it fits,
+    instead of by one match and a hard cut. That an object was not seen says less the more often the detector misses its
+    class. All scores are free of scale: nothing but overlaps enters.
+
+    Parameters
+    ----------
+    labels, predictions : Objects
+        Of the same images; predictions with a confidence.
+    profile : DetectorProfile
+    cuts : Cuts, optional
+    opinion : (g,) float in [0, 1], optional
+        The probability that the class is wrong by another view, such as `label_issues` on the neighbours of the crops;
+        NaN where there is none. .5 changes nothing.
+
+    Returns
+    -------
+    ObjectScores
+
+    Notes
+    -----
+    Incremental: an image's rows depend on its own objects, on the profile, and on its opinions; equal to a rebuild
+    exactly.
+
+    References
+    ----------
+    The kinds of error are those of Tkachenko, Thyagarajan and Mueller, ObjectLab, 2023, and of FiftyOne Brain.
+
+    Examples
+    --------
+    >>> labels = Objects(np.array([[0.0, 0, 4, 4]]), np.array([0]), np.array([0, 1]))
+    >>> boxes = np.array([[0.0, 0, 4, 4], [8, 8, 2, 2]])
+    >>> seen = Objects(boxes, np.array([1, 0]), np.array([0, 2]), np.array([0.9, 0.8]))
+    >>> found = object_scores(labels, seen, DetectorProfile.default(2))
+    >>> found.mistakenness.round(2), found.suggested, found.missing_score
+    (array([0.93]), array([1]), array([0. , 0.8]))
+    """
+    cuts = cuts or Cuts()
+    evidence = _evidence(labels, predictions, profile.trust(predictions))
+    recall = profile.class_recall[labels.classes]
+    duplicate_of, copied = _duplicates(labels, evidence, cuts.iou)
+    wrong_class, suggested = _class_doubt(labels, predictions, evidence, recall)
+    superfluous = np.maximum(_absence(labels, evidence, recall), copied)
+    absent = _uncovered(len(predictions), evidence, cuts.iou)
+    return ObjectScores(
+        matches=match(labels, predictions, cuts.iou, own_class_first=True),
+        mistakenness=np.where(labels.is_crowd, np.nan, _second(wrong_class, opinion)),
+        mistakenness_loc=np.where(labels.is_crowd, np.nan, _misplacement(len(labels), evidence)),
+        spurious_score=np.where(labels.is_crowd, np.nan, superfluous),
+        duplicate_of=duplicate_of,
+        suggested=np.where(labels.is_crowd, NONE, suggested),
+        missing_score=absent,
+        possible_spurious=(superfluous >= cuts.spurious) & ~labels.is_crowd,
+        possible_missing=absent >= cuts.missing,
+    )
+
+
+def objects_to_add(predictions: Objects, scores: ObjectScores, iou: float = 0.5) -> Indices:
+    """Return the predictions to export as labels: the possibly missing ones, each object once.
+
+    Parameters
+    ----------
+    predictions : Objects
+    scores : ObjectScores
+    iou : float in (0, 1)
+        Of two candidates that overlap this much, the one with the higher score stands.
+
+    Returns
+    -------
+    (m,) int
+        Ascending positions. Nothing is added to any label.
+
+    Examples
+    --------
+    >>> nothing = Objects(np.empty((0, 4)), np.empty(0, np.int64), np.array([0, 0]))
+    >>> boxes = np.array([[0.0, 0, 4, 4], [0, 0, 4, 3]])
+    >>> seen = Objects(boxes, np.array([0, 0]), np.array([0, 2]), np.array([0.8, 0.9]))
+    >>> objects_to_add(seen, object_scores(nothing, seen, DetectorProfile.default(1)))
+    array([1])
+    """
+    alive, score = scores.possible_missing.copy(), scores.missing_score
+    found = overlaps(predictions, predictions)
+    first, second = found.first, found.second
+    rivals = (found.iou >= iou) & alive[first] & alive[second]
+    better = (score[first] > score[second]) | ((score[first] == score[second]) & (first < second))
+    first, second = first[rivals & better], second[rivals & better]
+    for position in np.lexsort((first, -score[first])).tolist():
+        if alive[first[position]]:
+            alive[second[position]] = False
+    return np.flatnonzero(alive)
 
 
 def image_maximum(values: ArrayLike, offsets: ArrayLike) -> Floats:
@@ -199,45 +376,122 @@ def image_count(flags: ArrayLike, offsets: ArrayLike) -> NDArray[np.int64]:
     return np.diff(running[np.asarray(offsets, dtype=np.intp)])
 
 
-def _confidence(predictions: Objects) -> Floats:
-    if predictions.confidence is None:
-        raise ValueError("predictions of objects need a confidence each")
-    return predictions.confidence
+@dataclass(frozen=True)
+class _Evidence:
+    """Pairs of overlapping label and prediction: IoU, trust in the prediction, and whether the classes are equal."""
+
+    label: Indices
+    prediction: Indices
+    iou: Floats
+    trust: Floats
+    same: NDArray[np.bool_]
+    crowd: NDArray[np.bool_]
+    all_trust: Floats
+
+    @property
+    def fit(self) -> Floats:
+        """How well two boxes agree on one object: from 0 at an IoU of .1 to 1 at .7."""
+        return np.clip((self.iou - 0.1) / 0.6, 0.0, 1.0) * ~self.crowd
 
 
-def _ranks(predictions: Objects) -> Indices:
-    """Return the turn of each prediction: by falling confidence, the unknown last."""
-    confidence = _confidence(predictions)
-    order = np.argsort(-np.nan_to_num(confidence, nan=-np.inf), kind="stable")
-    ranks = np.empty(len(order), dtype=np.intp)
-    ranks[order] = np.arange(len(order))
-    return ranks
+def _evidence(labels: Objects, predictions: Objects, trust: Floats) -> _Evidence:
+    found = overlaps(labels, predictions)
+    label, prediction = found.first, found.second
+    trust = np.nan_to_num(trust)
+    same = labels.classes[label] == predictions.classes[prediction]
+    return _Evidence(label, prediction, found.iou, trust[prediction], same, labels.is_crowd[label], trust)
 
 
-def _first_come(first: Indices, second: Indices) -> Indices:
-    """Return which pairs are kept when each takes both its members for itself, in the given order.
+def _highest(values: Floats, places: Indices, size: int) -> Floats:
+    result = np.zeros(size)
+    np.maximum.at(result, places, values)
+    return result
 
-    A pair that is the first left for both its members is kept whatever happens to the others, so all such pairs are
-    taken at once; two or three rounds do.
+
+def _precision_curve(confidence: Floats, right: Floats) -> tuple[Floats, Floats]:
+    """Return mean confidence and share of right ones in up to eight groups of equal size, never falling."""
+    order = np.argsort(confidence, kind="stable")
+    groups = np.array_split(order, max(1, min(8, len(order) // 10)))
+    shares = np.array([(right[group].sum() + 1) / (len(group) + 2) for group in groups])
+    return np.array([confidence[group].mean() for group in groups]), np.maximum.accumulate(shares)
+
+
+def _uncovered(size: int, evidence: _Evidence, iou: float) -> Floats:
+    """Return trust in each prediction, less where a label, or a crowd of its class, lies there."""
+    counts = evidence.same | ~evidence.crowd
+    cover = np.clip(evidence.iou / iou, 0.0, 1.0) ** 2
+    return evidence.all_trust * (1 - _highest(cover * counts, evidence.prediction, size))
+
+
+def _unsupported(support: Floats, recall: Floats) -> Floats:
+    """Return the odds-even probability of nothing being there when the detector finds this share of what is."""
+    return np.asarray((1 - support) / (2 - recall), dtype=np.float64)
+
+
+def _absence(labels: Objects, evidence: _Evidence, recall: Floats) -> Floats:
+    """Return the probability that there is no object; a prediction of another class is half a support."""
+    support = evidence.trust * evidence.fit * np.where(evidence.same, 1.0, 0.5)
+    return _unsupported(_highest(support, evidence.label, len(labels)), recall)
+
+
+def _class_doubt(
+    labels: Objects, predictions: Objects, evidence: _Evidence, recall: Floats
+) -> tuple[Floats, NDArray[np.int64]]:
+    """Return the probability that the class is wrong, and the class that the predictions would give.
+
+    A prediction that fits another label of its own class speaks that much less for this one.
     """
-    kept, left = [], np.arange(len(first))
-    while left.size:
-        earliest = [np.full(members.max() + 1, len(first)) for members in (first, second)]
-        for turns, members in zip(earliest, (first, second), strict=True):
-            turns[members[left[::-1]]] = left[::-1]
-        accepted = left[(earliest[0][first[left]] == left) & (earliest[1][second[left]] == left)]
-        kept.append(accepted)
-        left = left[~np.isin(first[left], first[accepted]) & ~np.isin(second[left], second[accepted])]
-    return np.sort(np.concatenate(kept)) if kept else left
+    weight = evidence.trust * evidence.fit
+    at_home = _highest(evidence.iou * evidence.same, evidence.prediction, len(predictions))
+    against = weight * ~evidence.same * (1 - at_home[evidence.prediction])
+    same = _highest(weight * evidence.same, evidence.label, len(labels))
+    other = _highest(against, evidence.label, len(labels))
+    suggested = np.full(len(labels), NONE, dtype=np.int64)
+    order = np.flatnonzero(against)[np.argsort(against[against > 0], kind="stable")]
+    suggested[evidence.label[order]] = predictions.classes[evidence.prediction[order]]
+    contradicted = other * (1 - same)
+    return contradicted + (1 - contradicted) * _unsupported(same, recall) / 2, suggested
 
 
-def _matches(chosen: tuple[Indices, Indices, Floats], sizes: tuple[int, int]) -> Matches:
-    label, prediction, overlap = chosen
-    of_prediction, of_label = np.full(sizes[1], NONE, dtype=np.intp), np.full(sizes[0], NONE, dtype=np.intp)
-    label_iou, prediction_iou = np.full(sizes[0], np.nan), np.full(sizes[1], np.nan)
-    of_prediction[prediction], of_label[label] = label, prediction
-    prediction_iou[prediction], label_iou[label] = overlap, overlap
-    return Matches(of_prediction, of_label, label_iou, prediction_iou)
+def _misplacement(size: int, evidence: _Evidence) -> Floats:
+    """Return how far each box is from the prediction that fits it best: of its class, or one that fits nothing better."""
+    best = _highest(evidence.iou, evidence.prediction, len(evidence.all_trust))[evidence.prediction]
+    about_it = evidence.same | ((evidence.iou >= best) & (evidence.iou > 0.3))
+    usable = np.flatnonzero(about_it & (evidence.iou >= 0.05) & ~evidence.crowd)
+    order = usable[np.argsort((evidence.trust * evidence.iou)[usable], kind="stable")]
+    doubt: Floats = np.full(size, UNSEEN)
+    doubt[evidence.label[order]] += evidence.trust[order] * (1 - evidence.iou[order] - UNSEEN)
+    return doubt
+
+
+def _duplicates(labels: Objects, evidence: _Evidence, iou: float) -> tuple[Indices, Floats]:
+    """Return, of two labels of one class on one object, which holds it, and how surely the other is one too many.
+
+    The label that predictions fit better stands, the earlier of equals. Two that have a prediction each are two objects.
+    """
+    found = overlaps(labels, labels)
+    one, other = found.first, found.second
+    fit = _highest(evidence.trust * evidence.iou * evidence.same, evidence.label, len(labels))
+    stands = (fit[one] > fit[other]) | ((fit[one] == fit[other]) & (one < other))
+    alike = (labels.classes[one] == labels.classes[other]) & ~labels.is_crowd[one] & ~labels.is_crowd[other]
+    pairs_ = np.flatnonzero(stands & alike & (found.iou >= iou))
+    best = _highest(evidence.iou * evidence.same, evidence.prediction, len(evidence.all_trust))[evidence.prediction]
+    own = _highest(
+        evidence.trust * evidence.fit * (evidence.same & (evidence.iou >= best)), evidence.label, len(labels)
+    )
+    score = found.iou[pairs_] * (1 - own[other[pairs_]])
+    order = pairs_[np.argsort(score, kind="stable")]
+    duplicate_of = np.full(len(labels), NONE, dtype=np.intp)
+    duplicate_of[other[order]] = one[order]
+    return duplicate_of, _highest(score, other[pairs_], len(labels))
+
+
+def _second(doubt: Floats, opinion: ArrayLike | None) -> Floats:
+    """Return the doubt after a second, independent opinion: odds are multiplied."""
+    if opinion is None:
+        return doubt
+    other = np.clip(np.nan_to_num(np.asarray(opinion, dtype=np.float64), nan=0.5), 0.05, 0.95)
+    return np.asarray(doubt * other / (doubt * other + (1 - doubt) * (1 - other)), dtype=np.float64)
 
 
 def _filled(where: NDArray[np.bool_], values: Floats) -> Floats:

@@ -9,14 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from brain_assets.methods.matching import match
 from brain_assets.methods.mistakenness import certainty
-from brain_assets.methods.object_mistakenness import (
-    PeerScores,
-    image_count,
-    image_maximum,
-    match,
-    peer_scores,
-)
+from brain_assets.methods.object_mistakenness import PeerScores, image_count, image_maximum, peer_scores
 from brain_assets.methods.objects import Objects, box_iou
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "seed7"
