@@ -6,12 +6,23 @@ from brain_assets.health import health
 from brain_assets.incremental import Derivation
 from brain_assets.issues import issues
 from brain_assets.media import MEDIA
+from brain_assets.outliers import OUTLIERS
 from brain_assets.published import published
+from brain_assets.representativeness import REPRESENTATIVENESS
 from brain_assets.samples import SAMPLES
 from brain_assets.similarity import SIMILARITY
 from brain_assets.uniqueness import UNIQUENESS
 
-SIGNALS: tuple[Derivation, ...] = (SAMPLES, MEDIA, EXACT_DUPLICATES, EMBEDDINGS, SIMILARITY, UNIQUENESS)
+SIGNALS: tuple[Derivation, ...] = (
+    SAMPLES,
+    MEDIA,
+    EXACT_DUPLICATES,
+    EMBEDDINGS,
+    SIMILARITY,
+    UNIQUENESS,
+    OUTLIERS,
+    REPRESENTATIVENESS,
+)
 ISSUES = issues(SIGNALS)
 HEALTH = health([*SIGNALS, ISSUES])
 PUBLISHED = published([*SIGNALS, ISSUES, HEALTH])

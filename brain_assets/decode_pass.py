@@ -91,7 +91,9 @@ def decode(update: Update, contents: pa.Table, *, facts: bool, model: EmbeddingM
 def open_decoder(dataset: Dataset, model: EmbeddingModel | None = None) -> Decoder:
     """Return a decoder with the dataset's limits."""
     settings = dataset.settings.decoding
-    limits = Limits(pixels=settings.max_pixels, bytes=settings.max_bytes, seconds=settings.timeout)
+    limits = Limits(
+        pixels=settings.max_pixels, bytes=settings.max_bytes, seconds=settings.timeout, memory=settings.max_memory
+    )
     inputs = [model.input] if model and model.input else []
     return Decoder(inputs=inputs, preview_size=settings.preview_size, limits=limits, journal=dataset.paths.journal)
 

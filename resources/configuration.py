@@ -70,12 +70,26 @@ class UniquenessSettings(Section):
     )
 
 
+class RepresentativenessSettings(Section):
+    """How typical a sample is of its cluster."""
+
+    mode: Literal["default", "compat"] = Field(
+        "default",
+        description="default: high near a cluster's centre; compat: FiftyOne Brain's numbers, high far from it.",
+    )
+    method: Literal["cluster-center", "cluster-center-downweight"] = Field(
+        "cluster-center", description="cluster-center-downweight lowers samples that lie close to a more central one."
+    )
+    clusters: int = Field(20, ge=1, le=1000, description="Clusters, where there are at least five samples for each.")
+
+
 class DecodingSettings(Section):
     """What is decoded, and what is kept of it."""
 
     preview_size: int = Field(256, ge=32, le=1024, description="Longest side of the kept preview, in pixels.")
-    max_pixels: int = Field(500_000_000, ge=1, description="An image that declares more pixels is not decoded.")
-    max_bytes: int = Field(1_000_000_000, ge=1, description="A larger file is not read.")
+    max_pixels: int = Field(178_956_970, ge=1, description="An image that declares more pixels is not decoded.")
+    max_bytes: int = Field(268_435_456, ge=1, description="A larger file is not read.")
+    max_memory: int = Field(900_000_000, ge=1 << 26, description="Bytes that a worker process may hold to decode one file.")
     timeout: float = Field(60.0, gt=0, description="Seconds after which decoding one file is given up.")
 
 
@@ -132,6 +146,7 @@ class DatasetSettings(Section):
     embeddings: EmbeddingSettings = EmbeddingSettings()
     similarity: SimilaritySettings = SimilaritySettings()
     uniqueness: UniquenessSettings = UniquenessSettings()
+    representativeness: RepresentativenessSettings = RepresentativenessSettings()
     decoding: DecodingSettings = DecodingSettings()
     calibration: CalibrationSettings = CalibrationSettings()
     sensor: SensorSettings = SensorSettings()

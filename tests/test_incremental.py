@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from tests import models
-from tests.workshop import Workshop, assert_equals_rebuild, encoded, picture, write_pictures
+from tests.workshop import Workshop, assert_equals_rebuild, encoded, give_calibrations, picture, write_pictures
 
 NAMES = [
     f"{folder}{letter}.{suffix}" for folder in ("", "train/", "test/") for letter in "abcd" for suffix in ("png", "bmp")
@@ -62,6 +62,7 @@ class ChangingFolder(RuleBasedStateMachine):
         self.workshop.run()
         assert self.workshop.wrong() == {}
         rebuild = self.make_workshop("rebuild")
+        give_calibrations(self.workshop, rebuild)
         rebuild.run()
         assert_equals_rebuild(self.workshop, rebuild)
         rebuild.remove()

@@ -21,6 +21,7 @@ from tests.helpers import assert_same_neighbours
 TINY = "python:tests.models:Pixels"
 # When and by which run a row was written differs between a dataset and its rebuild.
 HISTORY_COLUMNS = {"added_at", "changed_at", "run_id", "uri"}
+INPUT_TABLES = ("calibrations", "cluster_centers")
 HISTORY_TABLES = {"runs", "health", "calibrations"}
 
 
@@ -79,6 +80,16 @@ class Workshop:
 
     def remove(self) -> None:
         shutil.rmtree(self.home.root)
+
+
+def give_calibrations(source: Workshop, target: Workshop) -> None:
+    """Give a dataset that was never run the calibrations and fitted centres of another: they are inputs, not outputs."""
+    with open_dataset(target.home, target.name, Opening("given", "test")) as dataset:
+        connection = dataset.store.connection
+        connection.execute(f"attach '{source.paths.store}' as given (read_only)")
+        for table in INPUT_TABLES:
+            connection.execute(f"insert into {table} select * from given.{table}")
+        connection.execute("detach given")
 
 
 def assert_equals_rebuild(workshop: Workshop, rebuild: Workshop) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from resources.publishing import connect
-from tests.workshop import Workshop, assert_equals_rebuild, encoded, picture, write_pictures
+from tests.workshop import Workshop, assert_equals_rebuild, encoded, give_calibrations, picture, write_pictures
 
 ROOT = Path(__file__).parents[2]
 TRIES = 22
@@ -51,6 +51,7 @@ def test_killed_runs_lose_and_double_nothing(tmp_path: Path) -> None:
     workshop.run()
     assert workshop.wrong() == {}
     rebuild = Workshop(tmp_path / "rebuild", media)
+    give_calibrations(workshop, rebuild)
     rebuild.run()
     assert_equals_rebuild(workshop, rebuild)
     assert os.listdir(workshop.paths.published / "sets")
