@@ -8,7 +8,7 @@ number it has seen are committed together, so a run that is killed anywhere goes
 import json
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -18,7 +18,7 @@ from pydantic import ValidationError
 
 from resources.configuration import RunSettings, Section
 from resources.dataset import Dataset
-from resources.errors import ConfigurationError
+from resources.errors import ConfigurationError, StoreError
 from resources.store import Counts, Merge, Transaction
 
 NOTHING_SEEN = -1
@@ -267,9 +267,10 @@ def _perform(update: Update) -> None:
         with store.write(update.dataset.run_id, derivation.name) as transaction:
             for merge in merges:
                 update.counts += transaction.merge(merge)
-            seen = NOTHING_SEEN if update.incomplete else number
-            mark = [derivation.name, update.run.brain_key, derivation.fingerprint(update.run), seen]
-            transaction.execute("insert or replace into watermarks values (?, ?, ?, ?)", mark)
+            if not (update.anew and update.incomplete):
+                seen = NOTHING_SEEN if update.incomplete else number
+                mark = [derivation.name, update.run.brain_key, derivation.fingerprint(update.run), seen]
+                transaction.execute("insert or replace into watermarks values (?, ?, ?, ?)", mark)
             _finish(transaction, update)
 
 
@@ -287,19 +288,30 @@ def _recorded(update: Update) -> Iterator[None]:
             [dataset.run_id, run.brain_key, derivation.name, json.dumps(run.settings, default=str),
              datetime.now(UTC), derivation.version, run.model_version],
         )  # fmt: skip
+        transaction.mark("runs")
     try:
         yield
     except BaseException as error:
-        line = traceback.format_exception_only(error)[-1].strip()
-        with dataset.store.write(dataset.run_id, derivation.name) as transaction:
-            transaction.execute(
-                "update runs set state = 'failed', error = ?, finished_at = now() where run_id = ? and brain_key = ?",
-                [line, dataset.run_id, run.brain_key],
-            )
+        # What the store refuses to note is found by the next run; the first error is the one to tell.
+        with suppress(StoreError):
+            _fail(update, error)
         raise
 
 
+def _fail(update: Update, error: BaseException) -> None:
+    line = "interrupted" if not isinstance(error, Exception) else traceback.format_exception_only(error)[-1].strip()
+    with update.dataset.store.write(update.dataset.run_id, update.derivation.name) as transaction:
+        transaction.execute(
+            "update runs set state = 'failed', error = ?, finished_at = now() where run_id = ? and brain_key = ?",
+            [line, update.dataset.run_id, update.run.brain_key],
+        )
+        transaction.mark("runs")
+
+
 def _finish(transaction: Transaction, update: Update) -> None:
+    if update.derivation.always:
+        return
+    transaction.mark("runs")
     transaction.execute(
         "update runs set state = 'done', finished_at = now(), rows_changed = ? where run_id = ? and brain_key = ?",
         [update.counts.total, update.dataset.run_id, update.run.brain_key],

@@ -5,7 +5,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
@@ -13,6 +13,9 @@ from typing import IO
 from resources.errors import LockedError
 
 POLL_SECONDS = 0.1
+# Whoever merely asks for the holder has the lock for an instant; that is no reason to give up.
+PATIENCE_SECONDS = 0.3
+UNKNOWN = "another process"
 
 
 @contextmanager
@@ -37,14 +40,19 @@ def exclusive(
     LockedError
         If another process still holds the lock after ``timeout``.
     """
+    deadline = time.monotonic() + max(timeout, PATIENCE_SECONDS)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+") as handle:
-        _wait(handle, path, timeout, waiting)
+    with ExitStack() as stack:
+        while True:
+            handle = stack.enter_context(path.open("a+"))
+            _wait(handle, path, deadline, waiting)
+            if _is_at(handle, path):
+                break
         _sign(handle, purpose)
         try:
             yield
         finally:
-            handle.truncate(0)
+            os.ftruncate(handle.fileno(), 0)
 
 
 @contextmanager
@@ -80,8 +88,21 @@ def holder(path: Path) -> str | None:
     return None
 
 
-def _wait(handle: IO[str], path: Path, timeout: float, waiting: Callable[[str], None] | None) -> None:
-    deadline = time.monotonic() + timeout
+def free_since(path: Path) -> float | None:
+    """Return when ``path`` was last taken or let go, in seconds since the epoch; None while somebody holds it."""
+    return None if holder(path) else path.stat().st_mtime if path.exists() else 0.0
+
+
+def _is_at(handle: IO[str], path: Path) -> bool:
+    """Tell whether ``path`` is still the open file, and was not removed or replaced while we waited."""
+    try:
+        return os.path.samestat(os.fstat(handle.fileno()), path.stat())
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return False
+
+
+def _wait(handle: IO[str], path: Path, deadline: float, waiting: Callable[[str], None] | None) -> None:
     told = False
     while True:
         try:
@@ -90,7 +111,7 @@ def _wait(handle: IO[str], path: Path, timeout: float, waiting: Callable[[str], 
             who = _signature(handle)
             if time.monotonic() >= deadline:
                 raise LockedError(f"{path.parent.name} is in use by {who}; wait for it or stop it") from None
-            if waiting and not told:
+            if waiting and not told and who != UNKNOWN:
                 waiting(f"waiting for {who}")
                 told = True
             time.sleep(POLL_SECONDS)
@@ -99,10 +120,11 @@ def _wait(handle: IO[str], path: Path, timeout: float, waiting: Callable[[str], 
 
 
 def _sign(handle: IO[str], purpose: str) -> None:
-    handle.truncate(0)
     signature = {"pid": os.getpid(), "purpose": purpose, "since": datetime.now(UTC).isoformat(timespec="seconds")}
-    handle.write(json.dumps(signature))
-    handle.flush()
+    os.ftruncate(handle.fileno(), 0)
+    # On a full disk the lock holds all the same, it only does not say for whom.
+    with suppress(OSError):
+        os.write(handle.fileno(), json.dumps(signature).encode())
 
 
 def _signature(handle: IO[str]) -> str:
@@ -110,5 +132,5 @@ def _signature(handle: IO[str]) -> str:
     try:
         signature = json.loads(handle.read())
     except ValueError:
-        return "another process"
+        return UNKNOWN
     return f"{signature['purpose']} (process {signature['pid']}, since {signature['since']})"

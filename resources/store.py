@@ -18,7 +18,14 @@ import pyarrow as pa
 
 from resources.errors import StoreError
 
-MIGRATIONS = sorted((entry for entry in files("resources.schema").iterdir() if entry.name.endswith(".sql")), key=str)
+# By the number that starts the file's name; each is applied once.
+MIGRATIONS = {
+    int(entry.name.partition("_")[0]): entry
+    for entry in files("resources.schema").iterdir()
+    if entry.name.endswith(".sql")
+}
+# What the machine may do at any time, unlike an error in our own SQL.
+WORLDLY = (duckdb.OperationalError, duckdb.FatalException, duckdb.InternalError)
 UNCOMPARED = {"changed", "added_at", "changed_at", "calibrated_at", "measured_at"}
 
 
@@ -93,6 +100,10 @@ class Transaction:
         """Run a statement on a bookkeeping table, which carries no change numbers."""
         return self.connection.execute(query, parameters)
 
+    def mark(self, table: str) -> None:
+        """Let whoever reads a bookkeeping table know that it is another now."""
+        self._touch(table, Counts(changed=1))
+
     def _stage(self, merge: Merge) -> list[str]:
         if isinstance(merge.rows, str):
             self.connection.execute(f"create temp table staged as {merge.rows}")
@@ -118,6 +129,8 @@ class Store:
     ----------
     path : Path
         The file.
+    memory : str
+        What the database may hold in memory, such as ``512MB``; beyond it works on disk, beside the file.
 
     Raises
     ------
@@ -125,16 +138,22 @@ class Store:
         If the file is held by another process, is not a database, or was made by a newer version.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, memory: str = "512MB") -> None:
         self.path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            self.connection = duckdb.connect(str(path), config={"preserve_insertion_order": "false"})
-        except duckdb.Error as error:
-            raise StoreError(_say(path, error)) from None
-        self.connection.execute("set timezone = 'UTC'")
-        self._migrate()
-        self.keys = self._primary_keys()
+        spill = str(path.with_suffix(".spill"))
+        with _told(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self.connection = duckdb.connect(
+                str(path),
+                config={"preserve_insertion_order": "false", "memory_limit": memory, "temp_directory": spill},
+            )
+            try:
+                self.connection.execute("set timezone = 'UTC'")
+                self._migrate()
+                self.keys = self._primary_keys()
+            except BaseException:
+                self.close()
+                raise
 
     def close(self) -> None:
         """Let go of the file, and of the connection object, which whoever remembers the store would keep alive."""
@@ -143,7 +162,8 @@ class Store:
 
     def query(self, query: str, parameters: Sequence[Any] = ()) -> pa.Table:
         """Return the rows of a query as one Arrow table."""
-        return self.connection.sql(query, params=list(parameters) or None).to_arrow_table()
+        with _told(self.path):
+            return self.connection.sql(query, params=list(parameters) or None).to_arrow_table()
 
     def value(self, query: str, parameters: Sequence[Any] = ()) -> Any:
         """Return the single value of a query."""
@@ -152,25 +172,26 @@ class Store:
 
     def rows(self, query: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Return the rows of a query as tuples; fetched to the end, as DuckDB allows one open result per connection."""
-        return self.connection.execute(query, parameters).fetchall()
+        with _told(self.path):
+            return self.connection.execute(query, parameters).fetchall()
 
     @contextmanager
     def write(self, run_id: str, asset: str) -> Iterator[Transaction]:
         """Commit what the block does, all or nothing."""
         number = self.value("select coalesce(max(number), 0) + 1 from changes")
         transaction = Transaction(self.connection, self, number)
-        self.connection.begin()
-        try:
-            yield transaction
-            rows = sum(counts.total for counts in transaction.touched.values())
-            if rows:
-                self.connection.execute("insert into changes values (?, ?, ?, ?, now())", [number, run_id, asset, rows])
-            self.connection.commit()
-        except BaseException as error:
-            self._rollback()
-            if isinstance(error, duckdb.Error):
-                raise StoreError(_say(self.path, error)) from error
-            raise
+        with _told(self.path):
+            self.connection.begin()
+            try:
+                yield transaction
+                rows = sum(counts.total for counts in transaction.touched.values())
+                if rows:
+                    values = [number, run_id, asset, rows]
+                    self.connection.execute("insert into changes values (?, ?, ?, ?, now())", values)
+                self.connection.commit()
+            except BaseException:
+                self._rollback()
+                raise
 
     def version(self, tables: Sequence[str]) -> int:
         """Return the newest change number of ``tables``, 0 when nothing was ever written."""
@@ -191,14 +212,13 @@ class Store:
 
     def _migrate(self) -> None:
         self.connection.execute("create table if not exists schema_version (version integer not null)")
-        version = self.value("select max(version) from schema_version") or 0
-        if version > len(MIGRATIONS):
-            raise StoreError(
-                f"{self.path} was made by a newer version (schema {version}, known {len(MIGRATIONS)}): upgrade"
-            )
-        for number, migration in enumerate(MIGRATIONS[version:], version + 1):
+        applied = {row[0] for row in self.rows("select version from schema_version")}
+        if newer := applied - MIGRATIONS.keys():
+            newest = max(MIGRATIONS)
+            raise StoreError(f"{self.path} was made by a newer version (schema {max(newer)}, known {newest}): upgrade")
+        for number in sorted(MIGRATIONS.keys() - applied):
             self.connection.begin()
-            self.connection.execute(migration.read_text("utf-8"))
+            self.connection.execute(MIGRATIONS[number].read_text("utf-8"))
             self.connection.execute("insert into schema_version values (?)", [number])
             self.connection.commit()
 
@@ -209,10 +229,27 @@ class Store:
         return dict(rows)
 
 
-def _say(path: Path, error: duckdb.Error) -> str:
-    text = " ".join(str(error).split())
-    if "lock" in text.lower():
-        return f"{path} is open in another program, close it there: {text}"
-    if "No space left" in text:
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """Say in one line what the world did to the database; errors in our own SQL stay what they are."""
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(f"{path}: {error.strerror or error}") from error
+    except duckdb.Error as error:
+        # A damaged block is reported as the base class.
+        if type(error) is duckdb.Error or isinstance(error, WORLDLY):
+            raise StoreError(_say(path, " ".join(str(error).split()))) from error
+        raise
+
+
+def _say(path: Path, text: str) -> str:
+    if "No space left" in text or "Disk quota" in text or "File too large" in text:
         return f"the disk is full, free some space below {path.parent} and run again (nothing was lost): {text}"
+    if "Could not set lock" in text:
+        return f"{path} is open in another program, close it there: {text}"
+    if "Out of Memory" in text:
+        return f"{path}: the database needs more memory, raise `memory` in settings.yaml: {text}"
+    if "not a valid DuckDB" in text or "orrupt" in text or "enough bytes" in text:
+        return f"{path} is damaged: move it away and run again, everything in it is derived anew: {text}"
     return f"{path}: {text}"
