@@ -2,16 +2,21 @@
 
 from brain_assets.embeddings import EMBEDDINGS
 from brain_assets.exact_duplicates import EXACT_DUPLICATES
+from brain_assets.ground_truth import GROUND_TRUTH
+from brain_assets.hardness import HARDNESS
 from brain_assets.health import health
 from brain_assets.incremental import Derivation
 from brain_assets.issues import issues
 from brain_assets.media import MEDIA
+from brain_assets.mistakenness import MISTAKENNESS
 from brain_assets.outliers import OUTLIERS
+from brain_assets.predictions import PREDICTIONS
 from brain_assets.published import published
 from brain_assets.representativeness import REPRESENTATIVENESS
 from brain_assets.samples import SAMPLES
 from brain_assets.similarity import SIMILARITY
 from brain_assets.uniqueness import UNIQUENESS
+from brain_assets.visualization import VISUALIZATION
 
 SIGNALS: tuple[Derivation, ...] = (
     SAMPLES,
@@ -22,6 +27,7 @@ SIGNALS: tuple[Derivation, ...] = (
     UNIQUENESS,
     OUTLIERS,
     REPRESENTATIVENESS,
+    VISUALIZATION,
 )
 ISSUES = issues(SIGNALS)
 HEALTH = health([*SIGNALS, ISSUES])

@@ -83,13 +83,37 @@ class RepresentativenessSettings(Section):
     clusters: int = Field(20, ge=1, le=1000, description="Clusters, where there are at least five samples for each.")
 
 
+class VisualizationSettings(Section):
+    """The map of all samples."""
+
+    method: Literal["umap", "tsne", "pca", "manual", "custom"] = Field(
+        "umap", description="How positions are found; manual reads them from points, custom calls reducer."
+    )
+    dimensions: Literal[2, 3] = Field(2, description="Dimensions of the map.")
+    n_neighbors: int = Field(
+        15, ge=2, le=200, description="Neighbours that hold a point in its place, itself included."
+    )
+    min_dist: float = Field(0.1, ge=0, le=1, description="How close look-alikes may come.")
+    seed: int = Field(51, ge=0, description="Seed of the layout; equal seeds give equal maps.")
+    refit_share: float = Field(
+        0.1,
+        gt=0,
+        le=10,
+        description="A map is fitted anew when more points than this share of those fitted have joined it.",
+    )
+    points: str | None = Field(None, description="File with filepath or sample_id, x, y (and z) for the method manual.")
+    reducer: str | None = Field(None, description="MODULE:CALLABLE for the method custom: vectors to positions.")
+
+
 class DecodingSettings(Section):
     """What is decoded, and what is kept of it."""
 
     preview_size: int = Field(256, ge=32, le=1024, description="Longest side of the kept preview, in pixels.")
     max_pixels: int = Field(178_956_970, ge=1, description="An image that declares more pixels is not decoded.")
     max_bytes: int = Field(268_435_456, ge=1, description="A larger file is not read.")
-    max_memory: int = Field(900_000_000, ge=1 << 26, description="Bytes that a worker process may hold to decode one file.")
+    max_memory: int = Field(
+        900_000_000, ge=1 << 26, description="Bytes that a worker process may hold to decode one file."
+    )
     timeout: float = Field(60.0, gt=0, description="Seconds after which decoding one file is given up.")
 
 
@@ -110,6 +134,38 @@ class CalibrationSettings(Section):
         description="Below this many samples documented defaults hold; above it thresholds are fitted to the dataset once.",
     )
     sample_size: int = Field(400, ge=10, description="At most this many images are looked at to fit a threshold.")
+
+
+class LabelSettings(Section):
+    """Where labels come from."""
+
+    uri: str = Field(
+        description="File or folder of labels; 'folder' takes the name of each image's folder as its class."
+    )
+    field: str = Field("ground_truth", description="The field of labels that it gives.")
+    format: Literal["auto", "csv", "parquet", "jsonl", "coco", "yolo", "voc"] = Field(
+        "auto", description="How the files are written; auto goes by their suffix."
+    )
+
+
+class PredictionSettings(Section):
+    """Where predictions come from."""
+
+    uri: str = Field(description="File or folder of predictions.")
+    model: str | None = Field(None, description="The model's name; else a row's column model, else the file's stem.")
+    field: str = Field("ground_truth", description="The field of labels that the model predicts.")
+    format: Literal["auto", "csv", "parquet", "jsonl", "coco"] = Field(
+        "auto", description="How the files are written; auto goes by their suffix."
+    )
+
+
+class MistakennessSettings(Section):
+    """How labels are judged by predictions."""
+
+    mode: Literal["default", "compat"] = Field(
+        "default",
+        description="default: a sample without label or prediction is treated as such; compat: FiftyOne Brain's numbers.",
+    )
 
 
 class RunSettings(Section):
@@ -139,6 +195,16 @@ class DatasetSettings(Section):
     split_from: Literal["folder", "column", "none"] = Field(
         "none", description="Where a sample's split comes from: its top folder, the manifest's column, or nowhere."
     )
+    labels: list[LabelSettings] = Field(
+        [],
+        description="Files, folders or class folders with labels, each with its uri, field and format; a later one wins.",
+    )
+    predictions: list[PredictionSettings] = Field(
+        [], description="Files or folders with predictions; the dataset's own folder 'predictions' when none is named."
+    )
+    classes: list[str] = Field(
+        [], description="Names of the classes, in the order of logits; labels that are not among them are rejected."
+    )
     keep_first: list[str] = Field(
         ["test", "val", "train"],
         description="Splits whose sample is kept first when copies lie in several, in this order.",
@@ -147,6 +213,8 @@ class DatasetSettings(Section):
     similarity: SimilaritySettings = SimilaritySettings()
     uniqueness: UniquenessSettings = UniquenessSettings()
     representativeness: RepresentativenessSettings = RepresentativenessSettings()
+    visualization: VisualizationSettings = VisualizationSettings()
+    mistakenness: MistakennessSettings = MistakennessSettings()
     decoding: DecodingSettings = DecodingSettings()
     calibration: CalibrationSettings = CalibrationSettings()
     sensor: SensorSettings = SensorSettings()
