@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from functools import partial
+from threading import Lock
 from typing import Any
 
 import pyarrow as pa
@@ -15,6 +17,7 @@ from resources.store import Merge
 
 BATCH = 2000
 READERS = 8
+LARGE_FILE, LARGE_FILE_TURN = 1 << 25, Lock()
 READ = pa.schema([("sample_id", pa.string()), ("content_hash", pa.string()), ("error", pa.string())])
 SOURCE_STATE = "source_state"
 
@@ -25,7 +28,8 @@ def update_samples(update: Update) -> Iterator[Merge]:
     update.notes |= {"listed": listing.items.num_rows, "source_state": listing.state}
     if listing.unreadable:
         update.notes["unreadable_folders"] = ", ".join(listing.unreadable[:20])
-    if listing.state == update.dataset.store.fact(SOURCE_STATE) and update.since >= 0:
+    failed = update.dataset.store.value("select count(*) from samples where error is not null")
+    if listing.state == update.dataset.store.fact(SOURCE_STATE) and update.since >= 0 and not failed:
         return
     update.dataset.store.connection.register("listing", listing.items)
     _read_touched(update)
@@ -39,9 +43,7 @@ def update_samples(update: Update) -> Iterator[Merge]:
 
 
 def _read_touched(update: Update) -> None:
-    touched = update.query("""
-        select listing.sample_id, listing.uri, listing.bytes from listing anti join files
-            using (sample_id, bytes, modified_ns, touched_ns) order by listing.filepath""").to_pylist()
+    touched = update.query(TOUCHED, [update.dataset.settings.decoding.max_bytes]).to_pylist()
     update.notes["read"] = len(touched)
     with ThreadPoolExecutor(READERS, "read") as pool, tqdm(total=len(touched), desc="read", disable=None) as bar:
         for start in range(0, len(touched), BATCH):
@@ -51,20 +53,16 @@ def _read_touched(update: Update) -> None:
 
 
 def _read(dataset: Dataset, item: dict[str, Any]) -> dict[str, str | None]:
-    try:
-        return {"sample_id": item["sample_id"], "content_hash": content_hash(_load(dataset, item)), "error": None}
-    except OSError as error:
-        reason = f"unreadable: {error.strerror or error}"
-    except ValueError as error:
-        reason = f"too_large: {error}"
-    return {"sample_id": item["sample_id"], "content_hash": None, "error": reason}
-
-
-def _load(dataset: Dataset, item: dict[str, Any]) -> bytes:
+    found: dict[str, str | None] = {"sample_id": item["sample_id"], "content_hash": None, "error": None}
     limit = dataset.settings.decoding.max_bytes
     if item["bytes"] > limit:
-        raise ValueError(f"{item['bytes']} bytes are more than decoding.max_bytes = {limit}")
-    return dataset.source.read(item["uri"])
+        return found | {"error": f"too_large: {item['bytes']} bytes, the limit is {limit} (decoding.max_bytes)"}
+    try:
+        # One large file at a time, so that memory holds one and not as many as there are readers.
+        with LARGE_FILE_TURN if item["bytes"] > LARGE_FILE else nullcontext():
+            return found | {"content_hash": content_hash(dataset.source.read(item["uri"]))}
+    except (OSError, ValueError) as error:
+        return found | {"error": f"unreadable: {getattr(error, 'strerror', None) or error}"}
 
 
 def _commit_read(update: Update, rows: pa.Table) -> None:
@@ -76,7 +74,11 @@ def _commit_read(update: Update, rows: pa.Table) -> None:
     connection.unregister("read")
 
 
-# What could not be read has no state, so that it is tried again.
+# What could not be read has no state, so that it is tried again; a limit may have been lowered since a file was read.
+TOUCHED = """
+    select listing.sample_id, listing.uri, listing.bytes
+    from listing left join files using (sample_id, bytes, modified_ns, touched_ns)
+    where files.sample_id is null or listing.bytes > ? order by listing.filepath"""
 STATES = "select sample_id, bytes, modified_ns, touched_ns from listing"
 ROW_COLUMNS = """
     listing.sample_id, listing.filepath, listing.uri, greatest(listing.bytes, 0) as bytes, listing.split, listing.tags,
@@ -105,7 +107,8 @@ def _fact(name: str, value: str) -> str:
 
 def _runs(dataset: Dataset) -> list[MethodRun]:
     settings = dataset.settings
-    return [MethodRun("samples", {"media": settings.media, "split_from": settings.split_from})]
+    named = {"media": settings.media, "split_from": settings.split_from, "max_bytes": settings.decoding.max_bytes}
+    return [MethodRun("samples", named)]
 
 
 SAMPLES = Derivation(

@@ -7,6 +7,7 @@ listing has a *state*, a digest that changes when any item is added, changed or 
 import glob
 import hashlib
 import os
+import stat
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -122,7 +123,7 @@ class FolderSource:
             except OSError as error:
                 if folder == self.root:
                     raise SourceError(f"the media folder {self.root} cannot be listed: {error.strerror}") from None
-                collector.unreadable.append(folder.relative_to(self.root).as_posix())
+                collector.unreadable.append(_readable(folder.relative_to(self.root).as_posix()))
                 continue
             for entry in entries:
                 if _is_folder(entry):
@@ -130,7 +131,7 @@ class FolderSource:
                         seen.add(real)
                         pending.append(Path(entry.path))
                 elif _may_be_image(entry.name):
-                    collector.add(entry.path, stat=entry.stat)
+                    collector.add(entry.path, ask=entry.stat)
         return collector.listing()
 
     def read(self, uri: str) -> bytes:
@@ -170,11 +171,14 @@ class ManifestSource:
 
     def list(self) -> Listing:
         """Return the named files; a file that is missing is listed with -1 bytes."""
-        rows = list(self._rows())
+        try:
+            rows, touched = list(self._rows()), os.stat(self.path).st_ctime_ns
+        except OSError as error:
+            raise SourceError(f"{self.path} cannot be read: {error.strerror}") from None
         paths = [Path(os.path.normpath(self.path.parent / Path(str(row["filepath"])).expanduser())) for row in rows]
         root = Path(os.path.commonpath([path.parent for path in paths])) if paths else self.path.parent
         collector = _Collector(root, self.split_from)
-        collector.touch(os.stat(self.path).st_ctime_ns)
+        collector.touch(touched)
         for path, row in zip(paths, rows, strict=True):
             collector.add(str(path), row)
         return collector.listing()
@@ -226,9 +230,11 @@ def content_hash(data: bytes) -> str:
 
 
 def read_local(uri: str) -> bytes:
-    """Return the bytes of a local file; raises OSError."""
+    """Return the bytes of a local file; raises OSError, also for what is no file, such as a pipe, which might block."""
     name = unquote_to_bytes(uri.removeprefix("file://")) if uri.startswith("file://") else os.fsencode(uri)
-    with open(name, "rb") as handle:
+    with os.fdopen(os.open(name, os.O_RDONLY | os.O_NONBLOCK), "rb") as handle:
+        if not stat.S_ISREG(os.fstat(handle.fileno()).st_mode):
+            raise OSError("not a regular file")
         return handle.read()
 
 
@@ -258,12 +264,12 @@ class _Collector:
         self.newest_ns = max(self.newest_ns, at_ns)
 
     def add(
-        self, path: str, row: dict[str, Any] | None = None, stat: Callable[[], os.stat_result] | None = None
+        self, path: str, row: dict[str, Any] | None = None, ask: Callable[[], os.stat_result] | None = None
     ) -> None:
         try:
-            status = stat() if stat else os.stat(path)
+            status = ask() if ask else os.stat(path)
             size, modified, touched = status.st_size, status.st_mtime_ns, status.st_ctime_ns
-        except OSError:
+        except (OSError, ValueError):
             size, modified, touched = -1, 0, 0
         relative = path[len(str(self.root).rstrip("/")) + 1 :]
         item_id, split, tags = sample_id(relative), self._split(relative, row or {}), _tags((row or {}).get("tags"))

@@ -10,7 +10,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -80,10 +80,11 @@ def publish(
         for table in tables:
             _write_table(store, table, staging, wanted["tables"][table.table], before, result)
         _finish(staging, {"number": number, "published_at": datetime.now(UTC).isoformat(), **wanted})
+        _switch(folder, staging, number)
     except (duckdb.Error, OSError) as error:
         shutil.rmtree(staging, ignore_errors=True)
-        raise StoreError(f"publishing to {folder} failed, the set before stays current: {error}") from None
-    _switch(folder, staging, number)
+        reason = " ".join(str(error).split())
+        raise StoreError(f"publishing to {folder} failed, the set before stays current: {reason}") from None
     prune(folder, keep_sets)
     return result
 
@@ -107,17 +108,19 @@ def open_set(folder: Path) -> Iterator[Path]:
         If nothing was published yet.
     """
     with ExitStack() as stack:
-        while True:
-            try:
-                path = (folder / "current").resolve(strict=True)
-                stack.enter_context(locks.shared(path / LEASE))
-            except FileNotFoundError:
-                if not (folder / "current").is_symlink():
-                    name = folder.parent.name
-                    raise MissingError(f"nothing is published of {name} yet: run 'brain materialize {name}'") from None
-            else:
-                break
-        yield path
+        yield _leased(folder / "current", stack)
+
+
+def _leased(current: Path, stack: ExitStack) -> Path:
+    """Return the set that ``current`` names once we hold its lease; it may be switched, and pruned, while we look."""
+    path = None
+    while path != (path := current.resolve()):
+        with suppress(FileNotFoundError):
+            stack.enter_context(locks.shared(path / LEASE))
+            if (path / LEASE).exists():
+                return path
+    name = current.parent.parent.name
+    raise MissingError(f"nothing is published of {name} yet: run 'brain materialize {name}'")
 
 
 @contextmanager
@@ -142,9 +145,17 @@ def prune(folder: Path, keep_sets: int) -> None:
     for path in _sets(folder)[:-keep_sets]:
         if path == current or time.time() - path.stat().st_mtime < SPARED_SECONDS:
             continue
-        with locks.unless_shared(path / LEASE) as free:
+        with suppress(FileNotFoundError), locks.unless_shared(path / LEASE) as free:
             if free:
-                shutil.rmtree(path, ignore_errors=True)
+                _remove(path)
+
+
+def _remove(path: Path) -> None:
+    """Remove a set; the lease goes last, so that what a kill leaves behind is found and removed by the next run."""
+    for entry in path.iterdir():
+        if entry.name != LEASE:
+            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+    shutil.rmtree(path, ignore_errors=True)
 
 
 def _sets(folder: Path) -> list[Path]:
