@@ -135,14 +135,18 @@ def compare_joins(folder: Path, old: np.ndarray, vectors: np.ndarray, name: str)
     warm, _ = measured("refitted", folder)
     anew = np.load(folder / "map.npy")
     moved = np.median(np.linalg.norm(anew - joined, axis=1)[: len(old)]) / (np.ptp(old, axis=0).max() / 2)
-    quality = [trustworthiness(vectors, points) for points in (joined, anew)]
+    cold, _ = measured("fit", folder)
+    scratch = np.load(folder / "map.npy")
+    joins, refits, fits = (trustworthiness(vectors, points) for points in (joined, anew, scratch))
     print(
         f"{len(rows)} of {name} join: {again:.3f} CPU-s (target .5), {whole:.2f} with imports and loading (target 2.5)"
     )
     print(
-        f"    trustworthiness {quality[0]:.4f}, after a refit {quality[1]:.4f}: {quality[0] - quality[1]:+.4f} (-.01)"
+        f"    trustworthiness {joins:.4f}: {joins - refits:+.4f} of a refit, {joins - fits:+.4f} of a fit (target -.01)"
     )
-    print(f"    refit {warm:.2f} CPU-s with imports; old points move {moved:.1%} of the map's radius (median)")
+    print(
+        f"    refit {warm / cold:.2f} of a fit's time, imports included; old points move {moved:.1%} of the map's radius"
+    )
 
 
 def main(samples: int) -> None:
