@@ -5,6 +5,7 @@ from contextlib import ExitStack
 from typing import Any
 
 import duckdb
+from numpy.typing import ArrayLike
 
 from resources import publishing
 from resources.errors import MissingError
@@ -67,6 +68,37 @@ class DatasetReader:
         from brain_assets.materializing import materialize
 
         materialize(self.home, self.name, select, {key: str(value) for key, value in (settings or {}).items()})
+
+    def similar(self, query: str | Sequence[str] | ArrayLike, k: int = 15, **options: Any) -> duckdb.DuckDBPyRelation:
+        """Return the samples nearest to, or farthest from, a query, over the published vectors.
+
+        Parameters
+        ----------
+        query : str, sequence of str, or array
+            The id or filepath of a sample, several, one vector or one per row, or a text (a string that names no sample),
+            where the model embeds text.
+        k : int
+            Number of answers.
+        **options
+            ``farthest`` (bool), ``aggregate`` (mean, post-mean, post-min or post-max), ``metric`` (cosine, euclidean,
+            dotproduct or manhattan), ``where`` (SQL condition on samples) and ``brain_key``, as `brain_assets.similar.Question`
+            has them.
+
+        Returns
+        -------
+        duckdb.DuckDBPyRelation
+            ``rank``, ``subject_id``, ``sample_id``, ``filepath`` and ``distance``.
+
+        Raises
+        ------
+        BrainError
+            In one line, if an id is unknown, a vector does not fit, or the model does not embed text.
+        """
+        from brain_assets.similar import question_of, similar
+
+        connection = self._current()
+        question = question_of(connection, query, k=k, **options)
+        return connection.from_arrow(similar(self.home, self.name, connection, question))
 
     def close(self) -> None:
         """Let go of the sets that were opened; their relations end."""

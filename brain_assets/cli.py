@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from brain_assets.commands import COMMANDS
 from resources.errors import BrainError
 from resources.home import Home
 
@@ -209,6 +210,9 @@ def _assignment(text: str) -> tuple[str, str]:
         raise click.UsageError(f"--set wants KEY=VALUE, got {text!r}")
     return key.strip(), value
 
+
+for command in COMMANDS:
+    main.add_command(command)
 
 if __name__ == "__main__":
     main()

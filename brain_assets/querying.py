@@ -35,14 +35,15 @@ def run_query(home: Home, name: str, query: str, form: str, output: Path | None)
             relation = connection.sql(query)
             if relation is None:
                 raise BrainError("the query gives no rows: write a SELECT")
-            _write(connection, relation, form, output)
+            write_rows(connection, relation, form, output)
     except duckdb.Error as error:
         raise BrainError(f"SQL: {' '.join(str(error).split())}") from None
 
 
-def _write(
+def write_rows(
     connection: duckdb.DuckDBPyConnection, relation: duckdb.DuckDBPyRelation, form: str, output: Path | None
 ) -> None:
+    """Print rows, or write them to a file; the arguments are those of ``run_query``."""
     if form == "table":
         text = str(relation) + "\n"
         output.write_text(text, "utf-8") if output else sys.stdout.write(text)

@@ -1,0 +1,62 @@
+"""Further commands of ``brain``: questions about what is published, and changes to a dataset's runs and thresholds."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from resources.home import Home
+
+
+def _with_output(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that say how rows are shown."""
+    command = click.option(
+        "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write here instead of to the terminal."
+    )(command)
+    forms = click.Choice(["table", "csv", "json", "parquet"])
+    return click.option("--format", "form", type=forms, default="table", show_default=True)(command)
+
+
+@click.command()
+@click.argument("name")
+@click.option("--id", "ids", multiple=True, metavar="ID", help="A sample, by its id or filepath; may be repeated.")
+@click.option("--vector", type=click.Path(path_type=Path), metavar="FILE.npy", help="One vector, or one per row.")
+@click.option("--text", help="A text, where the model embeds text.")
+@click.option("-k", default=15, show_default=True, help="Number of answers.")
+@click.option("--farthest", is_flag=True, help="The least similar first.")
+@click.option(
+    "--aggregate",
+    type=click.Choice(["mean", "post-mean", "post-min", "post-max"]),
+    default="mean",
+    show_default=True,
+    help="How several queries combine: the mean of their vectors, or the mean, minimum or maximum of the distances.",
+)
+@click.option(
+    "--metric",
+    type=click.Choice(["cosine", "euclidean", "dotproduct", "manhattan"]),
+    default="cosine",
+    show_default=True,
+)
+@click.option("--where", metavar="SQL", help="Only samples of which this holds, e.g. \"split = 'train'\".")
+@click.option("--brain-key", default="embeddings", show_default=True, help="The run of the embeddings.")
+@_with_output
+@click.pass_obj
+def similar(home: Home, /, name: str, form: str, output: Path | None, **asked: Any) -> None:
+    """Show the samples most like a sample, a vector or a text."""
+    given = [option for option in ("ids", "vector", "text") if asked[option]]
+    if len(given) != 1:
+        raise click.UsageError("say what to look for by one of --id (may be repeated), --vector or --text")
+    from brain_assets.querying import write_rows
+    from brain_assets.similar import Question, read_vectors
+    from brain_assets.similar import similar as find
+    from resources.publishing import connect
+
+    path = asked.pop("vector")
+    question = Question(vectors=read_vectors(path) if path else None, **asked)
+    with connect(home.existing(name).published) as connection:
+        rows = find(home, name, connection, question)
+        write_rows(connection, connection.from_arrow(rows), form, output)
+
+
+COMMANDS: Sequence[click.Command] = (similar,)
