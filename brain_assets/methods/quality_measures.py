@@ -1,0 +1,218 @@
+"""What each quality rule looks at: one number per sample, from stored statistics.
+
+A measure is NaN where its cause cannot be told from another one: an image of one even colour says nothing about
+exposure or colour, an over-exposed one nothing about noise.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Values = NDArray[np.float64]
+Columns = Mapping[str, ArrayLike]
+
+# The statistics and facts of a file that the measures read; NaN or None where unknown.
+COLUMNS = (
+    "brightness",
+    "brightness_5",
+    "brightness_99",
+    "white_share",
+    "clipped_share",
+    "structure",
+    "edge_width",
+    "noise",
+    "chroma_noise",
+    "noise_texture",
+    "channel_difference_99",
+    "width",
+    "height",
+    "orientation",
+    "animated",
+    "extension_matches",
+)
+
+# Up to this contrast, relative to the brightness, an image has one even colour; up to the other next to nothing on it.
+EVEN, EMPTY = 0.005, 0.02
+# An even image up to this brightness is a black frame; from this share of white on a white one.
+BLACK_FRAME, WHITE_FRAME = 0.05, 0.3
+# Nothing is known of the colour of what is darker than that, or whiter.
+COLORLESS_DARK, COLORLESS_WHITE = 0.15, 0.9
+# From this exposure on, stretched tones look like noise.
+OVEREXPOSED = 1.1
+# A photo is burnt out with two fifths of its pixels clipped.
+CLIPPED_WEIGHT = 2.6
+# Roughness is noise where halving the image takes it away, texture where half of the size has that much more of it.
+NOISE_ONLY, TEXTURE_ONLY = 1.0, 1.4
+# Files keep less of the noise of colours than of the noise of brightness, but no texture hides it.
+CHROMA_WEIGHT = 4.0
+
+
+def highlights(columns: Columns) -> Values:
+    """Return how bright the brightest hundredth of the pixels is, in [0, 1].
+
+    NaN for an even image that is not black. As in cleanvision's rule for dark images.
+
+    Examples
+    --------
+    >>> highlights({"brightness_99": [0.2, 0.2], "brightness": [0.1, 0.2], "structure": [0.05, 0.0]}).tolist()
+    [0.2, nan]
+    """
+    brightest = _get(columns, "brightness_99")
+    return np.where(_even(columns) & (brightest > BLACK_FRAME), np.nan, brightest)
+
+
+def exposure(columns: Columns) -> Values:
+    """Return how far the tones are pushed towards white, in [0, 2.6].
+
+    The larger of two signs: light everywhere, that is the mean brightness plus half of its percentile 5 (nothing dark
+    is left) plus half of the share of white; or burnt out, that is the share of pixels with a clipped channel, times
+    2.6. NaN for an even image that is not white.
+
+    Examples
+    --------
+    >>> columns = {"brightness": [0.8, 0.6], "brightness_5": [0.4, 0.1], "white_share": [0.6, 0.2]}
+    >>> exposure(columns | {"clipped_share": [0.0, 0.5], "structure": [0.2, 0.2]}).tolist()
+    [1.3, 1.3]
+    """
+    white = _get(columns, "white_share")
+    light = _get(columns, "brightness") + 0.5 * (_get(columns, "brightness_5") + white)
+    pushed = np.maximum(light, CLIPPED_WEIGHT * _get(columns, "clipped_share"))
+    return np.where(_even(columns) & (white < WHITE_FRAME), np.nan, pushed)
+
+
+def contrast(columns: Columns) -> Values:
+    """Return the contrast between the blocks of an image, relative to its brightness: 0 for one even colour.
+
+    Neither noise nor darkness nor blur changes it much. NaN for an over-exposed image in which something is left.
+
+    Examples
+    --------
+    >>> columns = {"structure": [0.0, 0.09, 0.01], "brightness": [0.5, 0.16, 0.95], "white_share": [0, 0, 0.8]}
+    >>> contrast(columns | {"brightness_5": [0, 0, 0.9], "clipped_share": [0, 0, 0.8]}).tolist()
+    [0.0, 0.5, nan]
+    """
+    relative = _contrast(columns)
+    return np.where((exposure(columns) >= OVEREXPOSED) & (relative > EVEN), np.nan, relative)
+
+
+def blur(columns: Columns) -> Values:
+    """Return how wide the sharpest edges are, in pixels; NaN for an image with next to nothing on it.
+
+    Examples
+    --------
+    >>> blur({"edge_width": [2.5, 2.5], "structure": [0.2, 0.0], "brightness": [0.5, 0.5]}).tolist()
+    [2.5, nan]
+    """
+    return np.where(_contrast(columns) <= EMPTY, np.nan, _get(columns, "edge_width"))
+
+
+def grain(columns: Columns) -> Values:
+    """Return the noise in levels: of the brightness as far as it is no texture, or of the colours, which have none.
+
+    NaN for an over-exposed image.
+
+    Examples
+    --------
+    >>> columns = {"noise": [5.0, 5.0], "noise_texture": [0.8, 1.8], "chroma_noise": [0.5, 0.5]}
+    >>> tones = ("brightness", "brightness_5", "white_share", "clipped_share", "structure")
+    >>> grain(columns | dict.fromkeys(tones, [0.1, 0.1])).tolist()
+    [5.0, 2.0]
+    """
+    share = (TEXTURE_ONLY - _get(columns, "noise_texture")) / (TEXTURE_ONLY - NOISE_ONLY)
+    noise = np.maximum(_get(columns, "noise") * np.clip(share, 0, 1), CHROMA_WEIGHT * _get(columns, "chroma_noise"))
+    return np.where(exposure(columns) >= OVEREXPOSED, np.nan, noise)
+
+
+def chroma(columns: Columns) -> Values:
+    """Return how far apart the channels of the most colourful hundredth are, in levels; 0 for a gray image.
+
+    NaN for an even image, and where it is too dark or too white to show a colour.
+
+    Examples
+    --------
+    >>> columns = {
+    ...     "brightness_99": [0.9, 0.1],
+    ...     "white_share": [0, 0],
+    ...     "structure": [0.1, 0.1],
+    ...     "brightness": [0.5, 0.1],
+    ... }
+    >>> chroma(columns | {"channel_difference_99": [0, 0]}).tolist()
+    [0.0, nan]
+    """
+    dark = _get(columns, "brightness_99") < COLORLESS_DARK
+    hidden = dark | (_get(columns, "white_share") > COLORLESS_WHITE) | _even(columns)
+    return np.where(hidden, np.nan, _get(columns, "channel_difference_99"))
+
+
+def side(columns: Columns) -> Values:
+    """Return the side of a square with as many pixels as the image.
+
+    Examples
+    --------
+    >>> side({"width": [16], "height": [4]}).tolist()
+    [8.0]
+    """
+    root: Values = np.sqrt(_get(columns, "width") * _get(columns, "height"))
+    return root
+
+
+def elongation(columns: Columns) -> Values:
+    """Return the longer side over the shorter one, at least 1.
+
+    Examples
+    --------
+    >>> elongation({"width": [16, 2], "height": [4, 4]}).tolist()
+    [4.0, 2.0]
+    """
+    width, height = _get(columns, "width"), _get(columns, "height")
+    longer: Values = np.maximum(width, height) / np.minimum(width, height)
+    return longer
+
+
+def rotated(columns: Columns) -> Values:
+    """Return 1 where the EXIF orientation asks for a turn or a mirror image, else 0.
+
+    Examples
+    --------
+    >>> rotated({"orientation": [1, 6, None]}).tolist()
+    [0.0, 1.0, 0.0]
+    """
+    return (_get(columns, "orientation") > 1).astype(np.float64)
+
+
+def animated(columns: Columns) -> Values:
+    """Return 1 where a file plays several frames, else 0.
+
+    Examples
+    --------
+    >>> animated({"animated": [True, False, None]}).tolist()
+    [1.0, 0.0, 0.0]
+    """
+    return (_get(columns, "animated") > 0).astype(np.float64)
+
+
+def type_mismatch(columns: Columns) -> Values:
+    """Return 1 where the content is of another type than the file's extension says, 0 where the extension says nothing.
+
+    Examples
+    --------
+    >>> type_mismatch({"extension_matches": [True, False, None]}).tolist()
+    [0.0, 1.0, 0.0]
+    """
+    mismatch: Values = (_get(columns, "extension_matches") == 0).astype(np.float64)
+    return mismatch
+
+
+def _even(columns: Columns) -> NDArray[np.bool_]:
+    return _contrast(columns) <= EVEN
+
+
+def _contrast(columns: Columns) -> Values:
+    # A black frame has brightness 0; the small constant also keeps its compression noise from counting.
+    relative: Values = _get(columns, "structure") / (_get(columns, "brightness") + 0.02)
+    return relative
+
+
+def _get(columns: Columns, name: str) -> Values:
+    return np.asarray(columns[name], dtype=np.float64)
