@@ -385,20 +385,21 @@ class Synthetic:
         return columns_of(rows)
 
     def issues(self) -> Rows:
-        rows = [
+        rows: list[dict[str, Any]] = [
             *self.duplicate_issues(),
             *(self.mistake_issue(i) for i in self.wrong),
             *(issue(self.ids[i], "unreadable", 1.0, {"reason": "cannot identify image file"}) for i in self.broken),
             *self.outlier_issues(),
             *self.object_issues(),
         ]
-        return columns_of(rows)
+        late = set(self.ids[self.count * 4 // 5 :])
+        return columns_of([row | {"run_id": "run-two" if row["sample_id"] in late else "run-one"} for row in rows])
 
     def duplicate_issues(self) -> list[dict[str, Any]]:
         rows = []
         for index in (1, 4):
             rows.append(
-                issue(self.ids[index], "exact_duplicate", 1.0, {"partner_id": self.ids[index - 1], "kind": "bytes"})
+                issue(self.ids[index], "exact_duplicate", 1.0, {"partner": self.ids[index - 1], "kind": "bytes"})
             )
         table = self.near_duplicates()
         for sample, nearest, distance, keep in zip(
@@ -406,7 +407,7 @@ class Synthetic:
         ):
             if not keep:
                 evidence = {
-                    "partner_id": nearest,
+                    "partner": nearest,
                     "distance": distance,
                     "threshold": 0.05,
                     "threshold_source": "calibrated",
@@ -414,7 +415,7 @@ class Synthetic:
                 rows.append(issue(sample, "near_duplicate", 1 - distance, evidence, "near_duplicates"))
         table = self.leaks()
         for sample, partner, distance in zip(table["sample_id"], table["partner_id"], table["distance"], strict=True):
-            rows.append(issue(sample, "leak", 1 - distance, {"partner_id": partner, "distance": distance}, "leaks"))
+            rows.append(issue(sample, "leak", 1 - distance, {"partner": partner, "distance": distance}, "leaks"))
         return rows
 
     def mistake_issue(self, index: int) -> dict[str, Any]:
@@ -484,10 +485,9 @@ class Synthetic:
         *("image_quality", "objects", "object_mistakenness", "issues", "tags", "runs", "health"),
     )
 
-    def publish(self, version: str = "set-1", without: tuple[str, ...] = ()) -> Path:
+    def publish(self, version: str = "000001", without: tuple[str, ...] = ()) -> Path:
         """Write the tables as one set and point ``current`` at it; returns the set's folder."""
-        folder = self.folder / "published" / version
-        folder.mkdir(parents=True)
+        folder = new_set(self.folder, version)
         for table in self.TABLES:
             if table not in without:
                 pq.write_table(pa.table(getattr(self, table)()), folder / f"{table}.parquet")
@@ -536,11 +536,19 @@ def declare(folder: Path, media: Path) -> None:
     (folder / "dataset.yaml").write_text(yaml.safe_dump({"media": str(media)}), "utf-8")
 
 
+def new_set(dataset: Path, version: str) -> Path:
+    folder = dataset / "published" / "sets" / version
+    folder.mkdir(parents=True)
+    (folder / "lease").touch()
+    (folder / "manifest.json").write_text(json.dumps({"number": int(version)}), "utf-8")
+    return folder
+
+
 def point_current(folder: Path) -> None:
     """Switch ``current`` to a set, as publishing does: a new link renamed over the old one."""
-    link = folder.parent / "current"
-    fresh = folder.parent / "current.new"
-    fresh.symlink_to(folder.name)
+    link = folder.parent.parent / "current"
+    fresh = link.with_name(".current")
+    fresh.symlink_to(Path("sets") / folder.name)
     fresh.replace(link)
 
 
@@ -585,8 +593,7 @@ def points_only(home: Path, count: int, name: str = "points", seed: int = 0) -> 
         "uniqueness": {"brain_key": repeat(1), **key, "uniqueness": random.random(count), "raw": random.random(count)},
         "ground_truth": {"sample_id": ids, "label_field": repeat(2), "labels": labels, "origin": repeat(3)},
     }
-    published = folder / "published" / "set-1"
-    published.mkdir(parents=True)
+    published = new_set(folder, "000001")
     for table, columns in tables.items():
         pq.write_table(pa.table(columns), published / f"{table}.parquet")
     point_current(published)

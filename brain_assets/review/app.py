@@ -18,8 +18,8 @@ from starlette.staticfiles import StaticFiles
 from brain_assets.review.endpoints import Page, routes
 from brain_assets.review.refusal import Refused
 from brain_assets.review.security import Guard, is_loopback, known_hosts
-from brain_assets.review.sets import OpenCurrent, Sets, open_current
-from brain_assets.review.thumbnails import Pictures, Previews, no_previews
+from brain_assets.review.sets import Sets
+from brain_assets.review.thumbnails import Pictures, Previews, packed_preview
 from resources.errors import ConfigurationError
 from resources.home import Home
 
@@ -32,8 +32,7 @@ def create_app(
     *,
     token: str,
     host: str = "127.0.0.1",
-    previews: Previews = no_previews,
-    open_current: OpenCurrent = open_current,
+    previews: Previews = packed_preview,
 ) -> Starlette:
     """Return the review page over the datasets in ``home``.
 
@@ -46,9 +45,7 @@ def create_app(
     host : str
         Address that the server is bound to; decides which ``Host`` headers are answered.
     previews : callable, optional
-        ``previews(paths, content_hash)`` returns the preview kept for a content, or None.
-    open_current : callable, optional
-        Context manager that yields the folder of a dataset's current published set and keeps it from being pruned.
+        ``previews(opened, content_hash)`` returns the preview kept for a content, or None.
 
     Raises
     ------
@@ -57,7 +54,7 @@ def create_app(
     """
     if len(token) < 16:
         raise ConfigurationError("the token of the review page must have at least 16 characters")
-    page = Page(Sets(Home(Path(home)), open_current), Pictures(previews), _user())
+    page = Page(Sets(Home(Path(home))), Pictures(previews), _user())
     hosts = known_hosts(host)
     guard = Middleware(Guard, token=token, hosts=hosts, literal_hosts=not is_loopback(host))
     static: list[Any] = [Route("/", _index), Mount("/static", StaticFiles(directory=STATIC))]

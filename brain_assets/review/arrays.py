@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from brain_assets.review.columns import Column, columns
+from brain_assets.review.columns import Column, columns, values_of
 from brain_assets.review.refusal import Refused
 from brain_assets.review.sets import Frame, OpenSet, literal
 from brain_assets.review.wire import pack
@@ -57,10 +57,7 @@ def _read(opened: OpenSet, frame: Frame, column: Column) -> tuple[NDArray[Any], 
     value = {"time": "epoch(value)", "flag": "if(value, 'yes', 'no')"}.get(column.kind, "value")
     if column.kind in ("category", "text"):
         value = "value::varchar"
-    query = f"""
-        select f.position, {value} as value
-        from {opened.frame(frame)} f join ({column.relation}) r using (subject_id) where r.value is not null
-    """
+    query = f"select position, {value} as value from {values_of(opened, frame, column)}"
     table = opened.cursor().sql(query).to_arrow_table()
     return table["position"].to_numpy(), table["value"]
 

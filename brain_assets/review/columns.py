@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from brain_assets.review.sets import Frame, OpenSet, literal, quote
+from brain_assets.review.sets import CARD, Frame, OpenSet, literal, quote
 
 Kind = Literal["number", "time", "category", "flag", "labels", "text"]
 
@@ -78,6 +78,22 @@ def columns(opened: OpenSet, frame: Frame) -> dict[str, Column]:
             opened.memo[key] = {column.name: column for column in _columns(opened, frame)}
         found: dict[str, Column] = opened.memo[key]
     return found
+
+
+def values_of(opened: OpenSet, frame: Frame, column: Column) -> str:
+    """Return a relation of position and value, at most one row per position and none without a value.
+
+    It is kept in memory from its first use, but for what people say, which changes.
+    """
+    if frame == "images" and column.name in CARD:
+        return f"(select position, {column.name} as value from {opened.frame(frame)} where {column.name} is not null)"
+    query = f"""
+        select f.position, r.value from {opened.frame(frame)} f join ({column.relation}) r using (subject_id)
+        where r.value is not null
+    """
+    if column.group == "review":
+        return f"({query})"
+    return opened.table(f"{column.name} of {frame}", f"{query} order by position")
 
 
 def kind_of(name: str, type_: str) -> Kind | None:

@@ -1,13 +1,16 @@
 """Everything that is known of one image or object, and why it was flagged."""
 
 import json
+import re
 from collections.abc import Iterable
 
 from brain_assets.review.columns import Column, columns
 from brain_assets.review.events import Events
 from brain_assets.review.refusal import Refused
 from brain_assets.review.sets import Frame, OpenSet
-from brain_assets.review.subjects import AMONG, Row, describe, fetch
+from brain_assets.review.subjects import AMONG, Row, cards_of, fetch
+
+POSSIBLE_ID = re.compile(r"[0-9a-f]{8,64}")
 
 
 def detail(opened: OpenSet, subject: str, events: Events) -> Row:
@@ -19,7 +22,7 @@ def detail(opened: OpenSet, subject: str, events: Events) -> Row:
         404 where this set does not know the id.
     """
     frame = frame_of(opened, subject)
-    card = describe(opened, frame, [subject], events)[subject]
+    card = cards_of(opened, frame, [subject], events)[subject]
     issues = issues_of(opened, card, frame)
     similar = neighbors_of(opened, subject)
     partners = partner_ids(issues) | {row["neighbor_id"] for row in similar}
@@ -32,23 +35,15 @@ def detail(opened: OpenSet, subject: str, events: Events) -> Row:
         "neighbor_labels": neighbor_labels(opened, [row["neighbor_id"] for row in similar]),
         "partners": partners_of(opened, partners, events),
         "history": [vars(decision) for decision in events.decisions([subject])],
-        "position": position_of(opened, frame, subject),
     }
 
 
 def frame_of(opened: OpenSet, subject: str) -> Frame:
     """Return the kind of subject that an id names."""
-    if fetch(opened, "select 1 as known from samples where sample_id = ?", [subject]):
-        return "images"
-    if opened.has("objects") and fetch(opened, "select 1 as known from objects where object_id = ?", [subject]):
-        return "objects"
+    for frame in opened.frames():
+        if opened.positions(frame, [subject]) != [-1]:
+            return frame
     raise Refused(404, "this dataset has no image or object with that id")
-
-
-def position_of(opened: OpenSet, frame: Frame, subject: str) -> int | None:
-    """Return the position of a subject in its frame."""
-    found = fetch(opened, f"select position from {opened.frame(frame)} where subject_id = ?", [subject])
-    return found[0]["position"] if found else None
 
 
 def signals(opened: OpenSet, frame: Frame, subject: str) -> list[Row]:
@@ -110,14 +105,12 @@ def evidence(text: str | None) -> Row:
 
 
 def partner_ids(issues: Iterable[Row]) -> set[str]:
-    """Return what the evidence of issues names as ids: values of keys that end in ``_id`` or ``_ids``."""
+    """Return the words in the evidence of issues that may be the ids of partners; what is none is known to no set."""
     found: set[str] = set()
     for row in issues:
-        for key, value in row["evidence"].items():
-            if key.endswith("_id") and isinstance(value, str):
-                found.add(value)
-            elif key.endswith("_ids") and isinstance(value, list):
-                found.update(entry for entry in value if isinstance(entry, str))
+        for value in row["evidence"].values():
+            words = value if isinstance(value, list) else [value]
+            found.update(word for word in words if isinstance(word, str) and POSSIBLE_ID.fullmatch(word))
     return found
 
 
@@ -126,7 +119,7 @@ def partners_of(opened: OpenSet, ids: Iterable[str], events: Events) -> dict[str
     found: dict[str, Row] = {}
     wanted = sorted(ids)
     for frame in opened.frames():
-        found |= {subject: row | {"frame": frame} for subject, row in describe(opened, frame, wanted, events).items()}
+        found |= {subject: row | {"frame": frame} for subject, row in cards_of(opened, frame, wanted, events).items()}
     return found
 
 

@@ -247,8 +247,10 @@ def similar(page: Page, dataset: str, question: SimilarQuestion) -> Any:
     with page.sets.use(dataset, question.version) as opened:
         frame = detail.frame_of(opened, question.id)
         near = detail.neighbors_of(opened, question.id, question.brain_key)
-        found = queues.positions_of_ids(opened, frame, [question.id, *(row["neighbor_id"] for row in near)])
-        return {"frame": frame, "positions": found, "distances": [0.0, *(row["distance"] for row in near)]}
+        positions = opened.positions(frame, [question.id, *(row["neighbor_id"] for row in near)])
+        distances = [0.0, *(row["distance"] for row in near)]
+        known = [(position, distance) for position, distance in zip(positions, distances, strict=True) if position >= 0]
+        return {"frame": frame, "positions": [p for p, _ in known], "distances": [d for _, d in known]}
 
 
 def queue(page: Page, dataset: str, question: QueueQuestion) -> Any:
@@ -310,7 +312,7 @@ def find(page: Page, dataset: str, question: FindQuestion) -> bytes:
 def rows(page: Page, dataset: str, question: RowsQuestion) -> Any:
     """Return what the grid shows of some positions."""
     with page.sets.use(dataset, question.version) as opened:
-        return subjects.rows_at(opened, question.frame, question.positions, page.events(dataset))
+        return subjects.cards_at(opened, question.frame, question.positions, page.events(dataset))
 
 
 def say(page: Page, dataset: str, said: Said) -> Any:

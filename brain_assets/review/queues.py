@@ -1,12 +1,13 @@
 """Work lists: the queue of an issue, groups of duplicates, and what is new since a run."""
 
-from typing import Any
+from collections.abc import Iterable
 
 from brain_assets.review.detail import evidence, partner_ids, partners_of
 from brain_assets.review.events import Events, standing
 from brain_assets.review.refusal import Refused
+from brain_assets.review.reviews import contents
 from brain_assets.review.sets import OpenSet, literal
-from brain_assets.review.subjects import AMONG, Row, fetch
+from brain_assets.review.subjects import AT, Row, fetch
 
 PAGE = 200
 COUNTED = "select issue, count(distinct coalesce(object_id, sample_id)) as count from issues where is_issue"
@@ -58,12 +59,7 @@ def _undecided(opened: OpenSet, rows: list[Row], issue: str, events: Events) -> 
     settled = {(subject, d.content_hash) for subject, aspects in standing(decisions).items() for d in aspects.values()}
     if not settled:
         return rows
-    subjects = list({subject for subject, _ in settled})
-    contents = {
-        row["subject_id"]: row["content_hash"]
-        for frame in opened.frames()
-        for row in fetch(opened, _contents(frame), [subjects])
-    }
+    contents = contents_of(opened, {subject for subject, _ in settled})
     return [row for row in rows if (row["subject_id"], contents.get(row["subject_id"])) not in settled]
 
 
@@ -71,13 +67,19 @@ def _settles(kind: str, said_in: str | None, issue: str) -> bool:
     return kind == "drop" or said_in == issue or (kind == "relabel" and issue in LABEL_ISSUES)
 
 
-def _contents(frame: str) -> str:
-    if frame == "images":
-        return f"select sample_id as subject_id, content_hash from samples where sample_id in {AMONG}"
-    return (
-        "select object_id as subject_id, content_hash from objects join samples using (sample_id) "
-        f"where object_id in {AMONG}"
-    )
+def contents_of(opened: OpenSet, ids: Iterable[str]) -> dict[str, str | None]:
+    """Return the content hash that each image, or the image of each object, has in this set."""
+    wanted = list(ids)
+    found: dict[str, str | None] = {}
+    for frame in opened.frames():
+        positions = [position for position in opened.positions(frame, wanted) if position >= 0]
+        rows = fetch(
+            opened,
+            f"select subject_id, content_hash from ({contents(opened, frame)}) where position in {AT}",
+            [positions],
+        )
+        found |= {row["subject_id"]: row["content_hash"] for row in rows}
+    return found
 
 
 def _with_subjects(opened: OpenSet, items: list[Row], events: Events) -> list[Row]:
@@ -135,20 +137,6 @@ def _grouped(opened: OpenSet, rows: list[Row], events: Events) -> list[Row]:
     return [{"group_id": group, "members": members} for group, members in found.items()]
 
 
-# -- similar to this ---------------------------------------------------------------------------
-
-
-def positions_of_ids(opened: OpenSet, frame: Any, ids: list[str]) -> list[int]:
-    """Return the positions of subjects in the order of their ids as given; unknown ones are left out."""
-    rows = fetch(
-        opened,
-        f"select subject_id, position from {opened.frame(frame)} where subject_id in {AMONG}",
-        [ids],
-    )
-    by_id = {row["subject_id"]: row["position"] for row in rows}
-    return [by_id[subject] for subject in ids if subject in by_id]
-
-
 # -- what is new -------------------------------------------------------------------------------
 
 
@@ -177,10 +165,16 @@ def news(opened: OpenSet, before: str, after: str) -> Row:
         f"from samples where sample_id in ({fresh})",
         [span[0], span[0], *span],
     )
-    issues = []
-    if opened.has("issues", "issue"):
-        issues = fetch(opened, f"{COUNTED} and sample_id in ({fresh}) group by 1 order by 2 desc, 1", span)
-    return {"from": span[0], "to": span[1], **images, "issues": issues, "metrics": metrics(opened, before, after)}
+    found = {"from": span[0], "to": span[1], **images, "issues": new_issues(opened, span)}
+    return found | {"metrics": metrics(opened, before, after)}
+
+
+def new_issues(opened: OpenSet, span: list[float]) -> list[Row]:
+    """Return the issues that were written in a span of time, with how many subjects have each."""
+    if not opened.has("issues", "issue", "run_id"):
+        return []
+    written = "select run_id from runs group by 1 having epoch(max(finished_at)) > ? and epoch(max(finished_at)) <= ?"
+    return fetch(opened, f"{COUNTED} and run_id in ({written}) group by 1 order by 2 desc, 1", span)
 
 
 def metrics(opened: OpenSet, before: str, after: str) -> list[Row]:

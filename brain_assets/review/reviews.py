@@ -13,11 +13,6 @@ from brain_assets.review.refusal import Refused
 from brain_assets.review.sets import Frame, OpenSet
 from brain_assets.review.wire import positions_of
 
-CONTENTS = {
-    "images": "select f.position, f.subject_id, s.content_hash from images_frame f join samples s using (sample_id)",
-    "objects": "select f.position, f.subject_id, s.content_hash from objects_frame f join samples s using (sample_id)",
-}
-
 
 @dataclass(frozen=True)
 class Selection:
@@ -41,10 +36,8 @@ def record(opened: OpenSet, selection: Selection, event: Event, events: Events) 
         raise Refused(422, "nothing is selected")
     cursor = opened.cursor()
     cursor.register("chosen", pa.table({"position": chosen}))
-    contents = opened.frame(selection.frame) and CONTENTS[selection.frame]
-    found = cursor.execute(
-        f"select subject_id, content_hash from ({contents}) join chosen using (position) order by position"
-    )
+    query = f"select subject_id, content_hash from ({contents(opened, selection.frame)}) join chosen using (position)"
+    found = cursor.execute(f"{query} order by position")
     return events.append(event, _streamed(found)), len(chosen)
 
 
@@ -56,12 +49,18 @@ def _streamed(cursor: Any) -> Iterator[Subject]:
 def _chosen(opened: OpenSet, selection: Selection) -> NDArray[np.int64]:
     if selection.bits is not None:
         return positions_of(selection.bits, opened.count(selection.frame))
-    ids = list(dict.fromkeys(selection.ids or []))
-    query = f"select position from {opened.frame(selection.frame)} where subject_id in (select unnest(?::varchar[]))"
-    found = opened.cursor().execute(query, [ids]).fetchnumpy()["position"]
-    if len(found) != len(ids):
+    positions = opened.positions(selection.frame, dict.fromkeys(selection.ids or []))
+    if -1 in positions:
         raise Refused(404, "an id is unknown to this version of the dataset; reload the page")
-    return np.asarray(found, np.int64)
+    return np.array(sorted(positions), np.int64)
+
+
+def contents(opened: OpenSet, frame: Frame) -> str:
+    """Return a query of position, subject_id and content_hash; an object has the content of its image."""
+    if frame == "images":
+        return f"select position, subject_id, content_hash from {opened.frame(frame)}"
+    images = f"{opened.frame('images')} s on s.position = o.sample_at"
+    return f"select o.position, o.subject_id, s.content_hash from {opened.frame(frame)} o join {images}"
 
 
 def synchronise(opened: OpenSet, events: Events) -> int:

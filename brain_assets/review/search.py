@@ -9,7 +9,7 @@ import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
-from brain_assets.review.columns import Column, columns
+from brain_assets.review.columns import Column, columns, values_of
 from brain_assets.review.refusal import Refused
 from brain_assets.review.sets import Frame, OpenSet, quote
 
@@ -62,16 +62,15 @@ def _mentions(condition: str, name: str) -> bool:
 
 def _wide(opened: OpenSet, frame: Frame, named: Iterable[Column]) -> str:
     """Return a query with a row per subject and the named columns beside position, subject_id and sample_id."""
-    by_source: dict[str, list[Column]] = {}
-    for column in named:
-        by_source.setdefault(column.source, []).append(column)
-    joins, selected = [], ["f.*"]
-    for number, (source, members) in enumerate(by_source.items()):
-        values = ", ".join(f"{column.expression} as {quote(column.name)}" for column in members)
-        joins.append(
-            f"left join (select subject_id, {values} from ({source})) s{number} on s{number}.subject_id = f.subject_id"
-        )
-        selected += [f"s{number}.{quote(column.name)}" for column in members]
+    sample = (
+        "f.subject_id"
+        if frame == "images"
+        else f"(select subject_id from {opened.frame('images')} i where i.position = f.sample_at)"
+    )
+    selected, joins = ["f.position", "f.subject_id", f"{sample} as sample_id"], []
+    for number, column in enumerate(named):
+        joins.append(f"left join {values_of(opened, frame, column)} c{number} on c{number}.position = f.position")
+        selected.append(f"c{number}.value as {quote(column.name)}")
     return f"select {', '.join(selected)} from {opened.frame(frame)} f {' '.join(joins)}"
 
 

@@ -3,19 +3,23 @@
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from brain_assets.review.refusal import Refused
 from resources.home import DatasetPaths, Home
+from resources.publishing import open_set, tables_in
 
 Frame = Literal["images", "objects"]
-OpenCurrent = Callable[[DatasetPaths], AbstractContextManager[Path]]
 
 # Settings that hold before and after the lock; user SQL runs inside the same walls as our own.
 START = {
@@ -24,21 +28,14 @@ START = {
     "autoload_known_extensions": "false",
     "allow_community_extensions": "false",
 }
-FRAMES = {
-    "images": "select sample_id as subject_id, sample_id from samples",
-    "objects": "select object_id as subject_id, sample_id from objects",
-}
+# What is shown of every image; it is kept in memory in the order of positions, where a few rows are found at once.
+CARD = ("filepath", "status", "error", "content_hash", "split")
+OBJECT_CARD = ("label", "source", "confidence", "x", "y", "width", "height")
 # Filled from the page's own store, so that what was just said counts before the pipeline has taken it in.
 REVIEW_TABLES = (
     "create table review_tags (subject_id varchar, tag varchar)",
     "create table review_decisions (subject_id varchar, kind varchar, content_hash varchar)",
 )
-
-
-@contextmanager
-def open_current(paths: DatasetPaths) -> Iterator[Path]:
-    """Yield the folder of the current published set, resolved once."""
-    yield (paths.published / "current").resolve(strict=True)
 
 
 def quote(name: str) -> str:
@@ -76,10 +73,11 @@ class OpenSet:
     tables: dict[str, dict[str, str]] = field(default_factory=dict)
     lock: threading.RLock = field(default_factory=threading.RLock)
     memo: dict[str, Any] = field(default_factory=dict)
+    turns: dict[str, threading.Lock] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.database = duckdb.connect(":memory:", config=dict(START))
-        for name, files in _table_files(self.folder):
+        for name, files in tables_in(self.folder).items():
             self.database.execute(f"create view {quote(name)} as select * from read_parquet({literal(files)})")
             described = self.database.execute(f"describe {quote(name)}").fetchall()
             self.tables[name] = {row[0]: row[1] for row in described}
@@ -115,58 +113,90 @@ class OpenSet:
         """Return the kinds of subject that can be shown."""
         return ["images", "objects"] if self.has("objects", "object_id") else ["images"]
 
-    def frame(self, frame: Frame) -> str:
-        """Return the name of the table that numbers the subjects: position, subject_id, sample_id.
+    def table(self, name: str, query: str) -> str:
+        """Return the identifier of a table in memory, made from a query when it is first asked for."""
+        with self.lock:
+            turn = self.turns.setdefault(name, threading.Lock())
+        with turn:
+            if name not in self.memo:
+                self.cursor().execute(f"create table {quote(name)} as {query}")
+                self.memo[name] = True
+        return quote(name)
 
-        Subjects are numbered in the order of their ids; a position is valid within one version.
+    def frame(self, frame: Frame) -> str:
+        """Return the table that numbers the subjects in the order of their ids, with what cards show of them.
+
+        A position is valid within one version. Both have position, subject_id; images have the columns of ``CARD``,
+        objects those of ``OBJECT_CARD`` and the position of their image, ``sample_at``.
         """
         if frame not in self.frames():
             raise Refused(404, f"this dataset has no {frame}")
-        name = f"{frame}_frame"
+        numbered = f"select (row_number() over () - 1)::integer as position, * from ({self._ordered(frame)})"
+        return self.table(f"{frame}_frame", numbered)
+
+    def _ordered(self, frame: Frame) -> str:
+        if frame == "images":
+            return f"select sample_id as subject_id, {self._known('samples', CARD)} from samples order by sample_id"
+        shown = self._known("objects", OBJECT_CARD)
+        images = f"select position as sample_at, subject_id as sample_id from {self.frame('images')}"
+        joined = f"objects join ({images}) using (sample_id)"
+        return f"select object_id as subject_id, sample_at, {shown} from {joined} order by object_id"
+
+    def _known(self, table: str, names: tuple[str, ...]) -> str:
+        known = {name: quote(name) if self.has(table, name) else f"null::varchar as {quote(name)}" for name in names}
+        return ", ".join(known.values())
+
+    def ids(self, frame: Frame) -> NDArray[np.bytes_]:
+        """Return the ids of a frame by position, which is to say ascending."""
         with self.lock:
-            if name not in self.memo:
-                ordered = f"select * from ({FRAMES[frame]}) order by subject_id"
-                numbered = f"select (row_number() over () - 1)::integer as position, * from ({ordered})"
-                cursor = self.cursor()
-                cursor.execute(f"create table {name} as {numbered}")
-                (self.memo[name],) = cursor.execute(f"select count(*) from {name}").fetchone() or (0,)
-        return name
+            if f"ids of {frame}" not in self.memo:
+                query = f"select subject_id from {self.frame(frame)} order by position"
+                self.memo[f"ids of {frame}"] = _bytes_of(self.cursor().sql(query).to_arrow_table()["subject_id"])
+            found: NDArray[np.bytes_] = self.memo[f"ids of {frame}"]
+        return found
+
+    def positions(self, frame: Frame, ids: Iterable[str]) -> list[int]:
+        """Return the position of each id, -1 for those that this set does not know."""
+        known, wanted = self.ids(frame), [text.encode("utf-8", "replace") for text in ids]
+        if not len(known):
+            return [-1] * len(wanted)
+        if not wanted:
+            return []
+        places = np.minimum(np.searchsorted(known, np.array(wanted, np.bytes_)), len(known) - 1).tolist()
+        return [place if known[place] == text else -1 for place, text in zip(places, wanted, strict=True)]
 
     def count(self, frame: Frame) -> int:
         """Return the number of subjects of a frame."""
-        count: int = self.memo[self.frame(frame)]
-        return count
+        return len(self.ids(frame))
 
     def close(self) -> None:
         """Forget the database."""
         self.database.close()
 
 
-def _table_files(folder: Path) -> Iterator[tuple[str, str]]:
-    """Yield the name of each table and the glob of its files."""
-    for path in sorted(folder.iterdir()):
-        if path.suffix == ".parquet" and path.is_file():
-            yield path.stem, str(path)
-        elif path.is_dir() and any(path.glob("*.parquet")):
-            yield path.name, str(path / "*.parquet")
+def _bytes_of(words: pa.ChunkedArray) -> NDArray[np.bytes_]:
+    """Return words as an array of bytes; ids are all of one length, and then the memory is taken as it is."""
+    whole = words.cast(pa.binary()).combine_chunks()
+    lengths = pc.binary_length(whole).unique().to_pylist()
+    if len(lengths) == 1 and lengths[0]:
+        fixed = whole.cast(pa.binary(lengths[0]))
+        return np.frombuffer(fixed.buffers()[1], f"S{lengths[0]}", len(fixed))
+    return np.array(whole.to_pylist(), np.bytes_)
 
 
 class Sets:
-    """The few sets that are held open, the least recently used given up first.
+    """The few sets that are held open with their leases, the least recently used given up first.
 
     Parameters
     ----------
     home : Home
         Where the datasets lie.
-    open_current : callable
-        Context manager that yields the folder of a dataset's current set and keeps it from being pruned meanwhile.
     capacity : int
         Sets held open beside those in use.
     """
 
-    def __init__(self, home: Home, open_current: OpenCurrent = open_current, capacity: int = 4) -> None:
+    def __init__(self, home: Home, capacity: int = 4) -> None:
         self.home = home
-        self.open_current = open_current
         self.capacity = capacity
         self.lock = threading.Lock()
         self.held: OrderedDict[tuple[str, str], tuple[OpenSet, ExitStack]] = OrderedDict()
@@ -216,7 +246,7 @@ class Sets:
     def _open(self, dataset: str, wanted: str) -> None:
         paths = self.paths(dataset)
         with ExitStack() as stack:
-            folder = stack.enter_context(self.open_current(paths))
+            folder = stack.enter_context(open_set(paths.published))
             if folder.name != wanted:
                 raise Refused(410, "newer data has been published; reload to see it")
             opened = OpenSet(paths, folder)

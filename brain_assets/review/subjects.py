@@ -1,18 +1,18 @@
 """What the grid, the detail panel, the queues and the groups show of each subject."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date
 from typing import Any
 
-from brain_assets.review.columns import columns
+from brain_assets.review.columns import columns, values_of
 from brain_assets.review.events import Events, standing
-from brain_assets.review.sets import Frame, OpenSet, quote
+from brain_assets.review.sets import CARD, Frame, OpenSet
 
 Row = dict[str, Any]
 MOST_BOXES = 200
 AMONG = "(select unnest(?::varchar[]))"
-BOX = "sample_id, object_id, label, source, confidence, x, y, width, height"
+AT = "(select unnest(?::integer[]))"
 
 
 def fetch(opened: OpenSet, query: str, parameters: Sequence[Any] = ()) -> list[Row]:
@@ -33,74 +33,53 @@ def plain(value: Any) -> Any:
     return value if isinstance(value, (str, int, float, bool, type(None), dict)) else str(value)
 
 
-def rows_at(opened: OpenSet, frame: Frame, positions: Sequence[int], events: Events) -> list[Row]:
-    """Return what the grid shows of the subjects at some positions, in their order."""
-    frame_rows = fetch(
-        opened,
-        f"select * from {opened.frame(frame)} where position in (select unnest(?::integer[]))",
-        [list(positions)],
-    )
-    described = describe(opened, frame, [row["subject_id"] for row in frame_rows], events)
-    by_position = {row["position"]: row | described.get(row["subject_id"], {}) for row in frame_rows}
-    return [by_position[position] for position in positions if position in by_position]
-
-
-def describe(opened: OpenSet, frame: Frame, subjects: Sequence[str], events: Events) -> dict[str, Row]:
+def cards_of(opened: OpenSet, frame: Frame, ids: Iterable[str], events: Events) -> dict[str, Row]:
     """Return what a card shows, per subject id; ids that this set does not know are left out."""
-    ids = list(dict.fromkeys(subjects))
-    found = {row["subject_id"]: row for row in fetch(opened, _cards(opened, frame), [ids])}
-    for part in (_given(opened, frame, ids), _flagged(opened, frame, ids)):
-        for row in part:
-            found[row.pop("subject_id")].update(row)
-    _add_boxes(opened, found)
-    _add_reviews(opened, found, events)
-    return found
+    positions = [position for position in opened.positions(frame, ids) if position >= 0]
+    return {card["subject_id"]: card for card in cards_at(opened, frame, positions, events)}
 
 
-def _cards(opened: OpenSet, frame: Frame) -> str:
-    wanted = [name for name in ("filepath", "status", "error", "content_hash", "split") if opened.has("samples", name)]
-    shown = ", ".join(f"s.{quote(name)}" for name in wanted)
+def cards_at(opened: OpenSet, frame: Frame, positions: Sequence[int], events: Events) -> list[Row]:
+    """Return what cards show of the subjects at some positions, in their order."""
+    found = {card["position"]: card for card in fetch(opened, _card_query(opened, frame), [list(positions)])}
+    for name in ("label", "prediction", "confidence", "issues"):
+        _add_column(opened, frame, name, found)
+    _add_boxes(opened, list(found.values()))
+    _add_reviews(opened, {card["subject_id"]: card for card in found.values()}, events)
+    return [found[position] for position in positions if position in found]
+
+
+def _card_query(opened: OpenSet, frame: Frame) -> str:
     if frame == "images":
-        return f"select sample_id as subject_id, sample_id, {shown} from samples s where sample_id in {AMONG}"
+        return f"select *, subject_id as sample_id, position as sample_at from {opened.frame(frame)} where position in {AT}"
     return f"""
-        select o.object_id as subject_id, s.sample_id, o.object_id, o.label, o.source, {shown}
-        from objects o join samples s using (sample_id) where o.object_id in {AMONG}
+        select o.position, o.subject_id, o.subject_id as object_id, o.sample_at, o.source,
+               s.subject_id as sample_id, {", ".join(CARD)}
+        from {opened.frame(frame)} o join {opened.frame("images")} s on s.position = o.sample_at where o.position in {AT}
     """
 
 
-def _given(opened: OpenSet, frame: Frame, ids: list[str]) -> list[Row]:
-    """Return the default labels and predictions of images."""
-    known = columns(opened, frame)
-    wanted = [known[name] for name in ("label", "prediction", "confidence") if name in known and frame == "images"]
-    found: dict[str, Row] = {}
-    for column in wanted:
-        query = f"select subject_id, value as {quote(column.name)} from ({column.relation})"
-        for row in fetch(opened, f"{query} where subject_id in {AMONG}", [ids]):
-            found.setdefault(row["subject_id"], {}).update(row)
-    return list(found.values())
+def _add_column(opened: OpenSet, frame: Frame, name: str, cards: dict[int, Row]) -> None:
+    column = columns(opened, frame).get(name)
+    if column:
+        query = f"select position, value from {values_of(opened, frame, column)} where position in {AT}"
+        for row in fetch(opened, query, [list(cards)]):
+            cards[row["position"]][name] = row["value"]
 
 
-def _flagged(opened: OpenSet, frame: Frame, ids: list[str]) -> list[Row]:
-    column = columns(opened, frame).get("issues")
-    if column is None:
-        return []
-    query = f"select subject_id, value as issues from ({column.relation}) where value is not null"
-    return fetch(opened, f"{query} and subject_id in {AMONG}", [ids])
-
-
-def _add_boxes(opened: OpenSet, cards: dict[str, Row]) -> None:
-    if not opened.has("objects", "object_id"):
+def _add_boxes(opened: OpenSet, cards: Sequence[Row]) -> None:
+    """Give each card the boxes of its image."""
+    if "objects" not in opened.frames():
         return
-    samples = list({row["sample_id"] for row in cards.values()})
-    boxes: dict[str, list[Row]] = {}
-    for row in fetch(
-        opened,
-        f"select {BOX} from objects where sample_id in {AMONG} order by object_id",
-        [samples],
-    ):
-        boxes.setdefault(row.pop("sample_id"), []).append(row)
-    for row in cards.values():
-        row["boxes"] = boxes.get(row["sample_id"], [])[:MOST_BOXES]
+    boxes: dict[int, list[Row]] = {}
+    query = f"""
+        select subject_id as object_id, * exclude (position, subject_id) from {opened.frame("objects")}
+        where sample_at in {AT} and x is not null order by position
+    """
+    for row in fetch(opened, query, [[card["sample_at"] for card in cards]]):
+        boxes.setdefault(row.pop("sample_at"), []).append(row)
+    for card in cards:
+        card["boxes"] = boxes.get(card["sample_at"], [])[:MOST_BOXES]
 
 
 def _add_reviews(opened: OpenSet, cards: dict[str, Row], events: Events) -> None:

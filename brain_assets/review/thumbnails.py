@@ -6,6 +6,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 from PIL import Image, ImageOps
 
@@ -13,10 +14,12 @@ from brain_assets.review.refusal import Refused
 from brain_assets.review.sets import OpenSet
 from brain_assets.review.subjects import fetch
 from resources.configuration import load_dataset
-from resources.errors import ConfigurationError
+from resources.errors import ConfigurationError, SourceError
 from resources.home import DatasetPaths
+from resources.media_source import open_source
+from resources.previews import PreviewPack
 
-Previews = Callable[[DatasetPaths, str], bytes | None]
+Previews = Callable[[OpenSet, str], bytes | None]
 # Decoders that run in this process and start no other program.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "PPM")
 SIDES = {"thumb": 256, "large": 1600}
@@ -26,9 +29,28 @@ MARGIN = 0.25
 CACHE_BYTES = 96 << 20
 
 
-def no_previews(paths: DatasetPaths, content_hash: str) -> bytes | None:
-    """Return None: nothing but the originals is there to show."""
-    return None
+def packed_preview(opened: OpenSet, content_hash: str) -> bytes | None:
+    """Return the preview of a content from the dataset's pack, where the set publishes its address."""
+    if not opened.has("previews", "content_hash", "preview_offset", "preview_length"):
+        return None
+    query = "select preview_offset, preview_length from previews where content_hash = ? and preview_offset is not null"
+    found = fetch(opened, query, [content_hash])
+    if not found:
+        return None
+    try:
+        with PreviewPack(opened.paths.previews, readonly=True) as pack:
+            return pack.read(*found[0].values())
+    except (OSError, ValueError):
+        return None
+
+
+@runtime_checkable
+class HasRoot(Protocol):
+    """A media source whose files all lie below one folder."""
+
+    @property
+    def root(self) -> Path:
+        """The folder."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +70,7 @@ class Pictures:
         Returns the small preview that is kept for a content hash, or None.
     """
 
-    def __init__(self, previews: Previews = no_previews) -> None:
+    def __init__(self, previews: Previews = packed_preview) -> None:
         self.previews = previews
         self.lock = threading.Lock()
         self.cache: OrderedDict[tuple[str, ...], Picture] = OrderedDict()
@@ -68,7 +90,7 @@ class Pictures:
             if key in self.cache:
                 self.cache.move_to_end(key)
                 return self.cache[key]
-        image = self._image(opened.paths, sample, SIDES[size] if object_id is None else SIDES["large"])
+        image = self._image(opened, sample, SIDES[size] if object_id is None else SIDES["large"])
         if object_id is not None:
             image = _crop(image, opened, sample_id, object_id)
         picture = Picture(_jpeg(image, SIDES[size]), f'"{abs(hash(key)):x}"')
@@ -83,13 +105,13 @@ class Pictures:
             while self.cached_bytes > CACHE_BYTES:
                 self.cached_bytes -= len(self.cache.popitem(last=False)[1].jpeg)
 
-    def _image(self, paths: DatasetPaths, sample: dict[str, str | None], side: int) -> Image.Image:
+    def _image(self, opened: OpenSet, sample: dict[str, str | None], side: int) -> Image.Image:
         """Return the preview where it is large enough, else the original, else the preview."""
         content = sample["content_hash"]
-        preview = self.previews(paths, content) if content else None
+        preview = self.previews(opened, content) if content else None
         if preview and side <= SIDES["thumb"]:
             return _decode(io.BytesIO(preview), side)
-        path = original(paths, sample["filepath"] or "") if sample["status"] != "error" else None
+        path = original(opened.paths, sample["filepath"] or "") if sample["status"] != "error" else None
         if path:
             try:
                 return _decode(path, side)
@@ -107,19 +129,23 @@ def original(paths: DatasetPaths, filepath: str) -> Path | None:
     Symbolic links are followed first, so that neither they nor ``..`` lead out of the root.
     """
     try:
-        root = Path(load_dataset(paths.config).settings.media).expanduser().resolve(strict=True)
+        source = open_source(load_dataset(paths.config).settings.media)
+        root = Path(source.root).resolve(strict=True) if isinstance(source, HasRoot) else None
+        if root is None:
+            return None
         path = (root / filepath).resolve(strict=True)
-        inside = root.is_dir() and path.is_relative_to(root) and path.is_file()
-    except (OSError, ValueError, RuntimeError, ConfigurationError):
+        inside = path.is_relative_to(root) and path.is_file()
+    except (OSError, ValueError, RuntimeError, ConfigurationError, SourceError):
         return None
     return path if inside else None
 
 
 def _sample(opened: OpenSet, sample_id: str) -> dict[str, str | None]:
-    found = fetch(opened, "select filepath, content_hash, status from samples where sample_id = ?", [sample_id])
-    if not found:
-        raise Refused(404, "there is no such image")
-    return found[0]
+    (position,) = opened.positions("images", [sample_id])
+    query = f"select filepath, content_hash, status from {opened.frame('images')} where position = ?"
+    for sample in fetch(opened, query, [position]):
+        return sample
+    raise Refused(404, "there is no such image")
 
 
 def _decode(source: Path | io.BytesIO, side: int) -> Image.Image:
@@ -130,7 +156,7 @@ def _decode(source: Path | io.BytesIO, side: int) -> Image.Image:
                 raise Refused(404, "the image is too large to show")
             opened.draft("RGB", (side, side))
             opened.thumbnail((side, side))
-            return _rgb(opened)
+            return _rgb(ImageOps.exif_transpose(opened))
     except Refused:
         raise
     except Exception as error:
@@ -148,8 +174,9 @@ def _rgb(image: Image.Image) -> Image.Image:
 
 
 def _crop(image: Image.Image, opened: OpenSet, sample_id: str, object_id: str) -> Image.Image:
-    query = "select x, y, width, height from objects where object_id = ? and sample_id = ?"
-    found = fetch(opened, query, [object_id, sample_id]) if opened.has("objects", "x", "width") else []
+    positions = opened.positions("objects", [object_id]) + opened.positions("images", [sample_id])
+    query = f"select x, y, width, height from {opened.frame('objects')} where position = ? and sample_at = ?"
+    found = fetch(opened, query, positions)
     if not found or None in found[0].values():
         raise Refused(404, "there is no such object")
     box = found[0]

@@ -209,7 +209,7 @@ def test_hostile_rows_cannot_name_files_outside_the_media_root(small: Synthetic,
 
 def test_an_image_by_a_hostile_row_is_not_found(small: Synthetic) -> None:
     shutil.copy(small.media / small.files[0], small.media.parent / "secret.jpg")
-    table = small.folder / "published" / "set-1" / "samples.parquet"
+    table = small.folder / "published" / "current" / "samples.parquet"
     rows = pq.read_table(table)
     hostile = pa.array(["../secret.jpg", *rows["filepath"].to_pylist()[1:]])
     pq.write_table(rows.set_column(rows.schema.get_field_index("filepath"), "filepath", hostile), table)
@@ -231,8 +231,8 @@ ATTACKS = [
             "read_json('{secret}')",
             "read_parquet('{secret}')",
             "'{secret}'",
-            "'{set}/../../../dataset.yaml'",
-            "read_text('{set}/../../../dataset.yaml')",
+            "'{set}/../../../../dataset.yaml'",
+            "read_text('{set}/../../../../dataset.yaml')",
             "read_csv_auto('/etc/passwd')",
             "glob('/etc/*')",
             "sniff_csv('{secret}')",

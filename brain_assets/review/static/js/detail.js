@@ -2,7 +2,7 @@
 
 import { ask } from "/static/js/api.js";
 import { askWord, trying } from "/static/js/dialogs.js";
-import { fileName, h, number, put, share, title } from "/static/js/dom.js";
+import { fileName, h, heading, number, put, share, title } from "/static/js/dom.js";
 import { badges, picture, spoken } from "/static/js/pictures.js";
 import { say, words } from "/static/js/say.js";
 import { set, state, watch } from "/static/js/state.js";
@@ -117,7 +117,7 @@ export class Detail {
 
   signals(subject) {
     const groups = Map.groupBy ? Map.groupBy(subject.signals, (row) => row.group) : groupBy(subject.signals);
-    return h("section", {}, h("h3", {}, "Signals"), [...groups].map(([group, rows]) => h("div", { class: "signals" }, h("h4", {}, title(group)), h("table", {}, h("tbody", {}, rows.map(signalRow))))));
+    return h("section", {}, h("h3", {}, "Signals"), [...groups].map(([group, rows]) => h("div", { class: "signals" }, h("h4", {}, heading(group)), h("table", {}, h("tbody", {}, rows.map(signalRow))))));
   }
 
   history(subject) {

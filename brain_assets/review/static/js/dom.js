@@ -46,6 +46,9 @@ export const plural = (count, one, many = one + "s") => `${number(count)} ${coun
 /** What a column is called in the page: "issue:label_mistake" is "issue: label mistake". */
 export const title = (name) => name.replaceAll("_", " ").replace(":", ": ");
 
+/** A title with a capital. */
+export const heading = (name) => title(name).replace(/^./, (first) => first.toUpperCase());
+
 export const fileName = (path) => String(path ?? "").split("/").pop();
 
 /** Runs the last of a burst of calls, `wait` milliseconds after it. */

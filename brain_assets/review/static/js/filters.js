@@ -1,6 +1,6 @@
 // The panel of filters: words, SQL, and a facet or histogram per column.
 
-import { $, debounce, h, number, put, s, time, title } from "/static/js/dom.js";
+import { $, debounce, h, heading, number, put, s, time, title } from "/static/js/dom.js";
 import { trying } from "/static/js/dialogs.js";
 import { histogram, wordCounts } from "/static/js/filter.js";
 import { set, state, watch } from "/static/js/state.js";
@@ -37,7 +37,7 @@ export class Filters {
     Object.assign(this, { frame, filtering, open: new Map() });
     const groups = new Map();
     for (const column of frame.columns.values()) if (column.kind !== "text") groups.set(column.group, [...(groups.get(column.group) ?? []), column]);
-    put(this.facets, ...[...groups].map(([group, columns]) => h("section", { class: "group" }, h("h4", {}, title(group)), columns.map((column) => this.facet(column)))));
+    put(this.facets, ...[...groups].map(([group, columns]) => h("section", { class: "group" }, h("h4", {}, heading(group)), columns.map((column) => this.facet(column)))));
   }
 
   facet({ name }) {

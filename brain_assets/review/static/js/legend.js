@@ -1,6 +1,6 @@
 // What the colours of the map mean: the words with most subjects, found by name where there are hundreds; or a scale.
 
-import { h, number, put, time } from "/static/js/dom.js";
+import { h, heading, number, put, time } from "/static/js/dom.js";
 import { wordCounts } from "/static/js/filter.js";
 import { numberColour, wordColour } from "/static/js/palette.js";
 import { set, state } from "/static/js/state.js";
@@ -28,9 +28,10 @@ export class Legend extends EventTarget {
     Object.assign(this, { column, coloured, filtering });
     this.panel.hidden = !column;
     if (!column) return;
-    if (coloured.kind === "number") put(this.panel, this.scale());
+    const name = h("h2", {}, heading(column.name));
+    if (coloured.kind === "number") put(this.panel, name, this.scale());
     else {
-      put(this.panel, column.words.length > FIRST && this.box, this.list, this.more);
+      put(this.panel, name, column.words.length > FIRST && this.box, this.list, this.more);
       this.draw();
     }
   }
@@ -52,7 +53,7 @@ export class Legend extends EventTarget {
     found.sort((a, b) => slot.has(column.words[b]) - slot.has(column.words[a]) || counts[b] - counts[a] || a - b);
     put(this.list, found.slice(0, this.shown).map((code) => this.entry(column.words[code], counts[code], slot.get(column.words[code]))));
     this.more.hidden = found.length <= this.shown || this.shown >= MOST;
-    this.more.textContent = `${number(found.length - this.shown)} more, in grey`;
+    this.more.textContent = `${number(found.length - this.shown)} more`;
   }
 
   entry(word, count, slot) {

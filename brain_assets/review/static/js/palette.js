@@ -1,9 +1,9 @@
 // Colours that people with any colour vision can tell apart: Okabe and Ito's for words, viridis for numbers.
 
-/** For light and dark grounds; the darkest and the lightest of the eight differ between the two. */
+/** For light and dark grounds; what would not stand out from one of them is replaced there. */
 const WORDS = {
-  light: ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#111111", "#B3A200"],
-  dark: ["#56B4E9", "#E69F00", "#009E73", "#CC79A7", "#3D8FD9", "#D55E00", "#FFFFFF", "#F0E442"],
+  light: ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#111111", "#783000"],
+  dark: ["#56B4E9", "#E69F00", "#009E73", "#CC79A7", "#2A63D9", "#D55E00", "#FFFFFF", "#F0E442"],
 };
 const REST = { light: "#A3ABB5", dark: "#5F6873" };
 const NUMBERS = ["#440154", "#482475", "#414487", "#355F8D", "#2A788E", "#21918C", "#22A884", "#44BF70", "#7AD151", "#BDDF26", "#FDE725"];

@@ -8,17 +8,19 @@ import { state } from "/static/js/state.js";
 export function picture(subject, { size = "thumb", boxes = true, emphasised = "", crop = true } = {}) {
   const image = h("img", { src: pictureUrl(state.dataset, subject, size, crop), alt: "", loading: "lazy", decoding: "async", draggable: "false" });
   const frame = h("span", { class: "picture" }, image);
-  image.addEventListener("error", () => frame.replaceChildren(h("span", { class: "missing" }, "no picture")));
+  const fit = h("span", { class: "fit" }, frame);
+  image.addEventListener("load", () => frame.style.setProperty("--ratio", image.naturalWidth / image.naturalHeight));
+  image.addEventListener("error", () => fit.replaceChildren(h("span", { class: "missing" }, "no picture")));
   const whole = !subject.object_id || !crop;
   if (boxes && whole && subject.boxes?.length) frame.append(overlay(subject.boxes, emphasised));
-  return frame;
+  return fit;
 }
 
 function overlay(boxes, emphasised) {
   return s(
     "svg",
     { viewBox: "0 0 1 1", preserveAspectRatio: "none", "aria-hidden": "true" },
-    boxes.map((box) => {
+    boxes.toSorted((a, b) => (a.object_id === emphasised) - (b.object_id === emphasised)).map((box) => {
       const kind = box.source === "ground_truth" ? "given" : "predicted";
       const strength = !emphasised ? "" : box.object_id === emphasised ? " emphasised" : " faint";
       const name = `${box.label ?? "?"} · ${box.source}${box.confidence === null ? "" : " " + number(box.confidence)}`;
@@ -52,7 +54,7 @@ export function badges(subject) {
   const fate = subject.decided?.fate;
   const relabelled = subject.decided?.label;
   return [
-    subject.status === "error" && h("span", { class: "badge bad" }, "unreadable"),
+    subject.status === "error" && !subject.issues?.includes("unreadable") && h("span", { class: "badge bad" }, "unreadable"),
     (fate?.kind === "drop" || subject.status === "dropped") && h("span", { class: "badge bad" }, "dropped"),
     fate?.kind === "keep" && h("span", { class: "badge good" }, "kept"),
     relabelled && h("span", { class: "badge good" }, "now ", h("bdi", {}, relabelled.value)),

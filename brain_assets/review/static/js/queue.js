@@ -2,7 +2,7 @@
 
 import { ask } from "/static/js/api.js";
 import { askWord, trying } from "/static/js/dialogs.js";
-import { $, h, number, plural, put, title, typing } from "/static/js/dom.js";
+import { $, h, heading, number, plural, put, title, typing } from "/static/js/dom.js";
 import { badges, picture } from "/static/js/pictures.js";
 import { say, undo, words } from "/static/js/say.js";
 import { set, state, watch } from "/static/js/state.js";
@@ -28,7 +28,7 @@ export class Queue {
 
   listIssues() {
     const { issues } = this.context();
-    const entry = ({ issue, count }) => h("li", {}, h("button", { type: "button", "aria-current": issue === state.issue ? "true" : undefined, onclick: () => set({ issue }) }, h("span", {}, title(issue)), h("span", { class: "count" }, number(count))));
+    const entry = ({ issue, count }) => h("li", {}, h("button", { type: "button", "aria-current": issue === state.issue ? "true" : undefined, onclick: () => set({ issue }) }, h("span", {}, heading(issue)), h("span", { class: "count" }, number(count))));
     put($("#issue-list"), issues.length ? issues.map(entry) : h("li", { class: "muted" }, "Nothing was found wrong yet."));
   }
 
@@ -65,7 +65,7 @@ export class Queue {
     return h(
       "header",
       { class: "row between" },
-      h("h2", {}, title(state.issue)),
+      h("h2", {}, heading(state.issue)),
       h("span", { role: "status", id: "queue-status" }, this.items.length ? `${number(Math.min(this.at + 1, this.items.length))} of ${number(this.items.length)}${this.remaining > this.items.length ? ` (${number(this.remaining)} in all)` : ""} · ${plural(decided, "decision")}` : ""),
       h("label", {}, this.reviewedBox(), " Show reviewed"),
     );
@@ -88,7 +88,7 @@ export class Queue {
         "aside",
         { class: "reason" },
         decided && h("p", { class: "decided", role: "status" }, `Decided: ${decided.text}`),
-        why(item, subject, partners.slice(1), (id) => this.openDetail(id)),
+        why(item, subject, partners.slice(1), (id) => this.openDetail(id), partners),
         suggestion && this.isLabelIssue() && h("p", { class: "suggestion" }, "Suggested label: ", h("strong", {}, h("bdi", {}, suggestion))),
         h("button", { type: "button", class: "plain", onclick: () => this.openDetail(item.subject_id) }, "Everything known (I)"),
       ),

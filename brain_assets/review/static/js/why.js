@@ -1,6 +1,6 @@
 // Why a subject is flagged: the issue, its score, the evidence in words, and the partner it is about.
 
-import { fileName, h, number, title } from "/static/js/dom.js";
+import { fileName, h, heading, number, title } from "/static/js/dom.js";
 import { picture, spoken } from "/static/js/pictures.js";
 
 const SENTENCES = {
@@ -37,14 +37,14 @@ export function suggestionOf(evidence, subject) {
 
 export const sentence = (row, subject) => SENTENCES[row.issue]?.(row.evidence, subject) ?? "";
 
-/** A subject's issue as a block: name, score, sentence, evidence, partners. */
-export function why(row, subject, partners, open) {
+/** A subject's issue as a block: name, score, sentence, evidence, partners but those already shown `beside` it. */
+export function why(row, subject, partners, open, beside = []) {
   return h(
     "section",
     { class: row.is_issue ? "why" : "why minor" },
-    h("h4", {}, title(row.issue), meter(row.score), row.source && row.source !== row.issue && h("span", { class: "muted" }, h("bdi", {}, row.source))),
+    h("h4", {}, heading(row.issue), meter(row.score), row.source && row.source !== row.issue && h("span", { class: "muted" }, h("bdi", {}, row.source))),
     h("p", {}, sentence(row, subject)),
-    evidenceList(row.evidence, partners),
+    evidenceList(row.evidence, [...partners, ...beside]),
     h("div", { class: "partners" }, partners.map((partner) => partnerCard(partner, open))),
   );
 }
