@@ -105,6 +105,24 @@ class VisualizationSettings(Section):
     reducer: str | None = Field(None, description="MODULE:CALLABLE for the method custom: vectors to positions.")
 
 
+class NearDuplicateSettings(Section):
+    """Which images count as copies of each other."""
+
+    threshold: float | None = Field(
+        None, gt=0, le=1, description="Distance up to which two images are duplicates; by default fitted to the dataset."
+    )
+    component_threshold: float | None = Field(
+        None, gt=0, le=1, description="Distance of a link in connected components; by default the threshold."
+    )
+    candidates: int = Field(5, ge=1, le=20, description="So many nearest neighbours of each image are verified on pixels.")
+    candidate_distance: float = Field(0.5, gt=0, le=2, description="Neighbours farther apart than this are not verified.")
+    radius: float = Field(0.1, ge=0, le=1, description="All images within this distance of each other are verified.")
+    hash_bits: int = Field(8, ge=0, le=16, description="Images whose perceptual hashes differ in no more bits are verified.")
+    keep: list[Literal["split", "labelled", "resolution", "size", "age"]] = Field(
+        ["split", "labelled", "resolution", "size", "age"], description="What decides which of several copies is kept, in this order."
+    )
+
+
 class DecodingSettings(Section):
     """What is decoded, and what is kept of it."""
 
@@ -211,6 +229,7 @@ class DatasetSettings(Section):
     )
     embeddings: EmbeddingSettings = EmbeddingSettings()
     similarity: SimilaritySettings = SimilaritySettings()
+    near_duplicates: NearDuplicateSettings = NearDuplicateSettings()
     uniqueness: UniquenessSettings = UniquenessSettings()
     representativeness: RepresentativenessSettings = RepresentativenessSettings()
     visualization: VisualizationSettings = VisualizationSettings()
@@ -230,6 +249,11 @@ class ServiceSettings(Section):
     alert_webhook: str | None = Field(
         None, description="URL that is sent a JSON message when a run fails; nothing is sent by default."
     )
+    memory: str = Field(
+        "512MB",
+        pattern=r"^\d+(\.\d+)? ?[KMGT]i?B$",
+        description="What the database of a run may hold in memory; beyond it works on disk.",
+    )
     keep_sets: int = Field(3, ge=1, description="Published sets that are kept beside those in use.")
 
 
@@ -248,15 +272,34 @@ class Value:
 
 @dataclass(frozen=True)
 class Configuration(Generic[SettingsT]):
-    """Validated settings with the origin of each, and a digest that changes with any of them."""
+    """Validated settings with the origin of each, and a digest that changes with any of them.
+
+    The digest also changes with the files that hold the settings' models or vectors.
+    """
 
     settings: SettingsT
     values: tuple[Value, ...]
 
     @property
     def digest(self) -> str:
-        """Names these settings."""
-        return hashlib.blake2b(self.settings.model_dump_json().encode(), digest_size=8).hexdigest()
+        """Names these settings and the state of the model files that they name."""
+        text = f"{self.settings.model_dump_json()} {[file_state(uri) for uri in _model_uris(self.settings)]}"
+        return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+def file_state(uri: str) -> tuple[int, int] | None:
+    """Return size and time of change of the file behind ``SCHEME:FILE``, without reading it; None where there is none."""
+    try:
+        status = Path(uri.partition(":")[2]).expanduser().stat()
+    except (OSError, RuntimeError):
+        return None
+    return (status.st_size, status.st_mtime_ns)
+
+
+def _model_uris(settings: Section) -> list[str]:
+    if not isinstance(settings, DatasetSettings):
+        return []
+    return [settings.embeddings.model, *(run.model for run in settings.runs if run.model)]
 
 
 def load_dataset(path: Path, arguments: Mapping[str, str] | None = None) -> Configuration[DatasetSettings]:

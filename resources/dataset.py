@@ -1,9 +1,12 @@
 """One dataset, opened to be brought up to date: its settings, store, source and previews, under its lock."""
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
+
+import pyarrow as pa
 
 from resources import locks
 from resources.configuration import DatasetSettings, ServiceSettings, load_dataset, load_service
@@ -11,7 +14,9 @@ from resources.embedding_models import EmbeddingModel, load_model, model_version
 from resources.home import DatasetPaths, Home
 from resources.media_source import MediaSource, open_source
 from resources.previews import PreviewPack
-from resources.store import Store
+from resources.store import Merge, Store
+
+PREVIEW_PACK = "previews"
 
 
 @dataclass
@@ -51,19 +56,54 @@ class Dataset:
     @cached_property
     def previews(self) -> PreviewPack:
         """Small pictures of all contents."""
-        return PreviewPack(self.paths.previews)
+        return PreviewPack(self.paths.folder / self.preview_pack)
+
+    @property
+    def preview_pack(self) -> str:
+        """Name of the file in the dataset's folder that holds the previews; another one after it was compacted."""
+        return str(self.store.fact(PREVIEW_PACK) or self.paths.previews.name)
 
     def model(self, uri: str) -> EmbeddingModel:
-        """Return an embedding model, loaded once per run."""
+        """Return an embedding model, loaded once per run; the dataset keeps the runtime it was loaded in."""
         if uri not in self.models:
-            wanted = self.settings.embeddings
-            self.models[uri] = load_model(uri, device=wanted.device, runtime=wanted.runtime, cache=self.home.cache)
+            device, runtime = self.settings.embeddings.device, self._runtime(uri)
+            model = load_model(uri, device=device, runtime=runtime, cache=self.home.cache)
+            self._remember(_runtime_fact(uri), model.runtime)
+            self.models[uri] = model
         return self.models[uri]
 
     def model_version(self, uri: str) -> str:
         """Return what names the model's vectors, without loading it."""
+        device = self.settings.embeddings.device
+        return model_version(uri, device=device, runtime=self._runtime(uri), cache=self.home.cache)
+
+    def _runtime(self, uri: str) -> str | None:
+        """Return the runtime to use: as configured, else the one the dataset began with, unless a GPU is asked for."""
         wanted = self.settings.embeddings
-        return model_version(uri, device=wanted.device, runtime=wanted.runtime, cache=self.home.cache)
+        if wanted.runtime or (wanted.device or "cpu") != "cpu":
+            return wanted.runtime
+        remembered: str | None = self.store.fact(_runtime_fact(uri))
+        return remembered
+
+    def _remember(self, name: str, value: str) -> None:
+        if self.store.fact(name) != value:
+            with self.store.write(self.run_id, "embeddings") as transaction:
+                transaction.merge(fact(name, value))
+
+    def close(self) -> None:
+        """Let go of all files."""
+        if "previews" in self.__dict__:
+            self.previews.close()
+        self.store.close()
+
+
+def fact(name: str, value: str) -> Merge:
+    """Return the merge that has the store remember a value."""
+    return Merge("facts", pa.table({"name": [name], "value": [json.dumps(value)]}))
+
+
+def _runtime_fact(uri: str) -> str:
+    return f"runtime of {uri}"
 
 
 @dataclass(frozen=True)
@@ -104,11 +144,13 @@ def open_dataset(home: Home, name: str, opening: Opening) -> Iterator[Dataset]:
     """
     paths = home.existing(name)
     service = load_service(home.settings).settings
-    configuration = load_dataset(paths.config, opening.arguments)
-    settings, digest = configuration.settings, configuration.digest
     with locks.exclusive(paths.lock, opening.purpose, timeout=service.lock_timeout, waiting=opening.waiting):
-        store = Store(paths.store)
+        # Only now, as the dataset may have been changed or removed while we waited.
+        configuration = load_dataset(home.existing(name).config, opening.arguments)
+        settings, digest = configuration.settings, configuration.digest
+        store = Store(paths.store, service.memory)
+        dataset = Dataset(home, paths, settings, digest, service, store, opening.run_id, opening.selected)
         try:
-            yield Dataset(home, paths, settings, digest, service, store, opening.run_id, opening.selected)
+            yield dataset
         finally:
-            store.close()
+            dataset.close()
