@@ -67,12 +67,21 @@ def main(context: click.Context, home: Path | None, *, debug: bool) -> None:
 @click.option("--media", required=True, help="Folder, glob, list of paths (.txt) or manifest (.csv, .parquet, .jsonl).")
 @click.option("--split-from", type=click.Choice(["folder", "column", "none"]), default="none", show_default=True)
 @click.option("--model", help="Embedding model [default: builtin:efficientnet-lite0].")
+@click.option(
+    "--labels", metavar="[FIELD=]URI", multiple=True, help="File or folder of labels; 'folder' for class folders."
+)
+@click.option("--labels-format", metavar="FORMAT", help="csv, parquet, jsonl, coco, yolo or voc [default: by suffix].")
+@click.option(
+    "--predictions", metavar="[MODEL=]URI", multiple=True, help="File or folder [default: the dataset's own folder]."
+)
+@click.option("--predictions-format", metavar="FORMAT", help="csv, parquet, jsonl or coco [default: by suffix].")
+@click.option("--classes", metavar="NAME[,NAME...]", help="The classes, in the order of logits.")
 @click.pass_obj
-def add(home: Home, name: str, media: str, split_from: str, model: str | None) -> None:
-    """Declare a dataset; its images stay where they are."""
+def add(home: Home, /, name: str, **settings: Any) -> None:
+    """Declare a dataset; its images, labels and predictions stay where they are."""
     from brain_assets.declaring import declare
 
-    paths = declare(home, name, media=media, split_from=split_from, model=model)
+    paths = declare(home, name, **settings)
     click.echo(
         f"declared {name} in {paths.config}\nnext: brain materialize {name}   (or 'brain up', which notices by itself)"
     )

@@ -5,11 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import ValidationError
 
 from resources import instance, locks
 from resources.configuration import DatasetSettings, load_dataset
 from resources.errors import ConfigurationError
 from resources.home import DatasetPaths, Home
+from resources.input_files import FOLDERS
 from resources.media_source import open_source
 
 HEADER = """\
@@ -25,7 +27,8 @@ def declare(home: Home, name: str, **settings: Any) -> DatasetPaths:
     home : Home
     name : str
     **settings
-        ``media`` and whatever else differs from the defaults; None is left out.
+        ``media`` and whatever else differs from the defaults; None is left out. ``labels`` and ``predictions`` are
+        addresses, each with its field or model before a ``=``; ``labels_format`` and ``predictions_format`` hold for all.
 
     Raises
     ------
@@ -41,7 +44,8 @@ def declare(home: Home, name: str, **settings: Any) -> DatasetPaths:
     tree["media"] = _absolute(tree["media"])
     if model := tree.pop("model", None):
         tree["embeddings"] = {"model": model}
-    DatasetSettings.model_validate(tree)
+    _declare_inputs(tree)
+    _validate(tree)
     open_source(tree["media"], tree.get("split_from", "none"))
     instance.prepare(home)
     paths.predictions.mkdir(parents=True, exist_ok=True)
@@ -63,6 +67,36 @@ def remove(home: Home, name: str) -> None:
 
     with dg.DagsterInstance.get() as dagster_instance:
         dagster_instance.delete_dynamic_partition(instance.PARTITIONS, name)
+
+
+def _declare_inputs(tree: dict[str, Any]) -> None:
+    """Turn addresses of labels and predictions, as they are typed, into settings."""
+    for role, owner in (("labels", "field"), ("predictions", "model")):
+        given, form = tree.pop(role, None), tree.pop(f"{role}_format", None)
+        if given:
+            tree[role] = [_input(address, owner) | ({"format": form} if form else {}) for address in given]
+    if classes := tree.pop("classes", None):
+        names = classes.split(",") if isinstance(classes, str) else classes
+        tree["classes"] = [name.strip() for name in names if name.strip()]
+
+
+def _input(address: str, owner: str) -> dict[str, str]:
+    name, equals, uri = address.partition("=")
+    if not equals or "/" in name or Path(address).exists():
+        name, uri = "", address
+    return {"uri": uri if uri == FOLDERS else _absolute(uri)} | ({owner: name} if name else {})
+
+
+def _validate(tree: dict[str, Any]) -> None:
+    try:
+        DatasetSettings.model_validate(tree)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise ConfigurationError(f"{where}: {first['msg']}, got {first['input']!r}") from None
+    for one in [*tree.get("labels", []), *tree.get("predictions", [])]:
+        if one["uri"] != FOLDERS and not Path(one["uri"]).exists():
+            raise ConfigurationError(f"no labels or predictions at {one['uri']}: give a file or a folder")
 
 
 def _absolute(media: str) -> str:

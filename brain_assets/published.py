@@ -4,9 +4,11 @@ from collections.abc import Iterator, Sequence
 
 from brain_assets.incremental import Derivation, Publication, Update
 from brain_assets.samples import SOURCE_STATE
+from resources.input_files import joined_state
 from resources.publishing import TableQuery, publish
 from resources.store import Merge
 
+INPUT_STATES = ("labels_state", "predictions_state")
 BOOKKEEPING = (
     Publication(
         "runs",
@@ -53,6 +55,7 @@ def published(derivations: Sequence[Derivation]) -> Derivation:
     def publish_tables(update: Update) -> Iterator[Merge]:
         dataset = update.dataset
         facts = {"source_state": dataset.store.fact(SOURCE_STATE), "settings": dataset.settings_digest}
+        facts["input_state"] = joined_state(*(dataset.store.fact(name) or "" for name in INPUT_STATES))
         result = publish(dataset.store, dataset.paths.published, tables, facts, dataset.service.keep_sets)
         update.notes |= {"set": result.number, "written": ", ".join(result.written), "linked": len(result.linked)}
         yield from ()
