@@ -1,6 +1,7 @@
 """The one pass over encoded images: each content is decoded, measured and embedded while it is in memory."""
 
 import os
+import traceback
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from brain_assets.incremental import Update
 from resources.dataset import Dataset
 from resources.decoding import Decoded, DecodeJob, Decoder
 from resources.embedding_models import EmbeddingModel
+from resources.errors import BrainError
 from resources.limits import Limits
 from resources.media_source import content_hash
 from resources.store import Merge
@@ -134,8 +136,13 @@ def _embed(rows: list[Decoded], model: EmbeddingModel) -> list[tuple[Decoded, np
     bad: list[tuple[Decoded, np.ndarray[Any, Any] | None]] = [(row, None) for row in rows if row.status != "ok"]
     if not good or model.input is None:
         return bad
-    name = model.input.name
-    return bad + list(zip(good, model.embed(np.stack([row.inputs[name] for row in good])), strict=True))
+    images = np.stack([row.inputs[model.input.name] for row in good])
+    try:
+        vectors = model.embed(images)
+    except Exception as error:
+        line = traceback.format_exception_only(error)[-1].strip()
+        raise BrainError(f"the model {model.name} failed on {len(good)} images: {line}") from error
+    return bad + list(zip(good, vectors, strict=True))
 
 
 def _groups(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
@@ -171,7 +178,7 @@ def _commit(update: Update, group: list[Any], model: EmbeddingModel | None, *, f
 def vector_row(version: str, key: str, vector: np.ndarray[Any, Any]) -> dict[str, Any]:
     """Return a row of ``vectors``; one that holds NaN or infinity is kept as an error."""
     if not np.isfinite(vector).all():
-        return {"model_version": version, "input_key": key, "vector": None, "error": "the model gave NaN or infinity"}
+        return {"model_version": version, "input_key": key, "vector": None, "error": "the vector holds NaN or infinity"}
     return {"model_version": version, "input_key": key, "vector": vector, "error": None}
 
 

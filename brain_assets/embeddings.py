@@ -1,12 +1,18 @@
 """One vector per sample: what a model sees in its image."""
 
 from collections.abc import Iterator
+from typing import Any
 
 from brain_assets import decode_pass
+from brain_assets.given_vectors import assign
 from brain_assets.incremental import Check, Derivation, MethodRun, Publication, Update, declared_runs
+from brain_assets.pruning import UNUSED_CONTENT, unused
+from resources.configuration import file_state
 from resources.dataset import Dataset
+from resources.embedding_precomputed import PrecomputedVectors
 from resources.store import Merge
 
+PRECOMPUTED = "precomputed:"
 # One file stands for all samples of a content.
 WITHOUT_VECTOR = """
     select content_hash, any_value(uri order by sample_id) as uri, any_value(bytes) as bytes
@@ -14,24 +20,52 @@ WITHOUT_VECTOR = """
     where content_hash not in (select input_key from vectors where model_version = ?) group by content_hash"""
 ROWS = """
     select {key} as brain_key, sample_id as subject_id, sample_id, null::varchar as object_id, model_version, input_key
-    from readable join vectors on input_key = content_hash
+    from ({assigned}) join vectors using (input_key)
     where model_version = '{version}' and vectors.error is null"""
+BY_CONTENT = "select sample_id, content_hash as input_key from readable"
+UNUSED = f"""
+    not exists (select 1 from embeddings
+        where embeddings.model_version = vectors.model_version and embeddings.input_key = vectors.input_key)
+    and {UNUSED_CONTENT.replace("content_hash not", "input_key not")}"""
 
 
 def update_embeddings(update: Update) -> Iterator[Merge]:
-    """Embed contents that have no vector of this model yet, and give every readable sample its vector."""
-    dataset, version = update.dataset, str(update.run.model_version)
+    """Give every readable sample its vector; only contents that have none of this model yet are embedded."""
+    version = str(update.run.model_version)
+    given = str(update.run.settings["model"]).startswith(PRECOMPUTED)
+    assigned = _assign_given(update) if given else _embed(update, version)
+    rows = ROWS.format(key=update.key, assigned=assigned, version=version)
+    yield Merge("embeddings", rows, within=f"brain_key = {update.key}")
+    yield unused("vectors", UNUSED)
+
+
+def _assign_given(update: Update) -> str:
+    model = update.dataset.model(update.run.settings["model"])
+    assert isinstance(model, PrecomputedVectors)
+    return assign(update, model)
+
+
+def _embed(update: Update, version: str) -> str:
     contents = update.query(WITHOUT_VECTOR, [version])
     if contents.num_rows:
-        model = dataset.model(update.run.settings["model"])
-        decode_pass.decode(update, contents, facts=False, model=model)
-    yield Merge("embeddings", ROWS.format(key=update.key, version=version), within=f"brain_key = {update.key}")
+        decode_pass.decode(update, contents, facts=False, model=update.dataset.model(update.run.settings["model"]))
+    return BY_CONTENT
 
 
 def _runs(dataset: Dataset) -> list[MethodRun]:
     uri = dataset.settings.embeddings.model
     wanted = {"embeddings": uri} | {run.brain_key: run.model or uri for run in declared_runs(dataset, "embeddings")}
-    return [MethodRun(key, {"model": uri}, dataset.model_version(uri)) for key, uri in wanted.items()]
+    return [MethodRun(key, _settings(uri), dataset.model_version(uri)) for key, uri in wanted.items()]
+
+
+def _settings(uri: str) -> dict[str, Any]:
+    """Return what vectors depend on besides the model's version: given ones, which share a version, on their file."""
+    return {"model": uri, "file": file_state(uri)} if uri.startswith(PRECOMPUTED) else {"model": uri}
+
+
+# What the asset's watermark says of the run that is up to date: the model's URI and version.
+CURRENT = """(select fingerprint ->> '$[1].model' as model, fingerprint ->> '$[2]' as version
+        from watermarks where asset = 'embeddings' and brain_key = 'embeddings')"""
 
 
 EMBEDDINGS = Derivation(
@@ -47,9 +81,20 @@ EMBEDDINGS = Derivation(
     checks=(
         Check(
             "every_readable_sample_has_a_vector",
-            "select count(*) from readable"
-            " where sample_id not in (select subject_id from embeddings where brain_key = 'embeddings')",
-            "Each readable image has a vector.",
+            f"""
+            select count(*) from readable, {CURRENT} as used
+            where sample_id not in (select subject_id from embeddings where brain_key = 'embeddings')
+                and content_hash not in (
+                    select input_key from vectors where model_version = used.version and error is not null)
+                and not starts_with(used.model, '{PRECOMPUTED}')""",
+            "Each readable image has a vector, or a reason why not; given vectors may come later than their images.",
+        ),
+        Check(
+            "every_vector_is_finite",
+            f"""
+            select count(*) from {CURRENT} as used join vectors on model_version = used.version
+            join readable on content_hash = input_key where vectors.error is not null""",
+            "No image's vector holds NaN or infinity; such an image has no neighbours and no scores.",
         ),
         Check(
             "no_vector_without_a_sample",
@@ -77,5 +122,9 @@ EMBEDDINGS = Derivation(
             from embeddings join samples on samples.sample_id = embeddings.sample_id group by part""",
         ),
     ),
-    metrics={"embedded": "select count(*) from embeddings"},
+    metrics={
+        "embedded": "select count(*) from embeddings",
+        "without_vector": "select count(*) from readable"
+        " where sample_id not in (select subject_id from embeddings where brain_key = 'embeddings')",
+    },
 )

@@ -1,13 +1,15 @@
 """The same image more than once: the same bytes, or the same pixels in other bytes or another format."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pyarrow as pa
 
 from brain_assets import decode_pass
 from brain_assets.incremental import Check, Derivation, IssueQuery, MethodRun, Publication, Update
+from brain_assets.pruning import UNUSED_CONTENT, unused
 from resources.dataset import Dataset
-from resources.decoding import DRAFT_DISTANCE
+from resources.decoding import DRAFT_DISTANCE, DecodeJob
 from resources.store import Merge
 
 PIXEL_HASHES = pa.schema([("content_hash", pa.string()), ("pixel_hash", pa.string())])
@@ -50,6 +52,7 @@ def update_exact_duplicates(update: Update) -> Iterator[Merge]:
     place = f"case split {ranks} else {len(splits)} end" if splits else "0"
     preference = f"{place}, bytes desc, modified_at, filepath, sample_id"
     yield Merge("exact_duplicates", GROUPS.format(preference=preference, kept_because=KEPT_BECAUSE), within="true")
+    yield unused("pixel_hashes", UNUSED_CONTENT)
 
 
 def _hash_pixels(update: Update) -> None:
@@ -58,13 +61,28 @@ def _hash_pixels(update: Update) -> None:
     if not candidates:
         return
     dataset = update.dataset
-    jobs = [decode_pass.job(dataset, row) for row in candidates]
+    loaded: set[str] = set()
+    jobs = [_noting(decode_pass.job(dataset, row), loaded) for row in candidates]
     with decode_pass.open_decoder(dataset) as decoder:
         found = [
             {"content_hash": key, "pixel_hash": digest.hex() if digest else None}
             for key, digest in decoder.pixel_hashes(jobs)
+            if key in loaded
         ]
+    # A file that could not be read this time says nothing of its pixels.
+    update.incomplete = len(found) < len(candidates)
     update.commit(Merge("pixel_hashes", pa.Table.from_pylist(found, schema=PIXEL_HASHES)))
+
+
+def _noting(job: DecodeJob, loaded: set[str]) -> DecodeJob:
+    """Return the job, made to note that its file could be read."""
+
+    def load() -> bytes:
+        data = job.load()
+        loaded.add(job.key)
+        return data
+
+    return replace(job, load=load)
 
 
 def _runs(dataset: Dataset) -> list[MethodRun]:

@@ -2,28 +2,88 @@
 
 from collections.abc import Iterator
 
+import pyarrow as pa
+
 from brain_assets import decode_pass
 from brain_assets.incremental import Check, Derivation, MethodRun, Update, section_settings
-from resources.dataset import Dataset
+from brain_assets.pruning import UNUSED_CONTENT, unused
+from resources.dataset import PREVIEW_PACK, Dataset, fact
+from resources.previews import PreviewPack, compact
 from resources.store import Merge
 
 # One file stands for all samples of a content.
 CONTENTS = """
     select content_hash, any_value(uri order by sample_id) as uri, any_value(bytes) as bytes
     from samples where content_hash is not null and {condition} group by content_hash"""
+UNDECODED = "content_hash not in (from media select content_hash)"
+EMBEDDED = "content_hash in (select input_key from vectors where model_version = '{version}')"
 EMBEDDINGS = "embeddings"
+# A pack of previews below this size is not worth rewriting.
+SMALL_PACK = 1 << 22
 
 
 def update_media(update: Update) -> Iterator[Merge]:
-    """Decode every content that is new; embed it in the same pass when embeddings are wanted too."""
-    condition = "true" if update.anew else "content_hash not in (from media select content_hash)"
+    """Decode every content that is new; embed it in the same pass when embeddings are wanted too.
+
+    What was decoded with other settings is decoded again, but not embedded again.
+    """
+    _remove_old_packs(update.dataset)
+    if update.anew:
+        _decode(update, EMBEDDED.format(version=_model_version(update.dataset)), embed=False)
+        _decode(update, "not " + EMBEDDED.format(version=_model_version(update.dataset)))
+    else:
+        _decode(update, UNDECODED)
+    update.commit(unused("media", UNUSED_CONTENT, at_once=update.anew))
+    _compact_previews(update)
+    yield from ()
+
+
+def _decode(update: Update, condition: str, *, embed: bool = True) -> None:
     contents = update.query(CONTENTS.format(condition=condition))
-    update.notes["decoded"] = contents.num_rows
+    update.notes["decoded"] = update.notes.get("decoded", 0) + contents.num_rows
     dataset = update.dataset
-    wanted = EMBEDDINGS in dataset.selected and contents.num_rows > 0
+    wanted = embed and EMBEDDINGS in dataset.selected and contents.num_rows > 0
     model = dataset.model(dataset.settings.embeddings.model) if wanted else None
     decode_pass.decode(update, contents, facts=True, model=model)
-    yield from ()
+
+
+def _model_version(dataset: Dataset) -> str:
+    return dataset.model_version(dataset.settings.embeddings.model)
+
+
+def _compact_previews(update: Update) -> None:
+    """Copy the previews into a new pack once more than half of the old one belongs to no row.
+
+    The new addresses and the pack's name are committed together. The old pack stays until the next update, for readers
+    of what was published before.
+    """
+    dataset = update.dataset
+    live = update.query(
+        "select content_hash, preview_offset, preview_length from media where preview_length is not null"
+    )
+    addresses = list(zip(live.column(1).to_pylist(), live.column(2).to_pylist(), strict=True))
+    size = (dataset.paths.folder / dataset.preview_pack).stat().st_size if addresses else 0
+    if size < max(SMALL_PACK, 2 * sum(length for _, length in addresses)):
+        return
+    name = f"previews-{dataset.run_id}.pack"
+    moved = compact(dataset.previews, dataset.paths.folder / name, addresses)
+    dataset.store.connection.register(
+        "moved", live.select([0]).append_column("offset", pa.array([at for at, _ in moved]))
+    )
+    update.commit(Merge("media", MOVED), fact(PREVIEW_PACK, name))
+    dataset.previews.close()
+    dataset.previews = PreviewPack(dataset.paths.folder / name)
+
+
+MOVED = """
+    select media.* exclude (changed) replace (moved.offset as preview_offset)
+    from media join moved using (content_hash)"""
+
+
+def _remove_old_packs(dataset: Dataset) -> None:
+    for path in dataset.paths.folder.glob("previews*.pack"):
+        if path.name != dataset.preview_pack:
+            path.unlink()
 
 
 def _runs(dataset: Dataset) -> list[MethodRun]:
