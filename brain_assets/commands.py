@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from resources.errors import BrainError
 from resources.home import Home
 
 
@@ -59,4 +60,26 @@ def similar(home: Home, /, name: str, form: str, output: Path | None, **asked: A
         write_rows(connection, connection.from_arrow(rows), form, output)
 
 
-COMMANDS: Sequence[click.Command] = (similar,)
+@click.command()
+@click.argument("name")
+@click.pass_obj
+def check(home: Home, /, name: str) -> None:
+    """Evaluate the gates of dataset.yaml on what is published, or was held back; exit 1 when one fails."""
+    from brain_assets.declarations import check_declaration
+    from brain_assets.gates import examine
+    from resources.configuration import load_dataset
+
+    check_declaration(load_dataset(home.existing(name).config).settings)
+    found = examine(home, name)
+    for verdict in found.verdicts:
+        click.echo(verdict)
+    if found.held_back:
+        click.echo(f"not published: these are the numbers of run {found.held_back[:8]}, which a gate held back")
+    if not found.verdicts:
+        click.echo(f"{name} has no gates: add some to {home.paths(name).config}")
+    failed = [verdict.condition for verdict in found.verdicts if not verdict.passed]
+    if failed:
+        raise BrainError(f"{len(failed)} of {len(found.verdicts)} gates failed: {', '.join(failed)}")
+
+
+COMMANDS: Sequence[click.Command] = (similar, check)

@@ -1,5 +1,7 @@
 """The state of a dataset in numbers, kept over time."""
 
+import hashlib
+import json
 from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
@@ -34,6 +36,8 @@ def health(derivations: Sequence[Derivation]) -> Derivation:
         group="answers",
         reads=tables,
         writes=("health",),
+        # Another set of metrics is measured at once.
+        version=hashlib.blake2b(json.dumps(metrics).encode(), digest_size=8).hexdigest(),
         update=update_health,
         publishes=(
             Publication(

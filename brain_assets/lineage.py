@@ -7,7 +7,8 @@ from typing import Any
 
 import dagster as dg
 
-from brain_assets import catalog
+from brain_assets import catalog, gates
+from brain_assets.declarations import check_declaration
 from brain_assets.incremental import Derivation, Report, bring_up_to_date
 from resources.dataset import Dataset, Opening, open_dataset
 from resources.errors import BrainError
@@ -18,6 +19,7 @@ DATASETS = dg.DynamicPartitionsDefinition(name=PARTITIONS)
 OWNERS = ["team:data-quality"]
 SETTINGS_TAG = "brain/set"
 PARTITION_TAG = "dagster/partition"
+GATES = "gates"
 
 UNDER_WAY = [
     dg.DagsterRunStatus.QUEUED,
@@ -50,6 +52,7 @@ def dataset(context: dg.InitResourceContext) -> Iterator[Dataset]:
     )
     try:
         with open_dataset(Home.default(), run.tags[PARTITION_TAG], opening) as opened:
+            check_declaration(opened.settings)
             yield opened
     except BrainError as error:
         raise dg.Failure(str(error), allow_retries=False) from error
@@ -67,7 +70,7 @@ def asset_of(derivation: Derivation) -> dg.AssetsDefinition:
         kinds=set(derivation.kinds),
         owners=OWNERS,
         code_version=derivation.version,
-        check_specs=[_check_spec(derivation, check.name, check.description) for check in derivation.checks],
+        check_specs=[_check_spec(derivation, *named) for named in _named_checks(derivation)],
     )
     def compute(dataset: dg.ResourceParam[Dataset]) -> dg.MaterializeResult:  # type: ignore[type-arg]  # dagster refuses a parameter here
         try:
@@ -75,9 +78,29 @@ def asset_of(derivation: Derivation) -> dg.AssetsDefinition:
         except BrainError as error:
             raise dg.Failure(str(error), allow_retries=False) from error
         checks = [_check_result(derivation, check.name, check.query, dataset) for check in derivation.checks]
+        if derivation is catalog.HEALTH:
+            checks.append(_gates_result(dataset))
         return dg.MaterializeResult(metadata=_metadata(derivation, dataset, report), check_results=checks)
 
     return compute
+
+
+def _named_checks(derivation: Derivation) -> Iterator[tuple[str, str]]:
+    yield from ((check.name, check.description) for check in derivation.checks)
+    if derivation is catalog.HEALTH:
+        yield GATES, "The limits that dataset.yaml sets; an error keeps the tables from being published."
+
+
+def _gates_result(dataset: Dataset) -> dg.AssetCheckResult:
+    verdicts = gates.verdicts(dataset)
+    blocked = any(verdict.blocks for verdict in verdicts)
+    return dg.AssetCheckResult(
+        passed=all(verdict.passed for verdict in verdicts),
+        check_name=GATES,
+        asset_key=catalog.HEALTH.name,
+        severity=dg.AssetCheckSeverity.ERROR if blocked else dg.AssetCheckSeverity.WARN,
+        metadata={verdict.condition: str(verdict) for verdict in verdicts},
+    )
 
 
 def _check_spec(derivation: Derivation, name: str, description: str) -> dg.AssetCheckSpec:

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Mapping, Sequence
 
 from brain_assets import catalog
+from brain_assets.declarations import check_declaration
 from resources import instance
 from resources.configuration import load_dataset
 from resources.errors import BrainError, MissingError
@@ -29,7 +30,7 @@ def materialize(home: Home, name: str, select: Sequence[str] = (), settings: Map
     BrainError
         With the reason, when the run failed.
     """
-    load_dataset(home.existing(name).config, settings)
+    check_declaration(load_dataset(home.existing(name).config, settings).settings)
     unknown = [asset for asset in select if asset not in catalog.BY_NAME]
     if unknown:
         raise MissingError(f"no asset {unknown[0]!r} (assets: {', '.join(catalog.BY_NAME)})")

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+from brain_assets import gates
 from brain_assets.incremental import Derivation, Publication, Update
 from brain_assets.samples import SOURCE_STATE
 from resources.input_files import joined_state
@@ -56,7 +57,9 @@ def published(derivations: Sequence[Derivation]) -> Derivation:
         dataset = update.dataset
         facts = {"source_state": dataset.store.fact(SOURCE_STATE), "settings": dataset.settings_digest}
         facts["input_state"] = joined_state(*(dataset.store.fact(name) or "" for name in INPUT_STATES))
+        gates.enforce(dataset)
         result = publish(dataset.store, dataset.paths.published, tables, facts, dataset.service.keep_sets)
+        gates.release(dataset.paths)
         update.notes |= {"set": result.number, "written": ", ".join(result.written), "linked": len(result.linked)}
         yield from ()
 

@@ -186,6 +186,19 @@ class MistakennessSettings(Section):
     )
 
 
+class GateSettings(Section):
+    """A limit on one number of the dataset's health."""
+
+    metric: str = Field(description="A metric of the table health, such as unreadable_share or issue_leak.")
+    operator: Literal["<=", "<", ">=", ">", "=="] = Field(
+        "<=", description="How the metric shall compare with the limit; in quotes, as YAML reads > otherwise."
+    )
+    limit: float = Field(allow_inf_nan=False, description="The limit.")
+    severity: Literal["warn", "block"] = Field(
+        "warn", description="block: while the gate fails, what was published before stays current."
+    )
+
+
 class RunSettings(Section):
     """One more run of a method, beside its default one."""
 
@@ -237,6 +250,7 @@ class DatasetSettings(Section):
     decoding: DecodingSettings = DecodingSettings()
     calibration: CalibrationSettings = CalibrationSettings()
     sensor: SensorSettings = SensorSettings()
+    gates: list[GateSettings] = Field([], description="What must hold of the dataset's health: metric, operator, limit.")
     runs: list[RunSettings] = Field(
         [], description="Further runs of methods, each with its brain_key, method and parameters."
     )

@@ -1,0 +1,84 @@
+"""What a dataset's declaration may name: methods, runs, and numbers for gates. Checked before a run does anything."""
+
+import difflib
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from brain_assets import catalog
+from brain_assets.gates import ISSUE
+from resources.configuration import DatasetSettings, RunSettings
+from resources.errors import ConfigurationError
+
+ISSUES = (
+    "unreadable",
+    "exact_duplicate",
+    "near_duplicate",
+    "leak",
+    "outlier",
+    "label_mistake",
+    "missing_label",
+    "missing_object",
+    "spurious_object",
+    "bad_box",
+    "dark",
+    "bright",
+    "blurry",
+    "low_information",
+    "odd_size",
+    "odd_aspect_ratio",
+    "grayscale",
+    "noisy",
+    "type_mismatch",
+    "tiny",
+    "animated",
+    "rotated",
+)
+
+
+def check_declaration(settings: DatasetSettings) -> None:
+    """Refuse runs and gates that name what there is not.
+
+    Raises
+    ------
+    ConfigurationError
+        If a run's key is taken, its method or what it reads does not exist, or a gate's metric is unknown.
+    """
+    for gate in settings.gates:
+        _known(f"gate on {gate.metric!r}", "metric", gate.metric, metrics())
+    for run in settings.runs:
+        _check_run(run, settings.runs)
+
+
+def metrics() -> set[str]:
+    """Return the names of all numbers of a dataset's health."""
+    return {name for derivation in catalog.ALL for name in derivation.metrics} | {ISSUE + issue for issue in ISSUES}
+
+
+def default_keys() -> set[str]:
+    """Return the brain keys that no declared run may have: those of the default runs."""
+    return {derivation.name for derivation in catalog.ALL} | {
+        publication.table for derivation in catalog.ALL for publication in derivation.publishes
+    }
+
+
+def _check_run(run: RunSettings, runs: Sequence[RunSettings]) -> None:
+    name = f"run {run.brain_key!r}"
+    if Counter(other.brain_key for other in runs)[run.brain_key] > 1:
+        raise ConfigurationError(f"dataset.yaml: {name} is declared twice: give each run a brain_key of its own")
+    if run.brain_key in default_keys():
+        raise ConfigurationError(f"dataset.yaml: {name}: that key belongs to a default run, choose another brain_key")
+    _known(name, "method", run.method, {derivation.name for derivation in catalog.ALL if derivation.runs})
+    for default, method, wanted in (
+        ("embeddings", "embeddings", run.embeddings),
+        ("neighbors", "similarity", run.similarity),
+    ):
+        known = {default} | {other.brain_key for other in runs if other.method == method}
+        _known(name, f"run of {method}", wanted, known)
+
+
+def _known(where: str, what: str, word: str, known: Iterable[str]) -> None:
+    if word in (names := sorted(known)):
+        return
+    near = difflib.get_close_matches(word, names, 1, 0.6)
+    hint = f"did you mean {near[0]!r}?" if near else f"use one of {', '.join(names)}"
+    raise ConfigurationError(f"dataset.yaml: {where}: unknown {what} {word!r}; {hint}")
