@@ -42,9 +42,9 @@ COLORLESS_DARK, COLORLESS_WHITE = 0.15, 0.9
 OVEREXPOSED = 1.1
 # A photo is burnt out with two fifths of its pixels clipped.
 CLIPPED_WEIGHT = 2.6
-# Roughness is noise where halving the image takes it away, texture where half of the size has that much more of it.
+# Roughness of the halved image over that of the image: up to the first it is noise, from the second on texture.
 NOISE_ONLY, TEXTURE_ONLY = 1.0, 1.4
-# Files keep less of the noise of colours than of the noise of brightness, but no texture hides it.
+# Files keep about a quarter of the noise of colours, and textures have less of it: it counts for more.
 CHROMA_WEIGHT = 4.0
 
 
@@ -108,19 +108,20 @@ def blur(columns: Columns) -> Values:
 
 
 def grain(columns: Columns) -> Values:
-    """Return the noise in levels: of the brightness as far as it is no texture, or of the colours, which have none.
+    """Return the noise of brightness or colours, in levels, as far as it is no texture; NaN for an over-exposed image.
 
-    NaN for an over-exposed image.
+    Noise is as strong at every size, so that halving an image takes most of it away; grass, fur and cloth have more of
+    their roughness at larger sizes.
 
     Examples
     --------
     >>> columns = {"noise": [5.0, 5.0], "noise_texture": [0.8, 1.8], "chroma_noise": [0.5, 0.5]}
     >>> tones = ("brightness", "brightness_5", "white_share", "clipped_share", "structure")
     >>> grain(columns | dict.fromkeys(tones, [0.1, 0.1])).tolist()
-    [5.0, 2.0]
+    [5.0, 0.0]
     """
-    share = (TEXTURE_ONLY - _get(columns, "noise_texture")) / (TEXTURE_ONLY - NOISE_ONLY)
-    noise = np.maximum(_get(columns, "noise") * np.clip(share, 0, 1), CHROMA_WEIGHT * _get(columns, "chroma_noise"))
+    share = np.clip((TEXTURE_ONLY - _get(columns, "noise_texture")) / (TEXTURE_ONLY - NOISE_ONLY), 0, 1)
+    noise = share * np.maximum(_get(columns, "noise"), CHROMA_WEIGHT * _get(columns, "chroma_noise"))
     return np.where(exposure(columns) >= OVEREXPOSED, np.nan, noise)
 
 

@@ -23,12 +23,6 @@ MIN_SAMPLES = 100
 DEVIATIONS = 4.0
 # A normal distribution's standard deviation over its median absolute deviation.
 NORMAL = 1.4826
-# Shares of a dataset between which what lies beyond the default may be the tail of the rest; so much of it is left.
-TAIL_LEAST, TAIL_MOST, TAIL_LEFT = 0.01, 0.1, 0.005
-# A tail ends about as fast as the rest falls; what reaches further than so many times that is a group of its own.
-TAIL_REACH = 1.2
-# A tail moves a threshold by no more than this factor.
-TAIL_LIMIT = 1.5
 # A side this many times longer or shorter than the median is odd.
 ODD_FACTOR = 3.0
 # Useful images of photo models have sides of at least so many pixels; a tiny one is this much smaller than the median.
@@ -48,8 +42,8 @@ class Threshold:
     reference : float
         Median side of the dataset's images in pixels, for `odd_size`; else NaN.
     evidence : dict
-        ``basis``: ``default``, ``too few`` (samples to calibrate), ``usual`` (most samples lie beyond the default),
-        ``tail`` (so do the last of a long tail) or ``median``; and the numbers it rests on.
+        ``basis``: ``default``, ``too few`` (samples to calibrate), ``usual`` (most samples lie beyond the default)
+        or ``median``; and the numbers it rests on.
     """
 
     value: float
@@ -118,25 +112,6 @@ def fit_usual(rule: Rule, measure: Values) -> Threshold:
     return Threshold(value, evidence={"basis": "usual", **evidence, "median": float(np.exp(median)), "spread": spread})
 
 
-def fit_tail(rule: Rule, measure: Values) -> Threshold:
-    """Return the same, or a threshold in the thin part of the tail where what lies beyond the default is just that.
-
-    The tail of the bulk is taken for exponential, from the median through the default. What lies beyond the default is
-    part of it if its median reaches no further than such a tail's.
-    """
-    usual = fit_usual(rule, measure)
-    beyond = measure[_reaches(rule, measure, rule.default)] - rule.default
-    share = len(beyond) / len(measure)
-    if not TAIL_LEAST < share <= TAIL_MOST:
-        return usual
-    decay = (rule.default - float(np.median(measure))) / np.log(0.5 / share)
-    reach = float(np.median(beyond)) / (np.log(2) * decay)
-    if reach > TAIL_REACH:
-        return usual
-    value = min(rule.default + decay * np.log(share / TAIL_LEFT), TAIL_LIMIT * rule.default)
-    return Threshold(float(value), evidence={**usual.evidence, "basis": "tail", "decay": float(decay), "reach": reach})
-
-
 def fit_color(rule: Rule, measure: Values) -> Threshold:
     """Return the default in a colour dataset, and NaN where at least half of the samples are gray."""
     share = float(np.mean(_reaches(rule, measure, rule.default)))
@@ -162,10 +137,10 @@ def fit_tiny(rule: Rule, measure: Values) -> Threshold:
 
 RULES: Mapping[str, Rule] = {
     "dark": Rule(measures.highlights, "below", 0.4, "perceived brightness of the brightest hundredth", fit_usual),
-    "bright": Rule(measures.exposure, "above", 1.1, "exposure: light everywhere, or burnt out", fit_tail),
-    "blurry": Rule(measures.blur, "above", 1.25, "width of the sharpest edges in pixels, longest side 256", fit_tail),
+    "bright": Rule(measures.exposure, "above", 1.1, "exposure: light everywhere, or burnt out", fit_usual),
+    "blurry": Rule(measures.blur, "above", 1.25, "width of the sharpest edges in pixels, longest side 256", fit_usual),
     "low_information": Rule(measures.contrast, "below", 0.02, "contrast between blocks over brightness", fit_usual),
-    "noisy": Rule(measures.grain, "above", 2.4, "noise in levels, longest side 256, less what is texture", fit_tail),
+    "noisy": Rule(measures.grain, "above", 2.4, "noise in levels, longest side 256, less what is texture", fit_usual),
     "grayscale": Rule(measures.chroma, "below", 2.5, "difference of channels in levels, percentile 99", fit_color),
     "odd_size": Rule(measures.side, "above", np.nan, "factor between its side and the median side", fit_size),
     "odd_aspect_ratio": Rule(measures.elongation, "above", 2.5, "longer side over shorter side", fit_usual),
@@ -195,10 +170,9 @@ def defaults() -> dict[str, Threshold]:
 def calibrate(columns: Columns, min_samples: int = MIN_SAMPLES) -> dict[str, Threshold]:
     """Return the thresholds that fit a dataset, each with the numbers it rests on.
 
-    A default stays unless the dataset contradicts it. If it flags more than half of the samples, they are what is usual
-    here, and the threshold moves beyond them. If the few it flags are but the end of a long tail, it moves to where
-    the tail is thin. A group that stands apart, up to half of the dataset, moves nothing. Sizes are compared with the
-    median.
+    A default stays unless the dataset contradicts it: if it flags more than half of the samples, they are what is usual
+    here, and the threshold moves beyond them, by medians. Up to half of a dataset may be defective and move nothing.
+    Sizes are compared with the median.
 
     Parameters
     ----------
