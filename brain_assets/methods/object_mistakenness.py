@@ -5,11 +5,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from brain_assets.methods.detectors import DetectorProfile, log_odds
 from brain_assets.methods.matching import NONE, Matches, confidences, match
 from brain_assets.methods.objects import Floats, Indices, Objects, overlaps
 
-PRIOR = 3.0
-"""How many objects a class needs before its own figures outweigh those of all classes."""
+RARE = 0.2
+"""The share of labels taken to be faulty before a prediction is looked at."""
+OTHER_CLASS = 0.6
+"""How much a box of another class counts towards an object being there."""
 UNSEEN = 0.45
 """The misplacement of a box on which no prediction throws any light: a little less than even."""
 
@@ -92,89 +95,6 @@ def peer_scores(
 
 
 @dataclass(frozen=True)
-class DetectorProfile:
-    """How far a detector can be trusted: the calibration of `object_scores`.
-
-    Attributes
-    ----------
-    confidence, precision : (k,) float64, both ascending
-        The share of predictions that find a label, at some confidences; between them it is interpolated.
-    class_trust : (c,) float64
-        How much more often, or less, predictions of each class find a label than their confidence says.
-    class_recall : (c,) float64 in (0, 1)
-        The share of the labels of each class that the detector finds.
-    """
-
-    confidence: Floats
-    precision: Floats
-    class_trust: Floats
-    class_recall: Floats
-
-    @classmethod
-    def default(cls, classes: int) -> "DetectorProfile":
-        """Return what holds until there are labels to calibrate with: a fair detector that finds one object in two.
-
-        Examples
-        --------
-        >>> DetectorProfile.default(2).class_recall
-        array([0.5, 0.5])
-        """
-        knots = np.array([0.0, 0.5, 1.0])
-        return cls(knots, np.array([0.0, 0.75, 1.0]), np.ones(classes), np.full(classes, 0.5))
-
-    def trust(self, predictions: Objects) -> Floats:
-        """Return the probability that each prediction is an object, NaN where its confidence is unknown."""
-        precision = np.interp(confidences(predictions), self.confidence, self.precision)
-        return np.clip(precision * self.class_trust[predictions.classes], 0.0, 1.0)
-
-
-def calibrate(labels: Objects, predictions: Objects, classes: int, iou: float = 0.5) -> DetectorProfile:
-    """Return a detector's profile from images that have both labels and predictions.
-
-    Every share is drawn towards that of all classes together, as if `PRIOR` more objects had been seen, so that a rare
-    class does not stand on one object.
-
-    Parameters
-    ----------
-    labels, predictions : Objects
-        Of the same images; predictions with a confidence.
-    classes : int
-    iou : float in (0, 1)
-        From where a prediction finds a label.
-
-    Returns
-    -------
-    DetectorProfile
-
-    Notes
-    -----
-    An input of `object_scores`: stored, and redone only on request or when the set has doubled. It shifts little with a
-    few wrong labels, and scores of all images then compare.
-
-    Examples
-    --------
-    >>> labels = Objects(np.array([[0.0, 0, 4, 4]]), np.array([0]), np.array([0, 1]))
-    >>> seen = Objects(np.array([[0.0, 0, 4, 3]]), np.array([0]), np.array([0, 1]), np.array([0.9]))
-    >>> calibrate(labels, seen, classes=1).precision.round(2)
-    array([0.67])
-    """
-    matches = match(labels, predictions, iou)
-    right, found = (matches.label != NONE).astype(float), (matches.prediction != NONE).astype(float)
-    known = np.flatnonzero(~np.isnan(confidences(predictions)))
-    if not len(known) or not len(labels):
-        return DetectorProfile.default(classes)
-    confidence, precision = _precision_curve(confidences(predictions)[known], right[known])
-    expected = np.interp(confidences(predictions)[known], confidence, precision)
-    kinds = predictions.classes[known]
-    hits, hoped = np.bincount(kinds, right[known], classes), np.bincount(kinds, expected, classes)
-    every = (found.sum() + 1) / (len(found) + 2)
-    recall = (np.bincount(labels.classes, found, classes) + PRIOR * every) / (
-        np.bincount(labels.classes, minlength=classes) + PRIOR
-    )
-    return DetectorProfile(confidence, precision, (hits + PRIOR) / (hoped + PRIOR), recall)
-
-
-@dataclass(frozen=True)
 class Cuts:
     """From where overlaps and scores count.
 
@@ -188,7 +108,7 @@ class Cuts:
 
     iou: float = 0.5
     missing: float = 0.5
-    spurious: float = 0.5
+    spurious: float = 0.4
 
 
 @dataclass(frozen=True)
@@ -250,7 +170,8 @@ def object_scores(
     cuts : Cuts, optional
     opinion : (g,) float in [0, 1], optional
         The probability that the class is wrong by another view, such as `label_issues` on the neighbours of the crops;
-        NaN where there is none. .5 changes nothing.
+        NaN where there is none. It joins the doubt about the class, and where no prediction shows
+        that some object is there, the doubt about the object.
 
     Returns
     -------
@@ -271,26 +192,28 @@ def object_scores(
     >>> boxes = np.array([[0.0, 0, 4, 4], [8, 8, 2, 2]])
     >>> seen = Objects(boxes, np.array([1, 0]), np.array([0, 2]), np.array([0.9, 0.8]))
     >>> found = object_scores(labels, seen, DetectorProfile.default(2))
-    >>> found.mistakenness.round(2), found.suggested, found.missing_score
-    (array([0.93]), array([1]), array([0. , 0.8]))
+    >>> found.mistakenness.round(2), found.suggested, found.missing_score.round(2)
+    (array([0.97]), array([1]), array([0.38, 0.9 ]))
     """
     cuts = cuts or Cuts()
     evidence = _evidence(labels, predictions, profile.trust(predictions))
     recall = profile.class_recall[labels.classes]
     duplicate_of, copied = _duplicates(labels, evidence, cuts.iou)
     wrong_class, suggested = _class_doubt(labels, predictions, evidence, recall)
-    superfluous = np.maximum(_absence(labels, evidence, recall), copied)
-    absent = _uncovered(len(predictions), evidence, cuts.iou)
+    other_view = None if opinion is None else np.nan_to_num(log_odds(opinion) - profile.opinion)
+    absent, support = _absence(labels, evidence, recall)
+    superfluous = np.maximum(_second(absent, other_view, 1 - support), copied)
+    unlabelled = _unlabelled(len(predictions), evidence)
     return ObjectScores(
         matches=match(labels, predictions, cuts.iou, own_class_first=True),
-        mistakenness=np.where(labels.is_crowd, np.nan, _second(wrong_class, opinion)),
+        mistakenness=np.where(labels.is_crowd, np.nan, _second(wrong_class, other_view)),
         mistakenness_loc=np.where(labels.is_crowd, np.nan, _misplacement(len(labels), evidence)),
         spurious_score=np.where(labels.is_crowd, np.nan, superfluous),
         duplicate_of=duplicate_of,
         suggested=np.where(labels.is_crowd, NONE, suggested),
-        missing_score=absent,
+        missing_score=unlabelled,
         possible_spurious=(superfluous >= cuts.spurious) & ~labels.is_crowd,
-        possible_missing=absent >= cuts.missing,
+        possible_missing=unlabelled >= cuts.missing,
     )
 
 
@@ -391,7 +314,12 @@ class _Evidence:
     @property
     def fit(self) -> Floats:
         """How well two boxes agree on one object: from 0 at an IoU of .1 to 1 at .7."""
-        return np.clip((self.iou - 0.1) / 0.6, 0.0, 1.0) * ~self.crowd
+        return np.clip((self.iou - 0.1) / 0.6, 0.0, 1.0)
+
+    @property
+    def same_object(self) -> Floats:
+        """How much one box shows that the other holds an object."""
+        return self.fit * np.where(self.same, 1.0, OTHER_CLASS)
 
 
 def _evidence(labels: Objects, predictions: Objects, trust: Floats) -> _Evidence:
@@ -408,30 +336,22 @@ def _highest(values: Floats, places: Indices, size: int) -> Floats:
     return result
 
 
-def _precision_curve(confidence: Floats, right: Floats) -> tuple[Floats, Floats]:
-    """Return mean confidence and share of right ones in up to eight groups of equal size, never falling."""
-    order = np.argsort(confidence, kind="stable")
-    groups = np.array_split(order, max(1, min(8, len(order) // 10)))
-    shares = np.array([(right[group].sum() + 1) / (len(group) + 2) for group in groups])
-    return np.array([confidence[group].mean() for group in groups]), np.maximum.accumulate(shares)
-
-
-def _uncovered(size: int, evidence: _Evidence, iou: float) -> Floats:
+def _unlabelled(size: int, evidence: _Evidence) -> Floats:
     """Return trust in each prediction, less where a label, or a crowd of its class, lies there."""
     counts = evidence.same | ~evidence.crowd
-    cover = np.clip(evidence.iou / iou, 0.0, 1.0) ** 2
-    return evidence.all_trust * (1 - _highest(cover * counts, evidence.prediction, size))
+    return evidence.all_trust * (1 - _highest(evidence.same_object * counts, evidence.prediction, size))
 
 
 def _unsupported(support: Floats, recall: Floats) -> Floats:
-    """Return the odds-even probability of nothing being there when the detector finds this share of what is."""
-    return np.asarray((1 - support) / (2 - recall), dtype=np.float64)
+    """Return the probability of a faulty label, by Bayes, when a detector that finds this share of the others sees none."""
+    even = (1 - support) / (2 - recall)
+    return np.asarray(even * RARE / (even * RARE + (1 - even) * (1 - RARE)), dtype=np.float64)
 
 
-def _absence(labels: Objects, evidence: _Evidence, recall: Floats) -> Floats:
-    """Return the probability that there is no object; a prediction of another class is half a support."""
-    support = evidence.trust * evidence.fit * np.where(evidence.same, 1.0, 0.5)
-    return _unsupported(_highest(support, evidence.label, len(labels)), recall)
+def _absence(labels: Objects, evidence: _Evidence, recall: Floats) -> tuple[Floats, Floats]:
+    """Return the probability that there is no object, and the support by predictions of whatever class."""
+    of_class = _highest(evidence.trust * evidence.same_object, evidence.label, len(labels))
+    return _unsupported(of_class, recall), _highest(evidence.trust * evidence.fit, evidence.label, len(labels))
 
 
 def _class_doubt(
@@ -450,7 +370,7 @@ def _class_doubt(
     order = np.flatnonzero(against)[np.argsort(against[against > 0], kind="stable")]
     suggested[evidence.label[order]] = predictions.classes[evidence.prediction[order]]
     contradicted = other * (1 - same)
-    return contradicted + (1 - contradicted) * _unsupported(same, recall) / 2, suggested
+    return contradicted + (1 - contradicted) * _unsupported(same, recall), suggested
 
 
 def _misplacement(size: int, evidence: _Evidence) -> Floats:
@@ -486,12 +406,12 @@ def _duplicates(labels: Objects, evidence: _Evidence, iou: float) -> tuple[Indic
     return duplicate_of, _highest(score, other[pairs_], len(labels))
 
 
-def _second(doubt: Floats, opinion: ArrayLike | None) -> Floats:
-    """Return the doubt after a second, independent opinion: odds are multiplied."""
+def _second(doubt: Floats, opinion: Floats | None, weight: ArrayLike = 1.0) -> Floats:
+    """Return the doubt after a second, independent opinion in log-odds, of which a weight is added; 0 for none."""
     if opinion is None:
         return doubt
-    other = np.clip(np.nan_to_num(np.asarray(opinion, dtype=np.float64), nan=0.5), 0.05, 0.95)
-    return np.asarray(doubt * other / (doubt * other + (1 - doubt) * (1 - other)), dtype=np.float64)
+    odds = log_odds(doubt) + np.asarray(weight) * opinion
+    return np.asarray(1 / (1 + np.exp(-odds)), dtype=np.float64)
 
 
 def _filled(where: NDArray[np.bool_], values: Floats) -> Floats:

@@ -8,10 +8,22 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.metrics import roc_auc_score
 
+from brain_assets.methods.detectors import DetectorProfile, calibrate
 from brain_assets.methods.matching import match
 from brain_assets.methods.mistakenness import certainty
-from brain_assets.methods.object_mistakenness import PeerScores, image_count, image_maximum, peer_scores
+from brain_assets.methods.object_mistakenness import (
+    UNSEEN,
+    Cuts,
+    ObjectScores,
+    PeerScores,
+    image_count,
+    image_maximum,
+    object_scores,
+    objects_to_add,
+    peer_scores,
+)
 from brain_assets.methods.objects import Objects, box_iou
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "seed7"
@@ -34,6 +46,14 @@ def batch(images: list[list[tuple]], *, predicted: bool = False, crowds: bool = 
         confidence=np.array([row[2] for row in rows], dtype=float) if predicted else None,
         crowd=np.array([row[3] for row in rows], dtype=bool) if crowds and not predicted else None,
     )
+
+
+def box(x: float, y: float, side: float = 2, category: int = 0, confidence: float = 0.9, crowd: bool = False) -> tuple:
+    return ((x, y, side, side), category, confidence, crowd)
+
+
+def judge(labels: list[tuple], predictions: list[tuple], **more: Any) -> ObjectScores:
+    return object_scores(batch([labels]), batch([predictions], predicted=True), DetectorProfile.default(3), **more)
 
 
 def matched_by_loop(labels: list[tuple], predictions: list[tuple], threshold: float) -> list[int]:
@@ -202,3 +222,240 @@ def test_a_first_image_without_match_does_not_truncate_the_others(outputs: dict[
     truncated = [sample["mistakenness"] for sample in outputs["mistakenness.det.empty_first"]["samples"]]
     assert set(truncated) == {-1, 0}
     assert ((highest[1:] > 0) & (highest[1:] < 1)).sum() > 100
+
+
+@given(IMAGES)
+def test_scores_are_probabilities_and_images_are_judged_alone(images: list[tuple[list, list]]) -> None:
+    labels, predictions = batch([image[0] for image in images]), batch([image[1] for image in images], predicted=True)
+    profile = calibrate(labels, predictions, classes=2)
+    together = object_scores(labels, predictions, profile)
+    alone = [object_scores(batch([a]), batch([b], predicted=True), profile) for a, b in images]
+    for column in ("mistakenness", "mistakenness_loc", "spurious_score", "missing_score", "suggested"):
+        values, parts = getattr(together, column), [getattr(scores, column) for scores in alone]
+        np.testing.assert_allclose(values, np.concatenate(parts) if parts else [], atol=1e-12)
+        known = values[~np.isnan(values)]
+        assert column == "suggested" or ((known >= 0) & (known <= 1)).all()
+
+
+@given(IMAGES)
+def test_scores_do_not_depend_on_scale(images: list[tuple[list, list]]) -> None:
+    labels, predictions = batch([image[0] for image in images]), batch([image[1] for image in images], predicted=True)
+    factor = np.array([2**-6, 2**-2, 2**-6, 2**-2])  # exact, lest an overlap fall just below a half
+    small = [
+        Objects(side.boxes * factor, side.classes, side.offsets, side.confidence, side.crowd)
+        for side in (labels, predictions)
+    ]
+    for profile in (DetectorProfile.default(2), calibrate(labels, predictions, classes=2)):
+        ours, theirs = object_scores(labels, predictions, profile), object_scores(small[0], small[1], profile)
+        for column in ("mistakenness", "mistakenness_loc", "spurious_score", "missing_score"):
+            np.testing.assert_allclose(getattr(ours, column), getattr(theirs, column), atol=1e-9)
+
+
+def test_a_perfect_prediction_clears_its_label() -> None:
+    scores = judge([box(0, 0)], [box(0, 0, confidence=1.0)])
+    assert (
+        scores.mistakenness[0] == scores.mistakenness_loc[0] == scores.spurious_score[0] == scores.missing_score[0] == 0
+    )
+
+
+def test_a_wrong_class_is_contradicted_by_the_prediction_that_fits() -> None:
+    right, wrong = judge([box(0, 0)], [box(0, 0)]), judge([box(0, 0)], [box(0, 0, category=2)])
+    assert wrong.mistakenness[0] > 0.9
+    assert right.mistakenness[0] < 0.1
+    assert wrong.suggested.tolist() == [2]
+    assert right.suggested.tolist() == [-1]
+    assert not wrong.possible_missing.any()
+    assert not wrong.possible_spurious.any()
+
+
+def test_two_objects_of_other_classes_in_one_place_are_no_contradiction() -> None:
+    person, sofa = box(0, 0, 10, category=0), box(0, 1, 10, category=1)
+    both = judge([person, sofa], [person, sofa])
+    alone = judge([sofa], [person])
+    assert both.mistakenness.max() < 0.15
+    assert alone.mistakenness[0] > 0.8
+
+
+def test_an_unlabelled_object_scores_by_how_much_the_prediction_is_trusted() -> None:
+    scores = judge([box(0, 0)], [box(0, 0), box(5, 5, confidence=0.9), box(8, 8, confidence=0.3)])
+    assert scores.missing_score[0] == 0
+    assert scores.missing_score[1] > scores.missing_score[2] > 0
+    assert scores.possible_missing.tolist() == [False, True, False]
+
+
+def test_a_label_nobody_sees_is_the_more_suspect_the_better_the_detector_knows_its_class() -> None:
+    seen = [([box(0, 0, category=0), box(5, 5, category=1)], [box(0, 0, category=0)]) for _ in range(9)]
+    images = [*seen, ([box(0, 0, category=0), box(5, 5, category=1)], [])]
+    labels, predictions = batch([image[0] for image in images]), batch([image[1] for image in images], predicted=True)
+    scores = object_scores(labels, predictions, calibrate(labels, predictions, classes=2))
+    found, known, unknown = scores.spurious_score[0], *scores.spurious_score[-2:]
+    assert known > unknown > found
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.2, 0.6, 1.0, 1.6])
+def test_a_box_is_the_worse_placed_the_further_it_is_from_its_object(shift: float) -> None:
+    score = judge([box(shift, 0)], [box(0, 0, confidence=1.0)]).mistakenness_loc[0]
+    assert score == pytest.approx(1 - (2 - shift) / (2 + shift))
+
+
+def test_a_box_without_prediction_is_neither_well_nor_badly_placed() -> None:
+    assert judge([box(0, 0)], [box(7, 7)]).mistakenness_loc.tolist() == [UNSEEN]
+
+
+def test_of_two_labels_on_one_object_the_worse_is_one_too_many() -> None:
+    scores = judge([box(0.2, 0), box(0, 0)], [box(0, 0)])
+    assert scores.duplicate_of.tolist() == [1, -1]
+    assert scores.spurious_score[0] > 0.7
+    assert scores.possible_spurious.tolist() == [True, False]
+    equal = judge([box(0, 0), box(0, 0)], [])
+    assert equal.duplicate_of.tolist() == [-1, 0]
+
+
+def test_two_objects_that_overlap_are_not_duplicates_of_each_other() -> None:
+    scores = judge([box(0, 0, 10), box(2, 0, 10)], [box(0, 0, 10, confidence=0.99), box(2, 0, 10, confidence=0.99)])
+    assert scores.spurious_score.max() < 0.05
+
+
+def test_labels_of_other_classes_are_never_duplicates() -> None:
+    assert judge([box(0, 0), box(0, 0, category=1)], [box(0, 0)]).duplicate_of.tolist() == [-1, -1]
+
+
+def test_a_crowd_has_no_score_and_hides_what_it_holds() -> None:
+    crowd = box(0, 0, 10, crowd=True)
+    scores = judge([crowd], [box(1, 1), box(6, 6), box(6, 1, category=1)])
+    assert np.isnan([scores.mistakenness[0], scores.mistakenness_loc[0], scores.spurious_score[0]]).all()
+    assert not scores.possible_spurious.any()
+    assert scores.possible_missing.tolist() == [False, False, True]
+
+
+def test_cuts_are_parameters() -> None:
+    labels, seen = [box(0, 0), box(4, 0)], [box(0, 0, confidence=0.2), box(8, 8, confidence=0.2)]
+    assert not judge(labels, seen).possible_missing.any()
+    low = judge(labels, seen, cuts=Cuts(missing=0.1, spurious=0.25))
+    assert low.possible_missing.tolist() == [False, True]
+    assert low.possible_spurious.tolist() == [False, True]
+    assert judge([box(0.9, 0)], [box(0, 0)], cuts=Cuts(iou=0.3)).matches.label.tolist() == [0]
+    assert judge([box(0.9, 0)], [box(0, 0)], cuts=Cuts(iou=0.5)).matches.label.tolist() == [-1]
+
+
+def test_equal_classes_match_first() -> None:
+    labels = [box(0, 0, 10, category=1), box(1, 0, 10, category=0)]
+    seen = [box(0.1, 0, 10, category=0)]
+    assert judge(labels, seen).matches.label.tolist() == [1]
+    assert match(batch([labels]), batch([seen], predicted=True)).label.tolist() == [0]
+
+
+def test_a_second_opinion_raises_and_lowers_the_doubt() -> None:
+    labels = [box(0, 0), box(4, 4), box(8, 8)]
+    base = judge(labels, [])
+    told = judge(labels, [], opinion=[0.95, 0.05, np.nan])
+    for column in ("mistakenness", "spurious_score"):
+        before, after = getattr(base, column), getattr(told, column)
+        assert after[0] > before[0]
+        assert after[1] < before[1]
+        assert after[2] == pytest.approx(before[2])
+    np.testing.assert_array_equal(base.mistakenness_loc, told.mistakenness_loc)
+
+
+def test_an_opinion_counts_by_what_it_says_beyond_the_usual() -> None:
+    labels, predictions = batch([[box(0, 0)]]), batch([[]], predicted=True)
+    profile = DetectorProfile.default(3)
+    usual = DetectorProfile(
+        *(getattr(profile, name) for name in ("confidence", "precision", "class_trust")),
+        class_recall=profile.class_recall,
+        opinion=np.log(4),
+    )
+    told = object_scores(labels, predictions, usual, opinion=[0.8])
+    np.testing.assert_allclose(told.mistakenness, object_scores(labels, predictions, profile).mistakenness)
+
+
+def test_a_prediction_without_confidence_says_nothing() -> None:
+    scores = judge([box(0, 0)], [box(0, 0, confidence=np.nan), box(5, 5, confidence=np.nan)])
+    assert scores.missing_score.tolist() == [0, 0]
+    assert scores.mistakenness_loc.tolist() == [UNSEEN]
+
+
+def test_a_profile_knows_how_often_confidences_and_classes_are_right() -> None:
+    hit = ([box(0, 0, category=0), box(5, 5, category=1)], [box(0, 0, category=0, confidence=0.9)])
+    miss = ([box(0, 0, category=0)], [box(5, 5, category=1, confidence=0.2)])
+    images = [hit] * 40 + [miss] * 40
+    labels, predictions = batch([image[0] for image in images]), batch([image[1] for image in images], predicted=True)
+    profile = calibrate(labels, predictions, classes=3)
+    trust = profile.trust(predictions)
+    assert trust[:40].min() > 0.8
+    assert trust[40:].max() < 0.2
+    assert profile.class_recall.argsort().tolist() == [1, 2, 0]
+    assert (np.diff(profile.precision) >= 0).all()
+
+
+@pytest.mark.parametrize("images", [[], [([], [])], [([box(0, 0)], [])], [([], [box(0, 0)])]])
+def test_too_little_to_calibrate_gives_the_default(images: list[tuple[list, list]]) -> None:
+    labels, predictions = batch([image[0] for image in images]), batch([image[1] for image in images], predicted=True)
+    profile = calibrate(labels, predictions, classes=3)
+    np.testing.assert_array_equal(profile.precision, DetectorProfile.default(3).precision)
+
+
+def test_each_missing_object_is_exported_once() -> None:
+    seen = [
+        box(0, 0, confidence=0.8),
+        box(0.2, 0, confidence=0.9),
+        box(5, 5, confidence=0.9),
+        box(8, 8, confidence=0.1),
+    ]
+    predictions = batch([seen, seen], predicted=True)
+    labels = batch([[box(5, 5)], []])
+    scores = object_scores(labels, predictions, DetectorProfile.default(3))
+    assert objects_to_add(predictions, scores).tolist() == [1, 5, 6]
+
+
+def planted(kind: str, seed: int) -> tuple[Objects, Objects, np.ndarray]:
+    """Sixty images of five objects that a detector mostly finds, with errors of one kind in every tenth label."""
+    rng = np.random.default_rng(seed)
+    labels, predictions, wrong = [], [], []
+    for _ in range(60):
+        places = rng.permutation(25)[:10]
+        real = [
+            (20.0 * (p % 5) + rng.uniform(0, 4), 20.0 * (p // 5) + rng.uniform(0, 4), rng.integers(3)) for p in places
+        ]
+        seen = [box(x + rng.normal(0, 0.5), y + rng.normal(0, 0.5), 10, c, rng.uniform(0.5, 1)) for x, y, c in real[:5]]
+        predictions.append([row for row in seen if rng.random() < 0.85])
+        hit = rng.random(5) < 0.1
+        marked = [
+            damaged(kind, spot, spare) if h else box(*spot[:2], 10, spot[2])
+            for h, spot, spare in zip(hit, real, real[5:], strict=False)
+        ]
+        labels.append([row for row in marked if row is not None])
+        wrong.append(hit)
+    return batch(labels, crowds=False), batch(predictions, predicted=True), np.concatenate(wrong)
+
+
+def damaged(kind: str, spot: tuple, spare: tuple) -> tuple | None:
+    x, y, category = spot
+    return {
+        "missing": None,
+        "spurious": box(*spare[:2], 10, category),
+        "shifted": box(x + 4, y + 3, 10, category),
+        "renamed": box(x, y, 10, (category + 1) % 3),
+    }[kind]
+
+
+@pytest.mark.parametrize(
+    ("kind", "column", "least"),
+    [
+        ("spurious", "spurious_score", 0.85),
+        ("shifted", "mistakenness_loc", 0.9),
+        ("renamed", "mistakenness", 0.93),
+    ],
+)
+def test_planted_errors_rank_high(kind: str, column: str, least: float) -> None:
+    labels, predictions, wrong = planted(kind, seed=0)
+    scores = object_scores(labels, predictions, calibrate(labels, predictions, classes=3))
+    assert roc_auc_score(wrong, getattr(scores, column)) > least
+
+
+def test_dropped_labels_leave_predictions_that_rank_high() -> None:
+    labels, predictions, _ = planted("missing", seed=0)
+    whole, _, _ = planted("missing", seed=0)
+    scores = object_scores(labels, predictions, calibrate(labels, predictions, classes=3))
+    matched = match(whole, predictions).label >= 0
+    assert roc_auc_score(~matched, scores.missing_score) > 0.95
