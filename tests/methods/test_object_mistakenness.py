@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
 from brain_assets.methods.detectors import DetectorProfile, calibrate
@@ -24,82 +23,14 @@ from brain_assets.methods.object_mistakenness import (
     objects_to_add,
     peer_scores,
 )
-from brain_assets.methods.objects import Objects, box_iou
+from brain_assets.methods.objects import Objects
+from tests.methods.object_batches import IMAGES, batch, box, matched_by_loop
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "seed7"
-# A coarse grid makes equal overlaps and equal confidences common.
-OBJECT = st.tuples(
-    st.tuples(*[st.integers(0, 3)] * 2, *[st.integers(1, 3)] * 2),
-    st.integers(0, 1),
-    st.sampled_from([0.3, 0.6, 0.9]),
-    st.booleans(),
-)
-IMAGES = st.lists(st.tuples(st.lists(OBJECT, max_size=4), st.lists(OBJECT, max_size=4)), max_size=3)
-
-
-def batch(images: list[list[tuple]], *, predicted: bool = False, crowds: bool = True) -> Objects:
-    rows = [row for image in images for row in image]
-    return Objects(
-        boxes=np.array([row[0] for row in rows], dtype=float).reshape(-1, 4),
-        classes=np.array([row[1] for row in rows], dtype=np.int64),
-        offsets=np.cumsum([0, *map(len, images)]),
-        confidence=np.array([row[2] for row in rows], dtype=float) if predicted else None,
-        crowd=np.array([row[3] for row in rows], dtype=bool) if crowds and not predicted else None,
-    )
-
-
-def box(x: float, y: float, side: float = 2, category: int = 0, confidence: float = 0.9, crowd: bool = False) -> tuple:
-    return ((x, y, side, side), category, confidence, crowd)
 
 
 def judge(labels: list[tuple], predictions: list[tuple], **more: Any) -> ObjectScores:
     return object_scores(batch([labels]), batch([predictions], predicted=True), DetectorProfile.default(3), **more)
-
-
-def matched_by_loop(labels: list[tuple], predictions: list[tuple], threshold: float) -> list[int]:
-    """COCO's matching of one image, one prediction after the other."""
-    result, taken = [-1] * len(predictions), set()
-    for turn in sorted(range(len(predictions)), key=lambda p: -predictions[p][2]):
-        box, category, *_ = predictions[turn]
-        best = (threshold, -1)
-        for wanted in (False, True):
-            for position, (label_box, label_category, _, crowd) in enumerate(labels):
-                allowed = category == label_category if crowd else position not in taken
-                overlap = box_iou([label_box], [box], [crowd])[0]
-                if crowd is wanted and allowed and overlap >= best[0]:
-                    best = (overlap, position)
-            if best[1] >= 0:
-                break
-        result[turn] = best[1]
-        taken.add(best[1])
-    return result
-
-
-@given(IMAGES, st.sampled_from([0.2, 0.5]))
-def test_matches_are_those_of_the_loop(images: list[tuple[list, list]], threshold: float) -> None:
-    labels, predictions = batch([image[0] for image in images]), batch([image[1] for image in images], predicted=True)
-    expected, start = [], 0
-    for given_objects, predicted in images:
-        expected += [m if m < 0 else m + start for m in matched_by_loop(given_objects, predicted, threshold)]
-        start += len(given_objects)
-    matches = match(labels, predictions, threshold)
-    # A tie between crowds may go to either.
-    crowd = labels.is_crowd
-    for ours, theirs in zip(matches.label.tolist(), expected, strict=True):
-        assert ours == theirs or (crowd[ours] and crowd[theirs])
-
-
-@given(IMAGES)
-def test_both_sides_of_a_match_agree(images: list[tuple[list, list]]) -> None:
-    labels = batch([image[0] for image in images], crowds=False)
-    predictions = batch([image[1] for image in images], predicted=True)
-    matches = match(labels, predictions)
-    for prediction, label in enumerate(matches.label.tolist()):
-        if label >= 0:
-            assert matches.prediction[label] == prediction
-            assert matches.label_iou[label] == matches.prediction_iou[prediction] >= 0.5
-    assert (matches.label >= 0).sum() == (matches.prediction >= 0).sum()
-    assert np.isnan(matches.label_iou[matches.prediction < 0]).all()
 
 
 @given(IMAGES)
@@ -110,20 +41,6 @@ def test_an_image_is_judged_alone(images: list[tuple[list, list]]) -> None:
     for column in ("mistakenness", "mistakenness_loc", "possible_spurious", "possible_missing"):
         parts = [getattr(scores, column) for scores in alone]
         np.testing.assert_array_equal(getattr(together, column), np.concatenate(parts) if parts else [])
-
-
-def test_a_crowd_takes_many_of_its_class_and_no_other() -> None:
-    crowd = ((0, 0, 10, 10), 0, 0, True)
-    seen = [((0, 0, 2, 2), 0, 0.9, False), ((4, 4, 2, 2), 0, 0.8, False), ((7, 7, 2, 2), 1, 0.7, False)]
-    matches = match(batch([[crowd]]), batch([seen], predicted=True))
-    assert matches.label.tolist() == [0, 0, -1]
-    assert matches.prediction.tolist() == [1]
-
-
-def test_predictions_need_confidences() -> None:
-    labels = batch([[((0, 0, 1, 1), 0, 0, False)]])
-    with pytest.raises(ValueError, match="need a confidence"):
-        match(labels, labels)
 
 
 @pytest.mark.parametrize("images", [[], [([], [])]])
@@ -338,13 +255,6 @@ def test_cuts_are_parameters() -> None:
     assert judge([box(0.9, 0)], [box(0, 0)], cuts=Cuts(iou=0.5)).matches.label.tolist() == [-1]
 
 
-def test_equal_classes_match_first() -> None:
-    labels = [box(0, 0, 10, category=1), box(1, 0, 10, category=0)]
-    seen = [box(0.1, 0, 10, category=0)]
-    assert judge(labels, seen).matches.label.tolist() == [1]
-    assert match(batch([labels]), batch([seen], predicted=True)).label.tolist() == [0]
-
-
 def test_a_second_opinion_raises_and_lowers_the_doubt() -> None:
     labels = [box(0, 0), box(4, 4), box(8, 8)]
     base = judge(labels, [])
@@ -373,26 +283,6 @@ def test_a_prediction_without_confidence_says_nothing() -> None:
     scores = judge([box(0, 0)], [box(0, 0, confidence=np.nan), box(5, 5, confidence=np.nan)])
     assert scores.missing_score.tolist() == [0, 0]
     assert scores.mistakenness_loc.tolist() == [UNSEEN]
-
-
-def test_a_profile_knows_how_often_confidences_and_classes_are_right() -> None:
-    hit = ([box(0, 0, category=0), box(5, 5, category=1)], [box(0, 0, category=0, confidence=0.9)])
-    miss = ([box(0, 0, category=0)], [box(5, 5, category=1, confidence=0.2)])
-    images = [hit] * 40 + [miss] * 40
-    labels, predictions = batch([image[0] for image in images]), batch([image[1] for image in images], predicted=True)
-    profile = calibrate(labels, predictions, classes=3)
-    trust = profile.trust(predictions)
-    assert trust[:40].min() > 0.8
-    assert trust[40:].max() < 0.2
-    assert profile.class_recall.argsort().tolist() == [1, 2, 0]
-    assert (np.diff(profile.precision) >= 0).all()
-
-
-@pytest.mark.parametrize("images", [[], [([], [])], [([box(0, 0)], [])], [([], [box(0, 0)])]])
-def test_too_little_to_calibrate_gives_the_default(images: list[tuple[list, list]]) -> None:
-    labels, predictions = batch([image[0] for image in images]), batch([image[1] for image in images], predicted=True)
-    profile = calibrate(labels, predictions, classes=3)
-    np.testing.assert_array_equal(profile.precision, DetectorProfile.default(3).precision)
 
 
 def test_each_missing_object_is_exported_once() -> None:
