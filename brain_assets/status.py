@@ -7,6 +7,7 @@ from resources import locks
 from resources.configuration import load_dataset
 from resources.errors import BrainError, MissingError
 from resources.home import DatasetPaths, Home
+from resources.input_files import input_state
 from resources.media_source import open_source
 from resources.publishing import connect, manifest
 
@@ -63,6 +64,7 @@ def _state(paths: DatasetPaths) -> str:
     try:
         configuration = load_dataset(paths.config)
         listing = open_source(configuration.settings.media, configuration.settings.split_from).list()
+        inputs, _ = input_state(configuration.settings, paths)
     except BrainError as error:
         return f"cannot be looked at: {error}"
     if published is None:
@@ -70,6 +72,8 @@ def _state(paths: DatasetPaths) -> str:
     pending = []
     if published["facts"]["source_state"] != listing.state:
         pending.append("the media changed")
+    if published["facts"].get("input_state") != inputs:
+        pending.append("labels or predictions changed")
     if published["facts"]["settings"] != configuration.digest:
         pending.append("the settings changed")
     return "pending: " + ", ".join(pending) if pending else "up to date"

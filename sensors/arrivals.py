@@ -1,11 +1,12 @@
-"""When to look again: the media source of a dataset differs from what was published of it."""
+"""When to look again: media, labels, predictions or settings of a dataset differ from what was published of it."""
 
 import hashlib
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import dagster as dg
 
@@ -13,6 +14,7 @@ from brain_assets.lineage import DATASETS, PARTITION_TAG, REFRESH, UNDER_WAY
 from resources.configuration import load_dataset
 from resources.errors import BrainError
 from resources.home import DatasetPaths, Home
+from resources.input_files import input_state
 from resources.media_source import open_source
 from resources.publishing import manifest
 
@@ -33,8 +35,8 @@ class Look:
     job=REFRESH,
     minimum_interval_seconds=int(os.environ.get("BRAIN_SENSOR_INTERVAL", "5")),
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Starts a run for every dataset whose media or settings differ from what was published of them, once they"
-    " have been quiet for a moment.",
+    description="Starts a run for every dataset whose media, labels, predictions or settings differ from what was published of"
+    " them, once they have been quiet for a moment. The run does what the change asks for and nothing else.",
 )
 def new_samples(context: dg.SensorEvaluationContext) -> dg.SensorResult:
     """Ask for one run per dataset that changed; the cursor only saves work, losing it starts nothing twice."""
@@ -70,21 +72,26 @@ def _requests(
             return
         started = time.monotonic()
         listing = open_source(settings.media, settings.split_from).list()
+        inputs, newest_input = input_state(settings, paths)
     except BrainError as error:
         reasons.append(f"{paths.name}: {error}")
         context.log.warning(f"{paths.name}: {error}")
         return
     look.next_at = now + (time.monotonic() - started) / LOOKING_SHARE
-    state, before = f"{listing.state} {configuration.digest}", look.state
+    state, before = f"{listing.state} {inputs} {configuration.digest}", look.state
     look.state = state
     published = manifest(paths.published)
-    if published and state == f"{published['facts']['source_state']} {published['facts']['settings']}":
+    if published and state == _published_state(published["facts"]):
         return
-    if before != state and now - listing.newest < settings.sensor.quiet_seconds:
+    if before != state and now - max(listing.newest, newest_input) < settings.sensor.quiet_seconds:
         look.next_at = 0.0
         reasons.append(f"{paths.name}: changed a moment ago, waiting until it is quiet")
         return
     yield from _request(context, paths.name, state, published["number"] if published else 0, settings.sensor.attempts)
+
+
+def _published_state(facts: Mapping[str, Any]) -> str:
+    return f"{facts['source_state']} {facts.get('input_state')} {facts['settings']}"
 
 
 def _request(

@@ -16,6 +16,7 @@ NAMES = [
 ]
 names = st.sampled_from(NAMES)
 seeds = st.integers(0, 6)
+classes = st.sampled_from(["cat", "dog", "owl"])
 
 
 class ChangingFolder(RuleBasedStateMachine):
@@ -29,7 +30,10 @@ class ChangingFolder(RuleBasedStateMachine):
         self.workshop = self.make_workshop("home")
 
     def make_workshop(self, home: str) -> Workshop:
-        return Workshop(self.root / home, self.media, split_from="folder", similarity={"k": 3})
+        for folder in ("labels", "predictions"):
+            (self.root / folder).mkdir(exist_ok=True)
+        inputs = {name: [{"uri": str(self.root / name)}] for name in ("labels", "predictions")}
+        return Workshop(self.root / home, self.media, split_from="folder", similarity={"k": 3}, **inputs)
 
     @rule(name=names, seed=seeds)
     def add_or_change(self, name: str, seed: int) -> None:
@@ -52,6 +56,23 @@ class ChangingFolder(RuleBasedStateMachine):
         path = self.media / name
         if path.exists():
             path.write_bytes(path.read_bytes()[:keep])
+
+    @rule(file=st.sampled_from("ab"), labels=st.dictionaries(names, classes, max_size=6))
+    def write_labels(self, file: str, labels: dict[str, str]) -> None:
+        rows = [f"{name},{label}\n" for name, label in labels.items()]
+        (self.root / "labels" / f"{file}.csv").write_text("filepath,label\n" + "".join(rows))
+
+    @rule(
+        file=st.sampled_from("ab"),
+        predictions=st.dictionaries(names, st.tuples(classes, st.floats(-0.2, 1.0), st.sampled_from("mn")), max_size=6),
+    )
+    def write_predictions(self, file: str, predictions: dict[str, tuple[str, float, str]]) -> None:
+        rows = [f"{name},{label},{sure},{model}\n" for name, (label, sure, model) in predictions.items()]
+        (self.root / "predictions" / f"{file}.csv").write_text("filepath,label,confidence,model\n" + "".join(rows))
+
+    @rule(folder=st.sampled_from(["labels", "predictions"]), file=st.sampled_from("ab"))
+    def delete_input(self, folder: str, file: str) -> None:
+        (self.root / folder / f"{file}.csv").unlink(missing_ok=True)
 
     @rule()
     def run(self) -> None:

@@ -117,8 +117,27 @@ def test_dropped_files_are_derived_and_published_once(service: Service, home: Ho
     time.sleep(5)
     assert service.statuses("flowers") == ["SUCCESS"] * 2
 
+    _a_dropped_prediction_is_judged_and_nothing_is_embedded(service, workshop)
     _a_failing_dataset_is_tried_a_bounded_number_of_times(service, home, tmp_path)
-    assert service.statuses("flowers") == ["SUCCESS"] * 2
+    assert service.statuses("flowers") == ["SUCCESS"] * 3
+
+
+def _a_dropped_prediction_is_judged_and_nothing_is_embedded(service: Service, workshop: Workshop) -> None:
+    workshop.paths.predictions.mkdir(exist_ok=True)
+    embedded = "select max(started_at) from runs where method in ('embeddings', 'similarity')"
+    before = workshop.rows(embedded)
+    names = [f"{number:05}.png" for number in (1, 4, 7)]
+    rows = "".join(f"{name},rose,0.75\n" for name in names)
+    dropped = time.monotonic()
+    (workshop.paths.predictions / "net.csv").write_text("filepath,label,confidence\n" + rows)
+    service.wait(lambda: service.statuses("flowers") == ["SUCCESS"] * 3, "the run of the dropped predictions")
+    print(f"predictions dropped to published: {time.monotonic() - dropped:.1f} s")
+    for table in ("hardness", "mistakenness"):
+        query = f"select filepath from {table} join samples using (sample_id) order by filepath"
+        assert workshop.rows(query) == [(name,) for name in names]
+    assert workshop.rows(embedded) == before
+    time.sleep(4)
+    assert service.statuses("flowers") == ["SUCCESS"] * 3
 
 
 def _a_failing_dataset_is_tried_a_bounded_number_of_times(service: Service, home: Home, tmp_path: Path) -> None:
