@@ -1,8 +1,11 @@
 """The ``brain`` command. Whatever is heavy is imported inside the commands, so that ``--help`` answers at once."""
 
+import os
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +23,9 @@ class Commands(click.Group):
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         """Run a command and exit: 0 on success, 1 on failure, 2 on wrong usage, 130 when interrupted."""
+        for kind in (signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(kind) is signal.SIG_DFL:
+                signal.signal(kind, signal.default_int_handler)
         try:
             super().main(*args, **{**kwargs, "standalone_mode": False})
         except click.UsageError as error:
@@ -34,6 +40,8 @@ class Commands(click.Group):
         except BrainError as error:
             _fail(error)
         except BrokenPipeError:
+            # Whoever read our output has gone; Python would complain when it closes it.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(FAILURE)
         except Exception as error:  # noqa: BLE001 - a user gets one line, and the traceback on demand
             _fail(error)
@@ -45,8 +53,18 @@ def _fail(error: Exception) -> None:
     else:
         text = str(error) if isinstance(error, BrainError) else f"{type(error).__name__}: {error} (--debug shows where)"
         click.echo(f"brain: {' '.join(text.split())}", err=True)
-    sys.stdout.flush()
     sys.exit(FAILURE)
+
+
+def _assets(context: click.Context, parameter: click.Parameter, text: str | None) -> list[str]:
+    """Return the assets that ``--select`` names."""
+    chosen = [asset.strip() for asset in (text or "").split(",") if asset.strip()]
+    if chosen:
+        from brain_assets.catalog import BY_NAME
+
+        for asset in chosen:
+            click.Choice(list(BY_NAME)).convert(asset, parameter, context)
+    return chosen
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -122,18 +140,18 @@ def remove(home: Home, name: str, *, yes: bool) -> None:
 
 @main.command()
 @click.argument("name")
-@click.option("--select", metavar="ASSET[,ASSET...]", help="Only these assets [default: all].")
+@click.option("--select", metavar="ASSET[,ASSET...]", callback=_assets, help="Only these assets [default: all].")
 @click.option(
     "--set", "settings", metavar="KEY=VALUE", multiple=True, help="A setting for this run alone, e.g. similarity.k=30."
 )
 @click.pass_obj
-def materialize(home: Home, name: str, select: str | None, settings: Sequence[str]) -> None:
+def materialize(home: Home, name: str, select: list[str], settings: Sequence[str]) -> None:
     """Bring a dataset up to date now, at the cost of what changed."""
     from brain_assets.materializing import materialize as run
     from brain_assets.status import summary
 
-    chosen = [asset.strip() for asset in select.split(",") if asset.strip()] if select else []
-    run_id = run(home, name, chosen, dict(_assignment(text) for text in settings))
+    assigned = dict(_assignment(text) for text in settings)
+    run_id = run(home, name, select, assigned, waiting=partial(click.echo, err=True))
     click.echo(f"{name} is up to date (run {run_id[:8]})")
     click.echo(summary(home, name))
 

@@ -2,17 +2,25 @@
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from brain_assets import catalog
 from brain_assets.declarations import check_declaration
-from resources import instance
-from resources.configuration import load_dataset
+from resources import instance, locks
+from resources.configuration import load_dataset, load_service
 from resources.errors import BrainError, MissingError
 from resources.home import Home
 
+INTERRUPTS = {"KeyboardInterrupt", "DagsterExecutionInterruptedError"}
 
-def materialize(home: Home, name: str, select: Sequence[str] = (), settings: Mapping[str, str] | None = None) -> str:
+
+def materialize(
+    home: Home,
+    name: str,
+    select: Sequence[str] = (),
+    settings: Mapping[str, str] | None = None,
+    waiting: Callable[[str], None] | None = None,
+) -> str:
     """Run the assets of a dataset in this process and return the run's id.
 
     Parameters
@@ -24,17 +32,29 @@ def materialize(home: Home, name: str, select: Sequence[str] = (), settings: Map
         Names of assets; all when empty.
     settings : mapping of str to str, optional
         Settings for this run alone, dotted key to YAML value.
+    waiting : callable, optional
+        Told once who is waited for, when another run holds the dataset.
 
     Raises
     ------
     BrainError
         With the reason, when the run failed.
+    KeyboardInterrupt
+        When it was interrupted; the run is recorded as failed, and what it committed stays.
     """
     check_declaration(load_dataset(home.existing(name).config, settings).settings)
     unknown = [asset for asset in select if asset not in catalog.BY_NAME]
     if unknown:
         raise MissingError(f"no asset {unknown[0]!r} (assets: {', '.join(catalog.BY_NAME)})")
+    _wait_for_turn(home, name, waiting)
     return _execute(home, name, select, settings or {})
+
+
+def _wait_for_turn(home: Home, name: str, waiting: Callable[[str], None] | None) -> None:
+    """Wait before there is a run, which could tell nobody whom it waits for."""
+    timeout = load_service(home.settings).settings.lock_timeout
+    with locks.exclusive(home.existing(name).lock, "brain materialize", timeout=timeout, waiting=waiting):
+        return
 
 
 def _execute(home: Home, name: str, select: Sequence[str], settings: Mapping[str, str]) -> str:
@@ -56,9 +76,16 @@ def _execute(home: Home, name: str, select: Sequence[str], settings: Mapping[str
             tags={PARTITION_TAG: name, SETTINGS_TAG: json.dumps(dict(settings))},
             raise_on_error=False,
         )
+    if _interrupted(result):
+        raise KeyboardInterrupt
     if not result.success:
         raise BrainError(_reason(result))
     return result.run_id
+
+
+def _interrupted(result: "dg.ExecuteInProcessResult") -> bool:  # type: ignore[name-defined]  # noqa: F821
+    errors = [getattr(event.event_specific_data, "error", None) for event in result.all_events if event.is_failure]
+    return any(error and error.cls_name in INTERRUPTS for error in errors)
 
 
 def _reason(result: "dg.ExecuteInProcessResult") -> str:  # type: ignore[name-defined]  # noqa: F821

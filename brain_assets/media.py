@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import pyarrow as pa
 
 from brain_assets import decode_pass
-from brain_assets.incremental import Check, Derivation, MethodRun, Update, section_settings
+from brain_assets.incremental import Check, Derivation, MethodRun, Publication, Update, section_settings
 from brain_assets.pruning import UNUSED_CONTENT, unused
-from resources.dataset import PREVIEW_PACK, Dataset, fact
+from resources.dataset import FIRST_PACK, PREVIEW_PACK, Dataset, fact
 from resources.previews import PreviewPack, compact
 from resources.store import Merge
 
@@ -105,6 +105,22 @@ MEDIA = Derivation(
             "every_content_was_decoded",
             "select count(*) from samples anti join media using (content_hash) where content_hash is not null",
             "Each content that could be read has a verdict: ok, or an error with its reason.",
+        ),
+    ),
+    publishes=(
+        Publication(
+            "previews",
+            f"""
+            select content_hash, preview_offset, preview_length,
+                coalesce((select value ->> '$' from facts where name = '{PREVIEW_PACK}'), '{FIRST_PACK}') as pack
+            from media semi join samples using (content_hash) where preview_length is not null order by content_hash""",
+            ("media", "samples"),
+            {
+                "content_hash": "The content, as samples name it.",
+                "preview_offset": "Where its preview starts in the pack.",
+                "preview_length": "Bytes of its entry there.",
+                "pack": "Name of the pack, a file in the dataset's folder; others may come to hold other contents.",
+            },
         ),
     ),
 )

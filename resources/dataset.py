@@ -16,7 +16,7 @@ from resources.media_source import MediaSource, open_source
 from resources.previews import PreviewPack
 from resources.store import Merge, Store
 
-PREVIEW_PACK = "previews"
+PREVIEW_PACK, FIRST_PACK = "previews", "previews.pack"
 
 
 @dataclass
@@ -61,7 +61,7 @@ class Dataset:
     @property
     def preview_pack(self) -> str:
         """Name of the file in the dataset's folder that holds the previews; another one after it was compacted."""
-        return str(self.store.fact(PREVIEW_PACK) or self.paths.previews.name)
+        return str(self.store.fact(PREVIEW_PACK) or FIRST_PACK)
 
     def model(self, uri: str) -> EmbeddingModel:
         """Return an embedding model, loaded once per run; the dataset keeps the runtime it was loaded in."""
