@@ -1,5 +1,6 @@
 """The Python face: read what is published of a dataset, and bring it up to date."""
 
+import json
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
@@ -67,7 +68,7 @@ class DatasetReader:
         """
         from brain_assets.materializing import materialize
 
-        materialize(self.home, self.name, select, {key: str(value) for key, value in (settings or {}).items()})
+        materialize(self.home, self.name, select, {key: json.dumps(value) for key, value in (settings or {}).items()})
 
     def similar(self, query: str | Sequence[str] | ArrayLike, k: int = 15, **options: Any) -> duckdb.DuckDBPyRelation:
         """Return the samples nearest to, or farthest from, a query, over the published vectors.
@@ -99,6 +100,30 @@ class DatasetReader:
         connection = self._current()
         question = question_of(connection, query, k=k, **options)
         return connection.from_arrow(similar(self.home, self.name, connection, question))
+
+    def runs(self, method: str | None = None, **configuration: Any) -> duckdb.DuckDBPyRelation:
+        """Return the newest record of every run, or of those of a method and with these values in their configuration."""
+        from brain_assets.runs import latest_runs
+
+        return latest_runs(self._current(), method, configuration)
+
+    def run_history(self, brain_key: str) -> duckdb.DuckDBPyRelation:
+        """Return all records of one run, the newest first; raises MissingError."""
+        from brain_assets.runs import history
+
+        return history(self._current(), brain_key)
+
+    def rename_run(self, old: str, new: str) -> None:
+        """Rename a declared run, with its rows, record and calibrations; raises BrainError."""
+        from brain_assets.runs import rename
+
+        rename(self.home, self.name, old, new)
+
+    def delete_run(self, brain_key: str) -> None:
+        """Delete a declared run, with its rows, record and calibrations; raises BrainError."""
+        from brain_assets.runs import delete
+
+        delete(self.home, self.name, brain_key)
 
     def close(self) -> None:
         """Let go of the sets that were opened; their relations end."""

@@ -82,4 +82,70 @@ def check(home: Home, /, name: str) -> None:
         raise BrainError(f"{len(failed)} of {len(found.verdicts)} gates failed: {', '.join(failed)}")
 
 
-COMMANDS: Sequence[click.Command] = (similar, check)
+@click.group()
+@click.argument("name")
+@click.pass_context
+def runs(context: click.Context, name: str) -> None:
+    """List the runs of a dataset's methods; show, rename or delete one."""
+    context.obj = (context.obj, name)
+
+
+@runs.command("list")
+@click.option("--method", help="Only runs of this method.")
+@click.option(
+    "--config", "wanted", metavar="KEY=VALUE", multiple=True, help="Only runs configured so, e.g. mode=compat."
+)
+@_with_output
+@click.pass_obj
+def list_runs(
+    dataset: tuple[Home, str], /, method: str | None, wanted: Sequence[str], form: str, output: Path | None
+) -> None:
+    """List the newest record of every run."""
+    from brain_assets.querying import write_rows
+    from brain_assets.runs import latest_runs
+    from resources.publishing import connect
+
+    wrong = [text for text in wanted if "=" not in text]
+    if wrong:
+        raise click.UsageError(f"--config wants KEY=VALUE, got {wrong[0]!r}")
+    configuration = dict(text.split("=", 1) for text in wanted)
+    with connect(dataset[0].existing(dataset[1]).published) as connection:
+        write_rows(connection, latest_runs(connection, method, configuration), form, output)
+
+
+@runs.command("show")
+@click.argument("brain_key", metavar="KEY")
+@click.pass_obj
+def show_run(dataset: tuple[Home, str], /, brain_key: str) -> None:
+    """Show a run's full configuration and its history."""
+    from brain_assets.runs import as_text, history
+    from resources.publishing import connect
+
+    with connect(dataset[0].existing(dataset[1]).published) as connection:
+        click.echo(as_text(history(connection, brain_key)))
+
+
+@runs.command("rename")
+@click.argument("old")
+@click.argument("new")
+@click.pass_obj
+def rename_run(dataset: tuple[Home, str], /, old: str, new: str) -> None:
+    """Rename a run of dataset.yaml, with its rows, record and calibrations."""
+    from brain_assets.runs import rename
+
+    rename(*dataset, old, new)
+    click.echo(f"renamed {old} to {new}")
+
+
+@runs.command("delete")
+@click.argument("brain_key", metavar="KEY")
+@click.pass_obj
+def delete_run(dataset: tuple[Home, str], /, brain_key: str) -> None:
+    """Delete a run of dataset.yaml, with its rows, record and calibrations."""
+    from brain_assets.runs import delete
+
+    delete(*dataset, brain_key)
+    click.echo(f"deleted {brain_key}")
+
+
+COMMANDS: Sequence[click.Command] = (similar, check, runs)
