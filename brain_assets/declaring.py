@@ -40,19 +40,22 @@ def declare(home: Home, name: str, **settings: Any) -> DatasetPaths:
     paths = home.paths(name)
     if paths.config.exists():
         raise ConfigurationError(f"{name} exists already: edit {paths.config}, or remove it with 'brain remove {name}'")
-    tree = {key: value for key, value in settings.items() if value not in (None, "none")}
+    tree = {key: value for key, value in settings.items() if value is not None}
     tree["media"] = _absolute(tree["media"])
     if model := tree.pop("model", None):
-        tree["embeddings"] = {"model": model}
+        tree["embeddings"] = {"model": _absolute_model(model)}
     _declare_inputs(tree)
     _validate(tree)
-    open_source(tree["media"], tree.get("split_from", "none"))
+    open_source(tree["media"])
     instance.prepare(home)
     paths.predictions.mkdir(parents=True, exist_ok=True)
     draft = paths.config.with_suffix(".draft")
-    draft.write_text(HEADER.format(name=name) + yaml.safe_dump(tree, sort_keys=False, allow_unicode=True), "utf-8")
-    load_dataset(draft)
-    draft.replace(paths.config)
+    try:
+        draft.write_text(HEADER.format(name=name) + yaml.safe_dump(tree, sort_keys=False, allow_unicode=True), "utf-8")
+        load_dataset(draft)
+        draft.replace(paths.config)
+    finally:
+        draft.unlink(missing_ok=True)
     _add_partition(name)
     return paths
 
@@ -101,6 +104,13 @@ def _validate(tree: dict[str, Any]) -> None:
 
 def _absolute(media: str) -> str:
     return media if "://" in media else str(Path(media).expanduser().absolute())
+
+
+def _absolute_model(uri: str) -> str:
+    """Return a model's URI so that it names the same file wherever a run starts."""
+    scheme, _, target = uri.partition(":")
+    path = Path(target).expanduser()
+    return f"{scheme}:{path.absolute()}" if target and path.exists() else uri
 
 
 def _add_partition(name: str) -> None:

@@ -90,10 +90,10 @@ def publish(
 
 
 def manifest(folder: Path) -> dict[str, Any] | None:
-    """Return what the current set says of itself, or None when nothing was published."""
+    """Return what the current set says of itself, or None when nothing was published or it cannot be understood."""
     try:
         found: dict[str, Any] = json.loads((folder / "current" / MANIFEST).read_text("utf-8"))
-    except (FileNotFoundError, NotADirectoryError):
+    except (FileNotFoundError, NotADirectoryError, ValueError):
         return None
     return found
 

@@ -17,8 +17,10 @@ from resources.home import DatasetPaths, Home
 from resources.input_files import input_state
 from resources.media_source import open_source
 from resources.publishing import manifest
+from sensors.abandoned import end_abandoned_runs
 
 STATE_TAG = "brain/state"
+TRIED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE]
 # A source that takes long to list is listed less often, so that looking costs at most this share of one core.
 LOOKING_SHARE = 0.05
 
@@ -41,6 +43,7 @@ class Look:
 def new_samples(context: dg.SensorEvaluationContext) -> dg.SensorResult:
     """Ask for one run per dataset that changed; the cursor only saves work, losing it starts nothing twice."""
     home = Home.default()
+    end_abandoned_runs(context, home)
     looks = {name: Look(**look) for name, look in json.loads(context.cursor or "{}").items()}
     known = set(context.instance.get_dynamic_partitions(str(DATASETS.name)))
     names = home.names()
@@ -73,7 +76,7 @@ def _requests(
         started = time.monotonic()
         listing = open_source(settings.media, settings.split_from).list()
         inputs, newest_input = input_state(settings, paths)
-    except BrainError as error:
+    except (BrainError, OSError) as error:
         reasons.append(f"{paths.name}: {error}")
         context.log.warning(f"{paths.name}: {error}")
         return
@@ -87,24 +90,27 @@ def _requests(
         look.next_at = 0.0
         reasons.append(f"{paths.name}: changed a moment ago, waiting until it is quiet")
         return
-    yield from _request(context, paths.name, state, published["number"] if published else 0, settings.sensor.attempts)
+    mark = hashlib.blake2b(f"{published['number'] if published else 0} {state}".encode(), digest_size=8).hexdigest()
+    yield from _request(context, paths.name, mark, settings.sensor.attempts, reasons)
 
 
 def _published_state(facts: Mapping[str, Any]) -> str:
-    return f"{facts['source_state']} {facts.get('input_state')} {facts['settings']}"
+    return f"{facts.get('source_state')} {facts.get('input_state')} {facts.get('settings')}"
 
 
 def _request(
-    context: dg.SensorEvaluationContext, name: str, state: str, number: int, attempts: int
+    context: dg.SensorEvaluationContext, name: str, mark: str, attempts: int, reasons: list[str]
 ) -> Iterator[dg.RunRequest]:
-    """Yield a request for a state unless a run is under way for it or it has failed too often."""
-    mark = hashlib.blake2b(f"{number} {state}".encode(), digest_size=8).hexdigest()
-    tags = {STATE_TAG: mark, PARTITION_TAG: name}
-    under_way = context.instance.get_runs_count(dg.RunsFilter(tags=tags, statuses=UNDER_WAY))
-    failed = context.instance.get_runs_count(dg.RunsFilter(tags=tags, statuses=[dg.DagsterRunStatus.FAILURE]))
-    if under_way:
+    """Yield a request for the state that ``mark`` names unless a run is under way or it was tried too often.
+
+    A run that succeeded without publishing the state, as the source was another by then, counts as a try.
+    """
+    count = context.instance.get_runs_count
+    if count(dg.RunsFilter(tags={PARTITION_TAG: name}, statuses=UNDER_WAY)):
+        reasons.append(f"{name}: a run is under way")
         return
-    if failed >= attempts:
-        context.log.warning(f"{name}: gave up after {failed} failed runs; run 'brain materialize {name}' to try again")
+    tried = count(dg.RunsFilter(tags={PARTITION_TAG: name, STATE_TAG: mark}, statuses=TRIED))
+    if tried >= attempts:
+        reasons.append(f"{name}: gave up after {tried} runs; run 'brain materialize {name}' to try again")
         return
-    yield dg.RunRequest(run_key=f"{name}:{mark}:{failed}", partition_key=name, tags={STATE_TAG: mark})
+    yield dg.RunRequest(run_key=f"{name}:{mark}:{tried}", partition_key=name, tags={STATE_TAG: mark})

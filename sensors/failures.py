@@ -10,6 +10,7 @@ import dagster as dg
 
 from brain_assets.lineage import PARTITION_TAG
 from resources.configuration import load_service
+from resources.errors import BrainError
 from resources.home import Home
 
 ALERTS = "alerts.jsonl"
@@ -32,7 +33,11 @@ def alert_on_failure(context: dg.RunFailureSensorContext) -> None:
     }
     with (home.root / ALERTS).open("a", encoding="utf-8") as handle:
         handle.write(json.dumps(alert) + "\n")
-    webhook = load_service(home.settings).settings.alert_webhook
+    try:
+        webhook = load_service(home.settings).settings.alert_webhook
+    except BrainError as error:
+        context.log.warning(f"no alert was sent: {error}")
+        return
     if webhook:
         _send(context, webhook, alert)
 

@@ -1,0 +1,25 @@
+"""Runs whose process is gone: nobody else would ever end them, and their dataset's next run would wait for ever."""
+
+import time
+
+import dagster as dg
+
+from brain_assets.lineage import PARTITION_TAG
+from resources import locks
+from resources.home import Home
+
+# A run takes its dataset's lock as soon as it has started, so that a free lock and a run under way soon contradict.
+GRACE_SECONDS = 120.0
+REASON = "the process of this run is gone (killed, or the machine went down); what it committed is kept"
+
+
+def end_abandoned_runs(context: dg.SensorEvaluationContext, home: Home) -> None:
+    """Mark runs as failed that have started, while nobody has touched their dataset's lock for a while."""
+    now = time.time()
+    started = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])
+    for record in context.instance.get_run_records(started):
+        name = record.dagster_run.tags.get(PARTITION_TAG)
+        free_since = locks.free_since(home.paths(name).lock) if name in home.names() else 0.0
+        if free_since is not None and now - max(free_since, record.start_time or now) > GRACE_SECONDS:
+            context.instance.report_run_failed(record.dagster_run, REASON)
+            context.log.warning(f"{name}: run {record.dagster_run.run_id[:8]} ended: {REASON}")
