@@ -5,9 +5,11 @@ pipeline reads the same file to build its tables ``tags`` and ``decisions``.
 """
 
 import json
+import os
 import sqlite3
+import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,25 +18,26 @@ from typing import Any, Literal
 EventKind = Literal["tag", "untag", "keep", "drop", "relabel"]
 Subject = tuple[str, str | None]
 
-SCHEMA = """
-create table if not exists events (
+TABLES = """
+create table events (
     event_id integer primary key autoincrement, at text not null, "by" text not null,
     kind text not null check (kind in ('tag', 'untag', 'keep', 'drop', 'relabel', 'undo')),
     value text, issue text, undoes integer unique references events (event_id)
 ) strict;
-create table if not exists subjects (
+create table subjects (
     event_id integer not null references events (event_id), subject_id text not null, content_hash text,
     primary key (event_id, subject_id)
 ) strict, without rowid;
-create index if not exists subjects_by_id on subjects (subject_id);
-create table if not exists views (
+create index subjects_by_id on subjects (subject_id);
+create table views (
     view_id integer primary key autoincrement, at text not null, "by" text not null, name text not null, state text
 ) strict;
 """
 APPEND_ONLY = """
-create trigger if not exists {table}_stay before update on {table} begin select raise(abort, 'append only'); end;
-create trigger if not exists {table}_remain before delete on {table} begin select raise(abort, 'append only'); end;
+create trigger {table}_stay before update on {table} begin select raise(abort, 'append only'); end;
+create trigger {table}_remain before delete on {table} begin select raise(abort, 'append only'); end;
 """
+SCHEMA = TABLES + "".join(APPEND_ONLY.format(table=table) for table in ("events", "subjects", "views"))
 DECISIONS = """
 select e.event_id || '-' || s.subject_id as decision_id, s.subject_id, s.content_hash, e.kind, e.value, e.issue,
        e."by", e.at, u.at as undone_at
@@ -129,16 +132,24 @@ class Events:
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        if not self.path.exists():
+            self._create()
         with closing(sqlite3.connect(self.path, timeout=30)) as connection:
-            connection.execute("pragma journal_mode = wal")
             connection.execute("pragma foreign_keys = on")
-            connection.executescript(
-                SCHEMA + "".join(APPEND_ONLY.format(table=name) for name in ("events", "subjects", "views"))
-            )
             with connection:
                 connection.execute("begin immediate")
                 yield connection
+
+    def _create(self) -> None:
+        """Make the file whole elsewhere and put it in place in one step, so that nobody reads half of it."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=self.path.parent) as folder:
+            fresh = Path(folder) / self.path.name
+            with closing(sqlite3.connect(fresh)) as connection:
+                connection.execute("pragma journal_mode = wal")
+                connection.executescript(SCHEMA)
+            with suppress(FileExistsError):
+                os.link(fresh, self.path)
 
     def _read(self, query: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         if not self.path.exists():

@@ -14,18 +14,24 @@ export class CanvasRenderer {
     this.palette = bytes;
   }
 
-  draw({ scale, centre, width, height, ratio, sizes, opacity, ghost, limit }) {
+  draw({ scale, centre, width, height, ratio, sizes, opacity, ghost, rest, limit }) {
     const image = this.context.createImageData(width * ratio, height * ratio);
     const view = { image: image.data, wide: image.width, high: image.height, scale: scale * ratio, centre };
-    for (const state of [1, 2, 3]) this.paint(view, state, opacity[state - 1], sizes.map((size) => size * ratio * (state > 1 ? 1 : 0.7)), ghost, Math.min(limit, this.count));
+    const layers = [
+      { state: 1, from: 0, to: 255 },
+      { state: 2, from: rest, to: 255 },
+      { state: 2, from: 0, to: rest - 1 },
+      { state: 3, from: 0, to: 255 },
+    ];
+    for (const layer of layers) this.paint(view, layer, opacity[layer.state - 1], sizes.map((size) => size * ratio * (layer.state > 1 ? 1 : 0.7)), ghost, Math.min(limit, this.count));
     this.context.putImageData(image, 0, 0);
   }
 
-  /** Paints the points of one state as squares, each mixed into what lies under it. */
-  paint({ image, wide, high, scale, centre }, state, opacity, [smallest, largest], ghost, limit) {
+  /** Paints the points of one state and range of slots as squares, each mixed into what lies under it. */
+  paint({ image, wide, high, scale, centre }, { state, from, to }, opacity, [smallest, largest], ghost, limit) {
     const { place, slot, size, palette } = this;
     for (let i = 0; i < limit; i++) {
-      if (this.state[i] !== state) continue;
+      if (this.state[i] !== state || slot[i] < from || slot[i] > to) continue;
       const side = Math.max(1, Math.round(smallest + ((largest - smallest) * size[i]) / 255));
       const left = Math.round((place[2 * i] - centre[0]) * scale + wide / 2 - side / 2);
       const top = Math.round((centre[1] - place[2 * i + 1]) * scale + high / 2 - side / 2);

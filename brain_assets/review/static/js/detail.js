@@ -12,7 +12,7 @@ export class Detail {
   /** @param {HTMLElement} panel @param {() => object} context gives the overview and the words known for labels and tags */
   constructor(panel, context) {
     Object.assign(this, { panel, context });
-    watch("id dataset", () => this.load());
+    watch("id", () => this.load());
     words.addEventListener("said", () => this.load());
     panel.addEventListener("keydown", (event) => event.key === "Escape" && (event.stopPropagation(), this.close()));
   }

@@ -8,7 +8,7 @@ import { Filtering } from "/static/js/filter.js";
 import { Filters } from "/static/js/filters.js";
 import { Grid, distanceNote } from "/static/js/grid.js";
 import { Legend } from "/static/js/legend.js";
-import { slotColours } from "/static/js/palette.js";
+import { MOST_WORDS, SLOTS, slotColours } from "/static/js/palette.js";
 import { picture, spoken } from "/static/js/pictures.js";
 import { count, maskOf, ordered } from "/static/js/positions.js";
 import { say, words } from "/static/js/say.js";
@@ -144,7 +144,7 @@ export class Explore {
 
   paint(column) {
     this.coloured = colouring(column, this.frame.count, this.legend.pinned);
-    if (this.placed) this.scatter.colour(this.coloured.slots, slotColours(this.coloured.kind));
+    if (this.placed) this.scatter.colour(this.coloured.slots, slotColours(this.coloured.kind), this.coloured.kind === "word" ? MOST_WORDS : SLOTS);
   }
 
   async loadSizes() {

@@ -35,11 +35,13 @@ export class Grid extends EventTarget {
     this.refresh();
   }
 
-  /** Draws everything anew, for instance after a tag. */
+  /** Draws everything anew, for instance after a tag; the focus stays where it is. */
   refresh() {
+    const focused = this.list.contains(document.activeElement) && document.activeElement !== this.list;
     for (const card of this.cards.values()) card.remove();
     this.cards.clear();
     this.layout();
+    if (focused && this.positions.length) this.focus(this.focused);
   }
 
   resize(side) {

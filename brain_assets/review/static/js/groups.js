@@ -105,7 +105,7 @@ export class Groups {
   }
 
   key(event) {
-    if (typing(event) || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (typing(event) || state.id || event.ctrlKey || event.metaKey || event.altKey) return;
     const runs = { ArrowDown: () => this.move(this.at + 1), ArrowUp: () => this.move(this.at - 1), a: () => this.accept(this.at), k: () => this.keepAll(this.at), u: () => undo() };
     const digit = Number(event.key);
     const run = digit >= 1 && digit <= (this.groups[this.at]?.members.length ?? 0) ? () => this.accept(this.at, digit - 1) : runs[event.key];

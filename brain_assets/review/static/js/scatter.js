@@ -44,7 +44,9 @@ export class Scatter extends EventTarget {
     this.fit();
   }
 
-  colour(slots, colours) {
+  /** Takes a colour slot per point and the colours; points with slots from `rest` on lie under the others. */
+  colour(slots, colours, rest) {
+    this.rest = rest;
     this.renderer.upload("slot", slots);
     this.recolour(colours);
   }
@@ -119,6 +121,7 @@ export class Scatter extends EventTarget {
       sizes: this.varied ? [base * 0.5, base * 2.2] : [base, base],
       opacity: [0.18, this.selecting ? solid * 0.25 : solid, 1],
       ghost: channels(theme() === "dark" ? "#7d8794" : "#9aa3ad"),
+      rest: this.rest,
       limit: this.moving ? MOVING : Infinity,
     });
     // What tests and other tools need to turn a place on the page into coordinates of the map.

@@ -4,10 +4,10 @@ import { SLOTS } from "/static/js/palette.js";
 
 const VERTEX = `#version 300 es
 in vec2 place; in float slot; in float state; in float size;
-uniform vec2 scale; uniform vec2 shift; uniform vec2 sizes; uniform vec3 opacity; uniform sampler2D palette; uniform vec3 ghost;
+uniform vec2 scale; uniform vec2 shift; uniform vec2 sizes; uniform vec3 opacity; uniform sampler2D palette; uniform vec3 ghost; uniform float rest;
 out vec4 colour;
 void main() {
-  float depth = state > 2.5 ? -0.5 : state > 1.5 ? 0.0 : 0.5;
+  float depth = state > 2.5 ? -0.5 : state < 1.5 ? 0.5 : slot < rest ? 0.0 : 0.2;
   gl_Position = state < 0.5 ? vec4(2.0, 2.0, 2.0, 1.0) : vec4(place * scale + shift, depth, 1.0);
   gl_PointSize = mix(sizes.x, sizes.y, size) * (state > 1.5 ? 1.0 : 0.7);
   vec3 own = texelFetch(palette, ivec2(int(slot), 0), 0).rgb;
@@ -78,7 +78,7 @@ export class WebGlRenderer {
     gl.texImage2D(gl.TEXTURE_2D, 0, gl.RGBA, SLOTS, 1, 0, gl.RGBA, gl.UNSIGNED_BYTE, bytes);
   }
 
-  draw({ scale, centre, width, height, ratio, sizes, opacity, ghost, limit }) {
+  draw({ scale, centre, width, height, ratio, sizes, opacity, ghost, rest, limit }) {
     const { gl, program } = this;
     const uniform = (name) => gl.getUniformLocation(program, name);
     gl.viewport(0, 0, width * ratio, height * ratio);
@@ -88,6 +88,7 @@ export class WebGlRenderer {
     gl.uniform2f(uniform("scale"), sx, sy);
     gl.uniform2f(uniform("shift"), -centre[0] * sx, -centre[1] * sy);
     gl.uniform2f(uniform("sizes"), sizes[0] * ratio, sizes[1] * ratio);
+    gl.uniform1f(uniform("rest"), rest);
     gl.uniform3f(uniform("opacity"), ...opacity);
     gl.uniform3f(uniform("ghost"), ...ghost.map((channel) => channel / 255));
     gl.drawArrays(gl.POINTS, 0, Math.min(limit, this.count));

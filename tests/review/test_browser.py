@@ -1,0 +1,442 @@
+"""The page as a reviewer meets it, in a real browser."""
+
+import importlib.util
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from brain_assets.review.events import Decision
+from tests.review.browser import Visit, launched, served
+from tests.review_data import HOSTILE, Synthetic, points_only
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with launched() as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def address(synthetic: Synthetic) -> Iterator[str]:
+    with served(synthetic.home) as address:
+        yield address
+
+
+@pytest.fixture
+def visit(browser: Any, address: str, synthetic: Synthetic) -> Iterator[Visit]:
+    """A visit to the dataset that all tests share; what is said there is only ever added."""
+    yield from visiting(browser, address, synthetic.home)
+
+
+def visiting(browser: Any, address: str, home: Path, **options: Any) -> Iterator[Visit]:
+    context = browser.new_context(viewport={"width": 1400, "height": 900}, **options)
+    visit = Visit(context.new_page(), address, home)
+    yield visit
+    context.close()
+    assert visit.complaints == []
+
+
+@pytest.fixture
+def own(browser: Any, small: Synthetic) -> Iterator[Visit]:
+    """A visit to a dataset of the test's own."""
+    with served(small.home) as address:
+        yield from visiting(browser, address, small.home)
+
+
+def inside(
+    polygon: list[tuple[float, float]], x: np.ndarray[Any, Any], y: np.ndarray[Any, Any]
+) -> np.ndarray[Any, Any]:
+    """Return which points lie inside, edge by edge over all points: slow and plain."""
+    found = np.zeros(len(x), bool)
+    for (ax, ay), (bx, by) in zip(polygon, [*polygon[1:], polygon[0]], strict=True):
+        if ay != by:
+            found ^= ((ay > y) != (by > y)) & (x < (bx - ax) * (y - ay) / (by - ay) + ax)
+    return found
+
+
+def coordinates(home: Path, dataset: str) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    table = pq.read_table(home / "datasets" / dataset / "published" / "current" / "visualization.parquet")
+    table = table.filter(pq.filters_to_expression([("brain_key", "=", "visualization")]))
+    return (np.array(table["subject_id"].to_pylist()), *(table[axis].to_numpy().astype(np.float32) for axis in "xy"))
+
+
+def drawn_colours(visit: Visit) -> set[tuple[int, ...]]:
+    shot = Image.open(io.BytesIO(visit.page.locator("#plot").screenshot())).convert("RGB")
+    colours = shot.getcolors(1 << 20) or []
+    return {colour for count, colour in colours if count > 20}  # type: ignore[misc]
+
+
+LASSO = [(0.12, 0.1), (0.6, 0.05), (0.9, 0.35), (0.72, 0.8), (0.5, 0.42), (0.3, 0.9), (0.06, 0.6)]
+
+
+def test_lasso_tag_filter_save_and_come_back(own: Visit, small: Synthetic) -> None:
+    own.open()
+    assert own.status == "100 images"
+    ids, x, y = coordinates(small.home, "demo")
+    chosen = inside(own.lasso(LASSO), x, y)
+    assert 10 < chosen.sum() < 90
+    own.wait_for_status(f"{chosen.sum()} selected")
+    own.tag("odd  cluster")
+    assert own.tagged("odd cluster") == set(ids[chosen])
+
+    own.page.select_option("#colour", "split")
+    own.wait_for_text("#legend", "train")
+    own.page.locator(".facet[data-column=tags] input[type=checkbox]").first.wait_for()
+    own.page.get_by_label("odd cluster").check()
+    own.wait_for_status(f"{chosen.sum()} of 100 match")
+    own.page.click("#save-view")
+    own.page.fill("#asked-word", "my odd ones")
+    own.page.keyboard.press("Enter")
+    own.wait_for_text(".notice", "Saved the view")
+    address = own.page.url
+    assert "f.tags" in address
+
+    own.page.goto(own.address)
+    own.wait_for_status("100 images")
+    own.page.select_option("#views", "my odd ones")
+    own.wait_for_status(f"{chosen.sum()} of 100 match")
+    assert own.page.url == address
+    assert own.page.input_value("#colour") == "split"
+
+    own.page.keyboard.press("Control+z")
+    own.wait_for_text(".notice", "Undone")
+    own.wait_for_status("0 of 100 match")
+    assert own.tagged("odd cluster") == set()
+
+
+def test_lasso_adds_and_removes(visit: Visit, synthetic: Synthetic) -> None:
+    visit.open()
+    _, x, y = coordinates(synthetic.home, "demo")
+    left = inside(visit.lasso([(0, 0), (0.4, 0), (0.4, 1), (0, 1)]), x, y)
+    visit.wait_for_status(f"{left.sum()} selected")
+    visit.page.click("[data-tool=add]")
+    top = inside(visit.lasso([(0, 0), (1, 0), (1, 0.4), (0, 0.4)], ()), x, y)
+    visit.wait_for_status(f"{(left | top).sum()} selected")
+    both = inside(visit.lasso([(0.2, 0.2), (0.7, 0.2), (0.7, 0.7), (0.2, 0.7)], ("Shift", "Alt")), x, y)
+    visit.wait_for_status(f"{((left | top) & ~both).sum()} selected")
+    visit.page.keyboard.press("Escape")
+    visit.wait_for_status("300 images")
+
+
+def lasso_and_tag(browser: Any, home: Path, count: int) -> tuple[set[str], set[str]]:
+    points_only(home, count, "demo")
+    with served(home) as address:
+        for visit in visiting(browser, address, home):
+            visit.page.set_default_timeout(200_000)
+            visit.open(timeout=200_000)
+            ids, x, y = coordinates(home, "demo")
+            chosen = inside(visit.lasso(LASSO), x, y)
+            visit.wait_for_status(f"{chosen.sum():,} selected")
+            visit.tag("found")
+            return set(ids[chosen]), visit.tagged("found")
+    raise AssertionError
+
+
+def test_ten_thousand_points(browser: Any, tmp_path: Path) -> None:
+    lassoed, tagged = lasso_and_tag(browser, tmp_path, 10_000)
+    assert len(lassoed) > 2_000
+    assert lassoed == tagged
+
+
+@pytest.mark.slow
+def test_a_million_points(browser: Any, tmp_path: Path) -> None:
+    lassoed, tagged = lasso_and_tag(browser, tmp_path, 1_000_000)
+    assert len(lassoed) > 200_000
+    assert lassoed == tagged
+
+
+@pytest.mark.parametrize("renderer", ["webgl", "canvas"])
+def test_points_are_drawn_in_the_colours_of_the_legend(visit: Visit, renderer: str) -> None:
+    if renderer == "canvas":
+        visit.page.add_init_script(
+            "const get = HTMLCanvasElement.prototype.getContext;"
+            "HTMLCanvasElement.prototype.getContext = function (kind, ...rest) {"
+            " return kind === 'webgl2' ? null : get.call(this, kind, ...rest) };"
+        )
+    visit.open("size=uniqueness")
+    visit.page.wait_for_timeout(400)
+    swatches = visit.page.eval_on_selector_all(
+        ".swatch", "found => found.map(one => getComputedStyle(one).backgroundColor)"
+    )
+    wanted = {tuple(int(part) for part in swatch[4:-1].split(",")) for swatch in swatches[:8]}
+    assert len(wanted) == 8
+    drawn = drawn_colours(visit)
+    near = {
+        want for want in wanted if any(max(abs(a - b) for a, b in zip(want, got, strict=True)) < 32 for got in drawn)
+    }
+    assert near == wanted
+    box = visit.page.locator("#lasso").bounding_box()
+    visit.page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    visit.page.mouse.wheel(0, -3000)
+    visit.page.wait_for_timeout(400)
+    assert len(drawn_colours(visit)) < len(drawn)
+
+
+@dataclass
+class QueueWork:
+    """Works through the queue of label mistakes by keyboard."""
+
+    visit: Visit
+
+    def __post_init__(self) -> None:
+        self.visit.open("tab=queue&issue=label_mistake")
+        self.visit.page.locator(".stage").wait_for()
+
+    @property
+    def shown(self) -> str:
+        return str(self.visit.page.locator(".stage").get_attribute("data-id"))
+
+    def press(self, key: str) -> None:
+        self.visit.page.keyboard.press(key)
+
+    def decide(self, key: str) -> Decision:
+        """Press a key that decides, wait for the next subject and return what was noted on the one before."""
+        before = self.shown
+        self.press(key)
+        self.visit.page.wait_for_function("id => document.querySelector('.stage')?.dataset.id !== id", arg=before)
+        decision = self.visit.events.decisions()[-1]
+        assert (decision.subject_id, decision.issue) == (before, "label_mistake")
+        return decision
+
+    def answer(self, key: str, word: str) -> None:
+        self.press(key)
+        self.visit.page.fill("#asked-word", word)
+        self.press("Enter")
+
+
+def test_queue_by_keyboard(own: Visit, small: Synthetic) -> None:
+    order = sorted(small.wrong, key=lambda i: (-small.mistakenness_scores[i], small.ids[i]))
+    right = small.labels[small.classes[order[1]]]
+    work = QueueWork(own)
+    assert work.shown == small.ids[order[0]]
+    assert work.decide("k").kind == "keep"
+    assert work.shown == small.ids[order[1]]
+    assert work.decide("d").kind == "drop"
+    work.press("u")
+    own.wait_for_text(".notice", "Undone")
+    own.page.wait_for_function("id => document.querySelector('.stage')?.dataset.id === id", arg=small.ids[order[1]])
+    assert own.events.decisions()[-1].undone_at is not None
+    decision = work.decide("r")
+    assert (decision.kind, decision.value) == ("relabel", right)
+    work.press("s")
+    own.wait_for_text("#queue", "All done")
+    own.page.reload()
+    own.wait_for_text("#queue-status", "1 of 1")
+    assert work.shown == small.ids[order[2]]
+
+
+def test_queue_tags_relabels_and_thinks_again(own: Visit) -> None:
+    work = QueueWork(own)
+    work.answer("t", "ask ada")
+    own.wait_for_text(".stage .badge", "ask ada")
+    first = work.shown
+    work.answer("l", "yak")
+    own.page.wait_for_function("id => document.querySelector('.stage')?.dataset.id !== id", arg=first)
+    work.press("ArrowLeft")
+    own.wait_for_text(".decided", "relabel to “yak”")
+    assert work.decide("k").kind == "keep"
+    assert [(d.kind, d.value, bool(d.undone_at)) for d in own.events.decisions()] == [
+        ("relabel", "yak", True),
+        ("keep", None, False),
+    ]
+
+
+def test_groups_are_settled_by_keyboard(own: Visit, small: Synthetic) -> None:
+    own.open("tab=groups&table=near_duplicates&brain_key=near_duplicates")
+    own.page.locator(".duplicates.current").wait_for()
+    first = own.page.locator(".duplicates.current").get_attribute("data-group")
+    members = {i for i in range(60) if small.ids[small.original(i)] == first}
+    own.page.keyboard.press("a")
+    own.page.wait_for_function("() => document.querySelectorAll('.duplicates .badge.bad').length === 2")
+    assert {d.subject_id for d in own.events.decisions()} == {small.ids[i] for i in members} - {first}
+    assert {d.kind for d in own.events.decisions()} == {"drop"}
+    own.page.keyboard.press("2")
+    own.page.wait_for_function("() => document.querySelectorAll('.duplicates .badge.bad').length === 4")
+    second = own.page.locator(".duplicates").nth(1).get_attribute("data-group")
+    assert second in {d.subject_id for d in own.events.decisions()}
+    own.page.keyboard.press("u")
+    own.page.wait_for_function("() => document.querySelectorAll('.duplicates .badge.bad').length === 2")
+
+
+def test_filters_sql_and_search(visit: Visit, synthetic: Synthetic) -> None:
+    visit.open("f.uniqueness=[0.5,null]")
+    expected = (synthetic.uniqueness_scores[synthetic.good] >= np.float32(0.5)).sum()
+    visit.wait_for_status(f"{expected} of 300 match")
+    visit.page.click("text=Clear all")
+    visit.wait_for_status("300 images")
+    visit.page.click("text=SQL condition")
+    visit.page.fill("#where", "split = 'test' and sample_id in (select sample_id from leaks)")
+    visit.page.keyboard.press("Enter")
+    leaking = {synthetic.ids[i] for i in range(60) if synthetic.splits[i] == "test"}
+    visit.wait_for_status(f"{len(leaking)} of 300 match")
+    visit.page.fill("#where", "nonsense > 1")
+    visit.page.click("text=Apply")
+    visit.wait_for_text(".notice.failed", "nonsense")
+    visit.page.click("text=Clear all")
+    visit.page.fill("#search", "-0007.JPG")
+    visit.wait_for_status("1 of 300 match")
+    visit.page.reload()
+    visit.wait_for_status("1 of 300 match")
+
+
+def test_histogram_limits_by_dragging(visit: Visit) -> None:
+    visit.open()
+    visit.page.locator(".facet[data-column=uniqueness] summary").click()
+    chart = visit.page.locator(".facet[data-column=uniqueness] .histogram")
+    chart.scroll_into_view_if_needed()
+    box = chart.bounding_box()
+    visit.page.mouse.move(box["x"] + box["width"] * 0.5, box["y"] + 20)
+    visit.page.mouse.down()
+    visit.page.mouse.move(box["x"] + box["width"] * 0.9, box["y"] + 20)
+    visit.page.mouse.up()
+    visit.wait_for_status(" match")
+    assert "f.uniqueness=" in visit.page.url
+
+
+def test_a_hundred_classes_are_found_by_name(visit: Visit) -> None:
+    visit.open("colour=label")
+    visit.page.locator("#legend .plain.small", has_text="more").click()
+    assert visit.page.locator("#legend li").count() == 12 + len(HOSTILE)
+    visit.page.fill("#legend input", "lyn")
+    assert visit.page.locator("#legend li").all_inner_texts()[0].startswith("lynx")
+    visit.page.locator("#legend .word").first.click()
+    visit.page.fill("#legend input", "")
+    assert visit.page.locator("#legend [aria-pressed=true]").inner_text().startswith("lynx")
+
+
+def test_detail_says_why_and_shows_the_partner(visit: Visit, synthetic: Synthetic) -> None:
+    visit.open(f"id={synthetic.ids[2]}")
+    detail = visit.page.locator("#detail")
+    visit.wait_for_text("#detail .why", "A near copy of the image beside it.")
+    assert synthetic.files[0].split("/")[1] in detail.inner_text()
+    detail.locator(".partner").first.click()
+    visit.wait_for_text("#detail h2", synthetic.files[0].split("/")[1])
+    detail.get_by_text("Similar to this").click()
+    visit.wait_for_status("20 similar to the first")
+    visit.page.keyboard.press("Escape")
+    visit.page.keyboard.press("Escape")
+    visit.wait_for_status("300 images")
+
+
+def test_news_lead_to_what_is_new(visit: Visit, synthetic: Synthetic) -> None:
+    visit.open("tab=news")
+    visit.page.locator(".tile", has_text="images added").click()
+    visit.wait_for_status(f"{synthetic.count // 5} of {synthetic.count} match")
+
+
+def test_objects_have_a_map_and_crops(visit: Visit) -> None:
+    visit.open("frame=objects&map=object_map")
+    visit.wait_for_status("240 objects")
+    visit.page.locator("#grid .card:not(.waiting) img").first.wait_for()
+    assert visit.page.evaluate("[...document.querySelectorAll('#grid img')].every(one => one.src.includes('object='))")
+
+
+def test_hostile_strings_are_only_ever_text(visit: Visit, synthetic: Synthetic) -> None:
+    visit.open()
+    for index, text in enumerate(HOSTILE):
+        shown = " ".join(text[:100].split())
+        visit.page.goto(
+            f"{visit.address}/?id={synthetic.ids[200 + index]}&colour=label&sort=label&f.label={Visit.quoted([text])}"
+        )
+        visit.wait_for_status("1 of 300 match")
+        visit.page.wait_for_function(
+            "text => document.querySelector('#detail')?.innerText.replaceAll(/\\s+/g, ' ').includes(text)", arg=shown
+        )
+        visit.page.wait_for_function(
+            "text => document.querySelector('#grid')?.innerText.replaceAll(/\\s+/g, ' ').includes(text)", arg=shown[:12]
+        )
+    visit.page.goto(
+        f"{visit.address}/?colour={Visit.quoted(HOSTILE[0])}&dataset={Visit.quoted(HOSTILE[1])}&tab={Visit.quoted(HOSTILE[0])}&f.x={Visit.quoted(HOSTILE[1])}&issue=%3Cb%3E"
+    )
+    visit.wait_for_status("300 images")
+    assert visit.page.evaluate("window.attacked") is None
+
+
+def test_newer_data_is_announced_and_shown(own: Visit, small: Synthetic) -> None:
+    own.page.add_init_script("const later = setInterval; setInterval = (run, wait) => later(run, Math.min(wait, 300))")
+    own.open()
+    Synthetic(small.home, count=120).publish("000002")
+    own.page.click("#show-fresh")
+    own.wait_for_status("120 images")
+
+
+def test_themes_follow_the_system_and_the_user(browser: Any, address: str, synthetic: Synthetic) -> None:
+    for visit in visiting(browser, address, synthetic.home, color_scheme="dark"):
+        visit.open()
+        ground = "getComputedStyle(document.body).backgroundColor"
+        assert visit.page.evaluate(ground) == "rgb(14, 17, 21)"
+        visit.page.click("#theme")
+        assert visit.page.evaluate(ground) == "rgb(244, 245, 247)"
+        visit.page.reload()
+        assert visit.page.evaluate(ground) == "rgb(244, 245, 247)"
+
+
+VIEWS = ["", "tab=queue&issue=leak", "tab=groups", "tab=news"]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_serious(browser: Any, address: str, synthetic: Synthetic, scheme: str) -> None:
+    found = importlib.util.find_spec("axe_playwright_python")
+    if found is None or found.origin is None:
+        pytest.skip("axe is not installed: pip install axe-playwright-python")
+    axe = (Path(found.origin).parent / "axe.min.js").read_text("utf-8")
+    for visit in visiting(browser, address, synthetic.home, color_scheme=scheme):
+        for view in [*VIEWS, f"id={synthetic.ids[2]}&f.uniqueness=[0,1]"]:
+            visit.open(view)
+            visit.page.wait_for_timeout(300)
+            visit.page.evaluate(axe)
+            problems = visit.page.evaluate("async () => (await axe.run(document)).violations")
+            serious = [
+                (one["id"], one["nodes"][0]["html"][:120])
+                for one in problems
+                if one["impact"] in ("serious", "critical")
+            ]
+            assert serious == [], view
+
+
+def test_map_and_grid_by_keyboard(own: Visit) -> None:
+    own.open()
+    press = own.page.keyboard.press
+    own.page.focus("#lasso")
+    press("Enter")
+    own.wait_for_status("98 selected")
+    press("t")
+    own.page.keyboard.type("seen")
+    press("Enter")
+    own.wait_for_text(".notice", "Tagged “seen”")
+    assert len(own.tagged("seen")) == 98
+    press("Escape")
+    own.page.locator("#grid .card").first.focus()
+    press("ArrowRight")
+    press("Space")
+    own.wait_for_status("1 picked")
+    press("Shift+ArrowRight")
+    own.wait_for_status("2 picked")
+    press("d")
+    own.wait_for_text(".notice", "Dropped: 2 images.")
+    press("Enter")
+    own.page.locator("#detail h2").wait_for()
+    press("Escape")
+    own.page.wait_for_function("() => document.activeElement.classList.contains('card')")
+
+
+def test_tabs_help_and_search_by_keyboard(visit: Visit) -> None:
+    visit.open()
+    press = visit.page.keyboard.press
+    for key, tab in (("3", "groups"), ("ArrowLeft", "queue"), ("4", "news"), ("1", "explore")):
+        press(key)
+        visit.page.wait_for_selector(f"#tab-{tab}[aria-selected=true]")
+        visit.page.focus(f"#tab-{tab}")
+    press("?")
+    visit.page.locator("dialog.tell").wait_for()
+    press("Escape")
+    press("/")
+    visit.page.keyboard.type("ant-")
+    visit.wait_for_status(" match")
