@@ -36,19 +36,25 @@ def classification(labels: Any, probabilities: Any) -> dict[str, Any]:
     return {**found, "margin adjusted": 1 - adjusted}
 
 
-def detection(labels: list[Any], predictions: list[Any], high: float, low: float) -> dict[str, Any]:
-    """Return ObjectLab's scores per box (overlooked: per predicted box above ``high``) and pooled per image."""
+def detection(labels: list[Any], predictions: list[Any], cuts: list[float]) -> dict[float, dict[str, Any]]:
+    """Return, for each confidence cut, ObjectLab's scores per box, pooled per image, and their CPU seconds.
+
+    A missing object has a score per predicted box, NaN for those below the cut; the other two one per label.
+    """
+    return {cut: _object_lab(labels, predictions, cut) for cut in cuts}
+
+
+def _object_lab(labels: list[Any], predictions: list[Any], cut: float) -> dict[str, Any]:
     import time
 
     from cleanlab.object_detection import rank
 
     started = time.process_time()
+    both = {"labels": labels, "predictions": predictions}
     boxes = {
-        "missing": rank.compute_overlooked_box_scores(
-            labels=labels, predictions=predictions, high_probability_threshold=high
-        ),
-        "badloc": rank.compute_badloc_box_scores(labels=labels, predictions=predictions, low_probability_threshold=low),
-        "swap": rank.compute_swap_box_scores(labels=labels, predictions=predictions, high_probability_threshold=high),
+        "missing": rank.compute_overlooked_box_scores(**both, high_probability_threshold=cut),
+        "badloc": rank.compute_badloc_box_scores(**both, low_probability_threshold=cut),
+        "swap": rank.compute_swap_box_scores(**both, high_probability_threshold=cut),
     }
     images = {name: 1 - rank.pool_box_scores_per_image(rows) for name, rows in boxes.items()}
     seconds = time.process_time() - started
