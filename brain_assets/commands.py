@@ -148,4 +148,19 @@ def delete_run(dataset: tuple[Home, str], /, brain_key: str) -> None:
     click.echo(f"deleted {brain_key}")
 
 
-COMMANDS: Sequence[click.Command] = (similar, check, runs)
+@click.command()
+@click.argument("name")
+@click.option("--issue", metavar="ISSUE", help="Only the thresholds of this issue [default: all].")
+@click.pass_obj
+def calibrate(home: Home, /, name: str, issue: str | None) -> None:
+    """Fit the thresholds anew to the dataset as it is, and bring it up to date."""
+    from brain_assets.calibrating import recalibrate
+
+    changes = recalibrate(home, name, issue)
+    for change in changes:
+        click.echo(change)
+    if not changes:
+        click.echo(f"{name} has too few samples to fit thresholds to: the documented defaults hold")
+
+
+COMMANDS: Sequence[click.Command] = (similar, check, calibrate, runs)
