@@ -1,10 +1,12 @@
 """The tables that readers may open, switched as one consistent set."""
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from brain_assets import gates
-from brain_assets.incremental import Derivation, Publication, Update
+from brain_assets.incremental import Derivation, Publication, Update, is_up_to_date
 from brain_assets.samples import SOURCE_STATE
+from resources.dataset import Dataset
 from resources.input_files import joined_state
 from resources.publishing import TableQuery, publish
 from resources.store import Merge
@@ -55,7 +57,8 @@ def published(derivations: Sequence[Derivation]) -> Derivation:
 
     def publish_tables(update: Update) -> Iterator[Merge]:
         dataset = update.dataset
-        facts = {"source_state": dataset.store.fact(SOURCE_STATE), "settings": dataset.settings_digest}
+        facts: dict[str, Any] = {"source_state": dataset.store.fact(SOURCE_STATE), "settings": dataset.settings_digest}
+        facts["behind"] = _behind(derivations, dataset)
         facts["input_state"] = joined_state(*(dataset.store.fact(name) or "" for name in INPUT_STATES))
         gates.enforce(dataset)
         result = publish(dataset.store, dataset.paths.published, tables, facts, dataset.service.keep_sets)
@@ -75,3 +78,9 @@ def published(derivations: Sequence[Derivation]) -> Derivation:
         kinds=("parquet", "duckdb"),
         after=tuple(derivation.name for derivation in derivations),
     )
+
+
+def _behind(derivations: Sequence[Derivation], dataset: Dataset) -> list[str]:
+    """Return the names of what this run was not asked to bring up to date, though it needs to be."""
+    left_out = [one for one in derivations if one.name not in dataset.selected and not one.always]
+    return [one.name for one in left_out if not is_up_to_date(one, dataset)]

@@ -76,6 +76,8 @@ def _state(paths: DatasetPaths) -> str:
         pending.append("labels or predictions changed")
     if published["facts"]["settings"] != configuration.digest:
         pending.append("the settings changed")
+    if behind := published["facts"].get("behind"):
+        pending.append(f"not brought up to date: {', '.join(behind)}")
     return "pending: " + ", ".join(pending) if pending else "up to date"
 
 

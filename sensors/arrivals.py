@@ -84,7 +84,7 @@ def _requests(
     state, before = f"{listing.state} {inputs} {configuration.digest}", look.state
     look.state = state
     published = manifest(paths.published)
-    if published and state == _published_state(published["facts"]):
+    if published and state == _published_state(published["facts"]) and not published["facts"].get("behind"):
         return
     if before != state and now - max(listing.newest, newest_input) < settings.sensor.quiet_seconds:
         look.next_at = 0.0

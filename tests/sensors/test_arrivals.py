@@ -1,0 +1,264 @@
+"""The arrival sensor asks for one run per state of a source, whatever it remembers and however often it looks."""
+
+import json
+import os
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from brain_assets.lineage import PARTITION_TAG
+from brain_assets.status import status
+from resources import locks
+from sensors import abandoned
+from sensors.arrivals import STATE_TAG, new_samples
+from tests.workshop import Workshop, encoded, picture, write_pictures
+
+SUCCESS, FAILURE, CANCELED = dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED
+STARTED, STARTING = dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING
+# What the state of the source is made of.
+STATEFUL = ("samples", "ground_truth", "predictions", "published")
+
+
+class Clock:
+    """Looks of the sensor, with the cursor kept between them."""
+
+    def __init__(self, instance: dg.DagsterInstance) -> None:
+        self.instance, self.cursor = instance, None
+
+    def look(self) -> dg.SensorResult:
+        context = dg.build_sensor_context(self.instance, cursor=self.cursor)
+        result = new_samples(context)
+        assert isinstance(result, dg.SensorResult)
+        self.cursor = result.cursor
+        return result
+
+    def requests(self) -> list[dg.RunRequest]:
+        return list(self.look().run_requests or [])
+
+    def reason(self) -> str:
+        reason = self.look().skip_reason
+        return str(getattr(reason, "skip_message", reason))
+
+    def record(self, request: dg.RunRequest, status: dg.DagsterRunStatus) -> dg.DagsterRun:
+        """Add the run that the daemon would have made of a request."""
+        tags = {**request.tags, PARTITION_TAG: str(request.partition_key)}
+        return self.instance.add_run(dg.DagsterRun("refresh", run_id=str(uuid.uuid4()), tags=tags, status=status))
+
+
+@pytest.fixture
+def instance() -> Iterator[dg.DagsterInstance]:
+    with dg.DagsterInstance.ephemeral() as one:
+        yield one
+
+
+@pytest.fixture
+def clock(instance: dg.DagsterInstance) -> Clock:
+    return Clock(instance)
+
+
+@pytest.fixture
+def media(tmp_path: Path) -> Path:
+    write_pictures(tmp_path / "media", range(3))
+    return tmp_path / "media"
+
+
+@pytest.fixture
+def workshop(tmp_path: Path, media: Path, monkeypatch: pytest.MonkeyPatch) -> Workshop:
+    monkeypatch.setenv("BRAIN_HOME", str(tmp_path / "home"))
+    # Looking is never put off, however long it took.
+    monkeypatch.setattr("sensors.arrivals.LOOKING_SHARE", float("inf"))
+    # Nor is what these tests leave out of their runs, to be quick.
+    monkeypatch.setattr("brain_assets.published._behind", lambda *_: [])
+    return Workshop(tmp_path / "home", media, sensor={"quiet_seconds": 0, "attempts": 2})
+
+
+def settings(media: Path, **sensor: Any) -> dict[str, Any]:
+    return {"media": str(media), "embeddings": {"model": "python:tests.models:Pixels"}, "sensor": sensor}
+
+
+def test_a_new_dataset_gets_one_run_and_its_partition(workshop: Workshop, clock: Clock) -> None:
+    result = clock.look()
+    (request,) = result.run_requests or []
+    (partition,) = result.dynamic_partitions_requests or []
+    assert request.partition_key == "test"
+    assert list(partition.partition_keys) == ["test"]
+    clock.record(request, STARTING)
+    assert "under way" in clock.reason()
+
+
+def test_what_is_published_starts_nothing_even_without_the_cursor(workshop: Workshop, clock: Clock) -> None:
+    workshop.run(STATEFUL)
+    assert clock.reason() == "no dataset changed"
+    clock.cursor = None
+    assert clock.requests() == []
+
+
+@pytest.mark.parametrize("change", ["add", "edit", "touch", "delete", "settings", "model file"])
+def test_every_change_is_noticed(workshop: Workshop, clock: Clock, media: Path, change: str) -> None:
+    model = media.parent / "vectors.csv"
+    model.write_text('filepath,vector\n00000.png,"[1, 2]"\n')
+    workshop.declare(**settings(media, quiet_seconds=0) | {"embeddings": {"model": f"precomputed:{model}"}})
+    workshop.run(STATEFUL)
+    assert clock.requests() == []
+    {
+        "add": lambda: write_pictures(media, [9]),
+        "edit": lambda: (media / "00000.png").write_bytes(encoded(picture(77))),
+        "touch": lambda: os.utime(media / "00000.png"),
+        "delete": lambda: (media / "00001.png").unlink(),
+        "settings": lambda: workshop.declare(**settings(media, quiet_seconds=0)),
+        "model file": lambda: model.write_text('filepath,vector\n00000.png,"[1, 22]"\n'),
+    }[change]()
+    assert len(clock.requests()) == 1
+
+
+def test_a_change_waits_until_it_is_quiet(workshop: Workshop, clock: Clock, media: Path) -> None:
+    workshop.declare(**settings(media, quiet_seconds=0.4))
+    workshop.run(STATEFUL)
+    write_pictures(media, [9])
+    assert "waiting until it is quiet" in clock.reason()
+    write_pictures(media, [10])
+    assert "waiting until it is quiet" in clock.reason()
+    time.sleep(0.5)
+    assert len(clock.requests()) == 1
+
+
+def test_a_disabled_dataset_is_left_alone(workshop: Workshop, clock: Clock, media: Path) -> None:
+    workshop.declare(**settings(media, enabled=False))
+    assert clock.requests() == []
+
+
+def test_a_lost_cursor_starts_nothing_twice(workshop: Workshop, clock: Clock) -> None:
+    (request,) = clock.requests()
+    clock.record(request, STARTED)
+    clock.cursor = None
+    assert clock.requests() == []
+
+
+def test_a_failing_state_is_tried_a_bounded_number_of_times(workshop: Workshop, clock: Clock, media: Path) -> None:
+    keys = set()
+    for _ in range(2):
+        (request,) = clock.requests()
+        keys.add(request.run_key)
+        clock.record(request, FAILURE)
+    assert len(keys) == 2
+    assert "gave up after 2 runs; run 'brain materialize test'" in clock.reason()
+    write_pictures(media, [9])
+    assert len(clock.requests()) == 1
+
+
+def test_a_canceled_run_is_not_started_again_by_itself(workshop: Workshop, clock: Clock) -> None:
+    (request,) = clock.requests()
+    clock.record(request, CANCELED)
+    # The same key: the daemon starts no second run for it.
+    assert [again.run_key for again in clock.requests()] == [request.run_key]
+
+
+def test_a_state_that_comes_back_is_ingested_again(workshop: Workshop, clock: Clock, media: Path) -> None:
+    workshop.run(STATEFUL)
+    (media / "00000.png").rename(media.parent / "aside.png")
+    (away,) = clock.requests()
+    clock.record(away, SUCCESS)
+    workshop.run(STATEFUL)
+    (media.parent / "aside.png").rename(media / "00000.png")
+    (back,) = clock.requests()
+    clock.record(back, SUCCESS)
+    workshop.run(STATEFUL)
+    (media / "00000.png").rename(media.parent / "aside.png")
+    (again,) = clock.requests()
+    assert len({away.run_key, back.run_key, again.run_key}) == 3
+
+
+def test_a_run_that_came_too_late_for_its_state_does_not_use_up_the_key(
+    workshop: Workshop, clock: Clock, media: Path
+) -> None:
+    workshop.run(STATEFUL)
+    os.link(media / "00000.png", media.parent / "aside.png")
+    (media / "00000.png").rename(media / "other.png")
+    (first,) = clock.requests()
+    # It ran while the old state was back, found nothing new, and succeeded.
+    clock.record(first, SUCCESS)
+    (second,) = clock.requests()
+    assert second.tags[STATE_TAG] == first.tags[STATE_TAG]
+    assert second.run_key != first.run_key
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("media: [", "not YAML"),
+        ("media: /nowhere/at/all", "no media at /nowhere/at/all"),
+        ("media: x\nsensr: {}", "did you mean 'sensor'"),
+    ],
+)
+def test_broken_settings_are_a_reason_and_other_datasets_go_on(
+    workshop: Workshop, clock: Clock, media: Path, text: str, reason: str
+) -> None:
+    Workshop(workshop.home.root, media, "sound", sensor={"quiet_seconds": 0})
+    workshop.paths.config.write_text(text)
+    result = clock.look()
+    assert [request.partition_key for request in result.run_requests or []] == ["sound"]
+    clock.record((result.run_requests or [])[0], STARTED)
+    assert reason in clock.reason()
+
+
+def test_what_a_run_was_not_asked_for_is_still_due(
+    workshop: Workshop, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.undo()
+    monkeypatch.setenv("BRAIN_HOME", str(workshop.home.root))
+    workshop.run(STATEFUL)
+    assert "uniqueness" in status(workshop.home, "test")["state"]
+    assert len(clock.requests()) == 1
+
+
+def test_a_damaged_manifest_is_as_good_as_none(workshop: Workshop, clock: Clock) -> None:
+    workshop.run(STATEFUL)
+    (workshop.paths.published / "current" / "manifest.json").write_text("{")
+    assert len(clock.requests()) == 1
+    workshop.run(STATEFUL)
+    assert clock.requests() == []
+
+
+def test_a_source_that_takes_long_is_looked_at_less_often(
+    workshop: Workshop, clock: Clock, media: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workshop.run(STATEFUL)
+    monkeypatch.setattr("sensors.arrivals.LOOKING_SHARE", 1e-9)
+    clock.look()
+    write_pictures(media, [9])
+    assert clock.requests() == []
+    assert json.loads(str(clock.cursor))["test"]["next_at"] > time.time()
+
+
+def test_a_run_whose_process_is_gone_is_ended(
+    workshop: Workshop, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (request,) = clock.requests()
+    run = clock.record(request, STARTED)
+    clock.instance.report_engine_event("it began", run)
+    now = time.time()
+    with locks.exclusive(workshop.paths.lock, "run"):
+        monkeypatch.setattr(abandoned.time, "time", lambda: now + 1000)
+        assert clock.requests() == []
+        assert clock.instance.get_run_by_id(run.run_id).status == STARTED
+    monkeypatch.setattr(abandoned.time, "time", lambda: now + 60)
+    assert clock.requests() == []
+    monkeypatch.setattr(abandoned.time, "time", lambda: now + 1000)
+    monkeypatch.setattr(dg.DagsterInstance, "get_run_records", _started_at(now, dg.DagsterInstance.get_run_records))
+    (second,) = clock.requests()
+    assert clock.instance.get_run_by_id(run.run_id).status == FAILURE
+    assert second.run_key != request.run_key
+
+
+def _started_at(at: float, original: Any) -> Any:
+    """Return ``get_run_records`` with the time at which runs that were only added would have started."""
+
+    def get_run_records(self: dg.DagsterInstance, *arguments: Any, **options: Any) -> Any:
+        return [record._replace(start_time=at) for record in original(self, *arguments, **options)]
+
+    return get_run_records
