@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from brain_assets import catalog
 from brain_assets.declarations import check_declaration
@@ -79,7 +79,7 @@ def _execute(home: Home, name: str, select: Sequence[str], settings: Mapping[str
     if _interrupted(result):
         raise KeyboardInterrupt
     if not result.success:
-        raise BrainError(_reason(result))
+        raise BrainError(reason_of(result.all_events))
     return result.run_id
 
 
@@ -88,13 +88,17 @@ def _interrupted(result: "dg.ExecuteInProcessResult") -> bool:  # type: ignore[n
     return any(error and error.cls_name in INTERRUPTS for error in errors)
 
 
-def _reason(result: "dg.ExecuteInProcessResult") -> str:  # type: ignore[name-defined]  # noqa: F821
-    for event in result.all_events:
-        data = event.event_specific_data
-        if event.is_step_failure and data.user_failure_data and data.user_failure_data.description:
-            return str(data.user_failure_data.description)
-    failures = [event for event in result.all_events if event.is_failure]
-    error = getattr(failures[0].event_specific_data, "error", None) if failures else None
+def reason_of(events: "Iterable[dg.DagsterEvent]") -> str:  # type: ignore[name-defined]  # noqa: F821
+    """Return why a run failed, in one line: what an asset said, else the error that was there first."""
+    failures = [event for event in events if event.is_failure]
+    for event in failures:
+        told = getattr(event.event_specific_data, "user_failure_data", None)
+        if told and told.description:
+            return " ".join(told.description.split())
+    errors = [getattr(event.event_specific_data, "error", None) for event in failures]
+    error = next((error for error in errors if error), None)
     while error and error.cause:
         error = error.cause
-    return " ".join(error.message.split()) if error else "the run failed"
+    if error:
+        return " ".join(error.message.split())
+    return next((event.message for event in failures if event.message), "the run failed")

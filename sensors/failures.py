@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from brain_assets.lineage import PARTITION_TAG
+from brain_assets.materializing import reason_of
 from resources.configuration import load_service
 from resources.errors import BrainError
 from resources.home import Home
@@ -29,7 +30,7 @@ def alert_on_failure(context: dg.RunFailureSensorContext) -> None:
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "dataset": context.dagster_run.tags.get(PARTITION_TAG),
         "run_id": context.dagster_run.run_id,
-        "message": _reason(context),
+        "message": reason_of([*context.get_step_failure_events(), context.failure_event]),
     }
     with (home.root / ALERTS).open("a", encoding="utf-8") as handle:
         handle.write(json.dumps(alert) + "\n")
@@ -42,20 +43,9 @@ def alert_on_failure(context: dg.RunFailureSensorContext) -> None:
         _send(context, webhook, alert)
 
 
-def _reason(context: dg.RunFailureSensorContext) -> str:
-    steps = context.get_step_failure_events()
-    for event in steps:
-        data = event.step_failure_data
-        if data.user_failure_data and data.user_failure_data.description:
-            return data.user_failure_data.description
-        if data.error:
-            return data.error.message.strip()
-    return context.failure_event.message or "the run failed"
-
-
 def _send(context: dg.RunFailureSensorContext, webhook: str, alert: dict[str, str | None]) -> None:
-    request = urllib.request.Request(webhook, json.dumps(alert).encode(), {"Content-Type": "application/json"})
     try:
+        request = urllib.request.Request(webhook, json.dumps(alert).encode(), {"Content-Type": "application/json"})
         urllib.request.urlopen(request, timeout=TIMEOUT).close()
     except (urllib.error.URLError, OSError, ValueError) as error:
         context.log.warning(f"the alert could not be sent to {webhook}: {error}")

@@ -1,0 +1,324 @@
+"""Images that are copies of each other but for an edit, in groups that mean what they say."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from brain_assets.calibrations import CHOSEN, calibrated
+from brain_assets.incremental import (
+    Check,
+    Derivation,
+    IssueQuery,
+    MethodRun,
+    Publication,
+    Update,
+    declared_runs,
+    literal,
+    with_parameters,
+)
+from brain_assets.methods import duplicates
+from brain_assets.methods import keep_policy as policy
+from brain_assets.methods.calibration import DEFAULT_THRESHOLD, calibrate, mild_edits
+from brain_assets.pairs import Contents, preview_pixels, update_pairs
+from resources.configuration import NearDuplicateSettings, RunSettings
+from resources.dataset import Dataset
+from resources.store import Merge
+from resources.threads import one_blas_thread
+
+ISSUE = "near_duplicate"
+EDITED_SAMPLES = 96
+NO_PARTNER = 1.0
+# Samples with equal bytes or equal pixels are one identity: copies at distance 0.
+IDENTITIES = """
+    select sample_id, coalesce(pixel_hash, content_hash) as identity, content_hash
+    from readable left join pixel_hashes using (content_hash)
+    where sample_id in (select sample_id from embeddings join neighbors using (subject_id)
+        where neighbors.brain_key = {similarity} and embeddings.brain_key = {embeddings})"""
+
+
+@dataclass(frozen=True)
+class Samples:
+    """The samples that take part, ordered by id, with the identity of each and the pairs of identities."""
+
+    rows: pa.Table
+    identity: "np.ndarray[Any, np.dtype[np.int64]]"
+    pairs: duplicates.Pairs
+
+
+def update_near_duplicates(update: Update) -> Iterator[Merge]:
+    """Measure new candidate pairs, then group what lies within the threshold."""
+    settings = NearDuplicateSettings.model_validate(update.run.settings["settings"])
+    contents = update_pairs(update, settings)
+    threshold = _threshold(update, settings, contents)
+    update.notes["threshold"] = threshold
+    samples = read_samples(update.dataset, update.run, threshold)
+    yield Merge("near_duplicates", _groups(update, settings, samples), within=f"brain_key = {update.key}")
+    link = settings.component_threshold or threshold
+    linked = samples if link == threshold else read_samples(update.dataset, update.run, link)
+    yield Merge("components", _components(update, linked, link), within=f"brain_key = {update.key}")
+
+
+def _threshold(update: Update, settings: NearDuplicateSettings, contents: Contents) -> float:
+    """Return the threshold set by hand, or the calibrated one."""
+    if settings.threshold is not None:
+        return settings.threshold
+    default = (DEFAULT_THRESHOLD, {"why": "too few samples to fit a threshold"})
+    return calibrated(update, ISSUE, lambda: _fit(update, contents), default).value
+
+
+def _fit(update: Update, contents: Contents) -> tuple[float, Mapping[str, Any]]:
+    """Compare mild edits of some images with the nearest other images."""
+    chosen = update.column(CHOSEN.format(limit=update.dataset.settings.calibration.sample_size))
+    partners = dict(
+        update.dataset.store.rows(f"""
+            select content, min(distance) from (
+                select first_content as content, distance from content_pairs where brain_key = {update.key}
+                union all select second_content, distance from content_pairs where brain_key = {update.key})
+            group by content""")
+    )
+    others = np.array([partners.get(content, NO_PARTNER) for content in chosen], np.float64)
+    with one_blas_thread():
+        edits = _edit_distances(update, contents, chosen[:EDITED_SAMPLES])
+    found = calibrate(edits, others)
+    evidence = {"edits_p95": found.edits, "others_p1": found.others, "edits": len(edits), "others": len(others)}
+    return found.threshold, {name: value for name, value in evidence.items() if np.isfinite(value)}
+
+
+def _edit_distances(update: Update, contents: Contents, chosen: list[str]) -> "np.ndarray[Any, np.dtype[np.float64]]":
+    """Return the distances of mild edits of some images to their originals; none where the model sees no pixels."""
+    from brain_assets.methods import verification
+
+    model = update.dataset.model(update.run.settings["model"])
+    place = {content: position for position, content in enumerate(contents.hashes)}
+    if model.input is None:
+        return np.zeros(0)
+    distances = []
+    for content in chosen:
+        address = contents.previews[place[content]] if content in place else None
+        if address is None:
+            continue
+        original = preview_pixels(update.dataset.previews.read(*address))
+        pictures = [original, *mild_edits(original).values()]
+        prints = verification.prints_of(pictures)
+        first, second = np.zeros(len(pictures) - 1, np.int64), np.arange(1, len(pictures))
+        verified = verification.verify(prints, first, second)
+        distances.append(verification.duplicate_distance(*_apart(pictures, model), verified))
+    return np.concatenate(distances) if distances else np.zeros(0)
+
+
+def _apart(pictures: list[Any], model: Any) -> tuple[Any, Any]:
+    """Return cosine and Hamming distances of all pictures to the first."""
+    from PIL import Image
+
+    from resources.fingerprints import perceptual_hashes
+    from resources.resampling import model_input
+
+    images = [Image.fromarray(picture) for picture in pictures]
+    vectors = model.embed(np.stack([model_input(image, model.input) for image in images])).astype(np.float64)
+    lengths = np.linalg.norm(vectors, axis=1)
+    cosine = 1 - vectors[1:] @ vectors[0] / np.maximum(lengths[1:] * lengths[0], 1e-12)
+    hashes = [perceptual_hashes(image) for image in images]
+    bits = [
+        min((hashes[0][0] ^ plain).bit_count(), (hashes[0][0] ^ mirrored).bit_count()) for plain, mirrored in hashes[1:]
+    ]
+    return cosine, np.array(bits)
+
+
+def read_samples(dataset: Dataset, run: MethodRun, threshold: float) -> Samples:
+    """Return the samples that take part with their identities and the pairs of these within a threshold."""
+    names = {key: literal(run.settings[key]) for key in ("similarity", "embeddings")}
+    rows = dataset.store.query(f"""
+        with identities as ({IDENTITIES.format(**names)})
+        select sample_id, split, bytes, filepath, coalesce(width, 0) as width, coalesce(height, 0) as height, identity,
+            coalesce(taken_at, modified_at::timestamp) as taken_at, dense_rank() over (order by identity) - 1 as place
+        from sample_facts join identities using (sample_id) order by sample_id""")
+    identity = rows.column("place").to_numpy()
+    found = dataset.store.query(f"""
+        with identities as ({IDENTITIES.format(**names)}),
+        places as (select distinct content_hash, dense_rank() over (order by identity) - 1 as place from identities)
+        select least(a.place, b.place) as first, greatest(a.place, b.place) as second, min(distance) as distance
+        from content_pairs join places a on a.content_hash = first_content join places b on b.content_hash = second_content
+        where brain_key = {literal(run.brain_key)} and distance <= {threshold} and a.place != b.place
+        group by all order by all""")
+    columns = [found.column(name).to_numpy() for name in ("first", "second", "distance")]
+    return Samples(rows, identity, duplicates.Pairs(*columns))
+
+
+def _criteria(update: Update, settings: NearDuplicateSettings, rows: pa.Table) -> list[policy.Criterion]:
+    """Return what decides which of several copies is kept, in the configured order."""
+    made = {
+        "split": lambda: policy.protected_splits(rows.column("split").to_pylist(), update.dataset.settings.keep_first),
+        "resolution": lambda: policy.resolution(rows.column("width").to_numpy(), rows.column("height").to_numpy()),
+        "size": lambda: policy.file_size(rows.column("bytes").to_numpy()),
+        "age": lambda: policy.age(rows.column("taken_at").to_numpy().astype("datetime64[s]")),
+    }
+    return [made[name]() for name in settings.keep if name in made]
+
+
+def _groups(update: Update, settings: NearDuplicateSettings, samples: Samples) -> pa.Table:
+    ids, paths = (samples.rows.column(name).to_pylist() for name in ("sample_id", "filepath"))
+    criteria = _criteria(update, settings, samples.rows)
+    cover = duplicates.cover_with_copies(samples.pairs, samples.identity, policy.keep_rank(criteria, ids))
+    sizes = np.bincount(cover.nearest, minlength=len(ids))
+    members = np.flatnonzero(sizes[cover.nearest] > 1) if len(ids) else np.zeros(0, np.int64)
+    rows = []
+    for member in members.tolist():
+        nearest = int(cover.nearest[member])
+        if cover.keep[member]:
+            reason = f"kept of {sizes[member]} look-alikes"
+        else:
+            winner = int(cover.dropped_by[member])
+            reason = f"{paths[winner]} is kept: {policy.keep_reason(criteria, winner, member)}"
+        distance = float(cover.distance[member])
+        rows.append(
+            (update.run.brain_key, ids[member], ids[nearest], ids[nearest], distance, bool(cover.keep[member]), reason)
+        )
+    names = ("brain_key", "subject_id", "group_id", "nearest_id", "distance", "keep", "reason")
+    types = (pa.string(), pa.string(), pa.string(), pa.string(), pa.float64(), pa.bool_(), pa.string())
+    return _table(rows, dict(zip(names, types, strict=True)))
+
+
+def _components(update: Update, samples: Samples, threshold: float) -> pa.Table:
+    """Return the connected components of more than one sample; copies are linked at distance 0."""
+    ids = samples.rows.column("sample_id").to_pylist()
+    count = int(samples.identity.max(initial=-1)) + 1
+    component = duplicates.connected_components(samples.pairs, count)[samples.identity] if count else samples.identity
+    sizes = np.bincount(component, minlength=count)
+    smallest: dict[int, str] = {}
+    for position, label in enumerate(component.tolist()):
+        smallest.setdefault(label, ids[position])
+    rows = [
+        (update.run.brain_key, ids[position], smallest[label], int(sizes[label]), threshold)
+        for position, label in enumerate(component.tolist())
+        if sizes[label] > 1
+    ]
+    names = ("brain_key", "subject_id", "component_id", "size", "threshold")
+    types = (pa.string(), pa.string(), pa.string(), pa.int32(), pa.float64())
+    return _table(rows, dict(zip(names, types, strict=True)))
+
+
+def _table(rows: list[tuple[Any, ...]], types: Mapping[str, pa.DataType]) -> pa.Table:
+    columns = list(zip(*rows, strict=True)) if rows else [()] * len(types)
+    arrays = [pa.array(column, kind) for column, kind in zip(columns, types.values(), strict=True)]
+    return pa.table(arrays, names=list(types))
+
+
+def runs(dataset: Dataset) -> list[MethodRun]:
+    """Return the configured runs of near duplicates."""
+    default = RunSettings(brain_key="near_duplicates", method="near_duplicates")
+    return [_run(dataset, run) for run in (default, *declared_runs(dataset, "near_duplicates"))]
+
+
+def _run(dataset: Dataset, run: RunSettings) -> MethodRun:
+    section = with_parameters(dataset.settings.near_duplicates, run)
+    similar = [one for one in declared_runs(dataset, "similarity") if one.brain_key == run.similarity]
+    graph = with_parameters(dataset.settings.similarity, similar[0]) if similar else dataset.settings.similarity
+    model = {one.brain_key: one.model for one in declared_runs(dataset, "embeddings")}.get(run.embeddings)
+    settings = {
+        "embeddings": run.embeddings,
+        "similarity": run.similarity,
+        "k": graph.k,
+        "metric": graph.metric,
+        "model": model or dataset.settings.embeddings.model,
+        "keep_first": dataset.settings.keep_first,
+        "settings": section.model_dump(mode="json"),
+    }
+    return MethodRun(run.brain_key, settings)
+
+
+NEAR_DUPLICATES = Derivation(
+    name="near_duplicates",
+    description="Images that are copies but for an edit (recompressed, resized, cropped, mirrored, stamped): found by embedding"
+    " or perceptual hash, verified on pixels. Every member lies within the threshold of the image that is kept.",
+    group="duplicates",
+    reads=("neighbors", "embeddings", "samples", "media", "pixel_hashes", "calibrations"),
+    writes=("content_pairs", "near_duplicates", "components"),
+    update=update_near_duplicates,
+    runs=runs,
+    kinds=("python", "numba", "duckdb"),
+    checks=(
+        Check(
+            "members_are_near_their_kept_one",
+            "select count(*) from near_duplicates one anti join near_duplicates kept on kept.brain_key = one.brain_key"
+            " and kept.subject_id = one.nearest_id and kept.keep",
+            "Each member's nearest is a kept sample.",
+        ),
+    ),
+    publishes=(
+        Publication(
+            "near_duplicates",
+            """
+            select brain_key, group_id, subject_id, subject_id as sample_id, null::varchar as object_id, nearest_id, distance,
+                keep, reason
+            from near_duplicates order by brain_key, group_id, distance, subject_id""",
+            ("near_duplicates",),
+            {
+                "brain_key": "The run.",
+                "group_id": "The kept subject's id.",
+                "subject_id": "The object for crops, else the sample.",
+                "sample_id": "The sample.",
+                "object_id": "The object for crops; NULL for whole images.",
+                "nearest_id": "The kept subject it is nearest to.",
+                "distance": "How far it is from that one: 0 for copies; 1 - (.8 pixel agreement + .2 closeness).",
+                "keep": "Whether this is the one to keep.",
+                "reason": "Why, in words.",
+            },
+        ),
+        Publication(
+            "components",
+            """
+            select brain_key, component_id, subject_id, subject_id as sample_id, null::varchar as object_id, size, threshold
+            from components order by brain_key, component_id, subject_id""",
+            ("components",),
+            {
+                "brain_key": "The run.",
+                "component_id": "Smallest subject id of the component.",
+                "subject_id": "A member: a chain of pairs within the threshold leads to every other.",
+                "sample_id": "The sample.",
+                "object_id": "The object for crops; NULL for whole images.",
+                "size": "Members of the component.",
+                "threshold": "Largest distance of a link.",
+            },
+        ),
+        Publication(
+            "pairs",
+            """
+            select brain_key, least(a.sample_id, b.sample_id) as subject_id, greatest(a.sample_id, b.sample_id) as partner_id,
+                least(a.sample_id, b.sample_id) as sample_id, null::varchar as object_id, distance, verification,
+                embedding_distance, hamming
+            from content_pairs join readable a on a.content_hash = first_content
+            join readable b on b.content_hash = second_content order by brain_key, distance, subject_id, partner_id""",
+            ("content_pairs", "samples", "media"),
+            {
+                "brain_key": "The run.",
+                "subject_id": "One of two.",
+                "partner_id": "The other; each unordered pair stands once.",
+                "sample_id": "The subject's sample.",
+                "object_id": "The object for crops; NULL for whole images.",
+                "distance": "What the threshold is compared with.",
+                "verification": "How far the pixels agree, in [0, 1]; NULL where there are none to compare.",
+                "embedding_distance": "1 - cosine of the two vectors.",
+                "hamming": "Bits in which the perceptual hashes differ, plain or mirrored.",
+            },
+        ),
+    ),
+    issues=(
+        IssueQuery(
+            """
+            select subject_id, subject_id as sample_id, null as object_id, 'near_duplicate' as issue, brain_key as source,
+                1.0 - 0.5 * distance as score, true as is_issue,
+                json_object('partner', nearest_id, 'distance', distance, 'reason', reason) as evidence
+            from near_duplicates where not keep
+                and subject_id not in (select sample_id from exact_duplicates where not keep)""",
+            ("near_duplicates", "exact_duplicates"),
+        ),
+    ),
+    metrics={
+        "near_duplicates": "select count(*) from near_duplicates where not keep and brain_key = 'near_duplicates'",
+        "near_duplicate_share": "select coalesce((select count(*) from near_duplicates where not keep"
+        " and brain_key = 'near_duplicates') / nullif((select count(*) from samples), 0), 0)",
+    },
+)
