@@ -40,8 +40,8 @@ BLACK_FRAME, WHITE_FRAME = 0.05, 0.3
 COLORLESS_DARK, COLORLESS_WHITE = 0.15, 0.9
 # From this exposure on, stretched tones look like noise.
 OVEREXPOSED = 1.1
-# A photo is burnt out with two fifths of its pixels clipped.
-CLIPPED_WEIGHT = 2.6
+# A photo is burnt out with two fifths of its pixels clipped: that is to reach the threshold.
+CLIPPED_WEIGHT = 2.9
 # Roughness of the halved image over that of the image: up to the first it is noise, from the second on texture.
 NOISE_ONLY, TEXTURE_ONLY = 1.0, 1.4
 # Files keep about a quarter of the noise of colours, and textures have less of it: it counts for more.
@@ -63,17 +63,17 @@ def highlights(columns: Columns) -> Values:
 
 
 def exposure(columns: Columns) -> Values:
-    """Return how far the tones are pushed towards white, in [0, 2.6].
+    """Return how far the tones are pushed towards white, in [0, 2.9].
 
     The larger of two signs: light everywhere, that is the mean brightness plus half of its percentile 5 (nothing dark
     is left) plus half of the share of white; or burnt out, that is the share of pixels with a clipped channel, times
-    2.6. NaN for an even image that is not white.
+    2.9. NaN for an even image that is not white.
 
     Examples
     --------
     >>> columns = {"brightness": [0.8, 0.6], "brightness_5": [0.4, 0.1], "white_share": [0.6, 0.2]}
     >>> exposure(columns | {"clipped_share": [0.0, 0.5], "structure": [0.2, 0.2]}).tolist()
-    [1.3, 1.3]
+    [1.3, 1.45]
     """
     white = _get(columns, "white_share")
     light = _get(columns, "brightness") + 0.5 * (_get(columns, "brightness_5") + white)
