@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup demo check test test-slow benchmark clean
+.PHONY: help setup demo check docs test test-slow clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
@@ -26,6 +26,9 @@ check: setup  ## format, lint and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+docs: setup  ## write docs/reference.md from the code
+	$(BIN)/python -m brain_assets.reference > docs/reference.md
 
 test: check  ## everything that must hold, in minutes
 	$(BIN)/python -m pytest

@@ -261,9 +261,10 @@ def _pending(derivation: Derivation, dataset: Dataset, run: MethodRun) -> Update
 
 def _perform(update: Update) -> None:
     derivation, store = update.derivation, update.dataset.store
-    number = store.version(derivation.reads) if derivation.reads else 0
     with _recorded(update):
         merges = list(derivation.update(update))
+        # Only this run writes, so what is newest now has been seen, or was committed by the update itself.
+        number = store.version(derivation.reads) if derivation.reads else 0
         with store.write(update.dataset.run_id, derivation.name) as transaction:
             for merge in merges:
                 update.counts += transaction.merge(merge)

@@ -114,12 +114,12 @@ def _refuse_above_limit(dataset: Dataset, count: int) -> None:
 def _current_graph(update: Update, nodes: NDArray[np.int64]) -> tuple[NeighborGraph, NDArray[np.int64]]:
     """Return the graph over ``nodes`` and the positions of rows that differ from what is stored."""
     k, metric = update.run.settings["k"], update.run.settings["metric"]
-    stored, kept = _stored_graph(update, nodes, k + SLACK)
+    stored, kept = stored_graph(update, update.run.brain_key, nodes)
     new = len(nodes) - int((kept >= 0).sum())
     if new == 0 and len(kept) == len(nodes):
         update.notes["searched"] = 0
         return _permuted(stored, kept), np.zeros(0, np.int64)
-    vectors, order = _vectors(update, nodes, metric), np.arange(len(nodes))
+    vectors, order = vectors_of(update, nodes, metric), np.arange(len(nodes))
     if new > len(nodes) // 2:
         update.notes["searched"] = len(nodes)
         return build_graph(vectors, order, width=k + SLACK, metric=metric), order
@@ -128,12 +128,13 @@ def _current_graph(update: Update, nodes: NDArray[np.int64]) -> tuple[NeighborGr
     return result.graph, result.changed
 
 
-def _stored_graph(update: Update, nodes: NDArray[np.int64], width: int) -> tuple[NeighborGraph, NDArray[np.int64]]:
-    """Return the stored graph, its entries as rows of itself, and the new position of each of its rows (-1: gone)."""
+def stored_graph(update: Update, brain_key: str, nodes: NDArray[np.int64]) -> tuple[NeighborGraph, NDArray[np.int64]]:
+    """Return the graph of a similarity run, its entries as rows of itself, and the place of each row in ``nodes`` (-1: gone)."""
     rows = update.query(
-        f"select node, neighbors, distances, valid from graph where brain_key = {update.key} order by node"
+        f"select node, neighbors, distances, valid from graph where brain_key = {literal(brain_key)} order by node"
     )
     known = rows.column("node").to_numpy()
+    width = update.run.settings["k"] + SLACK
     lengths = rows.column("valid").to_numpy().astype(np.int64)
     filled = np.arange(width) < lengths[:, None]
     neighbors = np.full((len(known), width), -1, np.int32)
@@ -168,7 +169,7 @@ def _permuted(graph: NeighborGraph, positions: NDArray[np.int64]) -> NeighborGra
     return NeighborGraph(neighbors, distances, valid)
 
 
-def _vectors(update: Update, nodes: NDArray[np.int64], metric: str) -> NDArray[np.float32]:
+def vectors_of(update: Update, nodes: NDArray[np.int64], metric: str) -> NDArray[np.float32]:
     """Return the vectors of ``nodes``, unit rows for cosine."""
     store = update.dataset.store
     store.connection.register("wanted", pa.table({"node": nodes, "place": np.arange(len(nodes))}))

@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, Literal, TypeVar
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -109,18 +109,65 @@ class NearDuplicateSettings(Section):
     """Which images count as copies of each other."""
 
     threshold: float | None = Field(
-        None, gt=0, le=1, description="Distance up to which two images are duplicates; by default fitted to the dataset."
+        None,
+        gt=0,
+        le=1,
+        description="Distance up to which two images are duplicates; by default fitted to the dataset.",
     )
     component_threshold: float | None = Field(
         None, gt=0, le=1, description="Distance of a link in connected components; by default the threshold."
     )
-    candidates: int = Field(5, ge=1, le=20, description="So many nearest neighbours of each image are verified on pixels.")
-    candidate_distance: float = Field(0.5, gt=0, le=2, description="Neighbours farther apart than this are not verified.")
-    radius: float = Field(0.1, ge=0, le=1, description="All images within this distance of each other are verified.")
-    hash_bits: int = Field(8, ge=0, le=16, description="Images whose perceptual hashes differ in no more bits are verified.")
-    keep: list[Literal["split", "labelled", "resolution", "size", "age"]] = Field(
-        ["split", "labelled", "resolution", "size", "age"], description="What decides which of several copies is kept, in this order."
+    candidates: int = Field(
+        5, ge=1, le=20, description="So many nearest neighbours of each image are verified on pixels."
     )
+    candidate_distance: float = Field(
+        0.5, gt=0, le=2, description="Neighbours farther apart than this are not verified."
+    )
+    radius: float = Field(0.05, ge=0, le=1, description="All images within this distance of each other are verified.")
+    hash_bits: int = Field(
+        6, ge=0, le=16, description="Images whose perceptual hashes differ in no more bits are verified."
+    )
+    keep: list[Literal["split", "labelled", "resolution", "size", "age"]] = Field(
+        ["split", "labelled", "resolution", "size", "age"],
+        description="What decides which of several copies is kept, in this order.",
+    )
+
+
+Limit = Annotated[float, Field(gt=0, allow_inf_nan=False)] | Literal[False] | None
+Switch = Literal[False] | None
+
+
+class QualityThresholds(Section):
+    """Where each rule of image quality begins to flag: a number, ``off``, or by default what fits the dataset."""
+
+    dark: Limit = Field(
+        None, description="Perceived brightness, in [0, 1], of the brightest hundredth of the pixels; flagged below."
+    )
+    bright: Limit = Field(None, description="Exposure: light everywhere, or burnt out, in [0, 2.6]; flagged above.")
+    blurry: Limit = Field(
+        None, description="Width of the sharpest edges in pixels, the longest side reduced to 256; flagged above."
+    )
+    low_information: Limit = Field(None, description="Contrast between blocks over brightness; flagged below.")
+    noisy: Limit = Field(
+        None, description="Noise in levels that is no texture, the longest side reduced to 256; flagged above."
+    )
+    grayscale: Limit = Field(
+        None, description="Percentile 99 of the difference of a pixel's channels, in levels; flagged below."
+    )
+    odd_size: Limit = Field(
+        None, description="Factor between an image's side and the calibrated median side; flagged above."
+    )
+    odd_aspect_ratio: Limit = Field(None, description="Longer side over shorter side; flagged above.")
+    tiny: Limit = Field(None, description="Side in pixels, the root of width times height; flagged below.")
+    rotated: Switch = Field(None, description="off: an EXIF orientation other than upright is no issue.")
+    animated: Switch = Field(None, description="off: several frames are no issue.")
+    type_mismatch: Switch = Field(None, description="off: content of another type than the name says is no issue.")
+
+
+class ImageQualitySettings(Section):
+    """What counts as a defect of an image."""
+
+    thresholds: QualityThresholds = QualityThresholds()
 
 
 class DecodingSettings(Section):
@@ -248,9 +295,12 @@ class DatasetSettings(Section):
     visualization: VisualizationSettings = VisualizationSettings()
     mistakenness: MistakennessSettings = MistakennessSettings()
     decoding: DecodingSettings = DecodingSettings()
+    image_quality: ImageQualitySettings = ImageQualitySettings()
     calibration: CalibrationSettings = CalibrationSettings()
     sensor: SensorSettings = SensorSettings()
-    gates: list[GateSettings] = Field([], description="What must hold of the dataset's health: metric, operator, limit.")
+    gates: list[GateSettings] = Field(
+        [], description="What must hold of the dataset's health: metric, operator, limit."
+    )
     runs: list[RunSettings] = Field(
         [], description="Further runs of methods, each with its brain_key, method and parameters."
     )

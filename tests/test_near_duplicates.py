@@ -62,8 +62,10 @@ def test_edits_are_grouped_and_leaks_told(tmp_path: Path) -> None:
         ("test/recompressed.jpg", "train/brighter.png", "near"),
         ("test/smaller.png", "train/07.png", "near"),
     ]
-    issues = dict(workshop.rows("select issue, count(*) from issues group by issue"))
-    assert issues == {"exact_duplicate": 1, "near_duplicate": 3, "leak": 7}
+    told = (
+        "select issue, count(*) from issues where issue in ('exact_duplicate', 'near_duplicate', 'leak') group by issue"
+    )
+    assert dict(workshop.rows(told)) == {"exact_duplicate": 1, "near_duplicate": 3, "leak": 7}
     assert workshop.wrong() == {}
 
 

@@ -2,6 +2,7 @@
 
 import io
 import shutil
+import tempfile
 import uuid
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,10 +13,12 @@ import yaml
 from PIL import Image
 
 from brain_assets import catalog
-from brain_assets.incremental import Report, bring_up_to_date
+from brain_assets.incremental import Publication, Report, bring_up_to_date
+from brain_assets.published import BOOKKEEPING
 from resources.dataset import Opening, open_dataset
 from resources.home import Home
 from resources.publishing import connect
+from resources.store import Store
 from tests.helpers import assert_same_neighbours
 
 TINY = "python:tests.models:Pixels"
@@ -80,6 +83,18 @@ class Workshop:
 
     def remove(self) -> None:
         shutil.rmtree(self.home.root)
+
+
+def described_columns() -> list[tuple[Publication, list[str]]]:
+    """Return every published table with the columns that its query gives."""
+    found = []
+    with tempfile.TemporaryDirectory() as folder:
+        store = Store(Path(folder) / "store.duckdb")
+        for publication in [*BOOKKEEPING, *(one for derivation in catalog.ALL for one in derivation.publishes)]:
+            columns = [row[0] for row in store.rows(f"describe {publication.query}") if row[0] != "part"]
+            found.append((publication, columns))
+        store.close()
+    return found
 
 
 def give_calibrations(source: Workshop, target: Workshop) -> None:

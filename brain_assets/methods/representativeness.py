@@ -90,7 +90,7 @@ def _kmeans(
     """Return the centres and the labels; clusters beyond the number of distinct vectors stay empty."""
     from sklearn.cluster import KMeans
     from sklearn.exceptions import ConvergenceWarning
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+    from threadpoolctl import threadpool_limits
 
     model = KMeans(n_clusters=n_clusters, random_state=seed)
     with threadpool_limits(1), warnings.catch_warnings():

@@ -89,7 +89,7 @@ def fit_pca(vectors: NDArray[np.floating], dims: int = 2, seed: int = SEED) -> P
     [1.0, 0.0]
     """
     from sklearn.utils.extmath import randomized_svd
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+    from threadpoolctl import threadpool_limits
 
     finite = vectors[np.isfinite(vectors).all(axis=1)]
     components = np.zeros((dims, vectors.shape[1]), np.float64)
