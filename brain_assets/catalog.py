@@ -19,6 +19,7 @@ from brain_assets.uniqueness import UNIQUENESS
 from brain_assets.visualization import VISUALIZATION
 
 SIGNALS: tuple[Derivation, ...] = (
+from brain_assets.selections import SELECTIONS
     SAMPLES,
     MEDIA,
     EXACT_DUPLICATES,
@@ -35,6 +36,7 @@ SIGNALS: tuple[Derivation, ...] = (
 )
 ISSUES = issues(SIGNALS)
 HEALTH = health([*SIGNALS, ISSUES])
+    SELECTIONS,
 PUBLISHED = published([*SIGNALS, ISSUES, HEALTH])
 ALL: tuple[Derivation, ...] = (*SIGNALS, ISSUES, HEALTH, PUBLISHED)
 BY_NAME = {derivation.name: derivation for derivation in ALL}

@@ -163,4 +163,32 @@ def calibrate(home: Home, /, name: str, issue: str | None) -> None:
         click.echo(f"{name} has too few samples to fit thresholds to: the documented defaults hold")
 
 
-COMMANDS: Sequence[click.Command] = (similar, check, calibrate, runs)
+@click.command("select")
+@click.argument("name")
+@click.option(
+    "--method",
+    type=click.Choice(["unique", "k-center", "facility-location"]),
+    default="unique",
+    show_default=True,
+    help="The least like any other, or those that cover the dataset's extent or its bulk.",
+)
+@click.option("-k", "count", type=click.IntRange(1, 100_000), default=100, show_default=True, help="How many.")
+@click.option("--where", metavar="SQL", help="Only samples of which this holds, e.g. \"split = 'train'\".")
+@click.option("--labeled", metavar="SQL", help="What is labelled already: it counts as chosen, and is never selected.")
+@click.option("--embeddings", default="embeddings", show_default=True, help="The run of the embeddings.")
+@click.option("--similarity", default="neighbors", show_default=True, help="The run of the neighbours.")
+@_with_output
+@click.pass_obj
+def select_samples(home: Home, /, name: str, form: str, output: Path | None, **chosen: Any) -> None:
+    """Show which few samples to look at, or to label, next."""
+    from brain_assets.querying import write_rows
+    from brain_assets.selections import Choice, SelectionSettings, select_published
+    from resources.publishing import connect
+
+    settings = SelectionSettings(**{key: chosen.pop(key) for key in ("method", "count", "labeled")})
+    with connect(home.existing(name).published) as connection:
+        rows = select_published(connection, Choice(settings, **chosen))
+        write_rows(connection, connection.from_arrow(rows), form, output)
+
+
+COMMANDS: Sequence[click.Command] = (similar, select_samples, check, calibrate, runs)
