@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup demo check docs test test-slow clean
+.PHONY: help setup demo check docs test test-slow test-browser clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
@@ -35,6 +35,11 @@ test: check  ## everything that must hold, in minutes
 
 test-slow: setup  ## what takes longer
 	$(BIN)/python -m pytest -m slow
+
+test-browser: setup  ## walk through the review page in a real browser (installs Chromium where apt-get is there)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[browser]'
+	command -v chromium >/dev/null || (apt-get update -q && apt-get install -qy chromium)
+	$(BIN)/python -m pytest tests/review
 
 clean:  ## remove what can be made again
 	rm -rf $(VENV) demo build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,1 @@
+"""Migrations of the store, applied in the order of their numbers."""
