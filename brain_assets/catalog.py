@@ -14,12 +14,12 @@ from brain_assets.predictions import PREDICTIONS
 from brain_assets.published import published
 from brain_assets.representativeness import REPRESENTATIVENESS
 from brain_assets.samples import SAMPLES
+from brain_assets.selections import SELECTIONS
 from brain_assets.similarity import SIMILARITY
 from brain_assets.uniqueness import UNIQUENESS
 from brain_assets.visualization import VISUALIZATION
 
 SIGNALS: tuple[Derivation, ...] = (
-from brain_assets.selections import SELECTIONS
     SAMPLES,
     MEDIA,
     EXACT_DUPLICATES,
@@ -28,6 +28,7 @@ from brain_assets.selections import SELECTIONS
     UNIQUENESS,
     OUTLIERS,
     REPRESENTATIVENESS,
+    SELECTIONS,
     VISUALIZATION,
     GROUND_TRUTH,
     PREDICTIONS,
@@ -36,7 +37,6 @@ from brain_assets.selections import SELECTIONS
 )
 ISSUES = issues(SIGNALS)
 HEALTH = health([*SIGNALS, ISSUES])
-    SELECTIONS,
 PUBLISHED = published([*SIGNALS, ISSUES, HEALTH])
 ALL: tuple[Derivation, ...] = (*SIGNALS, ISSUES, HEALTH, PUBLISHED)
 BY_NAME = {derivation.name: derivation for derivation in ALL}
