@@ -9,6 +9,8 @@ from brain_assets.incremental import Derivation
 from brain_assets.issues import issues
 from brain_assets.media import MEDIA
 from brain_assets.mistakenness import MISTAKENNESS
+from brain_assets.object_mistakenness import OBJECT_MISTAKENNESS
+from brain_assets.objects import OBJECTS
 from brain_assets.outliers import OUTLIERS
 from brain_assets.predictions import PREDICTIONS
 from brain_assets.published import published
@@ -33,6 +35,8 @@ SIGNALS: tuple[Derivation, ...] = (
     GROUND_TRUTH,
     PREDICTIONS,
     HARDNESS,
+    OBJECTS,
+    OBJECT_MISTAKENNESS,
     MISTAKENNESS,
 )
 ISSUES = issues(SIGNALS)

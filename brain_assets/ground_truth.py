@@ -4,6 +4,8 @@ from collections.abc import Iterator, Mapping
 
 from brain_assets import input_rows
 from brain_assets.incremental import Check, Derivation, MethodRun, Publication, Update, literal
+from resources.annotations import GROUND_TRUTH as HUMAN
+from resources.annotations import LABEL_TABLES, iter_names, read_annotations
 from resources.dataset import Dataset
 from resources.input_files import FOLDERS, TABLES, InputFile, list_labels
 from resources.labels import LABEL_ROWS, read_labels
@@ -23,18 +25,23 @@ ROWS = """
     qualify row_number() over (partition by sample_id, label_field order by source desc, file desc, line desc) = 1"""
 
 
+SCHEMAS = {"label_rows": LABEL_ROWS, **dict(iter_names(LABEL_TABLES))}
+
+
 def update_ground_truth(update: Update) -> Iterator[Merge]:
     """Read label files that are new or touched, and give every sample the label that counts."""
     dataset = update.dataset
     found = input_rows.changes(update, "labels", list_labels(dataset.settings, dataset.paths))
     if not found and dataset.store.version(update.derivation.reads) <= update.since:
         return
-    yield from input_rows.merge_files(update, found, lambda file: _read(update, file), {"label_rows": LABEL_ROWS})
+    yield from input_rows.merge_files(update, found, lambda file: _read(update, file), SCHEMAS)
     yield Merge("ground_truth", ROWS.format(union=_union(dataset)), within="true")
 
 
 def _read(update: Update, file: InputFile) -> Mapping[str, Reading]:
     form = input_rows.form_of(file)
+    if form in input_rows.OBJECT_FORMATS:
+        return read_annotations(file, form).readings(file, HUMAN, LABEL_TABLES)
     if f".{form}" not in TABLES:
         return {"label_rows": _none(input_rows.unknown_form(file))}
     return {"label_rows": read_labels(file, form, update.dataset.settings.classes)}
@@ -69,7 +76,7 @@ GROUND_TRUTH = Derivation(
     " kept; the last file wins, and taking it away undoes it.",
     group="labels",
     reads=("samples",),
-    writes=("ground_truth", "label_rows"),
+    writes=("ground_truth", "label_rows", *LABEL_TABLES),
     update=update_ground_truth,
     runs=_runs,
     always=True,

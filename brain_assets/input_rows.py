@@ -136,12 +136,19 @@ def _rejected_rows(role: Role, rejected: Sequence[tuple[InputFile, Rejected]]) -
     return pa.table(list(zip(*rows, strict=True)), schema=REJECTED) if rows else REJECTED.empty_table()
 
 
+OBJECT_FORMATS = {"coco", "yolo", "voc"}
+
+
 def form_of(file: InputFile) -> str:
     """Return how a file is written: as declared, else by its suffix."""
     if file.format != "auto":
         return file.format
     suffix = file.suffix
-    return suffix[1:] if suffix in TABLES else {".json": "coco", ".xml": "voc", ".txt": "yolo"}.get(suffix, "unknown")
+    return (
+        suffix[1:]
+        if suffix in TABLES
+        else {".json": "coco", ".xml": "voc", ".txt": "yolo", ".yaml": "yolo", ".yml": "yolo"}.get(suffix, "unknown")
+    )
 
 
 def unknown_form(file: InputFile) -> Reading:
@@ -153,8 +160,12 @@ def unknown_form(file: InputFile) -> Reading:
 REJECTED_ROWS = """
     select role, file, nullif(line, 0) as line, reason, detail from rejected_rows
     union all select 'labels', file, line, 'no_sample', key from label_rows anti join sample_keys using (key)
-    union all select 'predictions', file, line, 'no_sample', key from prediction_rows anti join sample_keys using (key)"""
-REJECTED_TABLES = ("rejected_rows", "label_rows", "prediction_rows", "samples")
+    union all select 'predictions', file, line, 'no_sample', key from prediction_rows anti join sample_keys using (key)
+    union all select if(model = 'ground_truth', 'labels', 'predictions'), file, line, reason, detail from waiting_objects"""
+REJECTED_TABLES = (
+    "rejected_rows", "label_rows", "prediction_rows", "label_objects", "prediction_objects", "label_images", "label_categories",
+    "samples", "media",
+)  # fmt: skip
 PUBLICATION = Publication(
     "rejected_rows",
     f"select * from ({REJECTED_ROWS}) order by role, file, line, reason, detail",

@@ -128,9 +128,15 @@ MISTAKENNESS = Derivation(
         Publication(
             "mistakenness",
             """
-            select sample_id, label_field, model, mistakenness, 0 as possible_missing, 0 as possible_spurious
-            from mistakenness order by label_field, model, mistakenness desc nulls last, sample_id""",
-            ("mistakenness",),
+            select sample_id, label_field, model, coalesce(mistakenness.mistakenness, of_objects.mistakenness) as mistakenness,
+                coalesce(possible_missing, 0) as possible_missing, coalesce(possible_spurious, 0) as possible_spurious
+            from mistakenness full join (
+                select sample_id, label_field, model, max(mistakenness) as mistakenness,
+                    count_if(possible_missing) as possible_missing, count_if(possible_spurious) as possible_spurious
+                from object_mistakenness group by all
+            ) of_objects using (sample_id, label_field, model)
+            order by label_field, model, mistakenness desc nulls last, sample_id""",
+            ("mistakenness", "object_mistakenness"),
             {
                 "sample_id": "The sample.",
                 "label_field": "The field of labels.",

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 
 from brain_assets import input_rows
 from brain_assets.incremental import Check, Derivation, MethodRun, Publication, Update
+from resources.annotations import PREDICTION_TABLES, iter_names, read_annotations
 from resources.dataset import Dataset
 from resources.input_files import TABLES, InputFile, list_predictions
 from resources.predictions import PREDICTION_ROWS, read_predictions
@@ -17,19 +18,23 @@ ROWS = """
     ) = 1"""
 
 
+SCHEMAS = {"prediction_rows": PREDICTION_ROWS, **dict(iter_names(PREDICTION_TABLES))}
+
+
 def update_predictions(update: Update) -> Iterator[Merge]:
     """Read prediction files that are new or touched, and find for every sample the row that counts."""
     dataset = update.dataset
     found = input_rows.changes(update, "predictions", list_predictions(dataset.settings, dataset.paths))
     if not found and dataset.store.version(update.derivation.reads) <= update.since:
         return
-    schemas = {"prediction_rows": PREDICTION_ROWS}
-    yield from input_rows.merge_files(update, found, lambda file: _read(update, file), schemas)
+    yield from input_rows.merge_files(update, found, lambda file: _read(update, file), SCHEMAS)
     yield Merge("predictions", ROWS, within="true")
 
 
 def _read(update: Update, file: InputFile) -> Mapping[str, Reading]:
     form = input_rows.form_of(file)
+    if form in input_rows.OBJECT_FORMATS:
+        return read_annotations(file, form).readings(file, file.model or file.path.stem, PREDICTION_TABLES)
     if f".{form}" not in TABLES:
         return {"prediction_rows": Reading(PREDICTION_ROWS.empty_table(), input_rows.unknown_form(file).rejected)}
     return {"prediction_rows": read_predictions(file, form, update.dataset.settings.classes)}
@@ -47,7 +52,7 @@ PREDICTIONS = Derivation(
     " are kept; the last file of a model wins, sample by sample, and taking it away undoes it.",
     group="labels",
     reads=("samples",),
-    writes=("predictions", "prediction_rows", "input_files", "rejected_rows"),
+    writes=("predictions", "prediction_rows", *PREDICTION_TABLES, "input_files", "rejected_rows"),
     update=update_predictions,
     runs=_runs,
     always=True,

@@ -13,7 +13,7 @@ from pyarrow import parquet
 from brain_assets.cli import main
 from resources.media_source import sample_id
 from tests import models
-from tests.workshop import Workshop, assert_equals_rebuild, write_pictures
+from tests.workshop import Workshop, assert_equals_rebuild, give_calibrations, write_pictures
 
 CLASSES = ["cat", "dog", "owl"]
 LABELS = ("ground_truth", "predictions", "hardness", "mistakenness")
@@ -52,6 +52,7 @@ def check(workshop: Workshop, root: Path, **settings: object) -> None:
     """Check integrity, and that a computation from scratch gives the same."""
     assert workshop.wrong() == {}
     rebuild = make_workshop(root, "rebuild", **settings)
+    give_calibrations(workshop, rebuild)
     rebuild.run()
     assert_equals_rebuild(workshop, rebuild)
     rebuild.remove()

@@ -1,0 +1,68 @@
+"""Objects as subjects of their own: the boxes and outlines that labels and models place in images."""
+
+from collections.abc import Iterator
+
+from brain_assets.incremental import Check, Derivation, Publication, Update
+from resources.store import Merge
+
+ROWS = """
+    select object_id, sample_id, label_field, model, label, confidence, x, y, width, height, polygon, iscrowd
+    from effective_objects"""
+# An image that labels speak of and that holds no object has a row too: whatever a model finds there is missing.
+IMAGES = """
+    select sample_id, label_field, model, sum(one)::bigint as objects, bit_xor(mark) as digest from (
+        select sample_id, label_field, model, 1 as one,
+            hash(object_id, label, confidence, x, y, width, height, polygon, iscrowd) as mark from objects
+        union all select sample_id, label_field, 'ground_truth', 0, 0::ubigint from named_images where counts)
+    group by all"""
+
+
+def update_objects(update: Update) -> Iterator[Merge]:
+    """Place what files say of objects in the images that are there."""
+    del update
+    yield Merge("objects", ROWS, within="true")
+    yield Merge("object_images", IMAGES, within="true")
+
+
+OBJECTS = Derivation(
+    name="objects",
+    description="Every object that labels (COCO, YOLO, Pascal VOC) or models (COCO results) place in an image: class, box and"
+    " outline relative to the image, under an id that stays.",
+    group="labels",
+    reads=("samples", "media", "label_objects", "label_images", "label_categories", "prediction_objects"),
+    writes=("objects", "object_images"),
+    update=update_objects,
+    checks=(
+        Check(
+            "no_object_without_a_sample",
+            "select count(*) from objects anti join samples using (sample_id)",
+            "No object is left of a sample that is gone.",
+        ),
+    ),
+    publishes=(
+        Publication(
+            "objects",
+            """
+            select object_id, sample_id, label_field, model as source, label, confidence, x, y, width, height, polygon,
+                null::float[] as logits, iscrowd
+            from objects order by sample_id, label_field, source, object_id""",
+            ("objects",),
+            {
+                "object_id": "Stable id.",
+                "sample_id": "The image.",
+                "label_field": "The field of labels.",
+                "source": "ground_truth, or the model that found it.",
+                "label": "Its class.",
+                "confidence": "In [0, 1]; NULL for labels.",
+                "x": "Left edge of the box, relative to the image.",
+                "y": "Upper edge of the box, relative to the image.",
+                "width": "Of the box, relative to the image.",
+                "height": "Of the box, relative to the image.",
+                "polygon": "Rings of x and y in turn, relative to the image; NULL where only a box is known.",
+                "logits": "Scores over the classes; NULL where unknown.",
+                "iscrowd": "Whether the box stands for a crowd.",
+            },
+        ),
+    ),
+    metrics={"objects": "select count(*) from objects"},
+)

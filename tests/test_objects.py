@@ -1,0 +1,151 @@
+"""From COCO, YOLO and Pascal VOC files and COCO results to objects, their scores and issues."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests import models
+from tests.workshop import Workshop, give_calibrations, write_pictures
+
+# The pictures are 20 x 16.
+GOOD, SHIFTED, ELSEWHERE = [2, 2, 8, 8], [5, 5, 8, 8], [12, 10, 6, 4]
+
+
+def write_coco(path: Path, objects: dict[int, list[tuple[str, list[float]]]]) -> None:
+    annotations = [
+        {"id": f"{image}-{number}", "image_id": image, "category_id": ["cat", "dog"].index(label), "bbox": box}
+        for image, found in objects.items()
+        for number, (label, box) in enumerate(found)
+    ]
+    images = [{"id": image, "file_name": f"{image:05}.png", "width": 20, "height": 16} for image in objects]
+    categories = [{"id": 0, "name": "cat"}, {"id": 1, "name": "dog"}]
+    path.write_text(json.dumps({"images": images, "annotations": annotations, "categories": categories}))
+
+
+def write_results(path: Path, objects: dict[int, list[tuple[str, list[float], float]]]) -> None:
+    path.parent.mkdir(exist_ok=True)
+    rows = [
+        {"image_id": image, "category_id": ["cat", "dog"].index(label), "bbox": box, "score": score}
+        for image, found in objects.items()
+        for label, box, score in found
+    ]
+    path.write_text(json.dumps(rows))
+
+
+def make_workshop(root: Path, home: str, **settings: Any) -> Workshop:
+    (root / "predictions").mkdir(exist_ok=True)
+    declared = {"labels": [{"uri": str(root / "labels.json")}], "predictions": [{"uri": str(root / "predictions")}]}
+    return Workshop(root / home, root / "media", **{**declared, **settings})
+
+
+@pytest.fixture
+def workshop(tmp_path: Path) -> Workshop:
+    write_pictures(tmp_path / "media", range(8))
+    write_coco(tmp_path / "labels.json", {image: [("cat", GOOD)] for image in range(5)} | {5: []})
+    return make_workshop(tmp_path, "home")
+
+
+def check(workshop: Workshop, root: Path) -> None:
+    assert workshop.wrong() == {}
+    rebuild = make_workshop(root, "rebuild")
+    give_calibrations(workshop, rebuild)
+    rebuild.run()
+    for table in ("objects", "object_mistakenness", "mistakenness", "rejected_rows"):
+        assert workshop.rows(f"from {table} order by all") == rebuild.rows(f"from {table} order by all")
+    rebuild.remove()
+
+
+def test_objects_are_relative_to_the_image_and_judged(workshop: Workshop, tmp_path: Path) -> None:
+    found = {
+        0: [("cat", GOOD, 0.9)],
+        1: [("dog", GOOD, 0.9)],
+        2: [("cat", SHIFTED, 0.9)],
+        3: [("cat", GOOD, 0.9), ("dog", ELSEWHERE, 0.9)],
+        5: [("cat", GOOD, 0.9)],
+        6: [("cat", GOOD, 0.9)],
+    }
+    write_results(tmp_path / "predictions" / "net.json", found)
+    workshop.run()
+    query = "select x, y, width, height from objects where source = 'ground_truth'"
+    assert set(workshop.rows(query)) == {(0.1, 0.125, 0.4, 0.5)}
+    query = "select filepath, issue from issues join samples using (sample_id) where is_issue and object_id is not null"
+    assert set(workshop.rows(query)) >= {
+        ("00001.png", "label_mistake"),
+        ("00003.png", "missing_object"),
+        ("00005.png", "missing_object"),
+    }
+    assert ("00000.png", "label_mistake") not in workshop.rows(query)
+    clean = "select count(*) from issues join samples using (sample_id) where is_issue and filepath in ('00000.png', '00006.png')"
+    assert workshop.rows(clean) == [(0,)]
+    assert workshop.rows(
+        "select possible_missing from mistakenness join samples using (sample_id) where filepath = '00003.png'"
+    ) == [(1,)]
+    worst = """
+        select filepath from object_mistakenness join samples using (sample_id)
+        order by mistakenness_loc desc nulls last limit 1"""
+    assert workshop.rows(worst) == [("00002.png",)]
+    waiting = "select file, line, reason from rejected_rows"
+    assert workshop.rows(waiting) == [("net.json", 7, "no_sample")]
+    check(workshop, tmp_path)
+
+
+def test_only_images_that_changed_are_compared(workshop: Workshop, tmp_path: Path) -> None:
+    results = {image: [("cat", GOOD, 0.9)] for image in range(5)}
+    write_results(tmp_path / "predictions" / "net.json", results)
+    workshop.run()
+    ids = workshop.rows("select object_id from objects order by all")
+    models.EMBEDDED.clear()
+    write_results(tmp_path / "predictions" / "net.json", {**results, 2: [("dog", GOOD, 0.8)]})
+    assert workshop.run()["object_mistakenness"].notes["images compared"] == 1
+    assert models.EMBEDDED == []
+    check(workshop, tmp_path)
+    write_results(tmp_path / "predictions" / "net.json", results)
+    workshop.run()
+    assert workshop.rows("select object_id from objects order by all") == ids
+    (tmp_path / "predictions" / "net.json").unlink()
+    workshop.run()
+    assert workshop.rows("select count(*) from object_mistakenness") == [(0,)]
+    check(workshop, tmp_path)
+
+
+def test_results_wait_for_labels_and_images(workshop: Workshop, tmp_path: Path) -> None:
+    write_results(tmp_path / "predictions" / "net.json", {9: [("cat", GOOD, 0.9)], 0: [("cat", [30, 2, 4, 4], 0.9)]})
+    workshop.run()
+    assert workshop.rows("select line, reason from rejected_rows order by all") == [
+        (1, "no_sample"),
+        (2, "box_outside"),
+    ]
+    write_pictures(tmp_path / "media", [9])
+    write_coco(tmp_path / "labels.json", {0: [], 9: [("cat", GOOD)]})
+    workshop.run()
+    assert workshop.rows("select source, label from objects order by all") == [("ground_truth", "cat"), ("net", "cat")]
+    check(workshop, tmp_path)
+
+
+def test_yolo_beside_the_images(tmp_path: Path) -> None:
+    write_pictures(tmp_path / "data" / "images" / "train", range(3))
+    labels = tmp_path / "data" / "labels" / "train"
+    labels.mkdir(parents=True)
+    (tmp_path / "data" / "data.yaml").write_text("names: {0: cat, 1: dog}\n")
+    (labels / "00000.txt").write_text("1 0.5 0.5 0.2 0.4\n")
+    (labels / "00001.txt").write_text("")
+    workshop = Workshop(
+        tmp_path / "home", tmp_path / "data" / "images", labels=[{"uri": str(tmp_path / "data" / "labels")}]
+    )
+    workshop.run()
+    query = "select filepath, label, round(x, 6), round(objects.width, 6) from objects join samples using (sample_id)"
+    assert [row[:2] for row in workshop.rows(query)] == [("train/00000.png", "dog")]
+    assert [row[2:] for row in workshop.rows(query)] == [(0.4, 0.2)]
+    assert workshop.wrong() == {}
+
+
+def test_compat_gives_the_peers_hard_cuts(workshop: Workshop, tmp_path: Path) -> None:
+    write_results(tmp_path / "predictions" / "net.json", {0: [("dog", GOOD, 0.8)], 1: [("cat", ELSEWHERE, 0.96)]})
+    workshop = make_workshop(tmp_path, "other", mistakenness={"mode": "compat"})
+    workshop.run()
+    query = "select mistakenness, possible_spurious, possible_missing from object_mistakenness join samples using (sample_id)"
+    rows = workshop.rows(f"{query} order by filepath, source")
+    assert rows[0][0] == pytest.approx(0.9)
+    assert rows[2:] == [(None, True, None), (None, None, True)]
