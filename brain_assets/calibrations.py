@@ -28,7 +28,7 @@ class Calibration:
     ----------
     value : float
     evidence : mapping
-        JSON values; ``samples`` is the size of the dataset when it was fitted, ``origin`` is fitted or default.
+        JSON values; ``samples`` is the size of the dataset when it was fitted, ``origin`` is fitted, default or settings.
     """
 
     value: float
@@ -64,6 +64,17 @@ def calibrated(
     fitted = Calibration(float(value), {**evidence, "samples": size, "origin": "fitted"})
     update.commit(Merge("calibrations", _row(update, issue, fitted)))
     return fitted
+
+
+def keep_visible(update: Update, standing: Mapping[str, Calibration]) -> None:
+    """Keep the thresholds that were not fitted, by issue, so that all that hold can be seen; fitting stays due."""
+    others = {issue: one for issue, one in standing.items() if one.evidence["origin"] != "fitted"}
+    # A threshold that rests on no samples is fitted as soon as there are enough.
+    rows = [
+        _row(update, issue, Calibration(one.value, {**one.evidence, "samples": 0})) for issue, one in others.items()
+    ]
+    if rows:
+        update.commit(Merge("calibrations", pa.concat_tables(rows)))
 
 
 def stored_calibration(update: Update, issue: str) -> Calibration | None:

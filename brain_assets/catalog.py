@@ -5,10 +5,13 @@ from brain_assets.exact_duplicates import EXACT_DUPLICATES
 from brain_assets.ground_truth import GROUND_TRUTH
 from brain_assets.hardness import HARDNESS
 from brain_assets.health import health
+from brain_assets.image_quality import IMAGE_QUALITY
 from brain_assets.incremental import Derivation
 from brain_assets.issues import issues
+from brain_assets.leaks import LEAKS
 from brain_assets.media import MEDIA
 from brain_assets.mistakenness import MISTAKENNESS
+from brain_assets.near_duplicates import NEAR_DUPLICATES
 from brain_assets.object_mistakenness import OBJECT_MISTAKENNESS
 from brain_assets.objects import OBJECTS
 from brain_assets.outliers import OUTLIERS
@@ -24,10 +27,13 @@ from brain_assets.visualization import VISUALIZATION
 SIGNALS: tuple[Derivation, ...] = (
     SAMPLES,
     MEDIA,
+    IMAGE_QUALITY,
     EXACT_DUPLICATES,
     EMBEDDINGS,
     SIMILARITY,
     UNIQUENESS,
+    NEAR_DUPLICATES,
+    LEAKS,
     OUTLIERS,
     REPRESENTATIVENESS,
     SELECTIONS,

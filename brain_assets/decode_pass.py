@@ -13,18 +13,22 @@ import pyarrow as pa
 from tqdm import tqdm
 
 from brain_assets.incremental import Update
+from brain_assets.methods.image_quality import STATISTICS, statistics
 from resources.dataset import Dataset
-from resources.decoding import Decoded, DecodeJob, Decoder
+from resources.decoding import Decoded, DecodeJob, Decoder, Measure
 from resources.embedding_models import EmbeddingModel
 from resources.errors import BrainError
 from resources.limits import Limits
 from resources.media_source import content_hash
 from resources.store import Merge
+from resources.threads import one_blas_thread
 
 EMBED_BATCH = 16
 COMMIT_ROWS = 512
 # A reason of this kind says nothing of the content: it is tried again.
 TRANSIENT = "missing"
+# Another version measures every content again.
+STATISTICS_VERSION = "1"
 
 MEDIA = pa.schema([
     ("content_hash", pa.string()),
@@ -62,6 +66,7 @@ class _Batch:
     """Rows that wait to be committed together."""
 
     media: list[dict[str, Any]] = field(default_factory=list)
+    measured: list[Decoded] = field(default_factory=list)
     vectors: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -75,7 +80,7 @@ def decode(update: Update, contents: pa.Table, *, facts: bool, model: EmbeddingM
     contents : pyarrow.Table
         Columns ``content_hash``, ``uri``, ``bytes``.
     facts : bool
-        Whether to write the rows of ``media`` and the previews.
+        Whether to write the rows of ``media`` and ``quality_statistics``, and the previews.
     model : EmbeddingModel, optional
         Whether, and by what, to embed.
     """
@@ -83,21 +88,32 @@ def decode(update: Update, contents: pa.Table, *, facts: bool, model: EmbeddingM
     if not rows:
         return
     dataset = update.dataset
-    with open_decoder(dataset, model) as decoder, tqdm(total=len(rows), desc="decode", disable=None) as bar:
+    measure = statistics if facts else None
+    with (
+        one_blas_thread(),
+        open_decoder(dataset, model, measure) as decoder,
+        tqdm(total=len(rows), desc="decode", disable=None) as bar,
+    ):
         decoded = decoder.decode(job(dataset, row) for row in rows)
         for group in _groups(_embedded(decoded, model), COMMIT_ROWS):
             _commit(update, group, model, facts=facts)
             bar.update(len(group))
 
 
-def open_decoder(dataset: Dataset, model: EmbeddingModel | None = None) -> Decoder:
+def open_decoder(dataset: Dataset, model: EmbeddingModel | None = None, measure: Measure | None = None) -> Decoder:
     """Return a decoder with the dataset's limits."""
     settings = dataset.settings.decoding
     limits = Limits(
         pixels=settings.max_pixels, bytes=settings.max_bytes, seconds=settings.timeout, memory=settings.max_memory
     )
     inputs = [model.input] if model and model.input else []
-    return Decoder(inputs=inputs, preview_size=settings.preview_size, limits=limits, journal=dataset.paths.journal)
+    return Decoder(
+        inputs=inputs,
+        preview_size=settings.preview_size,
+        limits=limits,
+        measure=measure,
+        journal=dataset.paths.journal,
+    )
 
 
 def job(dataset: Dataset, row: dict[str, Any]) -> DecodeJob:
@@ -165,12 +181,14 @@ def _commit(update: Update, group: list[Any], model: EmbeddingModel | None, *, f
             continue
         if facts:
             batch.media.append(_media_row(update.dataset, row))
+            batch.measured += [row] if row.statistics else []
         if model is not None and vector is not None:
             batch.vectors.append(vector_row(model.version, row.key, vector))
     merges = [Merge("vectors", pa.Table.from_pylist(batch.vectors, schema=VECTORS))]
     if facts:
         update.dataset.previews.sync()
         merges.append(Merge("media", pa.Table.from_pylist(batch.media, schema=MEDIA)))
+        merges.append(Merge("quality_statistics", _statistics_table(batch.measured)))
     update.commit(*merges)
     update.notes["embedded"] = update.notes.get("embedded", 0) + len(batch.vectors)
 
@@ -192,3 +210,14 @@ def _media_row(dataset: Dataset, row: Decoded) -> dict[str, Any]:
         "preview_offset": place[0],
         "preview_length": place[1],
     }
+
+
+def _statistics_table(rows: list[Decoded]) -> pa.Table:
+    """Return the statistics with NULL where an image cannot say."""
+    columns = {name: np.array([row.statistics[name] for row in rows], np.float64) for name in STATISTICS}
+    return pa.table(
+        {
+            "content_hash": pa.array([row.key for row in rows], pa.string()),
+            **{name: pa.array(values, from_pandas=True) for name, values in columns.items()},
+        }
+    )

@@ -33,7 +33,7 @@ def update_media(update: Update) -> Iterator[Merge]:
         _decode(update, "not " + EMBEDDED.format(version=_model_version(update.dataset)))
     else:
         _decode(update, UNDECODED)
-    update.commit(unused("media", UNUSED_CONTENT, at_once=update.anew))
+    update.commit(*(unused(table, UNUSED_CONTENT, at_once=update.anew) for table in ("media", "quality_statistics")))
     _compact_previews(update)
     yield from ()
 
@@ -87,16 +87,17 @@ def _remove_old_packs(dataset: Dataset) -> None:
 
 
 def _runs(dataset: Dataset) -> list[MethodRun]:
-    return [MethodRun("media", section_settings(dataset.settings.decoding))]
+    settings = section_settings(dataset.settings.decoding)
+    return [MethodRun("media", settings | {"statistics": decode_pass.STATISTICS_VERSION})]
 
 
 MEDIA = Derivation(
     name="media",
     description="What decoding finds in every image: whether its whole stream is sound (else the reason), size, format,"
-    " hashes, and a small preview. Each content is decoded once, wherever it moves.",
+    " hashes, statistics of its pixels, and a small preview. Each content is decoded once, wherever it moves.",
     group="media",
     reads=("samples",),
-    writes=("media",),
+    writes=("media", "quality_statistics"),
     update=update_media,
     runs=_runs,
     kinds=("python", "pillow", "duckdb"),
@@ -105,6 +106,11 @@ MEDIA = Derivation(
             "every_content_was_decoded",
             "select count(*) from samples anti join media using (content_hash) where content_hash is not null",
             "Each content that could be read has a verdict: ok, or an error with its reason.",
+        ),
+        Check(
+            "every_decoded_content_was_measured",
+            "select count(*) from readable anti join quality_statistics using (content_hash)",
+            "Each content that could be decoded has its statistics.",
         ),
     ),
     publishes=(
