@@ -1,0 +1,240 @@
+"""The store: merges write what differs and nothing else, transactions are whole, and whatever the disk does is one line."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import pytest
+
+from resources import store as module
+from resources.errors import StoreError
+from resources.store import Counts, Merge, Store
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "flowers" / "store.duckdb"
+
+
+@pytest.fixture
+def store(path: Path) -> Iterator[Store]:
+    opened = Store(path)
+    yield opened
+    opened.close()
+
+
+def hashes(**pixels: str | None) -> pa.Table:
+    return pa.table({"content_hash": list(pixels), "pixel_hash": pa.array(pixels.values(), pa.string())})
+
+
+def merge(store: Store, rows: pa.Table | str, within: str | None = None) -> Counts:
+    with store.write("run", "test") as transaction:
+        return transaction.merge(Merge("pixel_hashes", rows, within))
+
+
+def stored(store: Store) -> list[tuple[object, ...]]:
+    return store.rows("select content_hash, pixel_hash, changed from pixel_hashes order by 1")
+
+
+def test_a_merge_stamps_what_differs_and_leaves_the_rest(store: Store) -> None:
+    assert merge(store, hashes(a="1", b="2", c=None)) == Counts(added=3)
+    assert merge(store, hashes(a="1", b="3", c=None, d="4")) == Counts(added=1, changed=1)
+    assert stored(store) == [("a", "1", 1), ("b", "3", 2), ("c", None, 1), ("d", "4", 2)]
+    assert store.version(["pixel_hashes"]) == 2
+    assert store.version(["samples"]) == 0
+
+
+def test_a_merge_that_changes_nothing_takes_no_number(store: Store) -> None:
+    merge(store, hashes(a="1"))
+    assert merge(store, hashes(a="1"), within="true") == Counts()
+    assert merge(store, hashes()) == Counts()
+    assert store.version(["pixel_hashes"]) == 1
+    assert store.value("select max(number) from changes") == 1
+
+
+def test_within_deletes_what_is_not_named_inside_it(store: Store) -> None:
+    merge(store, hashes(a="1", b="2", c="3"))
+    assert merge(store, hashes(a="1"), within="content_hash < 'c'") == Counts(deleted=1)
+    assert [row[0] for row in stored(store)] == ["a", "c"]
+    assert merge(store, "select * exclude (changed) from pixel_hashes where false", "true") == Counts(deleted=2)
+
+
+def test_rows_may_come_from_a_query_over_the_same_table(store: Store) -> None:
+    merge(store, hashes(a="1", b=None))
+    rows = "select content_hash, coalesce(pixel_hash, 'none') as pixel_hash from pixel_hashes"
+    assert merge(store, rows, within="true") == Counts(changed=1)
+    assert stored(store) == [("a", "1", 1), ("b", "none", 2)]
+
+
+def test_columns_left_out_are_null_or_their_default(store: Store) -> None:
+    rows = pa.table({"model_version": ["m", "m"], "input_key": ["a", "b"], "error": ["bad", None]})
+    with store.write("run", "test") as transaction:
+        transaction.merge(Merge("vectors", rows))
+    assert sorted(store.rows("select node, vector from vectors")) == [(0, None), (1, None)]
+
+
+def test_a_transaction_is_all_or_nothing(store: Store) -> None:
+    merge(store, hashes(a="1"))
+
+    def interrupted() -> None:
+        with store.write("run", "test") as transaction:
+            transaction.merge(Merge("pixel_hashes", hashes(b="2"), within="true"))
+            transaction.execute("insert into facts values ('x', '1', 0)")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert stored(store) == [("a", "1", 1)]
+    assert store.fact("x") is None
+    assert merge(store, hashes(c="3")) == Counts(added=1)
+
+
+def test_an_error_in_our_own_sql_stays_what_it_is(store: Store) -> None:
+    with pytest.raises(duckdb.CatalogException), store.write("run", "test") as transaction:
+        transaction.merge(Merge("pixel_hashes", "from nowhere"))
+    with pytest.raises(duckdb.ParserException):
+        store.query("selec 1")
+    assert merge(store, hashes(a="1")) == Counts(added=1)
+
+
+def test_a_mark_tells_readers_of_a_bookkeeping_table(store: Store) -> None:
+    with store.write("run", "test") as transaction:
+        transaction.mark("runs")
+    assert store.version(["runs"]) == 1
+
+
+def test_what_was_committed_is_there_when_opened_again(path: Path) -> None:
+    first = Store(path)
+    merge(first, hashes(a="1"))
+    identity = first.fact("store_id")
+    first.close()
+    again = Store(path)
+    assert stored(again) == [("a", "1", 1)]
+    assert again.fact("store_id") == identity
+    again.close()
+
+
+def test_every_table_has_a_primary_key_and_every_merged_one_a_change_number(store: Store) -> None:
+    tables = {row[0] for row in store.rows("select table_name from duckdb_tables() where not temporary")}
+    assert tables - store.keys.keys() == {"schema_version"}
+    stamped = {row[0] for row in store.rows("select table_name from duckdb_columns() where column_name = 'changed'")}
+    assert tables - stamped == {"schema_version", "changes", "versions", "watermarks", "runs"}
+
+
+def test_each_migration_is_applied_once_and_in_order(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = dict(module.MIGRATIONS)
+    assert sorted(known) == list(range(1, len(known) + 1))
+    monkeypatch.setattr(module, "MIGRATIONS", {1: known[1]})
+    old = Store(path)
+    merge(old, hashes(a="1"))
+    old.close()
+    later = tmp_path / "later.sql"
+    later.write_text(
+        "create table later as select count(*) as hashes from pixel_hashes; alter table runs add column x int;"
+    )
+    monkeypatch.setattr(module, "MIGRATIONS", {**known, len(known) + 1: later})
+    for _ in range(2):
+        migrated = Store(path)
+        assert migrated.value("select hashes from later") == 1
+        assert migrated.rows("select version from schema_version order by 1") == [
+            (n,) for n in range(1, len(known) + 2)
+        ]
+        migrated.close()
+
+
+def test_a_migration_that_fails_leaves_the_store_as_it_was(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Store(path).close()
+    broken = tmp_path / "broken.sql"
+    broken.write_text("create table halfway (x int); from nowhere;")
+    with monkeypatch.context() as patched:
+        patched.setattr(module, "MIGRATIONS", {**module.MIGRATIONS, 99: broken})
+        with pytest.raises(duckdb.CatalogException):
+            Store(path)
+    opened = Store(path)
+    assert opened.rows("select * from duckdb_tables() where table_name = 'halfway'") == []
+    opened.close()
+
+
+def test_a_store_of_a_newer_version_says_to_upgrade(path: Path) -> None:
+    opened = Store(path)
+    opened.connection.execute("insert into schema_version values (999)")
+    opened.close()
+    with pytest.raises(StoreError, match=r"made by a newer version \(schema 999, known \d+\): upgrade"):
+        Store(path)
+
+
+def test_a_file_that_another_process_has_open_is_named(path: Path, store: Store) -> None:
+    script = "import sys; from pathlib import Path; from resources.store import Store; Store(Path(sys.argv[1]))"
+    done = subprocess.run([sys.executable, "-c", script, str(path)], capture_output=True, text=True, check=False)
+    assert "StoreError" in done.stderr
+    assert "is open in another program, close it there" in done.stderr
+
+
+def damage(data: bytes, how: str) -> bytes:
+    return {
+        "no database": b"hello " * 1000,
+        "empty": b"",
+        "cut short": data[:100],
+        "overwritten": data[:20_000] + bytes(40_000) + data[60_000:],
+    }[how]
+
+
+@pytest.mark.parametrize("how", ["no database", "empty", "cut short", "overwritten"])
+def test_a_damaged_file_says_what_to_do(path: Path, how: str) -> None:
+    Store(path).close()
+    path.write_bytes(damage(path.read_bytes(), how))
+    with pytest.raises(StoreError, match="is damaged: move it away and run again") as caught:
+        Store(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_place_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreError, match=r"File exists|Not a directory"):
+        Store(tmp_path / "file" / "store.duckdb")
+
+
+FULL = """
+import resource, sys
+from pathlib import Path
+from resources.errors import StoreError
+from resources.store import Merge, Store
+store = Store(Path(sys.argv[1]))
+resource.setrlimit(resource.RLIMIT_FSIZE, (3_000_000, 3_000_000))
+import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+rows = "select i::varchar as content_hash, hash(i)::varchar || hash(i + 1) as pixel_hash from range(400000) as t(i)"
+try:
+    with store.write("run", "test") as transaction:
+        transaction.merge(Merge("pixel_hashes", rows))
+except StoreError as error:
+    print(error)
+"""
+
+
+def test_a_full_disk_is_said_and_loses_nothing(path: Path) -> None:
+    opened = Store(path)
+    merge(opened, hashes(a="1"))
+    opened.close()
+    done = subprocess.run([sys.executable, "-c", FULL, str(path)], capture_output=True, text=True, check=False)
+    assert "the disk is full, free some space below" in done.stdout, done.stderr
+    assert len(done.stdout.splitlines()) == 1
+    again = Store(path)
+    assert stored(again) == [("a", "1", 1)]
+    assert merge(again, hashes(b="2")) == Counts(added=1)
+    again.close()
+
+
+def test_memory_is_bounded_and_large_work_goes_to_disk_beside_the_store(path: Path) -> None:
+    opened = Store(path, "64MB")
+    query = "select i, hash(i) as h, repeat('x', 100) as t from range(1000000) as r(i) order by h"
+    assert opened.value(f"select count(*) from ({query} limit 900000)") == 900_000
+    assert opened.value("select current_setting('temp_directory')") == str(path.with_suffix(".spill"))
+    opened.close()
+    assert not list(path.parent.glob("*.spill/*"))
