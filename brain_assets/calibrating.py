@@ -12,7 +12,8 @@ from resources.home import Home
 from resources.publishing import connect
 from resources.store import Merge
 
-STORED = "select brain_key, issue, value from calibrations order by issue, brain_key"
+STORED = """
+    select brain_key, issue, value from calibrations where evidence->>'origin' = 'fitted' order by issue, brain_key"""
 
 
 @dataclass(frozen=True)
