@@ -145,9 +145,12 @@ def prune(folder: Path, keep_sets: int) -> None:
     for path in _sets(folder)[:-keep_sets]:
         if path == current or time.time() - path.stat().st_mtime < SPARED_SECONDS:
             continue
-        with suppress(FileNotFoundError), locks.unless_shared(path / LEASE) as free:
-            if free:
-                _remove(path)
+        try:
+            with locks.unless_shared(path / LEASE) as free:
+                if free:
+                    _remove(path)
+        except FileNotFoundError:
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def _remove(path: Path) -> None:
