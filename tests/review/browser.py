@@ -105,7 +105,7 @@ class Visit:
         self, places: list[tuple[float, float]], modifiers: tuple[str, ...] = ("Shift",)
     ) -> list[tuple[float, float]]:
         """Draw a lasso through shares of the map's width and height; returns it in coordinates of the map."""
-        self.page.wait_for_function("document.querySelector('#lasso').dataset.view")
+        self.page.wait_for_function("() => document.querySelector('#lasso').dataset.view")
         box = self.page.locator("#lasso").bounding_box()
         points = [(round(box["width"] * x), round(box["height"] * y)) for x, y in places]
         for key in modifiers:

@@ -1,4 +1,4 @@
-// Points drawn pixel by pixel, where there is no WebGL 2.
+// Points drawn pixel by pixel, where there is no graphics card.
 
 export class CanvasRenderer {
   constructor(canvas) {

@@ -78,11 +78,13 @@ export class Explore {
     this.selected = new Uint8Array(frame.count);
     this.selecting = false;
     this.list = null;
+    this.filters.empty();
     this.defaults(frame);
     this.fillSelects(frame);
-    this.filters.list(frame, this.filtering);
+    // The map comes first and alone: what is asked beside it would only make it wait.
     await trying(() => this.loadMap());
     await Promise.all([this.loadColour(), this.loadSizes(), this.refilter(), state.similar && this.loadSimilar()].map((step) => trying(() => step)));
+    this.filters.list(frame, this.filtering);
     document.body.dataset.ready = Math.round(performance.now());
   }
 
@@ -233,11 +235,8 @@ export class Explore {
   fillGrid({ started, keep = false } = {}) {
     const { filtering, selecting, selected, list } = this;
     if (!this.order) return;
-    const shown = list
-      ? Uint32Array.from(list.positions)
-      : this.order.filter((position) => filtering.passes(position) && (!selecting || selected[position]));
-    this.grid.show(this.frame, shown, { keep, notes: list?.notes });
-    if (started) this.grid.started = started;
+    const shown = list ? Uint32Array.from(list.positions) : chosenFrom(this.order, filtering.fails, selecting ? selected : null);
+    this.grid.show(this.frame, shown, { keep, notes: list?.notes, started });
     this.status();
   }
 
@@ -337,3 +336,14 @@ export class Explore {
   }
 }
 
+
+/** Those of an order that fail no filter and, if there is a selection, are in it. */
+function chosenFrom(order, fails, selected) {
+  const chosen = new Uint32Array(order.length);
+  let count = 0;
+  for (let i = 0; i < order.length; i++) {
+    const position = order[i];
+    if (fails[position] === 0 && (selected === null || selected[position])) chosen[count++] = position;
+  }
+  return chosen.subarray(0, count);
+}

@@ -12,7 +12,7 @@ const OPEN_AT_FIRST = new Set(["issues", "tags", "label", "split"]);
 export class Filters {
   /** @param {HTMLElement} panel */
   constructor(panel) {
-    this.panel = panel;
+    Object.assign(this, { panel, open: new Map() });
     this.text = h("input", { type: "search", placeholder: "Path or label…", "aria-label": "Search paths and labels", value: state.text, id: "search" });
     this.where = h("textarea", { rows: 2, spellcheck: "false", placeholder: "uniqueness < 0.1 and split = 'train'", "aria-label": "SQL condition", value: state.where, id: "where" });
     this.facets = h("div", { class: "facets" });
@@ -30,6 +30,12 @@ export class Filters {
   fillIn() {
     if (this.text.value !== state.text) this.text.value = state.text;
     if (this.where.value !== state.where) this.where.value = state.where;
+  }
+
+  /** Forgets the columns of another frame. */
+  empty() {
+    this.open.clear();
+    put(this.facets);
   }
 
   /** Lists the columns of a frame. */

@@ -25,8 +25,8 @@ export class Grid extends EventTarget {
   }
 
   /** Shows positions of a frame in this order; `notes` are short texts on some of them. */
-  show(frame, positions, { keep = false, notes = new Map() } = {}) {
-    Object.assign(this, { frame, positions, notes, started: performance.now() });
+  show(frame, positions, { keep = false, notes = new Map(), started = performance.now() } = {}) {
+    Object.assign(this, { frame, positions, notes, started });
     if (!keep) {
       this.list.scrollTop = 0;
       this.focused = 0;

@@ -4,7 +4,7 @@ import { CanvasRenderer } from "/static/js/canvas.js";
 import { Nearest, inside } from "/static/js/lasso.js";
 import { extent } from "/static/js/filter.js";
 import { channels, theme } from "/static/js/palette.js";
-import { WebGlRenderer } from "/static/js/webgl.js";
+import { WebGlRenderer, hasGraphicsCard } from "/static/js/webgl.js";
 
 export const HIDDEN = 0;
 export const GHOST = 1;
@@ -21,7 +21,7 @@ export class Scatter extends EventTarget {
   constructor(canvas, overlay) {
     super();
     Object.assign(this, { canvas, overlay, tool: "pan", centre: [0, 0], scale: 1, path: [], selecting: false });
-    this.renderer = makeRenderer(canvas);
+    this.renderer = hasGraphicsCard() ? new WebGlRenderer(canvas) : new CanvasRenderer(canvas);
     this.listen();
     new ResizeObserver(() => this.resize()).observe(overlay);
   }
@@ -109,6 +109,7 @@ export class Scatter extends EventTarget {
 
   draw() {
     const { clientWidth: width, clientHeight: height } = this.overlay;
+    if (!width || !height) return;
     const count = this.x.length;
     const base = Math.min(9, Math.max(1.6, 260 / Math.sqrt(count))) * Math.min(2.2, Math.max(1, (this.scale / this.fitted()) ** 0.3));
     const solid = count > 300_000 ? 0.45 : count > 30_000 ? 0.65 : 0.9;
@@ -294,13 +295,5 @@ export class Scatter extends EventTarget {
     const context = this.overlay.getContext("2d");
     context.setTransform(1, 0, 0, 1, 0, 0);
     context.clearRect(0, 0, this.overlay.width, this.overlay.height);
-  }
-}
-
-function makeRenderer(canvas) {
-  try {
-    return new WebGlRenderer(canvas);
-  } catch {
-    return new CanvasRenderer(canvas);
   }
 }

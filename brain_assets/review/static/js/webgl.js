@@ -1,4 +1,4 @@
-// Points drawn by the graphics card.
+// Points drawn by the graphics card. Where a browser only emulates one, drawing pixel by pixel is faster.
 
 import { SLOTS } from "/static/js/palette.js";
 
@@ -24,8 +24,7 @@ void main() {
 
 export class WebGlRenderer {
   constructor(canvas) {
-    const gl = canvas.getContext("webgl2", { antialias: false, premultipliedAlpha: true, preserveDrawingBuffer: false });
-    if (!gl) throw new Error("no WebGL 2");
+    const gl = canvas.getContext("webgl2", { antialias: false });
     Object.assign(this, { canvas, gl, count: 0, buffers: {}, kept: {} });
     this.build();
     canvas.addEventListener("webglcontextlost", (event) => event.preventDefault());
@@ -93,4 +92,13 @@ export class WebGlRenderer {
     gl.uniform3f(uniform("ghost"), ...ghost.map((channel) => channel / 255));
     gl.drawArrays(gl.POINTS, 0, Math.min(limit, this.count));
   }
+}
+
+/** Whether there is a graphics card that is not played by the processor. */
+export function hasGraphicsCard() {
+  // A canvas that was once asked for WebGL draws nothing else.
+  const gl = document.createElement("canvas").getContext("webgl2");
+  const named = gl?.getExtension("WEBGL_debug_renderer_info");
+  const card = named ? gl.getParameter(named.UNMASKED_RENDERER_WEBGL) : "";
+  return Boolean(gl) && !/swiftshader|llvmpipe|softpipe|basic render/i.test(card);
 }
