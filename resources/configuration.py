@@ -6,10 +6,10 @@ Precedence: run-time argument > environment (``BRAIN_SIMILARITY_K=30``) > file >
 import difflib
 import hashlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Generic, Literal, TypeVar
+from typing import Annotated, Any, Generic, Literal, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -407,7 +407,9 @@ def _load(model: type[SettingsT], path: Path, arguments: Mapping[str, str]) -> C
     try:
         settings = model.model_validate(tree)
     except ValidationError as error:
-        raise ConfigurationError(_explain(error.errors()[0], model, origins, path)) from None
+        # A misspelled key is why another is missing: it is told first.
+        first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
+        raise ConfigurationError(_explain(first, model, origins, path)) from None
     return Configuration(settings, tuple(_effective(model, settings, origins)))
 
 
@@ -446,14 +448,30 @@ def _read_yaml(path: Path) -> tuple[dict[str, Any], dict[str, int]]:
         return {}, {}
     if not isinstance(tree, dict):
         raise ConfigurationError(f"{path} must hold keys and values such as 'media: FOLDER'")
-    return tree, dict(_key_lines(node))
+    # A section whose lines are all commented out is empty.
+    return {key: value for key, value in tree.items() if value is not None}, _lines(path, node)
+
+
+def _lines(path: Path, node: Any) -> dict[str, int]:
+    lines: dict[str, int] = {}
+    for key, line in _key_lines(node):
+        if key in lines:
+            raise ConfigurationError(f"{path} line {line}: {key!r} stands twice, first in line {lines[key]}")
+        lines[key] = line
+    return lines
 
 
 def _key_lines(node: Any, prefix: str = "") -> Iterator[tuple[str, int]]:
+    """Yield the dotted key and the line of everything below a node; items of a list go by their position."""
     if isinstance(node, yaml.MappingNode):
-        for key, value in node.value:
-            yield f"{prefix}{key.value}", key.start_mark.line + 1
-            yield from _key_lines(value, f"{prefix}{key.value}.")
+        pairs = [(key.value, key, value) for key, value in node.value]
+    elif isinstance(node, yaml.SequenceNode):
+        pairs = [(place, item, item) for place, item in enumerate(node.value)]
+    else:
+        return
+    for name, key, value in pairs:
+        yield f"{prefix}{name}", key.start_mark.line + 1
+        yield from _key_lines(value, f"{prefix}{name}.")
 
 
 def _parse(text: str, origin: str) -> Any:
@@ -477,14 +495,24 @@ def _explain(error: ErrorDetails, model: type[Section], origins: Mapping[str, st
     key = next((key for key in _shortenings(location) if key in origins), location)
     where = origins.get(key, path.name)
     if error["type"] == "extra_forbidden":
-        known = {key for key, _ in fields(model)} | set(model.model_fields)
+        section = location.rpartition(".")[0]
+        known = {f"{section}.{name}".lstrip(".") for name in _known(model, error["loc"][:-1])}
         return f"{where}: unknown key {location!r}{_nearest(location, known)}"
     if error["type"] == "missing":
-        return f"{path} lacks {location!r}"
+        return f"{where if key in origins else path} lacks {location!r}"
     given = error["input"]
     expected = str(error.get("ctx", {}).get("expected", ""))
     choices = {choice.strip(" '\"") for choice in expected.replace(" or ", ",").split(",")} if expected else set()
     return f"{where}: {key}: {error['msg']}, got {given!r}{_nearest(str(given), choices)}"
+
+
+def _known(model: type[Section], above: Sequence[int | str]) -> set[str]:
+    """Return the keys that may stand in the section, or in the item of a list, that ``above`` leads to."""
+    for name in above:
+        if isinstance(name, str):
+            kind: Any = model.model_fields[name].annotation
+            model = next(iter(get_args(kind)), kind)
+    return set(model.model_fields)
 
 
 def _shortenings(location: str) -> Iterator[str]:

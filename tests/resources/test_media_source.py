@@ -1,0 +1,307 @@
+"""Sources list what there is under stable ids, notice every change, and survive whatever lies in a folder."""
+
+import os
+import shutil
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from pyarrow import parquet
+
+from resources.errors import SourceError
+from resources.media_source import Listing, content_hash, open_source, read_local, sample_id
+
+
+@pytest.fixture
+def media(tmp_path: Path) -> Path:
+    folder = tmp_path / "media"
+    for name in ("a.png", "train/b.jpg", "train/deep/c.png", "Test/d.png"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(name.encode())
+    return folder
+
+
+def listed(uri: Path | str, split_from: str = "none") -> Listing:
+    return open_source(str(uri), split_from).list()
+
+
+def paths(listing: Listing) -> list[str]:
+    return sorted(listing.items.column("filepath").to_pylist())
+
+
+def column(listing: Listing, name: str) -> dict[str, object]:
+    return dict(zip(listing.items.column("filepath").to_pylist(), listing.items.column(name).to_pylist(), strict=True))
+
+
+def test_a_folder_lists_all_below_it(media: Path) -> None:
+    listing = listed(media)
+    assert paths(listing) == ["Test/d.png", "a.png", "train/b.jpg", "train/deep/c.png"]
+    assert column(listing, "bytes")["train/b.jpg"] == len("train/b.jpg")
+    assert listing.unreadable == []
+    for uri, filepath in zip(
+        listing.items.column("uri").to_pylist(), listing.items.column("filepath").to_pylist(), strict=True
+    ):
+        assert open_source(str(media)).read(uri) == filepath.encode()
+
+
+@pytest.mark.parametrize("name", ["notes.txt", ".hidden.png", "labels.csv", "Thumbs.db", "README", "x.part", "m.onnx"])
+def test_what_lies_beside_images_is_left_out(media: Path, name: str) -> None:
+    (media / name).touch()
+    assert name not in paths(listed(media))
+
+
+def test_a_file_without_suffix_or_with_an_odd_one_may_be_an_image(media: Path) -> None:
+    (media / "0001").touch()
+    (media / "x.foo").touch()
+    assert {"0001", "x.foo"} <= set(paths(listed(media)))
+
+
+def test_hidden_folders_are_left_out(media: Path) -> None:
+    (media / ".cache").mkdir()
+    (media / ".cache" / "a.png").touch()
+    assert len(paths(listed(media))) == 4
+
+
+def test_ids_are_those_of_the_path_inside_the_source(media: Path, tmp_path: Path) -> None:
+    before = column(listed(media), "sample_id")
+    moved = tmp_path / "elsewhere"
+    shutil.move(media, moved)
+    assert column(listed(moved), "sample_id") == before
+    assert before["a.png"] == sample_id("a.png")
+    assert sample_id("caf\u00e9.png") == sample_id("cafe\u0301.png") != sample_id("cafe.png")
+    assert len(set(before.values())) == 4
+
+
+CHANGES: dict[str, Callable[[Path], object]] = {
+    "add": lambda media: (media / "new.png").touch(),
+    "delete": lambda media: (media / "a.png").unlink(),
+    "rename": lambda media: (media / "a.png").rename(media / "z.png"),
+    "grow": lambda media: (media / "a.png").write_bytes(b"longer than before"),
+    "same size": lambda media: (media / "a.png").write_bytes(b"b.png"),
+    "touch": lambda media: os.utime(media / "a.png"),
+    "old time": lambda media: os.utime(media / "a.png", (1, 1)),
+    "swap": lambda media: _swap(media / "a.png", media / "train" / "b.jpg"),
+}
+
+
+def _swap(one: Path, other: Path) -> None:
+    one.rename(one.with_name("aside"))
+    other.rename(one)
+    one.with_name("aside").rename(other)
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_the_state_changes_with_every_change(media: Path, change: str) -> None:
+    before = listed(media).state
+    assert listed(media).state == before
+    CHANGES[change](media)
+    assert listed(media).state != before
+
+
+def test_the_state_comes_back_with_the_files(media: Path, tmp_path: Path) -> None:
+    before = listed(media).state
+    (media / "new.png").touch()
+    (media / "new.png").unlink()
+    assert listed(media).state == before
+
+
+def test_splits_come_from_the_top_folder_or_nowhere(media: Path) -> None:
+    assert set(column(listed(media), "split").values()) == {None}
+    splits = column(listed(media, "folder"), "split")
+    assert splits == {"a.png": None, "train/b.jpg": "train", "train/deep/c.png": "train", "Test/d.png": "test"}
+
+
+def test_links_are_followed_and_loops_are_not(media: Path, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "far.png").touch()
+    (media / "linked").symlink_to(outside)
+    (media / "train" / "loop").symlink_to(media)
+    (media / "one.png").symlink_to(media / "a.png")
+    assert paths(listed(media)) == [
+        "Test/d.png", "a.png", "linked/far.png", "one.png", "train/b.jpg", "train/deep/c.png",
+    ]  # fmt: skip
+
+
+def test_a_broken_link_is_listed_and_cannot_be_read(media: Path) -> None:
+    (media / "gone.png").symlink_to(media / "nowhere.png")
+    listing = listed(media)
+    assert column(listing, "bytes")["gone.png"] == -1
+    with pytest.raises(FileNotFoundError):
+        read_local(str(media / "gone.png"))
+
+
+@pytest.mark.timeout(20)
+def test_what_is_no_file_is_refused_at_once(media: Path) -> None:
+    os.mkfifo(media / "pipe.png")
+    assert "pipe.png" in paths(listed(media))
+    for odd in (media / "pipe.png", Path("/dev/zero"), media):
+        with pytest.raises(OSError, match=r"regular file|directory"):
+            read_local(str(odd))
+
+
+def test_odd_names_are_listed_and_read(media: Path) -> None:
+    name = os.fsencode(media) + b"/\xff\xfe%20.png"
+    with open(name, "wb") as handle:
+        handle.write(b"odd")
+    (media / "new\nline 'quoted'.png").write_bytes(b"odd")
+    listing = listed(media)
+    for path, uri in column(listing, "uri").items():
+        data = open_source(str(media)).read(str(uri))
+        assert data == (b"odd" if "odd" not in path and ("xff" in path or "quoted" in path) else path.encode())
+    assert "\\xff\\xfe%20.png" in paths(listing)
+
+
+def test_an_unreadable_subfolder_is_named_and_the_rest_is_listed(media: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    refuse(monkeypatch, media / "train")
+    listing = listed(media)
+    assert paths(listing) == ["Test/d.png", "a.png"]
+    assert listing.unreadable == ["train"]
+    monkeypatch.undo()
+    assert listed(media).state != listing.state
+
+
+def test_an_unreadable_subfolder_may_have_any_name(media: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    odd = os.fsdecode(os.fsencode(media) + b"/it's \xff")
+    os.mkdir(odd)
+    refuse(monkeypatch, Path(odd))
+    listing = listed(media)
+    assert listing.unreadable == ["it's \\xff"]
+    listing.unreadable[0].encode()
+
+
+def refuse(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    """Have one folder refuse to be listed, whoever asks."""
+    original = os.scandir
+
+    def scandir(path: str | Path) -> object:
+        if Path(path) == folder:
+            raise PermissionError(13, "Permission denied")
+        return original(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+
+
+def test_a_root_that_cannot_be_listed_is_one_line(media: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = open_source(str(media))
+    refuse(monkeypatch, media)
+    with pytest.raises(SourceError, match=r"the media folder .* cannot be listed: Permission denied"):
+        source.list()
+    monkeypatch.undo()
+    shutil.rmtree(media)
+    with pytest.raises(SourceError, match="cannot be listed: No such file"):
+        source.list()
+    with pytest.raises(SourceError, match=r"no media at .*: give a folder, a glob, a list"):
+        open_source(str(media))
+
+
+def test_an_empty_folder_is_an_empty_listing(tmp_path: Path) -> None:
+    listing = listed(tmp_path)
+    assert listing.items.num_rows == 0
+    assert listing.items.schema.names[0] == "sample_id"
+
+
+def test_a_file_that_vanishes_while_it_is_listed_is_listed_as_missing(
+    media: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = os.scandir
+
+    def scandir(path: str | Path) -> list[os.DirEntry[str]]:
+        entries = list(original(path))
+        (media / "a.png").unlink(missing_ok=True)
+        return entries
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    assert column(listed(media), "bytes").get("a.png") == -1
+
+
+def test_a_glob_lists_its_matches_below_the_folder_before_the_wildcard(media: Path) -> None:
+    assert paths(listed(f"{media}/**/*.png")) == ["Test/d.png", "a.png", "train/deep/c.png"]
+    assert paths(listed(f"{media}/t*/*")) == ["train/b.jpg"]
+    assert paths(listed(f"{media}/*.gif")) == []
+    with pytest.raises(SourceError, match="there is no folder"):
+        listed(f"{media}/nowhere/*.png")
+
+
+def test_a_list_names_files_relative_to_itself_or_absolute(media: Path) -> None:
+    names = media.parent / "list.txt"
+    names.write_text(f"# images\n\nmedia/a.png\n{media}/train/b.jpg\n media/missing.png \nmedia/./a.png\n")
+    listing = listed(names)
+    assert paths(listing) == ["a.png", "missing.png", "train/b.jpg"]
+    assert column(listing, "bytes")["missing.png"] == -1
+    names.write_text("")
+    assert listed(names).items.num_rows == 0
+
+
+def test_a_manifest_gives_split_and_tags(media: Path) -> None:
+    table = pa.table({
+        "filepath": ["a.png", "train/b.jpg", None],
+        "split": ["Validation", None, "train"],
+        "tags": ["new; odd,new", "", "x"],
+    })  # fmt: skip
+    for suffix in ("csv", "parquet"):
+        target = media / f"manifest.{suffix}"
+        if suffix == "parquet":
+            parquet.write_table(table, target)
+        else:
+            target.write_text('filepath,split,tags\na.png,Validation,"new; odd,new"\ntrain/b.jpg,,\n,train,x\n')
+        listing = listed(target, "column")
+        assert column(listing, "split") == {"a.png": "val", "train/b.jpg": None}
+        assert column(listing, "tags") == {"a.png": ["new", "odd"], "train/b.jpg": []}
+    (media / "manifest.jsonl").write_text('{"filepath": "a.png", "tags": ["b", "a"]}\n')
+    assert column(listed(media / "manifest.jsonl"), "tags") == {"a.png": ["a", "b"]}
+
+
+def test_a_split_that_changes_changes_the_state(media: Path) -> None:
+    manifest = media / "manifest.csv"
+    manifest.write_text("filepath,split\na.png,train\n")
+    before = listed(manifest, "column").state
+    manifest.write_text("filepath,split\na.png,test\n")
+    assert listed(manifest, "column").state != before
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "words"),
+    [
+        ("m.csv", b"path,split\na.png,x\n", "has no column 'filepath' \\(columns: path, split\\)"),
+        ("m.parquet", b"no parquet", "cannot be read as parquet"),
+        ("m.jsonl", b"{", "cannot be read as jsonl"),
+    ],
+)
+def test_a_manifest_that_cannot_be_understood_is_one_line(media: Path, name: str, data: bytes, words: str) -> None:
+    (media / name).write_bytes(data)
+    with pytest.raises(SourceError, match=words) as caught:
+        listed(media / name)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_manifest_that_goes_away_is_one_line(media: Path) -> None:
+    names = media.parent / "list.txt"
+    names.write_text("media/a.png")
+    source = open_source(str(names))
+    names.unlink()
+    with pytest.raises(SourceError, match=r"list.txt cannot be read: No such file"):
+        source.list()
+
+
+def test_a_path_with_a_null_is_listed_as_missing(media: Path) -> None:
+    manifest = media / "m.jsonl"
+    manifest.write_text('{"filepath": "a\\u0000b.png"}\n{"filepath": "a.png"}\n')
+    assert sorted(column(listed(manifest), "bytes").values()) == [-1, 5]
+
+
+def test_content_hashes_name_contents() -> None:
+    assert content_hash(b"a") == content_hash(b"a") != content_hash(b"b")
+    assert len(content_hash(b"")) == 32
+
+
+def test_many_threads_may_read(media: Path) -> None:
+    source, found = open_source(str(media)), []
+    threads = [threading.Thread(target=lambda: found.append(source.read(str(media / "a.png")))) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [b"a.png"] * 8
