@@ -17,9 +17,8 @@ SHARP_SHARE = 0.2
 SMOOTHED, RESMOOTHED = 0.5, 2.0
 # Pixels a side that the smoothings and gradients need for an answer.
 EDGE_SIDE, NOISE_SIDE = 32, 112
-# Noise is looked for in the flattest share of the blocks; where much is within so many levels of black or white, it
-# has been clipped away.
-FLAT_SHARE, CLIPPED, CLIPPED_SHARE, BLOCKS_LEAST = 0.1, 8.0, 0.02, 4
+# Noise is looked for in the flattest share of the blocks; within so many levels of black or white it is clipped away.
+FLAT_SHARE, CLIPPED, BLOCKS_LEAST = 0.1, 8.0, 4
 # What |x| of Immerkær's mask is on average, over the standard deviation of the noise it sees.
 MASK_GAIN = 6 * np.sqrt(2 / np.pi)
 
@@ -189,8 +188,8 @@ def noise(luma: Plane, chroma: Plane) -> Noise:
     halved = 0.25 * (halved[::2, ::2] + halved[1::2, ::2] + halved[::2, 1::2] + halved[1::2, 1::2])
     half, full = _roughness(halved, size // 2), _roughness(luma, size)
     rows, columns = min(len(half), len(full)), min(half.shape[1], full.shape[1])
-    clipped = np.abs(luma[1:-1, 1:-1] - np.float32(127.5)) > 127.5 - CLIPPED
-    judged = _blocks(clipped.astype(np.float32), size)[:rows, :columns] <= CLIPPED_SHARE
+    level = _blocks(luma[1:-1, 1:-1], size)[:rows, :columns]
+    judged = (level > CLIPPED) & (level < 255 - CLIPPED)
     if np.count_nonzero(judged) < BLOCKS_LEAST:
         return Noise(np.nan, np.nan, np.nan)
     half, full = half[:rows, :columns][judged], full[:rows, :columns][judged]

@@ -44,8 +44,9 @@ OVEREXPOSED = 1.1
 CLIPPED_WEIGHT = 2.9
 # Roughness of the halved image over that of the image: up to the first it is noise, from the second on texture.
 NOISE_ONLY, TEXTURE_ONLY = 1.0, 1.4
-# Files keep about a quarter of the noise of colours, and textures have less of it: it counts for more.
-CHROMA_WEIGHT = 4.0
+# Files keep about a quarter of the noise of colours, and textures have less of it: where there is more, noise is surer
+# and counts for more, up to so many times.
+CHROMA_KEPT, COLORED = 0.25, 2.0
 
 
 def highlights(columns: Columns) -> Values:
@@ -108,10 +109,10 @@ def blur(columns: Columns) -> Values:
 
 
 def grain(columns: Columns) -> Values:
-    """Return the noise of brightness or colours, in levels, as far as it is no texture; NaN for an over-exposed image.
+    """Return the noise in levels, as far as it is no texture; NaN for an over-exposed image.
 
-    Noise is as strong at every size, so that halving an image takes most of it away; grass, fur and cloth have more of
-    their roughness at larger sizes.
+    Up to twice as much where the colours are noisy too. Noise is as strong at every size, so that halving an image
+    takes most of it away; grass, fur and cloth have more of their roughness at larger sizes.
 
     Examples
     --------
@@ -121,7 +122,8 @@ def grain(columns: Columns) -> Values:
     [5.0, 0.0]
     """
     share = np.clip((TEXTURE_ONLY - _get(columns, "noise_texture")) / (TEXTURE_ONLY - NOISE_ONLY), 0, 1)
-    noise = share * np.maximum(_get(columns, "noise"), CHROMA_WEIGHT * _get(columns, "chroma_noise"))
+    noise, chroma_noise = _get(columns, "noise"), _get(columns, "chroma_noise") / CHROMA_KEPT
+    noise = share * np.clip(chroma_noise, noise, COLORED * noise)
     return np.where(exposure(columns) >= OVEREXPOSED, np.nan, noise)
 
 

@@ -160,7 +160,8 @@ def test_an_image_sharp_in_one_part_counts_as_sharp() -> None:
 def test_noise_does_not_pass_for_sharpness() -> None:
     soft, grainy = blurred(scene(), 3), noisy(blurred(scene(), 3), 8)
     assert measure(grainy)["laplacian_variance"] > 5 * measure(soft)["laplacian_variance"]
-    assert measure(grainy)["edge_width"] > 1.5 > 1 > measure(noisy(scene(), 8))["edge_width"]
+    assert measure(grainy)["edge_width"] > 1.5
+    assert measure(noisy(scene(), 8))["edge_width"] < 1
 
 
 @pytest.mark.parametrize("sigma", [3.0, 6.0, 12.0])
@@ -200,7 +201,7 @@ def test_small_and_even_planes_have_answers(height: int, width: int, level: int)
 def test_black_and_white_parts_do_not_hide_noise() -> None:
     rgb = noisy(scene(), 10, channels=1)
     rgb[:, :64], rgb[:, -64:] = 0, 255
-    assert measure(rgb)["noise"] == pytest.approx(10, rel=0.3)
+    assert 6 < measure(rgb)["noise"] < 11
     assert math.isnan(measure(np.zeros((192, 256, 3), np.uint8))["noise"])
 
 
