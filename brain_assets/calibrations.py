@@ -55,7 +55,7 @@ def calibrated(
         What holds while there are too few samples.
     """
     size = int(update.dataset.store.value("select count(*) from readable"))
-    stored = stored_calibration(update, issue)
+    stored = None if update.anew else stored_calibration(update, issue)
     if stored and size < DOUBLED * stored.evidence.get("samples", size):
         return stored
     if size < update.dataset.settings.calibration.min_samples:

@@ -21,7 +21,7 @@ USAGE_ERROR, FAILURE, INTERRUPTED = 2, 1, 130
 class Commands(click.Group):
     """Commands whose errors are one clear line."""
 
-    def main(self, *args: Any, **kwargs: Any) -> Any:
+    def main(self, *args: Any, **kwargs: Any) -> Any:  # noqa: C901 - one exit code per kind of error
         """Run a command and exit: 0 on success, 1 on failure, 2 on wrong usage, 130 when interrupted."""
         for kind in (signal.SIGTERM, signal.SIGHUP):
             if signal.getsignal(kind) is signal.SIG_DFL:

@@ -234,7 +234,7 @@ NEAR_DUPLICATES = Derivation(
     description="Images that are copies but for an edit (recompressed, resized, cropped, mirrored, stamped): found by embedding"
     " or perceptual hash, verified on pixels. Every member lies within the threshold of the image that is kept.",
     group="duplicates",
-    reads=("neighbors", "embeddings", "samples", "media", "pixel_hashes", "calibrations"),
+    reads=("neighbors", "embeddings", "samples", "media", "pixel_hashes"),
     writes=("content_pairs", "near_duplicates", "components"),
     update=update_near_duplicates,
     runs=runs,

@@ -84,7 +84,7 @@ OUTLIERS = Derivation(
     description="Images unlike all others: the mean distance to their nearest neighbours that are not copies lies above a cut"
     " that is fitted to the dataset once.",
     group="similarity",
-    reads=("neighbors", "calibrations"),
+    reads=("neighbors",),
     writes=("outliers",),
     update=update_outliers,
     runs=_runs,

@@ -171,6 +171,8 @@ def _permuted(graph: NeighborGraph, positions: NDArray[np.int64]) -> NeighborGra
 
 def vectors_of(update: Update, nodes: NDArray[np.int64], metric: str) -> NDArray[np.float32]:
     """Return the vectors of ``nodes``, unit rows for cosine."""
+    if not len(nodes):
+        return np.zeros((0, 1), np.float32)
     store = update.dataset.store
     store.connection.register("wanted", pa.table({"node": nodes, "place": np.arange(len(nodes))}))
     rows = update.query("select vector from vectors join wanted using (node) order by place")

@@ -16,10 +16,10 @@ def test_new_points_join_and_old_ones_stay(tmp_path: Path, method: str) -> None:
     write_pictures(tmp_path / "media", range(40))
     workshop = Workshop(tmp_path / "home", tmp_path / "media", visualization={"method": method})
     workshop.run()
-    before = dict((row[0], row[1:]) for row in workshop.rows(POINTS))
+    before = {row[0]: row[1:] for row in workshop.rows(POINTS)}
     write_pictures(tmp_path / "media", range(100, 103))
     workshop.run()
-    after = dict((row[0], row[1:]) for row in workshop.rows(POINTS))
+    after = {row[0]: row[1:] for row in workshop.rows(POINTS)}
     assert len(after) == 43
     assert all(after[sample] == place for sample, place in before.items())
     assert np.isfinite(list(after.values())).all()
@@ -29,11 +29,11 @@ def test_growth_fits_the_map_anew_and_keeps_it_recognisable(tmp_path: Path) -> N
     write_pictures(tmp_path / "media", range(60))
     workshop = Workshop(tmp_path / "home", tmp_path / "media")
     workshop.run()
-    before = dict((row[0], row[1:]) for row in workshop.rows(POINTS))
+    before = {row[0]: row[1:] for row in workshop.rows(POINTS)}
     write_pictures(tmp_path / "media", range(100, 110))
     reports = workshop.run()
     assert reports["visualization"].notes["fitted on"] == 70
-    after = dict((row[0], row[1:]) for row in workshop.rows(POINTS))
+    after = {row[0]: row[1:] for row in workshop.rows(POINTS)}
     moved = np.linalg.norm([np.subtract(after[one], before[one]) for one in before], axis=1)
     radius = np.linalg.norm(np.std(list(before.values()), axis=0))
     assert np.median(moved) < radius / 2

@@ -1,5 +1,6 @@
 """The real webserver and daemon: files are dropped, the sensor has them derived and published, and nothing runs twice."""
 
+import contextlib
 import json
 import os
 import signal
@@ -36,12 +37,19 @@ class Service:
         self.log = log.open("w")
         command = [sys.executable, "-m", "dagster", "dev", "-w", str(ROOT / "workspace.yaml"), "-h", "127.0.0.1"]
         self.process = subprocess.Popen(
-            [*command, "-p", str(self.port)], cwd=ROOT, env=environment, stdout=self.log, stderr=self.log, start_new_session=True
+            [*command, "-p", str(self.port)],
+            cwd=ROOT,
+            env=environment,
+            stdout=self.log,
+            stderr=self.log,
+            start_new_session=True,
         )
 
     def query(self, query: str) -> dict[str, Any]:
         body = json.dumps({"query": query}).encode()
-        request = urllib.request.Request(f"http://127.0.0.1:{self.port}/graphql", body, {"Content-Type": "application/json"})
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.port}/graphql", body, {"Content-Type": "application/json"}
+        )
         with urllib.request.urlopen(request, timeout=10) as reply:
             return json.load(reply)["data"]
 
@@ -66,14 +74,10 @@ class Service:
 
     def stop(self) -> None:
         os.killpg(self.process.pid, signal.SIGINT)
-        try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(30)
-        except subprocess.TimeoutExpired:
-            pass
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         self.log.close()
 
 
