@@ -11,6 +11,7 @@ DEFAULT_THRESHOLD = 0.25
 EDIT_SHARE, OTHER_SHARE = 0.95, 0.01
 LEAST_EDITS, LEAST_OTHERS = 50, 20
 LEAST_SIDE = 64
+FARTHEST = 1.0
 
 
 @dataclass(frozen=True)
@@ -24,8 +25,8 @@ class Calibration:
     edits : float
         Distance within which 95 % of the mild edits stay from their originals; NaN where none were measured.
     others : float
-        Distance beyond which 99 % of the samples have their nearest other sample, those left out that lie within
-        ``edits`` and so must be real duplicates; NaN where none were measured.
+        Distance beyond which 99 % of the samples have their nearest other sample, real duplicates (within ``edits``)
+        left out; NaN where none were measured.
     is_default : bool
         Whether too little was measured, so that the documented default stands.
     """
@@ -43,13 +44,14 @@ def calibrate(edits: NDArray[np.floating], others: NDArray[np.floating]) -> Cali
     ----------
     edits : (m,) float
         Distances of mild edits to their originals.
-    others : (n,) float
-        Distance of each calibration sample to its nearest other sample.
+    others : (n,) or (n, k) float
+        Distances of each calibration sample to its nearest, or its k nearest, other samples in any order; inf where
+        there are no more candidates, NaN where unknown. Of each sample the nearest counts that is no real duplicate.
 
     Returns
     -------
     Calibration
-        The default of .25 with fewer than 50 edits or, real duplicates left out, fewer than 20 others.
+        The default of .25 with fewer than 50 edits, or fewer than 20 samples with an other that is no duplicate.
 
     Notes
     -----
@@ -63,15 +65,23 @@ def calibrate(edits: NDArray[np.floating], others: NDArray[np.floating]) -> Cali
     >>> calibrate(np.array([]), np.array([])).is_default
     True
     """
-    edits, others = edits[np.isfinite(edits)], others[np.isfinite(others)]
+    edits = edits[np.isfinite(edits)]
     if len(edits) < LEAST_EDITS:
         return Calibration(DEFAULT_THRESHOLD, np.nan, np.nan, is_default=True)
     near = float(np.quantile(edits, EDIT_SHARE))
-    distinct = others[others > near]
+    distinct = _nearest_beyond(near, others)
     if len(distinct) < LEAST_OTHERS:
         return Calibration(DEFAULT_THRESHOLD, near, np.nan, is_default=True)
     far = float(np.quantile(distinct, OTHER_SHARE))
     return Calibration(round((near + far) / 2, 6), near, far, is_default=False)
+
+
+def _nearest_beyond(near: float, others: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Return the smallest distance above ``near`` of each sample that has one, at most ``FARTHEST``."""
+    rows = others if others.ndim == 2 else others[:, None]
+    beyond = rows > near
+    nearest = np.min(rows, axis=1, where=beyond, initial=np.inf)
+    return np.minimum(nearest[beyond.any(axis=1)], FARTHEST)
 
 
 def mild_edits(image: Image) -> Mapping[str, Image]:

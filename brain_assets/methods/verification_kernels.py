@@ -42,19 +42,32 @@ def _search(target: Plane, source: Plane) -> tuple[Motion, float]:
     A motion is (x scale, y scale, x shift, y shift) about the centre, in units of half the side.
     """
     n = target.shape[0]
-    flips = 2 * len(SCALES)
-    motions, scores = np.zeros((flips, 4)), np.full(flips, -2.0)
-    for way in range(flips):
-        scale, sign = SCALES[way // 2], 1.0 - 2.0 * (way % 2)
-        warped, inside = _warp(source, np.array([sign * scale, scale, 0.0, 0.0]))
+    ways = 2 * len(SCALES)
+    motions, scores, plain = np.zeros((ways, 4)), np.full(ways, -2.0), np.zeros(4)
+    for way in range(ways):
+        plain[1] = SCALES[way // 2]
+        plain[0] = -plain[1] if way % 2 else plain[1]
+        warped, inside = _warp(source, plain)
         for dy in range(-SHIFT, SHIFT + 1):
             for dx in range(-SHIFT, SHIFT + 1):
                 score = _shifted_correlation(target, warped, inside, dy, dx)
                 if score > scores[way]:
                     scores[way] = score
-                    motions[way] = np.array([sign * scale, scale, 2.0 * dx * sign * scale / n, 2.0 * dy * scale / n])
-    order = np.argsort(-scores)
-    return motions[order[:STARTS]], scores[order[0]]
+                    motions[way, 0], motions[way, 1] = plain[0], plain[1]
+                    motions[way, 2], motions[way, 3] = 2.0 * dx * plain[0] / n, 2.0 * dy * plain[1] / n
+    return _best(motions, scores), scores.max()
+
+
+@numba.njit(cache=True, nogil=True)
+def _best(motions: Motion, scores: NDArray[np.float64]) -> Motion:
+    """Return the (STARTS, 4) motions with the highest scores; the first of equals first."""
+    left, chosen = scores.copy(), np.empty((STARTS, 4))
+    for start in range(STARTS):
+        place = left.argmax()
+        for axis in range(4):
+            chosen[start, axis] = motions[place, axis]
+        left[place] = -np.inf
+    return chosen
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True)
@@ -108,7 +121,7 @@ def _align(target: Plane, source: Plane, motions: Motion) -> Motion:
     small_target, small_source = _halve(target), _halve(source)
     best, score = motions[0].copy(), -2.0
     for start in range(len(motions)):
-        motion = _refine(small_target, small_source, motions[start], STEPS_COARSE)
+        motion = _refine(small_target, small_source, motions[start].copy(), STEPS_COARSE)
         reached = _correlation(small_target, small_source, motion)
         if reached > score:
             best, score = motion, reached
@@ -231,6 +244,6 @@ def _correlation(target: Plane, source: Plane, motion: Motion) -> float:
 def _agreement(target: Plane, source: Plane, motion: Motion) -> tuple[float, float]:
     """Return the correlation of the aligned details, at least 0, and the share of the larger view that both show."""
     _, inside = _warp(source, motion)
-    overlap = inside.mean()
+    overlap = inside.sum() / inside.size
     shared = min(overlap, overlap * abs(motion[0] * motion[1]))
     return max(_correlation(target, source, motion), 0.0), shared

@@ -27,6 +27,19 @@ def test_real_duplicates_among_the_others_hardly_move_it(share: float) -> None:
     assert found.threshold == pytest.approx(calibrate(EDITS, OTHERS).threshold, abs=0.01)
 
 
+def test_where_all_have_copies_the_next_other_counts() -> None:
+    copies = RNG.uniform(0.0, 0.15, (500, 3))
+    found = calibrate(EDITS, np.c_[copies, OTHERS])
+    assert not found.is_default
+    assert found == calibrate(EDITS, OTHERS)
+    assert calibrate(EDITS, copies).is_default
+
+
+def test_samples_without_candidates_are_far_from_others() -> None:
+    found = calibrate(EDITS, np.full((30, 2), np.inf))
+    assert found.others == 1.0
+
+
 def test_similar_pictures_tighten_it() -> None:
     assert calibrate(EDITS * 0.4, OTHERS - 0.38).threshold < 0.2 < calibrate(EDITS, OTHERS).threshold
 
