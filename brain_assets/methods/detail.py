@@ -124,13 +124,19 @@ def _slope(plane: Plane) -> Plane:
 
 def _edge_width(fine: Plane, coarse: Plane) -> float:
     fine, coarse = fine.ravel(), coarse.ravel()
-    count = min(max(STRONG_LEAST, int(STRONG_SHARE * coarse.size)), coarse.size)
-    strong = np.argpartition(coarse, coarse.size - count)[-count:]
-    strong = strong[coarse[strong] >= STRONG_SLOPE]
-    if len(strong) < STRONG_LEAST:
+    count = max(STRONG_LEAST, int(STRONG_SHARE * coarse.size))
+    weakest = max(np.partition(coarse, -count)[-count], STRONG_SLOPE)
+    strong = coarse >= weakest
+    if np.count_nonzero(strong) < STRONG_LEAST:
         return np.nan
-    flattened = np.quantile(fine[strong] / coarse[strong], 1 - SHARP_SHARE)
+    flattened = _quantile(fine[strong] / coarse[strong], 1 - SHARP_SHARE)
     return float(np.sqrt(max(RESMOOTHED / max(flattened - 1, 1e-4) - SMOOTHED, 0.0)))
+
+
+def _quantile(values: Plane, share: float) -> float:
+    """Return the smallest value that at least this share of the values does not exceed."""
+    rank = max(int(np.ceil(share * len(values))), 1) - 1
+    return float(np.partition(values, rank)[rank])
 
 
 def structure(luma: Plane) -> float:
@@ -194,9 +200,9 @@ def noise(luma: Plane, chroma: Plane) -> Noise:
         return Noise(np.nan, np.nan, np.nan)
     half, full = half[:rows, :columns][judged], full[:rows, :columns][judged]
     color = _roughness(chroma, size)[:rows, :columns][judged]
-    flat = full <= np.quantile(full, FLAT_SHARE)
+    flat = full <= _quantile(full, FLAT_SHARE)
     luma_noise = float(full[flat].mean())
-    return Noise(luma_noise, float(np.quantile(color, FLAT_SHARE)), float(half[flat].mean()) / max(luma_noise, 0.2))
+    return Noise(luma_noise, _quantile(color, FLAT_SHARE), float(half[flat].mean()) / max(luma_noise, 0.2))
 
 
 def _block(plane: Plane) -> int:

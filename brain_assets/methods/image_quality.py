@@ -17,6 +17,7 @@ from brain_assets.methods.jpeg_quality import jpeg_quality
 Plane = NDArray[np.float32]
 Levels = NDArray[np.uint8]
 
+LEVELS = np.arange(256)
 PERCENTILES = (1, 5, 25, 50, 75, 95, 99)
 # ITU-R BT.601 luma, and the perceived brightness sqrt(.241 R² + .691 G² + .068 B²) of Finley's HSP colour model.
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
@@ -136,12 +137,13 @@ def measure(rgb: NDArray[np.uint8]) -> dict[str, float]:
     levels = np.ascontiguousarray(rgb.reshape(-1, 3).T)
     channels = levels.astype(np.float32)
     luma = LUMA @ channels
+    shape = rgb.shape[:2]
     parts = (
         _tone(luma),
         _brightness(np.sqrt(PERCEIVED @ np.square(channels))),
         _color(levels),
+        _detail(luma.reshape(shape), (channels[0] - channels[1]).reshape(shape)),
         _mean_color(channels),
-        _detail(luma.reshape(rgb.shape[:2]), (channels[0] - channels[1]).reshape(rgb.shape[:2])),
     )
     found = {name: float(value) for part in parts for name, value in part}
     return {name: found[name] for name in STATISTICS if name in found}
@@ -161,7 +163,7 @@ def _tone(luma: Plane) -> Part:
 
 def _brightness(perceived: Plane) -> Part:
     counts = _histogram(perceived)
-    yield "brightness", float(counts @ np.arange(256)) / (255 * perceived.size)
+    yield "brightness", _mean(counts) / 255
     for share, level in zip(PERCENTILES, _percentiles(counts, PERCENTILES), strict=True):
         yield f"brightness_{share}", level / 255
     yield "white_share", counts[int(np.ceil(255 * WHITE)) :].sum() / perceived.size
@@ -179,10 +181,12 @@ def _percentiles(counts: NDArray[np.intp], shares: tuple[int, ...]) -> NDArray[n
     return levels
 
 
+def _mean(counts: NDArray[np.intp]) -> float:
+    return float(counts @ LEVELS / counts.sum())
+
+
 def _deviation(counts: NDArray[np.intp]) -> float:
-    levels, total = np.arange(256), counts.sum()
-    mean = counts @ levels / total
-    return float(np.sqrt(counts @ np.square(levels - mean) / total))
+    return float(np.sqrt(counts @ np.square(LEVELS - _mean(counts)) / counts.sum()))
 
 
 def _color(levels: Levels) -> Part:
@@ -190,24 +194,30 @@ def _color(levels: Levels) -> Part:
     difference = largest - smallest
     yield "minimum", smallest.min()
     yield "maximum", largest.max()
-    yield "value", largest.mean() / 255
+    counts = np.bincount(largest, minlength=256)
+    yield "value", _mean(counts) / 255
+    yield "clipped_share", counts[CLIPPED:].sum() / largest.size
     yield "saturation", (difference / np.maximum(largest, 1).astype(np.float32)).mean()
-    yield "clipped_share", (largest >= CLIPPED).mean()
-    yield "channel_difference", difference.mean()
-    yield "channel_difference_99", _percentiles(np.bincount(difference, minlength=256), (99,))[0]
+    counts = np.bincount(difference, minlength=256)
+    yield "channel_difference", _mean(counts)
+    yield "channel_difference_99", _percentiles(counts, (99,))[0]
     yield "unique_colors", _distinct(levels)
 
 
 def _distinct(levels: Levels) -> int:
-    red, green, blue = levels.astype(np.uint32)
-    codes = np.sort(red << 16 | green << 8 | blue)
+    codes = levels[0].astype(np.uint32)
+    for channel in levels[1:]:
+        codes <<= 8
+        codes |= channel
+    codes.sort()
     return 1 + int(np.count_nonzero(codes[1:] != codes[:-1]))
 
 
 def _mean_color(channels: Plane) -> Part:
-    mean = channels.mean(axis=1, dtype=np.float64)
-    centered = channels - mean[:, None].astype(np.float32)
-    covariance = (centered @ centered.T).astype(np.float64) / centered.shape[1]
+    mean = channels.mean(axis=1).astype(np.float64)
+    # In place: this is the last to read the channels, and squares of large levels would drown a small spread.
+    channels -= mean[:, None].astype(np.float32)
+    covariance = np.array([[one @ other for other in channels] for one in channels], np.float64) / channels.shape[1]
     yield "mean", mean.mean()
     yield "standard_deviation", np.sqrt(covariance.trace() / 3 + mean.var())
     yield from zip(("red", "green", "blue"), mean / (mean.sum() or np.nan), strict=True)

@@ -19,7 +19,7 @@ from tests.benchmarks.planted_defects import encode
 from tests.conftest import SHARED
 
 
-def milliseconds(work: Callable[[], object], repeats: int = 40, rounds: int = 7) -> float:
+def milliseconds(work: Callable[[], object], repeats: int = 5, rounds: int = 100) -> float:
     """Return the CPU time of one call, the least of several rounds."""
     times = []
     for _ in range(rounds):
