@@ -81,7 +81,7 @@ def _nearest_beyond(near: float, others: NDArray[np.floating]) -> NDArray[np.flo
     rows = others if others.ndim == 2 else others[:, None]
     beyond = rows > near
     nearest = np.min(rows, axis=1, where=beyond, initial=np.inf)
-    return np.minimum(nearest[beyond.any(axis=1)], FARTHEST)
+    return np.asarray(np.minimum(nearest[beyond.any(axis=1)], FARTHEST))
 
 
 def mild_edits(image: Image) -> Mapping[str, Image]:

@@ -1,9 +1,13 @@
 """Pixel verification: edits of a picture agree with it, other pictures do not, and a pair's score stands alone."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from brain_assets.methods.calibration import mild_edits
 from brain_assets.methods.verification import duplicate_distance, prints_of, verify
@@ -120,6 +124,18 @@ def test_no_pictures_and_no_pairs() -> None:
     none = np.empty(0, np.int64)
     assert len(prints_of([]).detail) == 0
     assert verify(prints_of([]), none, none).shape == (0,)
+
+
+def test_judged_near_duplicates_of_32_pixels_agree_and_chance_pairs_do_not(shared_data: Path) -> None:
+    folder = shared_data / "cifar10"
+    judged = json.loads((folder / "truth_duplicates.json").read_text())["test_train"]
+    near = [row for row in judged if row["judgment"] == 1]
+    paths = [folder / split / f"{row[split]:05d}.jpg" for split in ("test", "train") for row in near]
+    prints = prints_of(np.asarray(Image.open(path).convert("RGB")) for path in paths)
+    tests = np.arange(len(near))
+    assert np.mean(verify(prints, tests, tests + len(near)) > 0.65) > 0.95
+    chance = [verify(prints, tests, len(near) + np.roll(tests, shift)) for shift in range(1, 10)]
+    assert np.mean(np.array(chance) > 0.65) < 0.01
 
 
 UNIT = st.floats(0, 1)
