@@ -26,7 +26,7 @@ BY_CONTENT = "select sample_id, content_hash as input_key from readable"
 UNUSED = f"""
     not exists (select 1 from embeddings
         where embeddings.model_version = vectors.model_version and embeddings.input_key = vectors.input_key)
-    and {UNUSED_CONTENT.replace("content_hash not", "input_key not")}"""
+    and (model_version not in ({{versions}}) or {UNUSED_CONTENT.replace("content_hash not", "input_key not")})"""
 
 
 def update_embeddings(update: Update) -> Iterator[Merge]:
@@ -36,7 +36,13 @@ def update_embeddings(update: Update) -> Iterator[Merge]:
     assigned = _assign_given(update) if given else _embed(update, version)
     rows = ROWS.format(key=update.key, assigned=assigned, version=version)
     yield Merge("embeddings", rows, within=f"brain_key = {update.key}")
-    yield unused("vectors", UNUSED)
+    yield unused("vectors", _unused(update))
+
+
+def _unused(update: Update) -> str:
+    """Return the condition of vectors that no embedding has, nor will have when the declared runs are up to date."""
+    declared = update.derivation.method_runs(update.dataset)
+    return UNUSED.format(versions=", ".join(f"'{run.model_version}'" for run in declared))
 
 
 def _assign_given(update: Update) -> str:

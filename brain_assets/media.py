@@ -58,15 +58,21 @@ def _compact_previews(update: Update) -> None:
     of what was published before.
     """
     dataset = update.dataset
+    pack = dataset.paths.folder / dataset.preview_pack
+    used = dataset.store.value("select coalesce(sum(preview_length), 0) from media")
+    if not pack.exists() or pack.stat().st_size < max(SMALL_PACK, 2 * used):
+        return
     live = update.query(
         "select content_hash, preview_offset, preview_length from media where preview_length is not null"
     )
     addresses = list(zip(live.column(1).to_pylist(), live.column(2).to_pylist(), strict=True))
-    size = (dataset.paths.folder / dataset.preview_pack).stat().st_size if addresses else 0
-    if size < max(SMALL_PACK, 2 * sum(length for _, length in addresses)):
-        return
     name = f"previews-{dataset.run_id}.pack"
-    moved = compact(dataset.previews, dataset.paths.folder / name, addresses)
+    try:
+        moved = compact(dataset.previews, dataset.paths.folder / name, addresses)
+    except ValueError as error:
+        (dataset.paths.folder / name).unlink()
+        update.notes["previews"] = str(error)
+        return
     dataset.store.connection.register(
         "moved", live.select([0]).append_column("offset", pa.array([at for at, _ in moved]))
     )

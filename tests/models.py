@@ -27,3 +27,20 @@ class Silent(Pixels):
         vectors = super().embed(images)
         vectors[images.mean(axis=(1, 2, 3)) < 8] = np.nan
         return vectors
+
+
+class Bright(Pixels):
+    """A third model."""
+
+    version = "bright-1"
+
+
+class Broken(Pixels):
+    """Fails on dark images."""
+
+    version = "broken-1"
+
+    def embed(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        if (images.mean(axis=(1, 2, 3)) < 8).any():
+            raise RuntimeError("CUDA error:\nout of everything")
+        return super().embed(images)

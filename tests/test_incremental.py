@@ -1,5 +1,6 @@
 """After any sequence of changes every table equals a computation from scratch, at the cost of the change."""
 
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -19,6 +20,17 @@ seeds = st.integers(0, 6)
 classes = st.sampled_from(["cat", "dog", "owl"])
 
 
+# Limits at which some of the files become too large, and come back.
+SETTINGS: list[dict[str, dict[str, object]]] = [
+    {"similarity": {"k": 2}},
+    {"similarity": {"k": 5}},
+    {"decoding": {}},
+    {"decoding": {"preview_size": 32}},
+    {"decoding": {"max_bytes": 900}},
+    {"decoding": {"max_pixels": 200}},
+]
+
+
 class ChangingFolder(RuleBasedStateMachine):
     """A folder in which anything happens between runs."""
 
@@ -27,13 +39,19 @@ class ChangingFolder(RuleBasedStateMachine):
         self.root = Path(tempfile.mkdtemp(prefix="brain-test-"))
         self.media = self.root / "media"
         self.media.mkdir()
+        for folder in ("labels", "predictions"):
+            (self.root / folder).mkdir()
+        inputs = {name: [{"uri": str(self.root / name)}] for name in ("labels", "predictions")}
+        self.settings = {"split_from": "folder", "similarity": {"k": 3}, "decoding": {}, **inputs}
         self.workshop = self.make_workshop("home")
 
     def make_workshop(self, home: str) -> Workshop:
-        for folder in ("labels", "predictions"):
-            (self.root / folder).mkdir(exist_ok=True)
-        inputs = {name: [{"uri": str(self.root / name)}] for name in ("labels", "predictions")}
-        return Workshop(self.root / home, self.media, split_from="folder", similarity={"k": 3}, **inputs)
+        return Workshop(self.root / home, self.media, **self.settings)
+
+    @rule(settings=st.sampled_from(SETTINGS))
+    def change_settings(self, settings: dict[str, dict[str, object]]) -> None:
+        self.settings |= settings
+        self.make_workshop("home")
 
     @rule(name=names, seed=seeds)
     def add_or_change(self, name: str, seed: int) -> None:
@@ -50,6 +68,17 @@ class ChangingFolder(RuleBasedStateMachine):
         if (self.media / name).exists():
             (self.media / other).parent.mkdir(exist_ok=True)
             (self.media / name).rename(self.media / other)
+
+    @rule(name=names, other=names)
+    def copy(self, name: str, other: str) -> None:
+        if (self.media / name).exists() and name != other:
+            (self.media / other).parent.mkdir(exist_ok=True)
+            (self.media / other).write_bytes((self.media / name).read_bytes())
+
+    @rule(name=names)
+    def touch(self, name: str) -> None:
+        if (self.media / name).exists():
+            os.utime(self.media / name)
 
     @rule(name=names, keep=st.integers(0, 120))
     def corrupt(self, name: str, keep: int) -> None:
