@@ -124,7 +124,7 @@ class ChangingFolder(RuleBasedStateMachine):
 
 
 TestChangingFolder = ChangingFolder.TestCase
-TestChangingFolder.settings = settings(max_examples=12, stateful_step_count=14, deadline=None)
+TestChangingFolder.settings = settings(max_examples=5, stateful_step_count=10, deadline=None)
 
 
 def test_a_run_with_nothing_new_does_nothing(tmp_path: Path) -> None:
