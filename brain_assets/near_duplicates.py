@@ -155,7 +155,7 @@ def _criteria(update: Update, settings: NearDuplicateSettings, rows: pa.Table) -
         "size": lambda: policy.file_size(rows.column("bytes").to_numpy()),
         "age": lambda: policy.age(rows.column("taken_at").to_numpy().astype("datetime64[s]")),
     }
-    return [made[name]() for name in settings.keep if name in made]
+    return [made[name]() for name in settings.keep]
 
 
 def _groups(update: Update, settings: NearDuplicateSettings, samples: Samples) -> pa.Table:

@@ -20,6 +20,7 @@ from brain_assets.methods import representativeness as method
 from brain_assets.vectors import Vectors, gone_from, read_vectors, unit_rows
 from resources.configuration import RepresentativenessSettings, RunSettings
 from resources.dataset import Dataset
+from resources.errors import ConfigurationError
 from resources.store import Merge
 
 
@@ -31,6 +32,8 @@ def update_representativeness(update: Update) -> Iterator[Merge]:
         values = method.representativeness_compat(vectors.matrix, settings.method, settings.clusters)
         yield _merge(update, vectors, np.full(len(vectors), -1), values, whole=True)
         return
+    if settings.method != "cluster-center":
+        raise ConfigurationError(f"representativeness.method {settings.method} needs mode: compat")
     refitted = _refit(update, settings)
     since = -1 if update.anew or refitted else update.since
     vectors = read_vectors(update, f"embeddings.changed > {since}")

@@ -78,7 +78,7 @@ class RepresentativenessSettings(Section):
         description="default: high near a cluster's centre; compat: FiftyOne Brain's numbers, high far from it.",
     )
     method: Literal["cluster-center", "cluster-center-downweight"] = Field(
-        "cluster-center", description="cluster-center-downweight lowers samples that lie close to a more central one."
+        "cluster-center", description="cluster-center-downweight lowers samples near a more central one; compat only."
     )
     clusters: int = Field(20, ge=1, le=1000, description="Clusters, where there are at least five samples for each.")
 
@@ -127,8 +127,8 @@ class NearDuplicateSettings(Section):
     hash_bits: int = Field(
         6, ge=0, le=16, description="Images whose perceptual hashes differ in no more bits are verified."
     )
-    keep: list[Literal["split", "labelled", "resolution", "size", "age"]] = Field(
-        ["split", "labelled", "resolution", "size", "age"],
+    keep: list[Literal["split", "resolution", "size", "age"]] = Field(
+        ["split", "resolution", "size", "age"],
         description="What decides which of several copies is kept, in this order.",
     )
 
