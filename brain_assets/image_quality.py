@@ -166,7 +166,7 @@ IMAGE_QUALITY = Derivation(
     description="Which images are dark, bright, blurred, noisy, empty or odd: rules over the statistics of the decode pass,"
     " with thresholds that fit the dataset or are set by hand.",
     group="media",
-    reads=("quality_statistics", "media", "samples"),
+    reads=("quality_statistics", "media", "samples", "calibrations"),
     writes=("quality_issues",),
     update=update_image_quality,
     runs=_runs,
