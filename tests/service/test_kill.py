@@ -30,6 +30,7 @@ def change(media: Path, chance: random.Random) -> None:
     chance.choice(paths).unlink()
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_killed_runs_lose_and_double_nothing(tmp_path: Path) -> None:
     chance = random.Random(5)
