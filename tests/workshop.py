@@ -25,7 +25,8 @@ TINY = "python:tests.models:Pixels"
 # When and by which run a row was written, and where its preview lies, differs between a dataset and its rebuild.
 HISTORY_COLUMNS = {"added_at", "changed_at", "run_id", "uri", "preview_offset", "pack"}
 INPUT_TABLES = ("calibrations", "cluster_centers")
-HISTORY_TABLES = {"runs", "health", "calibrations"}
+# A map depends, by its rule, on what joined it when.
+HISTORY_TABLES = {"runs", "health", "calibrations", "visualization"}
 
 
 def picture(seed: int, size: tuple[int, int] = (20, 16)) -> Image.Image:
