@@ -83,7 +83,13 @@ def main(context: click.Context, home: Path | None, *, debug: bool) -> None:
 @main.command()
 @click.argument("name")
 @click.option("--media", required=True, help="Folder, glob, list of paths (.txt) or manifest (.csv, .parquet, .jsonl).")
-@click.option("--split-from", type=click.Choice(["folder", "column", "none"]), default="none", show_default=True)
+@click.option(
+    "--split-from",
+    type=click.Choice(["folder", "column", "none"]),
+    default="none",
+    show_default=True,
+    help="Where a sample's split comes from: its top folder, the manifest's column, or nowhere.",
+)
 @click.option("--model", help="Embedding model [default: builtin:efficientnet-lite0].")
 @click.option(
     "--labels", metavar="[FIELD=]URI", multiple=True, help="File or folder of labels; 'folder' for class folders."
@@ -178,7 +184,12 @@ def status(home: Home, name: str | None, *, as_json: bool) -> None:
 @click.argument("name")
 @click.argument("query")
 @click.option(
-    "--format", "form", type=click.Choice(["table", "csv", "json", "parquet"]), default="table", show_default=True
+    "--format",
+    "form",
+    type=click.Choice(["table", "csv", "json", "parquet"]),
+    default="table",
+    show_default=True,
+    help="How rows are written.",
 )
 @click.option(
     "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write here instead of to the terminal."

@@ -16,7 +16,9 @@ def _with_output(command: Callable[..., Any]) -> Callable[..., Any]:
         "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write here instead of to the terminal."
     )(command)
     forms = click.Choice(["table", "csv", "json", "parquet"])
-    return click.option("--format", "form", type=forms, default="table", show_default=True)(command)
+    return click.option(
+        "--format", "form", type=forms, default="table", show_default=True, help="How rows are written."
+    )(command)
 
 
 @click.command()
@@ -38,6 +40,7 @@ def _with_output(command: Callable[..., Any]) -> Callable[..., Any]:
     type=click.Choice(["cosine", "euclidean", "dotproduct", "manhattan"]),
     default="cosine",
     show_default=True,
+    help="Distance between vectors.",
 )
 @click.option("--where", metavar="SQL", help="Only samples of which this holds, e.g. \"split = 'train'\".")
 @click.option("--brain-key", default="embeddings", show_default=True, help="The run of the embeddings.")

@@ -156,7 +156,7 @@ def _embed(rows: list[Decoded], model: EmbeddingModel) -> list[tuple[Decoded, np
     try:
         vectors = model.embed(images)
     except Exception as error:
-        line = traceback.format_exception_only(error)[-1].strip()
+        line = " ".join("".join(traceback.format_exception_only(error)).split())
         raise BrainError(f"the model {model.name} failed on {len(good)} images: {line}") from error
     return bad + list(zip(good, vectors, strict=True))
 

@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from brain_assets import catalog
 from brain_assets.declarations import check_declaration
@@ -11,6 +11,8 @@ from resources.configuration import load_dataset, load_service
 from resources.errors import BrainError, MissingError
 from resources.home import Home
 
+# Errors whose text is meant for the user; what caused them is not.
+TOLD = {"Failure", BrainError.__name__, *(kind.__name__ for kind in BrainError.__subclasses__())}
 INTERRUPTS = {"KeyboardInterrupt", "DagsterExecutionInterruptedError"}
 
 
@@ -95,10 +97,17 @@ def reason_of(events: "Iterable[dg.DagsterEvent]") -> str:  # type: ignore[name-
         told = getattr(event.event_specific_data, "user_failure_data", None)
         if told and told.description:
             return " ".join(told.description.split())
-    errors = [getattr(event.event_specific_data, "error", None) for event in failures]
-    error = next((error for error in errors if error), None)
-    while error and error.cause:
-        error = error.cause
-    if error:
-        return " ".join(error.message.split())
+    chain = [error for event in failures for error in _chain(getattr(event.event_specific_data, "error", None))]
+    for error in chain:
+        if error.cls_name in TOLD:
+            return " ".join(error.message.partition(": ")[2].split())
+    if chain:
+        return " ".join(next(error for error in chain if not error.cause).message.split())
     return next((event.message for event in failures if event.message), "the run failed")
+
+
+def _chain(error: "dg.SerializableErrorInfo | None") -> "Iterator[dg.SerializableErrorInfo]":  # type: ignore[name-defined]  # noqa: F821
+    """Yield an error and what caused it, the outermost first."""
+    while error:
+        yield error
+        error = error.cause

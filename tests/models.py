@@ -1,5 +1,8 @@
 """Tiny embedding models that tests name as ``python:tests.models:...``."""
 
+import os
+import time
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -43,4 +46,15 @@ class Broken(Pixels):
     def embed(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         if (images.mean(axis=(1, 2, 3)) < 8).any():
             raise RuntimeError("CUDA error:\nout of everything")
+        return super().embed(images)
+
+
+class Held(Pixels):
+    """Does not go on while the file that ``BRAIN_TEST_HOLD`` names is there."""
+
+    version = "held-1"
+
+    def embed(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        while os.path.exists(os.environ.get("BRAIN_TEST_HOLD", "")):
+            time.sleep(0.02)
         return super().embed(images)
