@@ -1,4 +1,3 @@
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -27,6 +26,6 @@ def small(tmp_path: Path) -> Synthetic:
 
 
 @pytest.fixture
-def client(small: Synthetic) -> Iterator[Client]:
+def client(small: Synthetic) -> Client:
     """A signed-in browser on a test's own dataset."""
     return Client(create_app(small.home, token=TOKEN)).sign_in()

@@ -2,7 +2,7 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from brain_assets.review.events import Event, Events, standing
@@ -75,6 +75,7 @@ def test_nothing_is_changed_or_deleted(events: Events, statement: str) -> None:
     connection.close()
 
 
+@settings(max_examples=25)
 @given(
     st.lists(
         st.tuples(st.sampled_from(["tag", "untag", "undo"]), st.integers(0, 3), st.sampled_from("xy")), max_size=14

@@ -9,7 +9,8 @@ export class Failed extends Error {
 
 async function answer(response) {
   if (response.ok) return response;
-  let message = response.status === 401 ? "Your session has ended. Open the link that was printed when the page was started." : "";
+  let message =
+    response.status === 401 ? "Your session has ended. Open the link that was printed when the page was started." : "";
   if (response.headers.get("content-type")?.startsWith("application/json")) message ||= (await response.json()).error;
   throw new Failed(response.status, message || `the server answered ${response.status}`);
 }
@@ -18,7 +19,8 @@ const path = (dataset, name) => `/api/${encodeURIComponent(dataset)}/${name}`;
 
 function query(given) {
   const parameters = new URLSearchParams();
-  for (const [name, value] of Object.entries(given)) if (value !== undefined && value !== null) parameters.set(name, value);
+  for (const [name, value] of Object.entries(given))
+    if (value !== undefined && value !== null) parameters.set(name, value);
   return parameters;
 }
 
@@ -35,12 +37,20 @@ const posting = async (dataset, name, given) =>
 
 export const ask = async (dataset, name, given = {}) => (await asking(dataset, name, given)).json();
 export const post = async (dataset, name, given = {}) => (await posting(dataset, name, given)).json();
-export const askArrays = async (dataset, name, given = {}) => unpack(await (await asking(dataset, name, given)).arrayBuffer());
-export const postForArrays = async (dataset, name, given = {}) => unpack(await (await posting(dataset, name, given)).arrayBuffer());
+export const askArrays = async (dataset, name, given = {}) =>
+  unpack(await (await asking(dataset, name, given)).arrayBuffer());
+export const postForArrays = async (dataset, name, given = {}) =>
+  unpack(await (await posting(dataset, name, given)).arrayBuffer());
 
 export const askDatasets = async () => (await answer(await fetch("/api/datasets"))).json();
 
-const TYPES = { float32: Float32Array, float64: Float64Array, uint8: Uint8Array, uint16: Uint16Array, uint32: Uint32Array };
+const TYPES = {
+  float32: Float32Array,
+  float64: Float64Array,
+  uint8: Uint8Array,
+  uint16: Uint16Array,
+  uint32: Uint32Array,
+};
 
 /** The header of a message and its arrays, which are views of the message's memory. */
 export function unpack(buffer) {

@@ -32,7 +32,10 @@ const news = new News(context);
 
 async function start() {
   const datasets = await askDatasets();
-  put($("#dataset"), datasets.map((name) => h("option", { value: name }, name)));
+  put(
+    $("#dataset"),
+    datasets.map((name) => h("option", { value: name }, name)),
+  );
   $("#welcome").hidden = datasets.length > 0;
   if (!datasets.length) return;
   if (!datasets.includes(state.dataset)) set({ dataset: datasets[0] });
@@ -46,7 +49,12 @@ async function load() {
   const found = await trying(() => ask(state.dataset, "overview"));
   if (!found) return;
   overview = found;
-  frames = Object.fromEntries(Object.entries(found.frames).map(([name, described]) => [name, new Frame(state.dataset, found.version, name, described)]));
+  frames = Object.fromEntries(
+    Object.entries(found.frames).map(([name, described]) => [
+      name,
+      new Frame(state.dataset, found.version, name, described),
+    ]),
+  );
   $("#reviewer").textContent = reviewer(found.user);
   showTab();
   await explore.start(frames, overview);
@@ -88,21 +96,96 @@ function nextTheme() {
 }
 
 async function askName() {
-  const name = await askWord({ title: "Who are you?", label: "Name", value: reviewer(overview.user), action: "Save", note: "Tags and decisions are noted under this name." });
+  const name = await askWord({
+    title: "Who are you?",
+    label: "Name",
+    value: reviewer(overview.user),
+    action: "Save",
+    note: "Tags and decisions are noted under this name.",
+  });
   if (name) rename(name);
   $("#reviewer").textContent = reviewer(overview.user);
 }
 
 const KEYS = [
-  ["Anywhere", [["1 2 3 4", "explore, queues, duplicates, what is new"], ["/", "search"], ["Ctrl Z", "undo"], ["Esc", "close, then clear the selection"], ["?", "this help"]]],
-  ["Map", [["drag", "pan, or the chosen tool"], ["Shift drag", "lasso; with Ctrl add, with Alt remove"], ["wheel, + −", "zoom"], ["arrows", "pan"], ["0", "show all"], ["Enter", "select what is in view"]]],
-  ["Grid", [["arrows", "move"], ["Enter", "open"], ["Space", "pick"], ["Shift arrows", "pick a range"], ["Ctrl A", "select all that match"], ["T", "tag"], ["K D R", "keep, drop, relabel"]]],
-  ["Queue", [["K D", "keep, drop"], ["R", "relabel to the suggestion"], ["L", "another label"], ["T", "tag"], ["S →", "skip"], ["←", "back"], ["U", "undo"], ["I", "everything known"]]],
-  ["Duplicates", [["↑ ↓", "next group"], ["A", "accept the proposal"], ["K", "keep all"], ["1–9", "keep only this one"], ["U", "undo"]]],
+  [
+    "Anywhere",
+    [
+      ["1 2 3 4", "explore, queues, duplicates, what is new"],
+      ["/", "search"],
+      ["Ctrl Z", "undo"],
+      ["Esc", "close, then clear the selection"],
+      ["?", "this help"],
+    ],
+  ],
+  [
+    "Map",
+    [
+      ["drag", "pan, or the chosen tool"],
+      ["Shift drag", "lasso; with Ctrl add, with Alt remove"],
+      ["wheel, + −", "zoom"],
+      ["arrows", "pan"],
+      ["0", "show all"],
+      ["Enter", "select what is in view"],
+    ],
+  ],
+  [
+    "Grid",
+    [
+      ["arrows", "move"],
+      ["Enter", "open"],
+      ["Space", "pick"],
+      ["Shift arrows", "pick a range"],
+      ["Ctrl A", "select all that match"],
+      ["T", "tag"],
+      ["K D R", "keep, drop, relabel"],
+    ],
+  ],
+  [
+    "Queue",
+    [
+      ["K D", "keep, drop"],
+      ["R", "relabel to the suggestion"],
+      ["L", "another label"],
+      ["T", "tag"],
+      ["S →", "skip"],
+      ["←", "back"],
+      ["U", "undo"],
+      ["I", "everything known"],
+    ],
+  ],
+  [
+    "Duplicates",
+    [
+      ["↑ ↓", "next group"],
+      ["A", "accept the proposal"],
+      ["K", "keep all"],
+      ["1–9", "keep only this one"],
+      ["U", "undo"],
+    ],
+  ],
 ];
 
 function help() {
-  tell("Keyboard", h("div", { class: "keys" }, KEYS.map(([where, rows]) => h("section", {}, h("h3", {}, where), h("dl", { class: "facts" }, rows.map(([key, does]) => [h("dt", {}, h("kbd", {}, key)), h("dd", {}, does)]))))));
+  tell(
+    "Keyboard",
+    h(
+      "div",
+      { class: "keys" },
+      KEYS.map(([where, rows]) =>
+        h(
+          "section",
+          {},
+          h("h3", {}, where),
+          h(
+            "dl",
+            { class: "facts" },
+            rows.map(([key, does]) => [h("dt", {}, h("kbd", {}, key)), h("dd", {}, does)]),
+          ),
+        ),
+      ),
+    ),
+  );
 }
 
 function key(event) {
@@ -141,14 +224,38 @@ function tabKey(event) {
 
 for (const name of TABS) $(`#tab-${name}`).addEventListener("click", () => set({ tab: name }, { push: true }));
 $("[role=tablist]").addEventListener("keydown", tabKey);
-$("#dataset").addEventListener("change", (event) => set({ dataset: event.target.value, frame: "images", map: "", colour: "", size: "", sort: "", filters: {}, where: "", text: "", similar: "", id: "", issue: "", table: "", brain_key: "", before: "", after: "" }, { push: true }));
+$("#dataset").addEventListener("change", (event) =>
+  set(
+    {
+      dataset: event.target.value,
+      frame: "images",
+      map: "",
+      colour: "",
+      size: "",
+      sort: "",
+      filters: {},
+      where: "",
+      text: "",
+      similar: "",
+      id: "",
+      issue: "",
+      table: "",
+      brain_key: "",
+      before: "",
+      after: "",
+    },
+    { push: true },
+  ),
+);
 $("#theme").addEventListener("click", nextTheme);
 $("#help").addEventListener("click", help);
 $("#undo").addEventListener("click", () => undo());
 $("#reviewer").addEventListener("click", askName);
 $("#show-fresh").addEventListener("click", load);
 addEventListener("keydown", key);
-addEventListener("unhandledrejection", (event) => notice(String(event.reason?.message ?? event.reason), { failed: true }));
+addEventListener("unhandledrejection", (event) =>
+  notice(String(event.reason?.message ?? event.reason), { failed: true }),
+);
 watch("tab", showTab);
 watch("dataset", load);
 setInterval(look, LOOK_EVERY);

@@ -23,11 +23,19 @@ export class CanvasRenderer {
       { state: 2, from: 0, to: rest - 1 },
       { state: 3, from: 0, to: 255 },
     ];
-    for (const layer of layers) this.paint(view, layer, opacity[layer.state - 1], sizes.map((size) => size * ratio * (layer.state > 1 ? 1 : 0.7)), ghost, Math.min(limit, this.count));
+    for (const layer of layers)
+      this.paint(
+        view,
+        layer,
+        opacity[layer.state - 1],
+        sizes.map((size) => size * ratio * (layer.state > 1 ? 1 : 0.7)),
+        ghost,
+        Math.min(limit, this.count),
+      );
     this.context.putImageData(image, 0, 0);
   }
 
-  /** Paints the points of one state and range of slots as squares, each mixed into what lies under it. */
+  /** Paints the points of one state and range of slots as discs, each mixed into what lies under it. */
   paint({ image, wide, high, scale, centre }, { state, from, to }, opacity, [smallest, largest], ghost, limit) {
     const { place, slot, size, palette } = this;
     for (let i = 0; i < limit; i++) {
@@ -36,12 +44,16 @@ export class CanvasRenderer {
       const left = Math.round((place[2 * i] - centre[0]) * scale + wide / 2 - side / 2);
       const top = Math.round((centre[1] - place[2 * i + 1]) * scale + high / 2 - side / 2);
       if (!(left >= 0 && top >= 0 && left + side <= wide && top + side <= high)) continue;
+      const insets = insetsOf(side);
       const colour = slot[i] * 4;
-      const [red, green, blue] = state === 1 ? ghost : [palette[colour], palette[colour + 1], palette[colour + 2]];
-      for (let y = top; y < top + side; y++) {
-        for (let at = (y * wide + left) * 4; at < (y * wide + left + side) * 4; at += 4) {
-          const under = image[at + 3] / 255;
-          const whole = opacity + under * (1 - opacity);
+      const red = state === 1 ? ghost[0] : palette[colour];
+      const green = state === 1 ? ghost[1] : palette[colour + 1];
+      const blue = state === 1 ? ghost[2] : palette[colour + 2];
+      for (let row = 0; row < side; row++) {
+        const start = (top + row) * wide + left;
+        const last = (start + side - insets[row]) * 4;
+        for (let at = (start + insets[row]) * 4; at < last; at += 4) {
+          const whole = opacity + (image[at + 3] / 255) * (1 - opacity);
           const part = opacity / whole;
           image[at] += (red - image[at]) * part;
           image[at + 1] += (green - image[at + 1]) * part;
@@ -51,4 +63,15 @@ export class CanvasRenderer {
       }
     }
   }
+}
+
+const INSETS = [];
+
+/** How many pixels of each row of a square lie outside the disc in it, on either side. */
+function insetsOf(side) {
+  INSETS[side] ??= Uint8Array.from({ length: side }, (_, row) => {
+    const [radius, away] = [side / 2, Math.abs(row + 0.5 - side / 2)];
+    return Math.round(radius - Math.sqrt(radius ** 2 - away ** 2));
+  });
+  return INSETS[side];
 }

@@ -32,7 +32,8 @@ function byWord(column, length, pinned) {
   else {
     for (let i = 0; i < length; i++) {
       slots[i] = SLOTS - 1;
-      for (let at = column.offsets[i]; at < column.offsets[i + 1]; at++) slots[i] = Math.min(slots[i], slotOf[column.codes[at]]);
+      for (let at = column.offsets[i]; at < column.offsets[i + 1]; at++)
+        slots[i] = Math.min(slots[i], slotOf[column.codes[at]]);
     }
   }
   return { kind: "word", slots, words };
@@ -43,7 +44,8 @@ function byNumber(values, length) {
   const slots = new Uint8Array(length).fill(SLOTS - 1);
   const scale = (SLOTS - 2) / (range[1] - range[0] || 1);
   for (let i = 0; i < length; i++) {
-    if (!Number.isNaN(values[i])) slots[i] = Math.min(SLOTS - 2, Math.max(0, Math.round((values[i] - range[0]) * scale)));
+    if (!Number.isNaN(values[i]))
+      slots[i] = Math.min(SLOTS - 2, Math.max(0, Math.round((values[i] - range[0]) * scale)));
   }
   return { kind: "number", slots, range };
 }

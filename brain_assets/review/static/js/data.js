@@ -27,7 +27,9 @@ export class Frame {
     if (!this.loaded.has(name)) {
       const asked = { version: this.version, frame: this.name, name };
       const loading = askArrays(this.dataset, "column", asked).then(({ values, ...found }) =>
-        found.kind === "number" || found.kind === "time" ? { name, ...found, values } : { name, ...found, words: values },
+        found.kind === "number" || found.kind === "time"
+          ? { name, ...found, values }
+          : { name, ...found, words: values },
       );
       loading.catch(() => this.loaded.delete(name));
       this.loaded.set(name, loading);
@@ -66,7 +68,10 @@ export class Frame {
 /** The words of one position: of a list, or the one of a category. */
 export function wordsAt(column, position) {
   if (column.kind === "labels") {
-    return Array.from(column.codes.subarray(column.offsets[position], column.offsets[position + 1]), (code) => column.words[code]);
+    return Array.from(
+      column.codes.subarray(column.offsets[position], column.offsets[position + 1]),
+      (code) => column.words[code],
+    );
   }
   const word = column.words?.[column.codes[position]];
   return word === undefined ? [] : [word];

@@ -14,17 +14,18 @@ export class Detail {
     Object.assign(this, { panel, context });
     watch("id", () => this.load());
     words.addEventListener("said", () => this.load());
-    panel.addEventListener("keydown", (event) => event.key === "Escape" && (event.stopPropagation(), this.close()));
   }
 
   open(id) {
-    this.before = document.activeElement;
+    // Whoever walks from partner to partner comes back to where the walk began.
+    if (!state.id) this.before = document.activeElement;
     set({ id });
   }
 
   close() {
     set({ id: "" });
-    this.before?.focus?.();
+    if (this.before?.isConnected) this.before.focus();
+    else document.activeElement?.blur();
   }
 
   async load() {
@@ -41,9 +42,17 @@ export class Detail {
   show(subject) {
     const fresh = this.panel.dataset.id !== subject.subject_id;
     this.panel.dataset.id = subject.subject_id;
-    put(this.panel, 
+    put(
+      this.panel,
       this.header(subject),
-      h("div", { class: "scroll", tabindex: 0, role: "group", "aria-label": "Everything known" }, [this.pictures(subject), this.actions(subject), this.reasons(subject), this.neighbours(subject), this.signals(subject), this.history(subject)]),
+      h("div", { class: "scroll", tabindex: 0, role: "group", "aria-label": "Everything known" }, [
+        this.pictures(subject),
+        this.actions(subject),
+        this.reasons(subject),
+        this.neighbours(subject),
+        this.signals(subject),
+        this.history(subject),
+      ]),
     );
     if (fresh) this.panel.querySelector("h2").focus({ preventScroll: true });
   }
@@ -53,12 +62,26 @@ export class Detail {
       "header",
       { class: "row" },
       h("h2", { tabindex: -1 }, h("bdi", {}, fileName(subject.filepath))),
-      h("button", { type: "button", class: "plain", "aria-label": "Close", title: "Close (Esc)", onclick: () => this.close() }, "×"),
+      h(
+        "button",
+        { type: "button", class: "plain", "aria-label": "Close", title: "Close (Esc)", onclick: () => this.close() },
+        "×",
+      ),
     );
   }
 
   pictures(subject) {
-    return h("figure", { class: "large" }, picture(subject, { size: "large", crop: false, emphasised: subject.object_id ?? "" }), h("figcaption", {}, h("bdi", { class: "muted path" }, subject.filepath), h("span", { class: "badges" }, badges(subject))));
+    return h(
+      "figure",
+      { class: "large" },
+      picture(subject, { size: "large", crop: false, emphasised: subject.object_id ?? "" }),
+      h(
+        "figcaption",
+        {},
+        h("bdi", { class: "muted path" }, subject.filepath),
+        h("span", { class: "badges" }, badges(subject)),
+      ),
+    );
   }
 
   actions(subject) {
@@ -71,16 +94,33 @@ export class Detail {
       { class: "row wrap actions" },
       button("Keep", () => say({ ...about, kind: "keep" }, version)),
       button("Drop", () => say({ ...about, kind: "drop" }, version), "danger"),
-      subject.frame === "images" && suggestion && button(["Relabel to ", h("bdi", {}, suggestion)], () => say({ ...about, kind: "relabel", value: suggestion }, version), "primary"),
+      subject.frame === "images" &&
+        suggestion &&
+        button(
+          ["Relabel to ", h("bdi", {}, suggestion)],
+          () => say({ ...about, kind: "relabel", value: suggestion }, version),
+          "primary",
+        ),
       subject.frame === "images" && button("Relabel…", () => this.relabel(about, subject)),
       button("Tag…", () => this.tag(about)),
-      (subject.tags ?? []).map((tag) => button(["✕ ", h("bdi", {}, tag)], () => say({ ...about, kind: "untag", value: tag }, version), "chip")),
-      subject.neighbors.length > 0 && button("Similar to this", () => set({ similar: subject.subject_id, frame: subject.frame, tab: "explore" }, { push: true })),
+      (subject.tags ?? []).map((tag) =>
+        button(["✕ ", h("bdi", {}, tag)], () => say({ ...about, kind: "untag", value: tag }, version), "chip"),
+      ),
+      subject.neighbors.length > 0 &&
+        button("Similar to this", () =>
+          set({ similar: subject.subject_id, frame: subject.frame, tab: "explore", id: "" }, { push: true }),
+        ),
     );
   }
 
   async relabel(about, subject) {
-    const value = await askWord({ title: "Relabel", label: "Right label", value: String(subject.label ?? ""), words: await this.context().labels(), action: "Relabel" });
+    const value = await askWord({
+      title: "Relabel",
+      label: "Right label",
+      value: String(subject.label ?? ""),
+      words: await this.context().labels(),
+      action: "Relabel",
+    });
     if (value) say({ ...about, kind: "relabel", value }, this.context().version);
   }
 
@@ -95,7 +135,17 @@ export class Detail {
       "section",
       {},
       h("h3", {}, "Why it is flagged"),
-      subject.issue_rows.map((row) => why(row, subject, Object.values(row.evidence).flat().filter((id) => typeof id === "string" && subject.partners[id] && id !== subject.subject_id).map((id) => subject.partners[id]), (id) => this.open(id))),
+      subject.issue_rows.map((row) =>
+        why(
+          row,
+          subject,
+          Object.values(row.evidence)
+            .flat()
+            .filter((id) => typeof id === "string" && subject.partners[id] && id !== subject.subject_id)
+            .map((id) => subject.partners[id]),
+          (id) => this.open(id),
+        ),
+      ),
     );
   }
 
@@ -106,23 +156,69 @@ export class Detail {
       "section",
       {},
       h("h3", {}, "Nearest to it"),
-      subject.neighbor_labels.length > 0 && h("p", { class: "muted" }, "Their labels: ", subject.neighbor_labels.map(({ label, count }, index) => [index > 0 && ", ", h("bdi", {}, label), ` ${count}`])),
-      h("div", { class: "strip" }, known.map((row) => this.neighbour(subject.partners[row.neighbor_id], row.distance))),
+      subject.neighbor_labels.length > 0 &&
+        h(
+          "p",
+          { class: "muted" },
+          "Their labels: ",
+          subject.neighbor_labels.map(({ label, count }, index) => [
+            index > 0 && ", ",
+            h("bdi", {}, label),
+            ` ${count}`,
+          ]),
+        ),
+      h(
+        "div",
+        { class: "strip" },
+        known.map((row) => this.neighbour(subject.partners[row.neighbor_id], row.distance)),
+      ),
     );
   }
 
   neighbour(subject, distance) {
-    return h("button", { type: "button", class: "partner", title: subject.filepath, "aria-label": `Show ${spoken(subject)}`, onclick: () => this.open(subject.subject_id) }, picture(subject, { boxes: false }), h("span", { class: "muted" }, `d ${number(distance)}`));
+    return h(
+      "button",
+      {
+        type: "button",
+        class: "partner",
+        title: subject.filepath,
+        "aria-label": `Show ${spoken(subject)}`,
+        onclick: () => this.open(subject.subject_id),
+      },
+      picture(subject, { boxes: false }),
+      h("span", { class: "muted" }, `d ${number(distance)}`),
+    );
   }
 
   signals(subject) {
     const groups = Map.groupBy ? Map.groupBy(subject.signals, (row) => row.group) : groupBy(subject.signals);
-    return h("section", {}, h("h3", {}, "Signals"), [...groups].map(([group, rows]) => h("div", { class: "signals" }, h("h4", {}, heading(group)), h("table", {}, h("tbody", {}, rows.map(signalRow))))));
+    return h(
+      "section",
+      {},
+      h("h3", {}, "Signals"),
+      [...groups].map(([group, rows]) =>
+        h(
+          "div",
+          { class: "signals" },
+          h("h4", {}, heading(group)),
+          h("table", {}, h("tbody", {}, rows.map(signalRow))),
+        ),
+      ),
+    );
   }
 
   history(subject) {
     if (!subject.history.length) return null;
-    const line = (row) => h("li", { class: row.undone_at ? "undone" : "" }, `${row.at.slice(0, 16).replace("T", " ")} `, h("bdi", {}, row.by), `: ${row.kind}`, row.value && [" ", h("bdi", {}, row.value)], row.undone_at && " (undone)");
+    const line = (row) =>
+      h(
+        "li",
+        { class: row.undone_at ? "undone" : "" },
+        `${row.at.slice(0, 16).replace("T", " ")} `,
+        h("bdi", {}, row.by),
+        `: ${row.kind}`,
+        row.value && [" ", h("bdi", {}, row.value)],
+        row.undone_at && " (undone)",
+      );
     return h("section", {}, h("h3", {}, "Decisions"), h("ul", { class: "history" }, subject.history.map(line)));
   }
 }
@@ -134,6 +230,17 @@ function groupBy(rows) {
 }
 
 function signalRow({ name, value, below, kind }) {
-  const shown = kind === "time" ? String(value).slice(0, 19).replace("T", " ") : Array.isArray(value) ? value.join(", ") : inWords(value);
-  return h("tr", {}, h("th", { scope: "row" }, title(name)), h("td", {}, h("bdi", {}, shown)), h("td", { class: "muted" }, below === null ? "" : `above ${share(below)}`));
+  const shown =
+    kind === "time"
+      ? String(value).slice(0, 19).replace("T", " ")
+      : Array.isArray(value)
+        ? value.join(", ")
+        : inWords(value);
+  return h(
+    "tr",
+    {},
+    h("th", { scope: "row" }, title(name)),
+    h("td", {}, h("bdi", {}, shown)),
+    h("td", { class: "muted" }, below === null ? "" : `above ${share(below)}`),
+  );
 }

@@ -20,9 +20,18 @@ export function askWord({ title, label, value = "", words = [], action = "OK", n
       h("h2", { id: "ask-title" }, title),
       h("label", { for: "asked-word" }, label),
       input,
-      h("datalist", { id: "known-words" }, words.slice(0, 500).map((word) => h("option", { value: word }))),
+      h(
+        "datalist",
+        { id: "known-words" },
+        words.slice(0, 500).map((word) => h("option", { value: word })),
+      ),
       note && h("p", { class: "muted" }, note),
-      h("div", { class: "row end" }, h("button", { type: "button", onclick: () => dialog.close() }, "Cancel"), h("button", { type: "button", class: "primary", onclick: given }, action)),
+      h(
+        "div",
+        { class: "row end" },
+        h("button", { type: "button", onclick: () => dialog.close() }, "Cancel"),
+        h("button", { type: "button", class: "primary", onclick: given }, action),
+      ),
     );
     input.addEventListener("keydown", (event) => event.key === "Enter" && (event.preventDefault(), given()));
     dialog.addEventListener("close", () => {
@@ -42,7 +51,11 @@ export function tell(title, ...content) {
     { class: "tell", "aria-labelledby": "tell-title" },
     h("h2", { id: "tell-title" }, title),
     content,
-    h("div", { class: "row end" }, h("button", { type: "button", class: "primary", onclick: () => dialog.close() }, "Close")),
+    h(
+      "div",
+      { class: "row end" },
+      h("button", { type: "button", class: "primary", onclick: () => dialog.close() }, "Close"),
+    ),
   );
   dialog.addEventListener("close", () => dialog.remove());
   document.body.append(dialog);

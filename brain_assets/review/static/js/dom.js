@@ -15,7 +15,8 @@ function fill(element, properties, children) {
   return element;
 }
 
-const present = (children) => children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false && child !== "");
+const present = (children) =>
+  children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false && child !== "");
 
 /** An HTML element: h("button", {class: "primary", onclick}, "Save"). */
 export const h = (tag, properties, ...children) => fill(document.createElement(tag), properties, children);
@@ -49,7 +50,10 @@ export const title = (name) => name.replaceAll("_", " ").replace(":", ": ");
 /** A title with a capital. */
 export const heading = (name) => title(name).replace(/^./, (first) => first.toUpperCase());
 
-export const fileName = (path) => String(path ?? "").split("/").pop();
+export const fileName = (path) =>
+  String(path ?? "")
+    .split("/")
+    .pop();
 
 /** Runs the last of a burst of calls, `wait` milliseconds after it. */
 export function debounce(run, wait) {
@@ -60,4 +64,7 @@ export function debounce(run, wait) {
   };
 }
 
-export const typing = (event) => event.target.closest?.("input:not([type=checkbox]):not([type=radio]):not([type=range]), textarea, select, dialog[open]");
+export const typing = (event) =>
+  event.target.closest?.(
+    "input:not([type=checkbox]):not([type=radio]):not([type=range]), textarea, select, dialog[open]",
+  );

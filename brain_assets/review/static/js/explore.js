@@ -38,12 +38,27 @@ export class Explore {
     this.grid.addEventListener("all", () => this.selectMatching());
     this.legend.addEventListener("pinned", () => this.recolour());
     words.addEventListener("said", () => this.reviewed());
-    for (const id of ["map", "colour", "size", "sort"]) $(`#${id}`).addEventListener("change", (event) => set({ [id]: event.target.value }));
-    $("#frame").addEventListener("change", (event) => set({ frame: event.target.value, map: "", colour: "", size: "", sort: "", filters: {}, where: "", text: "", similar: "" }));
+    for (const id of ["map", "colour", "size", "sort"])
+      $(`#${id}`).addEventListener("change", (event) => set({ [id]: event.target.value }));
+    $("#frame").addEventListener("change", (event) =>
+      set({
+        frame: event.target.value,
+        map: "",
+        colour: "",
+        size: "",
+        sort: "",
+        filters: {},
+        where: "",
+        text: "",
+        similar: "",
+      }),
+    );
     $("#direction").addEventListener("click", () => set({ descending: !state.descending }));
     $("#card-side").addEventListener("input", (event) => this.grid.resize(Number(event.target.value)));
-    for (const button of document.querySelectorAll("[data-tool]")) button.addEventListener("click", () => this.takeTool(button.dataset.tool));
-    for (const button of document.querySelectorAll("[data-say]")) button.addEventListener("click", () => this.saySelected(button.dataset.say));
+    for (const button of document.querySelectorAll("[data-tool]"))
+      button.addEventListener("click", () => this.takeTool(button.dataset.tool));
+    for (const button of document.querySelectorAll("[data-say]"))
+      button.addEventListener("click", () => this.saySelected(button.dataset.say));
     $("#zoom-in").addEventListener("click", () => this.scatter.zoom(1.5));
     $("#zoom-out").addEventListener("click", () => this.scatter.zoom(1 / 1.5));
     $("#fit").addEventListener("click", () => ((this.scatter.touched = false), this.scatter.fit()));
@@ -66,7 +81,10 @@ export class Explore {
   async start(frames, overview) {
     Object.assign(this, { frames, overview });
     const names = { images: "Images", objects: "Objects" };
-    put($("#frame"), Object.keys(frames).map((name) => h("option", { value: name }, names[name])));
+    put(
+      $("#frame"),
+      Object.keys(frames).map((name) => h("option", { value: name }, names[name])),
+    );
     $("#frame-label").hidden = Object.keys(frames).length < 2;
     await this.loadFrame();
   }
@@ -83,7 +101,11 @@ export class Explore {
     this.fillSelects(frame);
     // The map comes first and alone: what is asked beside it would only make it wait.
     await trying(() => this.loadMap());
-    await Promise.all([this.loadColour(), this.loadSizes(), this.refilter(), state.similar && this.loadSimilar()].map((step) => trying(() => step)));
+    await Promise.all(
+      [this.loadColour(), this.loadSizes(), this.refilter(), state.similar && this.loadSimilar()].map((step) =>
+        trying(() => step),
+      ),
+    );
     this.filters.list(frame, this.filtering);
     document.body.dataset.ready = Math.round(performance.now());
   }
@@ -100,15 +122,34 @@ export class Explore {
   }
 
   fillSelects(frame) {
-    const options = (columns, none) => [none && h("option", { value: "" }, none), columns.map((column) => h("option", { value: column.name }, title(column.name)))];
+    const options = (columns, none) => [
+      none && h("option", { value: "" }, none),
+      columns.map((column) => h("option", { value: column.name }, title(column.name))),
+    ];
     const columns = [...frame.columns.values()];
-    put($("#map"), frame.maps.map((name) => h("option", { value: name }, title(name))));
-    put($("#colour"), options(columns.filter((column) => column.kind !== "text"), "nothing"));
-    put($("#size"), options(columns.filter((column) => column.kind === "number"), "nothing"));
+    put(
+      $("#map"),
+      frame.maps.map((name) => h("option", { value: name }, title(name))),
+    );
+    put(
+      $("#colour"),
+      options(
+        columns.filter((column) => column.kind !== "text"),
+        "nothing",
+      ),
+    );
+    put(
+      $("#size"),
+      options(
+        columns.filter((column) => column.kind === "number"),
+        "nothing",
+      ),
+    );
     put($("#sort"), options(columns));
     $("#frame").value = frame.name;
     for (const id of ["map", "colour", "size", "sort"]) $(`#${id}`).value = state[id];
     $("#explore").classList.toggle("no-map", frame.maps.length === 0);
+    $("#map-label").hidden = frame.maps.length < 2;
   }
 
   // -- the map
@@ -146,7 +187,12 @@ export class Explore {
 
   paint(column) {
     this.coloured = colouring(column, this.frame.count, this.legend.pinned);
-    if (this.placed) this.scatter.colour(this.coloured.slots, slotColours(this.coloured.kind), this.coloured.kind === "word" ? MOST_WORDS : SLOTS);
+    if (this.placed)
+      this.scatter.colour(
+        this.coloured.slots,
+        slotColours(this.coloured.kind),
+        this.coloured.kind === "word" ? MOST_WORDS : SLOTS,
+      );
   }
 
   async loadSizes() {
@@ -166,13 +212,15 @@ export class Explore {
     if (!this.placed) return;
     const states = new Uint8Array(this.frame.count);
     const { selected, selecting, filtering } = this;
-    for (let i = 0; i < states.length; i++) states[i] = !filtering.passes(i) ? GHOST : selecting && selected[i] ? SELECTED : SHOWN;
+    for (let i = 0; i < states.length; i++)
+      states[i] = !filtering.passes(i) ? GHOST : selecting && selected[i] ? SELECTED : SHOWN;
     this.scatter.show(states, selecting);
   }
 
   takeTool(tool) {
     this.scatter.tool = tool;
-    for (const button of document.querySelectorAll("[data-tool]")) button.setAttribute("aria-pressed", String(button.dataset.tool === tool));
+    for (const button of document.querySelectorAll("[data-tool]"))
+      button.setAttribute("aria-pressed", String(button.dataset.tool === tool));
     $("#lasso").dataset.tool = tool;
   }
 
@@ -199,7 +247,19 @@ export class Explore {
     const [row] = await this.frame.rowsAt([point]).catch(() => []);
     if (this.hovered !== point || !row) return;
     const value = this.colourColumn && valueAt(this.colourColumn, point);
-    put(tip, picture(row), h("span", {}, h("bdi", {}, spoken(row))), value !== null && value !== undefined && h("span", { class: "muted" }, `${title(state.colour)}: `, h("bdi", {}, typeof value === "number" ? number(value) : value)));
+    put(
+      tip,
+      picture(row),
+      h("span", {}, h("bdi", {}, spoken(row))),
+      value !== null &&
+        value !== undefined &&
+        h(
+          "span",
+          { class: "muted" },
+          `${title(state.colour)}: `,
+          h("bdi", {}, typeof value === "number" ? number(value) : value),
+        ),
+    );
     tip.hidden = false;
     const { clientWidth: width, clientHeight: height } = $("#lasso");
     tip.style.left = `${x + 16 + tip.offsetWidth > width ? x - 16 - tip.offsetWidth : x + 16}px`;
@@ -235,7 +295,9 @@ export class Explore {
   fillGrid({ started, keep = false } = {}) {
     const { filtering, selecting, selected, list } = this;
     if (!this.order) return;
-    const shown = list ? Uint32Array.from(list.positions) : chosenFrom(this.order, filtering.fails, selecting ? selected : null);
+    const shown = list
+      ? Uint32Array.from(list.positions)
+      : chosenFrom(this.order, filtering.fails, selecting ? selected : null);
     this.grid.show(this.frame, shown, { keep, notes: list?.notes, started });
     this.status();
   }
@@ -245,8 +307,14 @@ export class Explore {
     const picked = this.grid.picked.size;
     const { list, selecting } = this;
     const parts = [
-      list ? `${list.positions.length - 1} similar to the first` : selecting ? `${number(this.grid.positions.length)} selected` : plural(this.grid.positions.length, one),
-      !list && this.filtering.matching < this.frame.count && `${number(this.filtering.matching)} of ${number(this.frame.count)} match`,
+      list
+        ? `${list.positions.length - 1} similar to the first`
+        : selecting
+          ? `${number(this.grid.positions.length)} selected`
+          : plural(this.grid.positions.length, one),
+      !list &&
+        this.filtering.matching < this.frame.count &&
+        `${number(this.filtering.matching)} of ${number(this.frame.count)} match`,
       picked > 0 && `${number(picked)} picked`,
     ];
     $("#status").textContent = parts.filter(Boolean).join(" · ");
@@ -284,7 +352,9 @@ export class Explore {
     }
     const found = await trying(() => this.frame.ask("similar", { id: state.similar }));
     if (!found || found.frame !== this.frame.name) return;
-    const notes = new Map(found.positions.map((position, index) => [position, index ? distanceNote(found.distances[index]) : "this"]));
+    const notes = new Map(
+      found.positions.map((position, index) => [position, index ? distanceNote(found.distances[index]) : "this"]),
+    );
     this.list = { positions: found.positions, notes };
     this.fillGrid();
   }
@@ -312,9 +382,22 @@ export class Explore {
 
   async valueFor(kind, subjects) {
     const about = plural(subjects, this.frame.name === "objects" ? "object" : "image");
-    if (kind === "tag") return askWord({ title: `Tag ${about}`, label: "Tag", words: await this.knownWords("tags"), action: "Tag" });
-    if (kind === "untag") return askWord({ title: `Remove a tag from ${about}`, label: "Tag", words: await this.knownWords("tags"), action: "Remove" });
-    if (kind === "relabel") return askWord({ title: `Relabel ${about}`, label: "Right label", words: await this.knownWords("label"), action: "Relabel" });
+    if (kind === "tag")
+      return askWord({ title: `Tag ${about}`, label: "Tag", words: await this.knownWords("tags"), action: "Tag" });
+    if (kind === "untag")
+      return askWord({
+        title: `Remove a tag from ${about}`,
+        label: "Tag",
+        words: await this.knownWords("tags"),
+        action: "Remove",
+      });
+    if (kind === "relabel")
+      return askWord({
+        title: `Relabel ${about}`,
+        label: "Right label",
+        words: await this.knownWords("label"),
+        action: "Relabel",
+      });
     return undefined;
   }
 
@@ -335,7 +418,6 @@ export class Explore {
     if (["tags", "decision"].includes(state.colour)) await this.loadColour();
   }
 }
-
 
 /** Those of an order that fail no filter and, if there is a selection, are in it. */
 function chosenFrom(order, fails, selected) {

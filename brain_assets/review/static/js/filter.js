@@ -26,7 +26,8 @@ export class Filtering {
       const known = this.masks.get(key);
       const signature = JSON.stringify(asked);
       if (known?.signature === signature) masks.set(key, known);
-      else if (!asked.name || this.frame.has(asked.name)) masks.set(key, { signature, mask: await this.evaluate(asked) });
+      else if (!asked.name || this.frame.has(asked.name))
+        masks.set(key, { signature, mask: await this.evaluate(asked) });
     }
     this.masks = masks;
     this.recount();

@@ -13,15 +13,53 @@ export class Filters {
   /** @param {HTMLElement} panel */
   constructor(panel) {
     Object.assign(this, { panel, open: new Map() });
-    this.text = h("input", { type: "search", placeholder: "Path or label…", "aria-label": "Search paths and labels", value: state.text, id: "search" });
-    this.where = h("textarea", { rows: 2, spellcheck: "false", placeholder: "uniqueness < 0.1 and split = 'train'", "aria-label": "SQL condition", value: state.where, id: "where" });
+    this.text = h("input", {
+      type: "search",
+      placeholder: "Path or label…",
+      "aria-label": "Search paths and labels",
+      value: state.text,
+      id: "search",
+    });
+    this.where = h("textarea", {
+      rows: 2,
+      spellcheck: "false",
+      placeholder: "uniqueness < 0.1 and split = 'train'",
+      "aria-label": "SQL condition",
+      value: state.where,
+      id: "where",
+    });
     this.facets = h("div", { class: "facets" });
-    this.text.addEventListener("input", debounce(() => set({ text: this.text.value }), 250));
-    this.where.addEventListener("keydown", (event) => event.key === "Enter" && !event.shiftKey && (event.preventDefault(), set({ where: this.where.value })));
+    this.text.addEventListener(
+      "input",
+      debounce(() => set({ text: this.text.value }), 250),
+    );
+    this.where.addEventListener(
+      "keydown",
+      (event) => event.key === "Enter" && !event.shiftKey && (event.preventDefault(), set({ where: this.where.value })),
+    );
     panel.append(
       this.text,
-      h("details", { class: "sql", open: Boolean(state.where) }, h("summary", {}, "SQL condition"), this.where, h("div", { class: "row end" }, h("button", { type: "button", onclick: () => set({ where: this.where.value }) }, "Apply"))),
-      h("div", { class: "row between" }, h("h3", {}, "Filters"), h("button", { type: "button", class: "plain small", onclick: () => set({ filters: {}, where: "", text: "" }) }, "Clear all")),
+      h(
+        "details",
+        { class: "sql", open: Boolean(state.where) },
+        h("summary", {}, "SQL condition"),
+        this.where,
+        h(
+          "div",
+          { class: "row end" },
+          h("button", { type: "button", onclick: () => set({ where: this.where.value }) }, "Apply"),
+        ),
+      ),
+      h(
+        "div",
+        { class: "row between" },
+        h("h3", {}, "Filters"),
+        h(
+          "button",
+          { type: "button", class: "plain small", onclick: () => set({ filters: {}, where: "", text: "" }) },
+          "Clear all",
+        ),
+      ),
       this.facets,
     );
     watch("where text", () => this.fillIn());
@@ -42,13 +80,29 @@ export class Filters {
   list(frame, filtering) {
     Object.assign(this, { frame, filtering, open: new Map() });
     const groups = new Map();
-    for (const column of frame.columns.values()) if (column.kind !== "text") groups.set(column.group, [...(groups.get(column.group) ?? []), column]);
-    put(this.facets, ...[...groups].map(([group, columns]) => h("section", { class: "group" }, h("h4", {}, heading(group)), columns.map((column) => this.facet(column)))));
+    for (const column of frame.columns.values())
+      if (column.kind !== "text") groups.set(column.group, [...(groups.get(column.group) ?? []), column]);
+    put(
+      this.facets,
+      ...[...groups].map(([group, columns]) =>
+        h(
+          "section",
+          { class: "group" },
+          h("h4", {}, heading(group)),
+          columns.map((column) => this.facet(column)),
+        ),
+      ),
+    );
   }
 
   facet({ name }) {
     const body = h("div", { class: "facet-body" });
-    const facet = h("details", { class: "facet", data: { column: name } }, h("summary", {}, h("span", {}, title(name)), h("span", { class: "active-mark", "aria-label": "filtered" }, "●")), body);
+    const facet = h(
+      "details",
+      { class: "facet", data: { column: name } },
+      h("summary", {}, h("span", {}, title(name)), h("span", { class: "active-mark", "aria-label": "filtered" }, "●")),
+      body,
+    );
     facet.addEventListener("toggle", () => this.toggle(name, facet, body));
     if (state.filters[name] || OPEN_AT_FIRST.has(name)) facet.open = true;
     return facet;
@@ -67,7 +121,8 @@ export class Filters {
 
   /** Brings the open facets up to what passes now. */
   async updateAll() {
-    for (const facet of this.facets.querySelectorAll(".facet")) facet.classList.toggle("active", facet.dataset.column in state.filters);
+    for (const facet of this.facets.querySelectorAll(".facet"))
+      facet.classList.toggle("active", facet.dataset.column in state.filters);
     for (const name of this.open.keys()) await this.update(name);
   }
 
@@ -87,20 +142,40 @@ export class Filters {
     const counts = wordCounts(this.filtering, column);
     const chosen = new Set(state.filters[column.name] ?? []);
     const search = facet.search.toLowerCase();
-    const entries = [...column.words.keys()].filter((code) => column.words[code].toLowerCase().includes(search)).sort((a, b) => counts[b] - counts[a] || a - b);
+    const entries = [...column.words.keys()]
+      .filter((code) => column.words[code].toLowerCase().includes(search))
+      .sort((a, b) => counts[b] - counts[a] || a - b);
     if (counts[column.words.length] || chosen.has(null)) entries.push(column.words.length);
     const most = Math.max(1, ...counts);
     const focused = facet.body.contains(document.activeElement) ? document.activeElement.dataset.word : undefined;
-    put(facet.body, 
+    put(
+      facet.body,
       column.words.length > FIRST_WORDS && (facet.box ??= this.searchBox(column, facet)),
-      h("ul", { class: "words" }, entries.slice(0, facet.shown).map((code) => this.word(column, code, counts[code], most, chosen))),
-      entries.length > facet.shown && h("button", { type: "button", class: "plain small", onclick: () => ((facet.shown = Math.min(MOST_WORDS, facet.shown * 5)), this.words(column, facet)) }, `${number(entries.length - facet.shown)} more`),
+      h(
+        "ul",
+        { class: "words" },
+        entries.slice(0, facet.shown).map((code) => this.word(column, code, counts[code], most, chosen)),
+      ),
+      entries.length > facet.shown &&
+        h(
+          "button",
+          {
+            type: "button",
+            class: "plain small",
+            onclick: () => ((facet.shown = Math.min(MOST_WORDS, facet.shown * 5)), this.words(column, facet)),
+          },
+          `${number(entries.length - facet.shown)} more`,
+        ),
     );
     if (focused !== undefined) $(`[data-word="${CSS.escape(focused)}"]`, facet.body)?.focus();
   }
 
   searchBox(column, facet) {
-    const box = h("input", { type: "search", placeholder: `Find in ${title(column.name)}…`, "aria-label": `Find in ${title(column.name)}` });
+    const box = h("input", {
+      type: "search",
+      placeholder: `Find in ${title(column.name)}…`,
+      "aria-label": `Find in ${title(column.name)}`,
+    });
     box.addEventListener("input", () => {
       facet.search = box.value;
       this.words(column, facet);
@@ -111,10 +186,26 @@ export class Filters {
 
   word(column, code, count, most, chosen) {
     const word = column.words[code] ?? null;
-    const box = h("input", { type: "checkbox", checked: chosen.has(word), data: { word: word ?? "" }, onchange: () => this.choose(column.name, word, box.checked) });
+    const box = h("input", {
+      type: "checkbox",
+      checked: chosen.has(word),
+      data: { word: word ?? "" },
+      onchange: () => this.choose(column.name, word, box.checked),
+    });
     const bar = h("span", { class: "bar", "aria-hidden": "true" });
     bar.style.width = `${(100 * count) / most}%`;
-    return h("li", {}, bar, h("label", {}, box, word === null ? h("em", {}, "none") : h("bdi", {}, word), h("span", { class: "count" }, number(count))));
+    return h(
+      "li",
+      {},
+      bar,
+      h(
+        "label",
+        {},
+        box,
+        word === null ? h("em", {}, "none") : h("bdi", {}, word),
+        h("span", { class: "count" }, number(count)),
+      ),
+    );
   }
 
   choose(name, word, wanted) {
@@ -135,18 +226,51 @@ export class Filters {
     }
     const [low, high] = state.filters[column.name] ?? [null, null];
     const inputs = [this.bound(column, facet, low, "least"), this.bound(column, facet, high, "most")];
-    put(facet.body, 
+    put(
+      facet.body,
       this.bars(column, counted, [low, high]),
-      h("div", { class: "row between axis" }, h("span", {}, shownNumber(column, counted.low)), h("span", {}, shownNumber(column, counted.high))),
-      h("div", { class: "row range" }, inputs[0], h("span", {}, "to"), inputs[1], column.name in state.filters && h("button", { type: "button", class: "plain small", "aria-label": `Clear the filter on ${title(column.name)}`, onclick: () => this.limit(column.name, null, null) }, "×")),
+      h(
+        "div",
+        { class: "row between axis" },
+        h("span", {}, shownNumber(column, counted.low)),
+        h("span", {}, shownNumber(column, counted.high)),
+      ),
+      h(
+        "div",
+        { class: "row range" },
+        inputs[0],
+        h("span", {}, "to"),
+        inputs[1],
+        column.name in state.filters &&
+          h(
+            "button",
+            {
+              type: "button",
+              class: "plain small",
+              "aria-label": `Clear the filter on ${title(column.name)}`,
+              onclick: () => this.limit(column.name, null, null),
+            },
+            "×",
+          ),
+      ),
     );
-    for (const input of inputs) input.addEventListener("change", () => this.limit(column.name, ...inputs.map((given) => bound(column, given.value))));
+    for (const input of inputs)
+      input.addEventListener("change", () =>
+        this.limit(column.name, ...inputs.map((given) => bound(column, given.value))),
+      );
   }
 
   bound(column, facet, value, which) {
     const type = column.kind === "time" ? "datetime-local" : "number";
-    const shown = value === null ? "" : column.kind === "time" ? new Date(value * 1000).toISOString().slice(0, 16) : String(value);
-    return h("input", { type, step: "any", value: shown, placeholder: which, "aria-label": `${title(column.name)}: ${which}` });
+    const shown =
+      value === null ? "" : column.kind === "time" ? new Date(value * 1000).toISOString().slice(0, 16) : String(value);
+    return h("input", {
+      type,
+      step: "any",
+      value: shown,
+      placeholder: which,
+      "aria-label": `${title(column.name)}: ${which}`,
+    });
   }
 
   limit(name, low, high) {
@@ -157,16 +281,24 @@ export class Filters {
   /** Bars of all and of those that pass, on a root scale so that rare values show; dragging limits the range. */
   bars(column, { low, step, all, some }, limits) {
     const height = (count) => Math.sqrt(count / Math.max(...all)) * 100;
-    const bars = Array.from(all, (count, bin) => [s("rect", { class: "all", x: bin, width: 0.9, y: 100 - height(count), height: height(count) }), s("rect", { class: "some", x: bin, width: 0.9, y: 100 - height(some[bin]), height: height(some[bin]) })]);
-    const chart = s("svg", { class: "histogram", viewBox: `0 0 ${all.length} 100`, preserveAspectRatio: "none", "aria-hidden": "true" }, bars);
+    const bars = Array.from(all, (count, bin) => [
+      s("rect", { class: "all", x: bin, width: 0.9, y: 100 - height(count), height: height(count) }),
+      s("rect", { class: "some", x: bin, width: 0.9, y: 100 - height(some[bin]), height: height(some[bin]) }),
+    ]);
+    const chart = s(
+      "svg",
+      { class: "histogram", viewBox: `0 0 ${all.length} 100`, preserveAspectRatio: "none", "aria-hidden": "true" },
+      bars,
+    );
     const brush = s("rect", { class: "brush", y: 0, height: 100 });
-    const at = (value, standard) => (value === null ? standard : Math.min(all.length, Math.max(0, (value - low) / step)));
+    const at = (value, standard) =>
+      value === null ? standard : Math.min(all.length, Math.max(0, (value - low) / step));
     const mark = (from, to) => (brush.setAttribute("x", from), brush.setAttribute("width", Math.max(0.1, to - from)));
     if (limits[0] !== null || limits[1] !== null) {
       mark(at(limits[0], 0), at(limits[1], all.length));
       chart.append(brush);
     }
-    const binAt = (event) => (Math.min(1, Math.max(0, event.offsetX / chart.clientWidth)) * all.length);
+    const binAt = (event) => Math.min(1, Math.max(0, event.offsetX / chart.clientWidth)) * all.length;
     let from = null;
     chart.addEventListener("pointerdown", (event) => {
       chart.setPointerCapture(event.pointerId);
@@ -174,7 +306,10 @@ export class Filters {
       chart.append(brush);
       mark(from, from);
     });
-    chart.addEventListener("pointermove", (event) => from !== null && mark(Math.min(from, binAt(event)), Math.max(from, binAt(event))));
+    chart.addEventListener(
+      "pointermove",
+      (event) => from !== null && mark(Math.min(from, binAt(event)), Math.max(from, binAt(event))),
+    );
     chart.addEventListener("pointerup", (event) => {
       const [first, last] = [Math.min(from, binAt(event)), Math.max(from, binAt(event))];
       from = null;
@@ -185,7 +320,8 @@ export class Filters {
   }
 }
 
-const round = (value, step) => Number(value.toPrecision(Math.max(3, Math.ceil(Math.log10(Math.abs(value) / step + 1)) + 2)));
+const round = (value, step) =>
+  Number(value.toPrecision(Math.max(3, Math.ceil(Math.log10(Math.abs(value) / step + 1)) + 2)));
 
 const shownNumber = (column, value) => (column.kind === "time" ? time(value) : number(value));
 

@@ -13,7 +13,15 @@ export class Grid extends EventTarget {
   /** @param {HTMLElement} list scrolls; its items are options of a list box */
   constructor(list) {
     super();
-    Object.assign(this, { list, side: 128, positions: new Uint32Array(0), picked: new Set(), focused: 0, cards: new Map(), notes: new Map() });
+    Object.assign(this, {
+      list,
+      side: 128,
+      positions: new Uint32Array(0),
+      picked: new Set(),
+      focused: 0,
+      cards: new Map(),
+      notes: new Map(),
+    });
     this.space = h("div", { class: "space", role: "presentation" });
     list.append(this.space);
     list.addEventListener("scroll", () => this.render(), { passive: true });
@@ -65,7 +73,9 @@ export class Grid extends EventTarget {
   /** How far the shown part lies below the first row, in pixels. */
   get offset() {
     const room = this.tall - this.height;
-    return this.total > this.tall && room > 0 ? (this.list.scrollTop / room) * (this.total - this.height) : this.list.scrollTop;
+    return this.total > this.tall && room > 0
+      ? (this.list.scrollTop / room) * (this.total - this.height)
+      : this.list.scrollTop;
   }
 
   scrollTo(offset) {
@@ -122,7 +132,8 @@ export class Grid extends EventTarget {
     card.setAttribute("aria-label", spoken(row));
     card.dataset.id = row.subject_id;
     const note = this.notes.get(row.position);
-    put(card, 
+    put(
+      card,
       h("span", { class: "thumb" }, picture(row)),
       h("span", { class: "check", "aria-hidden": "true" }, "✓"),
       note && h("span", { class: "note" }, note),
@@ -143,7 +154,10 @@ export class Grid extends EventTarget {
 
   ready() {
     if (!this.started) return;
-    this.list.dataset.ready = JSON.stringify({ count: this.positions.length, ms: Math.round(performance.now() - this.started) });
+    this.list.dataset.ready = JSON.stringify({
+      count: this.positions.length,
+      ms: Math.round(performance.now() - this.started),
+    });
     this.started = 0;
   }
 
@@ -184,7 +198,8 @@ export class Grid extends EventTarget {
   }
 
   markPicked() {
-    for (const [index, card] of this.cards) card.setAttribute("aria-selected", String(this.picked.has(this.positions[index])));
+    for (const [index, card] of this.cards)
+      card.setAttribute("aria-selected", String(this.picked.has(this.positions[index])));
     this.dispatchEvent(new Event("picked"));
   }
 
@@ -203,7 +218,16 @@ export class Grid extends EventTarget {
   key(event) {
     if (event.altKey || event.metaKey || (event.ctrlKey && event.key !== "a")) return;
     const page = Math.max(1, Math.floor(this.height / this.step)) * this.columns;
-    const steps = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -this.columns, ArrowDown: this.columns, PageUp: -page, PageDown: page, Home: -Infinity, End: Infinity };
+    const steps = {
+      ArrowLeft: -1,
+      ArrowRight: 1,
+      ArrowUp: -this.columns,
+      ArrowDown: this.columns,
+      PageUp: -page,
+      PageDown: page,
+      Home: -Infinity,
+      End: Infinity,
+    };
     if (event.key in steps) {
       const from = this.focused;
       this.focus(from + steps[event.key]);

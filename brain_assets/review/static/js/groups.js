@@ -28,7 +28,8 @@ export class Groups {
   }
 
   async load(offset, { stay = false } = {}) {
-    if (!state.table) return put(this.panel, h("p", { class: "empty-note" }, "No groups of duplicates have been published."));
+    if (!state.table)
+      return put(this.panel, h("p", { class: "empty-note" }, "No groups of duplicates have been published."));
     const asked = { version: this.context().version, table: state.table, brain_key: state.brain_key, offset };
     const found = await trying(() => ask(state.dataset, "groups", asked));
     if (!found) return undefined;
@@ -42,14 +43,53 @@ export class Groups {
     const runs = this.context().groups;
     const choose = h(
       "select",
-      { "aria-label": "Kind of duplicates", onchange: (event) => set({ table: runs[event.target.value].table, brain_key: runs[event.target.value].brain_key }) },
-      runs.map((run, index) => h("option", { value: index, selected: run.table === state.table && run.brain_key === state.brain_key }, `${title(run.table)}${run.brain_key === run.table ? "" : ` (${run.brain_key})`}: ${plural(run.groups, "group")}`)),
+      {
+        "aria-label": "Kind of duplicates",
+        onchange: (event) =>
+          set({ table: runs[event.target.value].table, brain_key: runs[event.target.value].brain_key }),
+      },
+      runs.map((run, index) =>
+        h(
+          "option",
+          { value: index, selected: run.table === state.table && run.brain_key === state.brain_key },
+          `${title(run.table)}${run.brain_key === run.table ? "" : ` (${run.brain_key})`}: ${plural(run.groups, "group")}`,
+        ),
+      ),
     );
-    const page = (text, by) => h("button", { type: "button", disabled: this.offset + by < 0 || this.offset + by >= this.total, onclick: () => this.load(this.offset + by) }, text);
+    const page = (text, by) =>
+      h(
+        "button",
+        {
+          type: "button",
+          disabled: this.offset + by < 0 || this.offset + by >= this.total,
+          onclick: () => this.load(this.offset + by),
+        },
+        text,
+      );
     put(
       this.panel,
-      h("header", { class: "row between" }, choose, h("span", { class: "muted" }, "↑ ↓ group · A accept proposal · K keep all · 1–9 choose keeper · U undo"), h("span", { class: "row" }, page("←", -25), h("span", {}, `${number(this.offset + 1)}–${number(Math.min(this.total, this.offset + 25))} of ${number(this.total)}`), page("→", 25))),
-      h("div", { class: "group-list" }, this.groups.map((group, index) => this.group(group, index))),
+      h(
+        "header",
+        { class: "row between" },
+        choose,
+        h("span", { class: "muted" }, "↑ ↓ group · A accept proposal · K keep all · 1–9 choose keeper · U undo"),
+        h(
+          "span",
+          { class: "row" },
+          page("←", -25),
+          h(
+            "span",
+            {},
+            `${number(this.offset + 1)}–${number(Math.min(this.total, this.offset + 25))} of ${number(this.total)}`,
+          ),
+          page("→", 25),
+        ),
+      ),
+      h(
+        "div",
+        { class: "group-list" },
+        this.groups.map((group, index) => this.group(group, index)),
+      ),
     );
     this.mark();
   }
@@ -57,9 +97,33 @@ export class Groups {
   group({ members, group_id: id }, index) {
     return h(
       "section",
-      { class: "duplicates", data: { group: id }, "aria-label": `Group ${this.offset + index + 1}`, onpointerdown: () => this.move(index) },
-      h("header", { class: "row between" }, h("h3", {}, plural(members.length, "copy", "copies")), h("span", { class: "row" }, h("button", { type: "button", class: "primary", onclick: () => this.accept(index) }, "Accept: drop ", number(members.length - 1)), h("button", { type: "button", onclick: () => this.keepAll(index) }, "Keep all"))),
-      h("div", { class: "members" }, members.map((member, order) => this.member(member, order, index))),
+      {
+        class: "duplicates",
+        data: { group: id },
+        "aria-label": `Group ${this.offset + index + 1}`,
+        onpointerdown: () => this.move(index),
+      },
+      h(
+        "header",
+        { class: "row between" },
+        h("h3", {}, plural(members.length, "copy", "copies")),
+        h(
+          "span",
+          { class: "row" },
+          h(
+            "button",
+            { type: "button", class: "primary", onclick: () => this.accept(index) },
+            "Accept: drop ",
+            number(members.length - 1),
+          ),
+          h("button", { type: "button", onclick: () => this.keepAll(index) }, "Keep all"),
+        ),
+      ),
+      h(
+        "div",
+        { class: "members" },
+        members.map((member, order) => this.member(member, order, index)),
+      ),
     );
   }
 
@@ -67,17 +131,43 @@ export class Groups {
     return h(
       "article",
       { class: keep ? "member keeper" : "member" },
-      h("button", { type: "button", class: "open", "aria-label": `Show ${spoken(subject)}`, onclick: () => this.openDetail(subject.subject_id) }, picture(subject, { crop: true })),
-      h("span", { class: "badges" }, keep ? h("span", { class: "badge good" }, "proposed keeper") : h("span", { class: "badge" }, kind ?? (distance === undefined || distance === null ? "copy" : `d ${number(distance)}`)), badges({ ...subject, issues: [] })),
+      h(
+        "button",
+        {
+          type: "button",
+          class: "open",
+          "aria-label": `Show ${spoken(subject)}`,
+          onclick: () => this.openDetail(subject.subject_id),
+        },
+        picture(subject, { crop: true }),
+      ),
+      h(
+        "span",
+        { class: "badges" },
+        keep
+          ? h("span", { class: "badge good" }, "proposed keeper")
+          : h(
+              "span",
+              { class: "badge" },
+              kind ?? (distance === undefined || distance === null ? "copy" : `d ${number(distance)}`),
+            ),
+        badges({ ...subject, issues: [] }),
+      ),
       h("bdi", { class: "path" }, subject.filepath),
       h("span", { class: "muted" }, [subject.split, [subject.label].flat().join(", ")].filter(Boolean).join(" · ")),
       h("span", { class: "muted" }, reason),
-      h("button", { type: "button", class: "small", onclick: () => this.accept(index, order) }, `Keep only this (${order + 1})`),
+      h(
+        "button",
+        { type: "button", class: "small", onclick: () => this.accept(index, order) },
+        `Keep only this (${order + 1})`,
+      ),
     );
   }
 
   mark() {
-    this.panel.querySelectorAll(".duplicates").forEach((section, index) => section.classList.toggle("current", index === this.at));
+    this.panel
+      .querySelectorAll(".duplicates")
+      .forEach((section, index) => section.classList.toggle("current", index === this.at));
   }
 
   move(index) {
@@ -96,7 +186,12 @@ export class Groups {
 
   async keepAll(index) {
     const members = this.groups[index]?.members ?? [];
-    if (members.length) await this.say("keep", members.map((member) => member.subject_id), members[0].subject.frame);
+    if (members.length)
+      await this.say(
+        "keep",
+        members.map((member) => member.subject_id),
+        members[0].subject.frame,
+      );
     this.move(index + 1);
   }
 
@@ -106,9 +201,18 @@ export class Groups {
 
   key(event) {
     if (typing(event) || state.id || event.ctrlKey || event.metaKey || event.altKey) return;
-    const runs = { ArrowDown: () => this.move(this.at + 1), ArrowUp: () => this.move(this.at - 1), a: () => this.accept(this.at), k: () => this.keepAll(this.at), u: () => undo() };
+    const runs = {
+      ArrowDown: () => this.move(this.at + 1),
+      ArrowUp: () => this.move(this.at - 1),
+      a: () => this.accept(this.at),
+      k: () => this.keepAll(this.at),
+      u: () => undo(),
+    };
     const digit = Number(event.key);
-    const run = digit >= 1 && digit <= (this.groups[this.at]?.members.length ?? 0) ? () => this.accept(this.at, digit - 1) : runs[event.key];
+    const run =
+      digit >= 1 && digit <= (this.groups[this.at]?.members.length ?? 0)
+        ? () => this.accept(this.at, digit - 1)
+        : runs[event.key];
     if (!run) return;
     event.preventDefault();
     run();

@@ -75,7 +75,9 @@ export class Nearest {
     const { left, right, top, bottom } = this.bounds;
     let [best, least] = [-1, distance ** 2];
     for (let row = this.along(y - distance, top, bottom); row <= this.along(y + distance, top, bottom); row++) {
-      const [first, last] = [this.along(x - distance, left, right), this.along(x + distance, left, right)].map((column) => row * this.side + column);
+      const [first, last] = [this.along(x - distance, left, right), this.along(x + distance, left, right)].map(
+        (column) => row * this.side + column,
+      );
       for (let at = this.cells[first]; at < this.cells[last + 1]; at++) {
         const point = this.points[at];
         const away = (this.x[point] - x) ** 2 + (this.y[point] - y) ** 2;

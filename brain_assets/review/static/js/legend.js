@@ -13,9 +13,18 @@ export class Legend extends EventTarget {
   constructor(panel) {
     super();
     Object.assign(this, { panel, pinned: [], search: "", shown: FIRST });
-    this.box = h("input", { type: "search", placeholder: "Find…", "aria-label": "Find in the legend", oninput: () => ((this.search = this.box.value), this.draw()) });
+    this.box = h("input", {
+      type: "search",
+      placeholder: "Find…",
+      "aria-label": "Find in the legend",
+      oninput: () => ((this.search = this.box.value), this.draw()),
+    });
     this.list = h("ul", {});
-    this.more = h("button", { type: "button", class: "plain small", onclick: () => ((this.shown = MOST), this.draw()) });
+    this.more = h("button", {
+      type: "button",
+      class: "plain small",
+      onclick: () => ((this.shown = MOST), this.draw()),
+    });
   }
 
   /** Starts anew for another column. */
@@ -41,7 +50,10 @@ export class Legend extends EventTarget {
     const shown = this.column.kind === "time" ? time : number;
     const bar = h("span", { class: "scale" });
     bar.style.background = `linear-gradient(to right, ${Array.from({ length: 11 }, (_, i) => numberColour(i / 10)).join(", ")})`;
-    return [bar, h("span", { class: "row between" }, h("span", {}, `≤ ${shown(low)}`), h("span", {}, `≥ ${shown(high)}`))];
+    return [
+      bar,
+      h("span", { class: "row between" }, h("span", {}, `≤ ${shown(low)}`), h("span", {}, `≥ ${shown(high)}`)),
+    ];
   }
 
   draw() {
@@ -51,7 +63,12 @@ export class Legend extends EventTarget {
     const slot = new Map(coloured.words.map((word, index) => [word, index]));
     const found = [...column.words.keys()].filter((code) => column.words[code].toLowerCase().includes(search));
     found.sort((a, b) => slot.has(column.words[b]) - slot.has(column.words[a]) || counts[b] - counts[a] || a - b);
-    put(this.list, found.slice(0, this.shown).map((code) => this.entry(column.words[code], counts[code], slot.get(column.words[code]))));
+    put(
+      this.list,
+      found
+        .slice(0, this.shown)
+        .map((code) => this.entry(column.words[code], counts[code], slot.get(column.words[code]))),
+    );
     this.more.hidden = found.length <= this.shown || this.shown >= MOST;
     this.more.textContent = `${number(found.length - this.shown)} more`;
   }
@@ -64,8 +81,22 @@ export class Legend extends EventTarget {
     return h(
       "li",
       {},
-      h("button", { type: "button", class: "word", title: hint, "aria-pressed": String(pinned), onclick: () => this.pin(word) }, swatch, h("bdi", {}, word), h("span", { class: "count" }, number(count))),
-      h("button", { type: "button", class: "plain small only", onclick: () => set({ filters: { ...state.filters, [this.column.name]: [word] } }) }, "only"),
+      h(
+        "button",
+        { type: "button", class: "word", title: hint, "aria-pressed": String(pinned), onclick: () => this.pin(word) },
+        swatch,
+        h("bdi", {}, word),
+        h("span", { class: "count" }, number(count)),
+      ),
+      h(
+        "button",
+        {
+          type: "button",
+          class: "plain small only",
+          onclick: () => set({ filters: { ...state.filters, [this.column.name]: [word] } }),
+        },
+        "only",
+      ),
     );
   }
 

@@ -19,7 +19,10 @@ export class News {
     const known = new Set(runs.map((run) => run.run_id));
     const [after, before] = [runs[0]?.run_id, (runs[1] ?? runs[0])?.run_id];
     if (!after) return put(this.panel, h("p", { class: "empty-note" }, "No finished run has been published yet."));
-    const chosen = { before: known.has(state.before) ? state.before : before, after: known.has(state.after) ? state.after : after };
+    const chosen = {
+      before: known.has(state.before) ? state.before : before,
+      after: known.has(state.after) ? state.after : after,
+    };
     if (chosen.before === state.before && chosen.after === state.after) this.load();
     else set(chosen);
     return undefined;
@@ -34,8 +37,20 @@ export class News {
   draw(news) {
     put(
       this.panel,
-      h("header", { class: "row" }, h("h2", {}, "What is new"), this.choose("before", "since the run of"), this.choose("after", "up to the run of")),
-      h("div", { class: "tiles" }, this.tile("images added", news.added, news), this.tile("images changed", news.changed, news), news.issues.map((row) => this.tile(title(row.issue), row.count, news, row.issue))),
+      h(
+        "header",
+        { class: "row" },
+        h("h2", {}, "What is new"),
+        this.choose("before", "since the run of"),
+        this.choose("after", "up to the run of"),
+      ),
+      h(
+        "div",
+        { class: "tiles" },
+        this.tile("images added", news.added, news),
+        this.tile("images changed", news.changed, news),
+        news.issues.map((row) => this.tile(title(row.issue), row.count, news, row.issue)),
+      ),
       news.added + news.changed === 0 && h("p", { class: "muted" }, "No image came or changed between these runs."),
       news.metrics.length > 0 && this.table(news.metrics),
     );
@@ -44,13 +59,39 @@ export class News {
   choose(key, words) {
     const { runs } = this.context();
     const id = `news-${key}`;
-    return h("label", { for: id }, `${words} `, h("select", { id, onchange: (event) => set({ [key]: event.target.value }) }, runs.map((run) => h("option", { value: run.run_id, selected: run.run_id === state[key] }, `${run.finished_at.slice(0, 16).replace("T", " ")} (${run.run_id.slice(0, 8)})`))));
+    return h(
+      "label",
+      { for: id },
+      `${words} `,
+      h(
+        "select",
+        { id, onchange: (event) => set({ [key]: event.target.value }) },
+        runs.map((run) =>
+          h(
+            "option",
+            { value: run.run_id, selected: run.run_id === state[key] },
+            `${run.finished_at.slice(0, 16).replace("T", " ")} (${run.run_id.slice(0, 8)})`,
+          ),
+        ),
+      ),
+    );
   }
 
   /** A number that leads to the images it counts. */
   tile(words, count, { from, to }, issue) {
     const filters = { changed_at: [from + 0.000001, to], ...(issue ? { issues: [issue] } : {}) };
-    return h("button", { type: "button", class: "tile", disabled: count === 0, onclick: () => set({ tab: "explore", frame: "images", filters, where: "", text: "", similar: "" }, { push: true }) }, h("strong", {}, number(count)), h("span", {}, words));
+    return h(
+      "button",
+      {
+        type: "button",
+        class: "tile",
+        disabled: count === 0,
+        onclick: () =>
+          set({ tab: "explore", frame: "images", filters, where: "", text: "", similar: "" }, { push: true }),
+      },
+      h("strong", {}, number(count)),
+      h("span", {}, words),
+    );
   }
 
   table(metrics) {
@@ -58,8 +99,30 @@ export class News {
     return h(
       "table",
       { class: "metrics" },
-      h("thead", {}, h("tr", {}, ["Metric", "Then", "Now", "Change", "Course"].map((name) => h("th", { scope: "col" }, name)))),
-      h("tbody", {}, metrics.map((row) => h("tr", {}, h("th", { scope: "row" }, title(row.metric)), h("td", {}, number(row.before)), h("td", {}, number(row.after)), h("td", {}, change(row) === null ? "–" : (change(row) > 0 ? "+" : "") + number(change(row))), h("td", {}, course(row.course))))),
+      h(
+        "thead",
+        {},
+        h(
+          "tr",
+          {},
+          ["Metric", "Then", "Now", "Change", "Course"].map((name) => h("th", { scope: "col" }, name)),
+        ),
+      ),
+      h(
+        "tbody",
+        {},
+        metrics.map((row) =>
+          h(
+            "tr",
+            {},
+            h("th", { scope: "row" }, title(row.metric)),
+            h("td", {}, number(row.before)),
+            h("td", {}, number(row.after)),
+            h("td", {}, change(row) === null ? "–" : (change(row) > 0 ? "+" : "") + number(change(row))),
+            h("td", {}, course(row.course)),
+          ),
+        ),
+      ),
     );
   }
 }
@@ -67,6 +130,11 @@ export class News {
 function course(values) {
   const known = values.filter((value) => value !== null);
   const [low, high] = [Math.min(...known), Math.max(...known)];
-  const at = (value, index) => `${known.length > 1 ? (index / (known.length - 1)) * 96 + 2 : 50},${22 - ((value - low) / (high - low || 1)) * 20}`;
-  return s("svg", { class: "course", viewBox: "0 0 100 24", "aria-hidden": "true" }, s("polyline", { points: known.map(at).join(" ") }));
+  const at = (value, index) =>
+    `${known.length > 1 ? (index / (known.length - 1)) * 96 + 2 : 50},${22 - ((value - low) / (high - low || 1)) * 20}`;
+  return s(
+    "svg",
+    { class: "course", viewBox: "0 0 100 24", "aria-hidden": "true" },
+    s("polyline", { points: known.map(at).join(" ") }),
+  );
 }

@@ -6,14 +6,27 @@ const WORDS = {
   dark: ["#56B4E9", "#E69F00", "#009E73", "#CC79A7", "#2A63D9", "#D55E00", "#FFFFFF", "#F0E442"],
 };
 const REST = { light: "#A3ABB5", dark: "#5F6873" };
-const NUMBERS = ["#440154", "#482475", "#414487", "#355F8D", "#2A788E", "#21918C", "#22A884", "#44BF70", "#7AD151", "#BDDF26", "#FDE725"];
+const NUMBERS = [
+  "#440154",
+  "#482475",
+  "#414487",
+  "#355F8D",
+  "#2A788E",
+  "#21918C",
+  "#22A884",
+  "#44BF70",
+  "#7AD151",
+  "#BDDF26",
+  "#FDE725",
+];
 /** The part of the scale that stands out from the ground. */
 const SHOWN = { light: [0, 0.92], dark: [0.18, 1] };
 
 export const MOST_WORDS = WORDS.light.length;
 
 /** "light" or "dark": what the user chose, else what the system prefers. */
-export const theme = () => document.documentElement.dataset.theme ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
+export const theme = () =>
+  document.documentElement.dataset.theme ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
 
 export const wordColour = (slot) => (slot < MOST_WORDS ? WORDS[theme()][slot] : REST[theme()]);
 

@@ -6,7 +6,13 @@ import { state } from "/static/js/state.js";
 
 /** A picture with boxes over it; `emphasised` names the object that it is about. */
 export function picture(subject, { size = "thumb", boxes = true, emphasised = "", crop = true } = {}) {
-  const image = h("img", { src: pictureUrl(state.dataset, subject, size, crop), alt: "", loading: "lazy", decoding: "async", draggable: "false" });
+  const image = h("img", {
+    src: pictureUrl(state.dataset, subject, size, crop),
+    alt: "",
+    loading: "lazy",
+    decoding: "async",
+    draggable: "false",
+  });
   const frame = h("span", { class: "picture" }, image);
   const fit = h("span", { class: "fit" }, frame);
   image.addEventListener("load", () => frame.style.setProperty("--ratio", image.naturalWidth / image.naturalHeight));
@@ -20,19 +26,27 @@ function overlay(boxes, emphasised) {
   return s(
     "svg",
     { viewBox: "0 0 1 1", preserveAspectRatio: "none", "aria-hidden": "true" },
-    boxes.toSorted((a, b) => (a.object_id === emphasised) - (b.object_id === emphasised)).map((box) => {
-      const kind = box.source === "ground_truth" ? "given" : "predicted";
-      const strength = !emphasised ? "" : box.object_id === emphasised ? " emphasised" : " faint";
-      const name = `${box.label ?? "?"} · ${box.source}${box.confidence === null ? "" : " " + number(box.confidence)}`;
-      return s("rect", { class: kind + strength, x: box.x, y: box.y, width: box.width, height: box.height }, s("title", {}, name));
-    }),
+    boxes
+      .toSorted((a, b) => (a.object_id === emphasised) - (b.object_id === emphasised))
+      .map((box) => {
+        const kind = box.source === "ground_truth" ? "given" : "predicted";
+        const strength = !emphasised ? "" : box.object_id === emphasised ? " emphasised" : " faint";
+        const name = `${box.label ?? "?"} · ${box.source}${box.confidence === null ? "" : " " + number(box.confidence)}`;
+        return s(
+          "rect",
+          { class: kind + strength, x: box.x, y: box.y, width: box.width, height: box.height },
+          s("title", {}, name),
+        );
+      }),
   );
 }
 
 /** What a screen reader says of a subject. */
 export function spoken(subject) {
   const label = subject.label ? `, labelled ${[subject.label].flat().join(", ")}` : "";
-  const issues = subject.issues?.length ? `, ${subject.issues.map((name) => name.replaceAll("_", " ")).join(", ")}` : "";
+  const issues = subject.issues?.length
+    ? `, ${subject.issues.map((name) => name.replaceAll("_", " ")).join(", ")}`
+    : "";
   return `${fileName(subject.filepath)}${label}${issues}`;
 }
 
@@ -44,7 +58,12 @@ export function caption(subject) {
       "span",
       { class: "labels" },
       h("bdi", {}, [subject.label].flat().filter(Boolean).join(", ") || fileName(subject.filepath)),
-      differs && h("bdi", { class: "differs", title: `predicted with confidence ${number(subject.confidence)}` }, `→ ${subject.prediction}`),
+      differs &&
+        h(
+          "bdi",
+          { class: "differs", title: `predicted with confidence ${number(subject.confidence)}` },
+          `→ ${subject.prediction}`,
+        ),
     ),
     h("span", { class: "badges" }, badges(subject)),
   ];
@@ -54,7 +73,9 @@ export function badges(subject) {
   const fate = subject.decided?.fate;
   const relabelled = subject.decided?.label;
   return [
-    subject.status === "error" && !subject.issues?.includes("unreadable") && h("span", { class: "badge bad" }, "unreadable"),
+    subject.status === "error" &&
+      !subject.issues?.includes("unreadable") &&
+      h("span", { class: "badge bad" }, "unreadable"),
     (fate?.kind === "drop" || subject.status === "dropped") && h("span", { class: "badge bad" }, "dropped"),
     fate?.kind === "keep" && h("span", { class: "badge good" }, "kept"),
     relabelled && h("span", { class: "badge good" }, "now ", h("bdi", {}, relabelled.value)),

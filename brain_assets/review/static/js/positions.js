@@ -40,7 +40,8 @@ export function ordered(column, length, descending) {
   const span = 2 ** 21;
   // Rank and position share one float (53 bits), which sorts natively: no comparator, a tenth of the time.
   if (length <= span) {
-    for (let i = 0; i < length; i++) pairs[i] = (descending && keys[i] !== LAST ? LAST - 1 - keys[i] : keys[i]) * span + i;
+    for (let i = 0; i < length; i++)
+      pairs[i] = (descending && keys[i] !== LAST ? LAST - 1 - keys[i] : keys[i]) * span + i;
     pairs.sort();
     return Uint32Array.from(pairs, (pair) => pair % span);
   }
@@ -57,7 +58,8 @@ function sortKeys(column, length) {
   if (!column) return keys.map((_, i) => i);
   if (column.kind === "labels") {
     const ranks = wordRanks(column.words);
-    for (let i = 0; i < length; i++) if (column.offsets[i] < column.offsets[i + 1]) keys[i] = ranks[column.codes[column.offsets[i]]];
+    for (let i = 0; i < length; i++)
+      if (column.offsets[i] < column.offsets[i + 1]) keys[i] = ranks[column.codes[column.offsets[i]]];
   } else if (column.kind === "category") {
     const ranks = wordRanks(column.words);
     for (let i = 0; i < length; i++) if (column.codes[i] < ranks.length) keys[i] = ranks[column.codes[i]];
@@ -82,6 +84,7 @@ function numberKeys(values, keys) {
   }
   const bits = new Uint32Array(floats.buffer, floats.byteOffset, floats.length);
   for (let i = 0; i < floats.length; i++) {
-    if (!Number.isNaN(floats[i])) keys[i] = Math.min(LAST - 1, (bits[i] & 0x80000000 ? ~bits[i] : bits[i] | 0x80000000) >>> 0);
+    if (!Number.isNaN(floats[i]))
+      keys[i] = Math.min(LAST - 1, (bits[i] & 0x80000000 ? ~bits[i] : bits[i] | 0x80000000) >>> 0);
   }
 }

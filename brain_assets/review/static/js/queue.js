@@ -28,8 +28,21 @@ export class Queue {
 
   listIssues() {
     const { issues } = this.context();
-    const entry = ({ issue, count }) => h("li", {}, h("button", { type: "button", "aria-current": issue === state.issue ? "true" : undefined, onclick: () => set({ issue }) }, h("span", {}, heading(issue)), h("span", { class: "count" }, number(count))));
-    put($("#issue-list"), issues.length ? issues.map(entry) : h("li", { class: "muted" }, "Nothing was found wrong yet."));
+    const entry = ({ issue, count }) =>
+      h(
+        "li",
+        {},
+        h(
+          "button",
+          { type: "button", "aria-current": issue === state.issue ? "true" : undefined, onclick: () => set({ issue }) },
+          h("span", {}, heading(issue)),
+          h("span", { class: "count" }, number(count)),
+        ),
+      );
+    put(
+      $("#issue-list"),
+      issues.length ? issues.map(entry) : h("li", { class: "muted" }, "Nothing was found wrong yet."),
+    );
   }
 
   async load() {
@@ -52,7 +65,17 @@ export class Queue {
   draw() {
     const { item } = this;
     if (!item) {
-      put(this.panel, this.progress(), h("div", { class: "empty-note" }, h("h2", { tabindex: -1 }, "All done"), h("p", {}, `Nothing is left to review for “${title(state.issue)}”.`), h("label", {}, this.reviewedBox(), " Show what was reviewed")));
+      put(
+        this.panel,
+        this.progress(),
+        h(
+          "div",
+          { class: "empty-note" },
+          h("h2", { tabindex: -1 }, "All done"),
+          h("p", {}, `Nothing is left to review for “${title(state.issue)}”.`),
+          h("label", {}, this.reviewedBox(), " Show what was reviewed"),
+        ),
+      );
       this.panel.querySelector("h2").focus();
       return;
     }
@@ -66,13 +89,23 @@ export class Queue {
       "header",
       { class: "row between" },
       h("h2", {}, heading(state.issue)),
-      h("span", { role: "status", id: "queue-status" }, this.items.length ? `${number(Math.min(this.at + 1, this.items.length))} of ${number(this.items.length)}${this.remaining > this.items.length ? ` (${number(this.remaining)} in all)` : ""} · ${plural(decided, "decision")}` : ""),
+      h(
+        "span",
+        { role: "status", id: "queue-status" },
+        this.items.length
+          ? `${number(Math.min(this.at + 1, this.items.length))} of ${number(this.items.length)}${this.remaining > this.items.length ? ` (${number(this.remaining)} in all)` : ""} · ${plural(decided, "decision")}`
+          : "",
+      ),
       h("label", {}, this.reviewedBox(), " Show reviewed"),
     );
   }
 
   reviewedBox() {
-    return h("input", { type: "checkbox", checked: state.reviewed, onchange: (event) => set({ reviewed: event.target.checked }) });
+    return h("input", {
+      type: "checkbox",
+      checked: state.reviewed,
+      onchange: (event) => set({ reviewed: event.target.checked }),
+    });
   }
 
   stage(item) {
@@ -82,15 +115,47 @@ export class Queue {
     return h(
       "div",
       { class: partners.length ? "stage paired" : "stage", data: { id: item.subject_id } },
-      h("figure", { class: "large" }, picture(subject, { size: "large", crop: false, emphasised: subject.object_id ?? "" }), h("figcaption", {}, h("span", { class: "labels big" }, "Label: ", h("bdi", {}, [subject.label].flat().join(", ") || "none")), h("bdi", { class: "muted path" }, subject.filepath), h("span", { class: "badges" }, badges(subject)))),
-      partners.slice(0, 1).map((partner) => h("figure", { class: "large partner-figure" }, picture(partner, { size: "large", crop: false, emphasised: partner.object_id ?? "" }), h("figcaption", {}, h("span", { class: "labels big" }, h("bdi", {}, [partner.label].flat().join(", "))), h("bdi", { class: "muted path" }, partner.filepath), partner.split && h("span", { class: "muted" }, partner.split)))),
+      h(
+        "figure",
+        { class: "large" },
+        picture(subject, { size: "large", crop: false, emphasised: subject.object_id ?? "" }),
+        h(
+          "figcaption",
+          {},
+          h("span", { class: "labels big" }, "Label: ", h("bdi", {}, [subject.label].flat().join(", ") || "none")),
+          h("bdi", { class: "muted path" }, subject.filepath),
+          h("span", { class: "badges" }, badges(subject)),
+        ),
+      ),
+      partners
+        .slice(0, 1)
+        .map((partner) =>
+          h(
+            "figure",
+            { class: "large partner-figure" },
+            picture(partner, { size: "large", crop: false, emphasised: partner.object_id ?? "" }),
+            h(
+              "figcaption",
+              {},
+              h("span", { class: "labels big" }, h("bdi", {}, [partner.label].flat().join(", "))),
+              h("bdi", { class: "muted path" }, partner.filepath),
+              partner.split && h("span", { class: "muted" }, partner.split),
+            ),
+          ),
+        ),
       h(
         "aside",
         { class: "reason" },
         decided && h("p", { class: "decided", role: "status" }, `Decided: ${decided.text}`),
         why(item, subject, partners.slice(1), (id) => this.openDetail(id), partners),
-        suggestion && this.isLabelIssue() && h("p", { class: "suggestion" }, "Suggested label: ", h("strong", {}, h("bdi", {}, suggestion))),
-        h("button", { type: "button", class: "plain", onclick: () => this.openDetail(item.subject_id) }, "Everything known (I)"),
+        suggestion &&
+          this.isLabelIssue() &&
+          h("p", { class: "suggestion" }, "Suggested label: ", h("strong", {}, h("bdi", {}, suggestion))),
+        h(
+          "button",
+          { type: "button", class: "plain", onclick: () => this.openDetail(item.subject_id) },
+          "Everything known (I)",
+        ),
       ),
     );
   }
@@ -101,13 +166,17 @@ export class Queue {
 
   bar(item) {
     const suggestion = suggestionOf(item.evidence, item.subject);
-    const button = (key, text, run, kind = "") => h("button", { type: "button", class: kind, onclick: run, "aria-keyshortcuts": key }, text, h("kbd", {}, key));
+    const button = (key, text, run, kind = "") =>
+      h("button", { type: "button", class: kind, onclick: run, "aria-keyshortcuts": key }, text, h("kbd", {}, key));
     return h(
       "div",
       { class: "row wrap actions bar", role: "toolbar", "aria-label": "Decide" },
       button("K", "Keep", () => this.decide("keep")),
       button("D", "Drop", () => this.decide("drop"), "danger"),
-      item.subject.frame === "images" && suggestion && this.isLabelIssue() && button("R", ["Relabel to ", h("bdi", {}, suggestion)], () => this.decide("relabel", suggestion), "primary"),
+      item.subject.frame === "images" &&
+        suggestion &&
+        this.isLabelIssue() &&
+        button("R", ["Relabel to ", h("bdi", {}, suggestion)], () => this.decide("relabel", suggestion), "primary"),
       item.subject.frame === "images" && button("L", "Other label…", () => this.relabel()),
       button("T", "Tag…", () => this.tag()),
       button("S", "Skip", () => this.step(1)),
@@ -117,7 +186,10 @@ export class Queue {
   }
 
   preload() {
-    for (const next of this.items.slice(this.at + 1, this.at + 4)) picture(next.subject, { size: "large", crop: false, boxes: false }).querySelector("img")?.setAttribute("loading", "eager");
+    for (const next of this.items.slice(this.at + 1, this.at + 4))
+      picture(next.subject, { size: "large", crop: false, boxes: false })
+        .querySelector("img")
+        ?.setAttribute("loading", "eager");
   }
 
   // -- deciding
@@ -136,9 +208,15 @@ export class Queue {
     try {
       const earlier = this.done.get(item.subject_id);
       if (earlier) await undo(earlier.event);
-      const event = await say({ kind, value, issue: state.issue, ids: [item.subject_id], frame: item.subject.frame, quiet: true }, this.context().version);
+      const event = await say(
+        { kind, value, issue: state.issue, ids: [item.subject_id], frame: item.subject.frame, quiet: true },
+        this.context().version,
+      );
       if (!event) return;
-      this.done.set(item.subject_id, { event, text: { keep: "keep", drop: "drop", relabel: `relabel to “${value}”` }[kind] });
+      this.done.set(item.subject_id, {
+        event,
+        text: { keep: "keep", drop: "drop", relabel: `relabel to “${value}”` }[kind],
+      });
       this.step(1);
     } finally {
       this.busy = false;
@@ -147,15 +225,27 @@ export class Queue {
 
   async relabel() {
     const { item } = this;
-    const value = item && (await askWord({ title: "Relabel", label: "Right label", value: suggestionOf(item.evidence, item.subject), words: await this.context().labels(), action: "Relabel" }));
+    const value =
+      item &&
+      (await askWord({
+        title: "Relabel",
+        label: "Right label",
+        value: suggestionOf(item.evidence, item.subject),
+        words: await this.context().labels(),
+        action: "Relabel",
+      }));
     if (value) this.decide("relabel", value);
   }
 
   async tag() {
     const { item } = this;
-    const value = item && (await askWord({ title: "Tag", label: "Tag", words: await this.context().tags(), action: "Tag" }));
+    const value =
+      item && (await askWord({ title: "Tag", label: "Tag", words: await this.context().tags(), action: "Tag" }));
     if (!value) return;
-    await say({ kind: "tag", value, issue: state.issue, ids: [item.subject_id], frame: item.subject.frame }, this.context().version);
+    await say(
+      { kind: "tag", value, issue: state.issue, ids: [item.subject_id], frame: item.subject.frame },
+      this.context().version,
+    );
     item.subject.tags = [...new Set([...(item.subject.tags ?? []), value])];
     this.draw();
   }
@@ -197,4 +287,3 @@ export class Queue {
     run();
   }
 }
-

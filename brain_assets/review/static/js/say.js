@@ -34,7 +34,11 @@ export function say({ kind, value, issue, ids, mask, frame, quiet }, version) {
     const { event_id: event, count } = await post(state.dataset, "say", asked);
     said.push(event);
     words.dispatchEvent(new CustomEvent("said", { detail: { kind, value, event, undone: false } }));
-    if (!quiet) notice(`${PAST[kind](value)}: ${plural(count, state.frame === "objects" ? "object" : "image")}.`, { action: "Undo", run: () => undo(event) });
+    if (!quiet)
+      notice(`${PAST[kind](value)}: ${plural(count, state.frame === "objects" ? "object" : "image")}.`, {
+        action: "Undo",
+        run: () => undo(event),
+      });
     return event;
   });
 }

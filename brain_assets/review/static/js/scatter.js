@@ -111,7 +111,9 @@ export class Scatter extends EventTarget {
     const { clientWidth: width, clientHeight: height } = this.overlay;
     if (!width || !height) return;
     const count = this.x.length;
-    const base = Math.min(9, Math.max(1.6, 260 / Math.sqrt(count))) * Math.min(2.2, Math.max(1, (this.scale / this.fitted()) ** 0.3));
+    const base =
+      Math.min(9, Math.max(1.6, 260 / Math.sqrt(count))) *
+      Math.min(2.2, Math.max(1, (this.scale / this.fitted()) ** 0.3));
     const solid = count > 300_000 ? 0.45 : count > 30_000 ? 0.65 : 0.9;
     this.renderer.draw({
       scale: this.scale,
@@ -214,14 +216,23 @@ export class Scatter extends EventTarget {
 
   lasso(tool, path) {
     const started = performance.now();
-    const found = inside(path.map(([x, y]) => this.toMap(x, y)), this.x, this.y);
+    const found = inside(
+      path.map(([x, y]) => this.toMap(x, y)),
+      this.x,
+      this.y,
+    );
     this.dispatchEvent(new CustomEvent("lasso", { detail: { tool, found, started } }));
   }
 
   /** Selects what is in view: the lasso of those who use the keyboard. */
   selectView(tool = "select") {
     const { clientWidth: width, clientHeight: height } = this.overlay;
-    this.lasso(tool, [[0, 0], [width, 0], [width, height], [0, height]]);
+    this.lasso(tool, [
+      [0, 0],
+      [width, 0],
+      [width, height],
+      [0, height],
+    ]);
   }
 
   click(event) {
@@ -276,15 +287,15 @@ export class Scatter extends EventTarget {
   drawLasso() {
     const context = this.overlay.getContext("2d");
     const ratio = this.overlay.width / this.overlay.clientWidth;
-    const style = getComputedStyle(this.overlay);
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
     context.clearRect(0, 0, this.overlay.clientWidth, this.overlay.clientHeight);
     context.beginPath();
     for (const [x, y] of this.path) context.lineTo(x, y);
     context.closePath();
-    context.fillStyle = style.getPropertyValue("--lasso-fill");
+    context.fillStyle = context.strokeStyle = getComputedStyle(this.overlay).color;
+    context.globalAlpha = 0.14;
     context.fill();
-    context.strokeStyle = style.getPropertyValue("--accent");
+    context.globalAlpha = 1;
     context.lineWidth = 1.5;
     context.setLineDash([5, 4]);
     context.stroke();

@@ -49,7 +49,8 @@ export function link(shown = state) {
   const parameters = new URLSearchParams();
   for (const [key, standard] of Object.entries(DEFAULTS)) {
     const value = shown[key] ?? standard;
-    if (key === "filters") for (const [name, filter] of Object.entries(value)) parameters.set(`f.${name}`, JSON.stringify(filter));
+    if (key === "filters")
+      for (const [name, filter] of Object.entries(value)) parameters.set(`f.${name}`, JSON.stringify(filter));
     else if (value !== standard) parameters.set(key, typeof value === "boolean" ? Number(value) : value);
   }
   const text = parameters.toString();
@@ -88,4 +89,5 @@ addEventListener("popstate", () => {
 export const viewOf = (shown) => Object.fromEntries(VIEW.map((key) => [key, shown[key]]));
 
 /** A saved view laid over the defaults, unknown keys left out. */
-export const fromView = (saved) => Object.fromEntries(VIEW.map((key) => [key, typeof saved[key] === typeof DEFAULTS[key] ? saved[key] : DEFAULTS[key]]));
+export const fromView = (saved) =>
+  Object.fromEntries(VIEW.map((key) => [key, typeof saved[key] === typeof DEFAULTS[key] ? saved[key] : DEFAULTS[key]]));

@@ -11,7 +11,16 @@ export class Views {
   constructor(panel) {
     this.views = [];
     this.list = h("select", { "aria-label": "Saved views", id: "views", onchange: () => this.open(this.list.value) });
-    this.forget = h("button", { type: "button", title: "Forget this view", "aria-label": "Forget this view", onclick: () => this.save(this.list.value, null) }, "×");
+    this.forget = h(
+      "button",
+      {
+        type: "button",
+        title: "Forget this view",
+        "aria-label": "Forget this view",
+        onclick: () => this.save(this.list.value, null),
+      },
+      "×",
+    );
     panel.append(
       this.list,
       h("button", { type: "button", onclick: () => this.ask(), id: "save-view" }, "Save view…"),
@@ -33,7 +42,11 @@ export class Views {
   mark() {
     const shown = JSON.stringify(viewOf(state));
     const open = this.views.find((view) => JSON.stringify(fromView(view.state)) === shown);
-    put(this.list, h("option", { value: "" }, this.views.length ? "Saved views…" : "No saved views"), this.views.map((view) => h("option", { value: view.name, selected: view === open }, view.name)));
+    put(
+      this.list,
+      h("option", { value: "" }, this.views.length ? "Saved views…" : "No saved views"),
+      this.views.map((view) => h("option", { value: view.name, selected: view === open }, view.name)),
+    );
     this.list.value = open?.name ?? "";
     this.forget.hidden = !open;
   }
@@ -44,7 +57,14 @@ export class Views {
   }
 
   async ask() {
-    const name = await askWord({ title: "Save this view", label: "Name", value: this.list.value, words: this.views.map((view) => view.name), action: "Save", note: "A view of the same name is replaced." });
+    const name = await askWord({
+      title: "Save this view",
+      label: "Name",
+      value: this.list.value,
+      words: this.views.map((view) => view.name),
+      action: "Save",
+      note: "A view of the same name is replaced.",
+    });
     if (name) this.save(name, viewOf(state));
   }
 

@@ -9,7 +9,10 @@ const SENTENCES = {
   near_duplicate: () => "A near copy of the image beside it.",
   leak: () => "The image beside it lies in another split.",
   outlier: () => "Unlike all others in this dataset.",
-  label_mistake: (evidence, subject) => (suggestionOf(evidence, subject) ? `Labelled “${subject.label ?? evidence.label ?? "?"}”, but looks like “${suggestionOf(evidence, subject)}”.` : "The label looks wrong."),
+  label_mistake: (evidence, subject) =>
+    suggestionOf(evidence, subject)
+      ? `Labelled “${subject.label ?? evidence.label ?? "?"}”, but looks like “${suggestionOf(evidence, subject)}”.`
+      : "The label looks wrong.",
   missing_label: () => "A label seems to be missing.",
   missing_object: () => "The model sees an object that is not annotated.",
   spurious_object: () => "The model sees nothing where this object is annotated.",
@@ -42,10 +45,20 @@ export function why(row, subject, partners, open, beside = []) {
   return h(
     "section",
     { class: row.is_issue ? "why" : "why minor" },
-    h("h4", {}, heading(row.issue), meter(row.score), row.source && row.source !== row.issue && h("span", { class: "muted" }, h("bdi", {}, row.source))),
+    h(
+      "h4",
+      {},
+      heading(row.issue),
+      meter(row.score),
+      row.source && row.source !== row.issue && h("span", { class: "muted" }, h("bdi", {}, row.source)),
+    ),
     h("p", {}, sentence(row, subject)),
     evidenceList(row.evidence, [...partners, ...beside]),
-    h("div", { class: "partners" }, partners.map((partner) => partnerCard(partner, open))),
+    h(
+      "div",
+      { class: "partners" },
+      partners.map((partner) => partnerCard(partner, open)),
+    ),
   );
 }
 
@@ -58,7 +71,11 @@ export function meter(score) {
 export function evidenceList(evidence, partners) {
   const shown = new Set(partners.map((partner) => partner.subject_id));
   const rows = Object.entries(evidence).filter(([, value]) => value !== null && !shown.has(value));
-  return h("dl", { class: "facts" }, rows.map(([name, value]) => [h("dt", {}, title(name)), h("dd", {}, h("bdi", {}, inWords(value)))]));
+  return h(
+    "dl",
+    { class: "facts" },
+    rows.map(([name, value]) => [h("dt", {}, title(name)), h("dd", {}, h("bdi", {}, inWords(value)))]),
+  );
 }
 
 export function inWords(value) {
@@ -70,8 +87,18 @@ export function inWords(value) {
 function partnerCard(partner, open) {
   return h(
     "button",
-    { type: "button", class: "partner", onclick: () => open(partner.subject_id), "aria-label": `Show ${spoken(partner)}` },
+    {
+      type: "button",
+      class: "partner",
+      onclick: () => open(partner.subject_id),
+      "aria-label": `Show ${spoken(partner)}`,
+    },
     picture(partner, { crop: true }),
-    h("span", { class: "caption" }, h("bdi", {}, fileName(partner.filepath)), h("span", { class: "muted" }, [partner.split, [partner.label].flat().join(", ")].filter(Boolean).join(" · "))),
+    h(
+      "span",
+      { class: "caption" },
+      h("bdi", {}, fileName(partner.filepath)),
+      h("span", { class: "muted" }, [partner.split, [partner.label].flat().join(", ")].filter(Boolean).join(" · ")),
+    ),
   );
 }
