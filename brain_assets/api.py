@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from typing import Any
+from typing import Any, Self
 
 import duckdb
 from numpy.typing import ArrayLike
@@ -14,7 +14,7 @@ from resources.home import Home
 
 
 class DatasetReader:
-    """One dataset.
+    """One dataset; a context manager, for whoever opens many.
 
     Relations read the set that was current when they were made, and stay valid as long as this object lives.
 
@@ -36,6 +36,12 @@ class DatasetReader:
         self.name = name
         self._leases = ExitStack()
         self._connections: dict[int, duckdb.DuckDBPyConnection] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def table(self, name: str) -> duckdb.DuckDBPyRelation:
         """Return a published table, with ``.df()``, ``.arrow()``, ``.pl()`` and further SQL; raises MissingError."""

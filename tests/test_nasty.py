@@ -92,4 +92,5 @@ def test_every_asset_stands_the_odd_files(tmp_path: Path, listed: Path) -> None:
     peak = run(tmp_path, listed, tuple(catalog.BY_NAME))
     workshop = Workshop(tmp_path / "home", listed)
     assert workshop.wrong() == {}
-    assert peak < 10**9
+    # The compiled kernels and umap come on top of the spine.
+    assert peak < 1.5 * 10**9
