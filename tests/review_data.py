@@ -420,7 +420,7 @@ class Synthetic:
 
     def mistake_issue(self, index: int) -> dict[str, Any]:
         right = self.labels[self.classes[index]]
-        evidence = {"label": self.given[index], "suggested_label": right, "confidence": 0.93, "threshold": 0.5}
+        evidence = {"given": [self.given[index]], "suggested": [right], "confidence": 0.93, "threshold": 0.5}
         return issue(self.ids[index], "label_mistake", self.mistakenness_scores[index], evidence, "resnet")
 
     def outlier_issues(self) -> list[dict[str, Any]]:

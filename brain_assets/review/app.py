@@ -1,11 +1,13 @@
 """The review page as an ASGI application, and the server that runs it."""
 
 import getpass
+import json
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -82,7 +84,9 @@ def serve(
     token = checked_token(host, token)
     app = create_app(home, token=token, host=host)
     print(f"review page: {sign_in_url(host, port, token, dataset)}", flush=True)  # noqa: T201 - the link is the command's output
-    uvicorn.run(app, host=host, port=port, log_level="warning", access_log=False, server_header=False)
+    uvicorn.run(
+        app, host=host, port=port, log_level="warning", access_log=False, server_header=False, proxy_headers=False
+    )
 
 
 def checked_token(host: str, token: str | None) -> str:
@@ -98,6 +102,29 @@ def sign_in_url(host: str, port: int, token: str, dataset: str | None = None) ->
     """Return the link that signs a browser in."""
     shown = f"[{host}]" if ":" in host else host
     return f"http://{shown}:{port}/?token={token}" + (f"&dataset={dataset}" if dataset else "")
+
+
+def link(base: str, dataset: str, **view: Any) -> str:
+    """Return the address of a view of a dataset.
+
+    Parameters
+    ----------
+    base : str
+        Where the page is served, such as ``http://127.0.0.1:3001``.
+    dataset : str
+    **view
+        What to show: ``tab`` (explore, queue, groups, news), ``issue``, ``id``, ``frame``, ``map``, ``colour``, ``size``,
+        ``sort``, ``where``, ``text``, ``similar``; ``filters`` as a mapping of column to words or to [least, most].
+
+    Examples
+    --------
+    >>> link("http://127.0.0.1:3001", "birds", tab="queue", issue="leak")
+    'http://127.0.0.1:3001/?dataset=birds&tab=queue&issue=leak'
+    >>> link("http://127.0.0.1:3001", "birds", filters={"uniqueness": [None, 0.1]})
+    'http://127.0.0.1:3001/?dataset=birds&f.uniqueness=%5Bnull%2C+0.1%5D'
+    """
+    filters = {f"f.{column}": json.dumps(filter_) for column, filter_ in view.pop("filters", {}).items()}
+    return f"{base}/?{urlencode({'dataset': dataset, **view, **filters})}"
 
 
 def _user() -> str:

@@ -33,6 +33,7 @@ SCORE_TABLES = (
     "mistakenness",
     "object_mistakenness",
     "image_quality",
+    "selections",
 )
 NAMED_IDS = {"cluster"}
 HIDDEN = {"raw", "content_hash", "uri", "polygon", "logits", "sample_id", "object_id", "subject_id", "tags"}

@@ -34,7 +34,7 @@ def detail(opened: OpenSet, subject: str, events: Events) -> Row:
         "neighbors": similar,
         "neighbor_labels": neighbor_labels(opened, [row["neighbor_id"] for row in similar]),
         "partners": partners_of(opened, partners, events),
-        "history": [vars(decision) for decision in events.decisions([subject])],
+        "history": [decision._asdict() for decision in events.decisions([subject])],
     }
 
 

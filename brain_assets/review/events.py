@@ -8,12 +8,12 @@ import json
 import os
 import sqlite3
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 EventKind = Literal["tag", "untag", "keep", "drop", "relabel"]
 Subject = tuple[str, str | None]
@@ -42,8 +42,14 @@ DECISIONS = """
 select e.event_id || '-' || s.subject_id as decision_id, s.subject_id, s.content_hash, e.kind, e.value, e.issue,
        e."by", e.at, u.at as undone_at
 from events e join subjects s using (event_id) left join events u on u.undoes = e.event_id
-where e.kind in ('keep', 'drop', 'relabel')
+where e.kind in ('keep', 'drop', 'relabel') {condition} order by e.event_id, s.subject_id
 """
+AMONG = "and s.subject_id in (select value from json_each(:subjects))"
+TOUCHED = """
+and s.subject_id in (
+    select subject_id from subjects where event_id > :since
+        or event_id in (select undoes from events where event_id > :since and undoes is not null)
+)"""
 UNDOABLE = "kind <> 'undo' and event_id not in (select undoes from events where undoes is not null)"
 # The last word on each tag of each subject that this store has ever had a word on.
 TAGS = """
@@ -80,8 +86,7 @@ class Event:
     issue: str | None = None
 
 
-@dataclass(frozen=True)
-class Decision:
+class Decision(NamedTuple):
     """A keep, drop or relabel of one subject, as in the published table ``decisions``."""
 
     decision_id: str
@@ -95,8 +100,7 @@ class Decision:
     undone_at: str | None
 
 
-@dataclass(frozen=True)
-class TagState:
+class TagState(NamedTuple):
     """The last word on one tag of one subject; ``present`` is false once it was taken off or undone."""
 
     subject_id: str
@@ -151,11 +155,11 @@ class Events:
             with suppress(FileExistsError):
                 os.link(fresh, self.path)
 
-    def _read(self, query: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+    def _read(self, query: str, parameters: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
         if not self.path.exists():
             return []
         with closing(sqlite3.connect(self.path, timeout=30)) as connection:
-            return connection.execute(query, parameters).fetchall()
+            return connection.execute(query, parameters or {}).fetchall()
 
     def append(self, event: Event, subjects: Iterable[Subject]) -> int:
         """Note an event and return its number.
@@ -198,22 +202,19 @@ class Events:
         """Return the last event that can be taken back, or None."""
         return self._read(f"select max(event_id) from events where {UNDOABLE}")[0][0] if self.path.exists() else None
 
-    def tags(self, subjects: Sequence[str] | None = None) -> Iterator[TagState]:
-        """Yield the last word on every tag, of all subjects or of some."""
-        for subject, tag, by, at, present in self._about(TAGS, subjects):
+    def tags(self, subjects: Sequence[str] | None = None, *, since: int = 0) -> Iterator[TagState]:
+        """Yield the last word on every tag: of all subjects, of some, or of those that an event after ``since`` is about."""
+        for subject, tag, by, at, present in self._about(TAGS, subjects, since):
             yield TagState(subject, tag, by, at, bool(present))
 
-    def decisions(self, subjects: Sequence[str] | None = None) -> list[Decision]:
-        """Return all decisions, those undone included, oldest first, on all subjects or on some."""
-        return [
-            Decision(*row) for row in self._about(DECISIONS + "{condition} order by e.event_id, s.subject_id", subjects)
-        ]
+    def decisions(self, subjects: Sequence[str] | None = None, *, since: int = 0) -> list[Decision]:
+        """Return all decisions, undone ones included, oldest first: on all subjects or on those that ``tags`` would tell of."""
+        return list(map(Decision._make, self._about(DECISIONS, subjects, since)))
 
-    def _about(self, query: str, subjects: Sequence[str] | None) -> list[tuple[Any, ...]]:
-        if subjects is None:
-            return self._read(query.format(condition=""))
-        condition = "and s.subject_id in (select value from json_each(?))"
-        return self._read(query.format(condition=condition), (json.dumps(list(subjects)),))
+    def _about(self, query: str, subjects: Sequence[str] | None, since: int) -> list[tuple[Any, ...]]:
+        if subjects is not None:
+            return self._read(query.format(condition=AMONG), {"subjects": json.dumps(list(subjects))})
+        return self._read(query.format(condition=TOUCHED if since else ""), {"since": since})
 
     def save_view(self, name: str, state: dict[str, Any] | None, by: str) -> None:
         """Save a view under a name, in place of any earlier one; ``None`` takes the name off the list."""

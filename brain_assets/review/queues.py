@@ -10,6 +10,7 @@ from brain_assets.review.sets import OpenSet, literal
 from brain_assets.review.subjects import AT, Row, fetch
 
 PAGE = 200
+BEGINNING = "beginning"
 COUNTED = "select issue, count(distinct coalesce(object_id, sample_id)) as count from issues where is_issue"
 GROUP_TABLES = ("exact_duplicates", "near_duplicates")
 LABEL_ISSUES = {"label_mistake", "missing_label"}
@@ -153,8 +154,11 @@ def runs(opened: OpenSet) -> list[Row]:
 
 
 def news(opened: OpenSet, before: str, after: str) -> Row:
-    """Compare two runs: how many images came and changed between their ends, the issues these have, and each metric."""
-    ends = {row["run_id"]: row["finished"] for row in runs(opened)}
+    """Compare two runs: how many images came and changed between their ends, the issues that did, and each metric.
+
+    In place of the first run may stand ``BEGINNING``, before anything was there.
+    """
+    ends = {BEGINNING: 0.0} | {row["run_id"]: row["finished"] for row in runs(opened)}
     if before not in ends or after not in ends:
         raise Refused(404, "there is no such run; reload to see the present ones")
     span = [ends[before], ends[after]]

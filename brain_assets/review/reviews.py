@@ -63,39 +63,43 @@ def contents(opened: OpenSet, frame: Frame) -> str:
     return f"select o.position, o.subject_id, s.content_hash from {opened.frame(frame)} o join {images}"
 
 
-def synchronise(opened: OpenSet, events: Events) -> int:
-    """Bring the columns ``tags`` and ``decision`` of a set up to the last event; return its number."""
+def synchronise(opened: OpenSet, events: Events) -> None:
+    """Bring the columns ``tags`` and ``decision`` of a set up to the last event, at the cost of what was said since."""
     with opened.lock:
-        last = events.last()
-        if opened.memo.get("events") != last:
-            cursor = opened.cursor()
-            cursor.execute("begin transaction")
-            _load_tags(cursor, events, published=opened.has("tags", "subject_id", "tag"))
-            _load_decisions(cursor, events)
-            cursor.execute("commit")
-            opened.memo["events"] = last
-    return last
+        known, last = opened.memo.get("events", 0), events.last()
+        cursor = opened.cursor()
+        cursor.execute("begin transaction")
+        if "events" not in opened.memo and opened.has("tags", "subject_id", "tag"):
+            cursor.execute("insert into review_tags select distinct subject_id, tag from tags")
+        if last > known:
+            _take_in_tags(cursor, events, known)
+            _take_in_decisions(cursor, events, known)
+        cursor.execute("commit")
+        opened.memo["events"] = last
 
 
-def _load_tags(cursor: Any, events: Events, *, published: bool) -> None:
-    """Fill ``review_tags``: the store has the last word on what it knows, the published table on the rest."""
-    rows = [(state.subject_id, state.tag, state.present) for state in events.tags()]
+def _take_in_tags(cursor: Any, events: Events, since: int) -> None:
+    """Update ``review_tags``: the store has the last word on what it knows, the published table on the rest."""
+    rows = [(state.subject_id, state.tag, state.present) for state in events.tags(since=since)]
     cursor.register("said", _table(rows, [("subject_id", pa.string()), ("tag", pa.string()), ("present", pa.bool_())]))
-    cursor.execute("delete from review_tags")
+    cursor.execute(
+        "delete from review_tags using said where review_tags.subject_id = said.subject_id and review_tags.tag = said.tag"
+    )
     cursor.execute("insert into review_tags select subject_id, tag from said where present")
-    if published:
-        cursor.execute(
-            "insert into review_tags select distinct subject_id, tag from tags anti join said using (subject_id, tag)"
-        )
 
 
-def _load_decisions(cursor: Any, events: Events) -> None:
-    holding = standing(events.decisions())
-    latest = [max(aspects.values(), key=lambda decision: decision.at) for aspects in holding.values()]
-    rows = [(decision.subject_id, decision.kind, decision.content_hash) for decision in latest]
+def _take_in_decisions(cursor: Any, events: Events, since: int) -> None:
+    """Update ``review_decisions``: the last decision that stands on each subject."""
+    decisions = events.decisions(since=since)
+    latest = {
+        subject: max(aspects.values(), key=lambda one: one.at) for subject, aspects in standing(decisions).items()
+    }
+    touched = sorted({decision.subject_id for decision in decisions})
+    cursor.register("touched", _table([(subject,) for subject in touched], [("subject_id", pa.string())]))
+    cursor.execute("delete from review_decisions where subject_id in (select subject_id from touched)")
+    rows = [(subject, decision.kind, decision.content_hash) for subject, decision in latest.items()]
     columns = [("subject_id", pa.string()), ("kind", pa.string()), ("content_hash", pa.string())]
     cursor.register("decided", _table(rows, columns))
-    cursor.execute("delete from review_decisions")
     cursor.execute("insert into review_decisions select * from decided")
 
 

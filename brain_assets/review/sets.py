@@ -111,7 +111,15 @@ class OpenSet:
 
     def frames(self) -> list[Frame]:
         """Return the kinds of subject that can be shown."""
-        return ["images", "objects"] if self.has("objects", "object_id") else ["images"]
+        with self.lock:
+            if "frames" not in self.memo:
+                known = (
+                    self.has("objects", "object_id")
+                    and self.cursor().execute("select 1 from objects limit 1").fetchone()
+                )
+                self.memo["frames"] = ["images", "objects"] if known else ["images"]
+        found: list[Frame] = self.memo["frames"]
+        return found
 
     def table(self, name: str, query: str) -> str:
         """Return the identifier of a table in memory, made from a query when it is first asked for."""

@@ -30,18 +30,19 @@ CACHE_BYTES = 96 << 20
 
 
 def packed_preview(opened: OpenSet, content_hash: str) -> bytes | None:
-    """Return the preview of a content from the dataset's pack, where the set publishes its address."""
-    if not opened.has("previews", "content_hash", "preview_offset", "preview_length"):
+    """Return the preview of a content from a pack in the dataset's folder, where the set publishes its address."""
+    if not opened.has("previews", "content_hash", "preview_offset", "preview_length", "pack"):
         return None
-    query = "select preview_offset, preview_length from previews where content_hash = ? and preview_offset is not null"
-    found = fetch(opened, query, [content_hash])
-    if not found:
-        return None
-    try:
-        with PreviewPack(opened.paths.previews, readonly=True) as pack:
-            return pack.read(*found[0].values())
-    except (OSError, ValueError):
-        return None
+    query = "select pack, preview_offset, preview_length from previews where content_hash = ?"
+    for row in fetch(opened, query, [content_hash]):
+        if row["pack"] != Path(row["pack"]).name:
+            return None
+        try:
+            with PreviewPack(opened.paths.folder / row["pack"], readonly=True) as pack:
+                return pack.read(row["preview_offset"], row["preview_length"])
+        except (OSError, ValueError):
+            return None
+    return None
 
 
 @runtime_checkable

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from brain_assets.review import link
 from brain_assets.review.events import Decision
 from tests.review.browser import Visit, launched, served
 from tests.review_data import HOSTILE, Synthetic, points_only
@@ -321,6 +322,18 @@ def test_detail_says_why_and_shows_the_partner(visit: Visit, synthetic: Syntheti
     detail.wait_for(state="hidden")
     visit.page.keyboard.press("Escape")
     visit.wait_for_status("300 images")
+
+
+def test_links_open_what_they_say(visit: Visit, synthetic: Synthetic) -> None:
+    visit.open()
+    visit.page.goto(
+        link(visit.address, "demo", colour="split", filters={"label": ["<b>none</b>", "ant"], "width": [None, 100]})
+    )
+    chosen = [i for i in synthetic.good if synthetic.given[i] == "ant" and synthetic.sizes[i][0] <= 100]
+    visit.wait_for_status(f"{len(chosen)} of 300 match")
+    assert visit.page.input_value("#colour") == "split"
+    visit.page.goto(link(visit.address, "demo", tab="queue", issue="outlier"))
+    visit.wait_for_text("#queue h2", "Outlier")
 
 
 def test_news_lead_to_what_is_new(visit: Visit, synthetic: Synthetic) -> None:

@@ -237,7 +237,7 @@ def test_a_queue_is_most_severe_first_and_shrinks(client: Client, small: Synthet
     queue = client.get("queue", issue="label_mistake").json()
     scores = [item["score"] for item in queue["items"]]
     assert scores == sorted(scores, reverse=True)
-    assert queue["items"][0]["evidence"]["suggested_label"] in small.labels
+    assert queue["items"][0]["evidence"]["suggested"][0] in small.labels
     first, second = (item["subject_id"] for item in queue["items"][:2])
     assert client.post("say", {"kind": "keep", "ids": [first], "issue": "label_mistake"}).status == 200
     assert client.post("say", {"kind": "keep", "ids": [second], "issue": "outlier"}).status == 200
@@ -286,6 +286,7 @@ def test_news_between_runs(reader: Client, synthetic: Synthetic) -> None:
     metrics = {row["metric"]: row for row in news["metrics"]}
     assert (metrics["samples"]["before"], metrics["samples"]["after"]) == (240, 300)
     assert reader.get("news", before="run-one", after="nothing").status == 404
+    assert reader.get("news", before="beginning", after="run-two").json()["added"] == 300
 
 
 # -- saying
@@ -418,7 +419,12 @@ def previewed(small: Synthetic) -> Client:
     jpeg = (small.media / small.files[0]).read_bytes()
     with PreviewPack(small.folder / "previews.pack") as pack:
         offset, length = pack.append(jpeg)
-    addresses = {"content_hash": small.contents[:3:2], "preview_offset": [offset, 10**9], "preview_length": [length, 5]}
+    addresses = {
+        "content_hash": [small.contents[i] for i in (0, 2, 5)],
+        "preview_offset": [offset, 10**9, offset],
+        "preview_length": [length, 5, length],
+        "pack": ["previews.pack", "previews.pack", "../demo/previews.pack"],
+    }
     pq.write_table(pa.table(addresses), small.folder / "published" / "current" / "previews.parquet")
     for file in small.files:
         (small.media / file).unlink()
@@ -428,7 +434,8 @@ def previewed(small: Synthetic) -> Client:
 def test_previews_stand_in_for_originals_that_are_gone(previewed: Client, small: Synthetic) -> None:
     assert size_of(previewed, f"/image/demo/{small.ids[0]}") == small.sizes[0]
     assert size_of(previewed, f"/image/demo/{small.ids[1]}?size=large") == small.sizes[0]
-    assert previewed.request("GET", f"/image/demo/{small.ids[2]}").status == 404
+    for index in (2, 5, 6):
+        assert previewed.request("GET", f"/image/demo/{small.ids[index]}").status == 404
 
 
 def test_the_last_pictures_are_kept_within_bounds(monkeypatch: pytest.MonkeyPatch, small: Synthetic) -> None:

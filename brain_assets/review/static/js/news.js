@@ -5,6 +5,9 @@ import { trying } from "/static/js/dialogs.js";
 import { $, h, number, put, s, title } from "/static/js/dom.js";
 import { set, state, watch } from "/static/js/state.js";
 
+/** Stands for the time before anything was there. */
+const BEGINNING = "beginning";
+
 export class News {
   /** @param {() => object} context */
   constructor(context) {
@@ -16,8 +19,8 @@ export class News {
 
   enter() {
     const { runs } = this.context();
-    const known = new Set(runs.map((run) => run.run_id));
-    const [after, before] = [runs[0]?.run_id, (runs[1] ?? runs[0])?.run_id];
+    const known = new Set([BEGINNING, ...runs.map((run) => run.run_id)]);
+    const [after, before] = [runs[0]?.run_id, runs[1]?.run_id ?? BEGINNING];
     if (!after) return put(this.panel, h("p", { class: "empty-note" }, "No finished run has been published yet."));
     const chosen = {
       before: known.has(state.before) ? state.before : before,
@@ -66,6 +69,7 @@ export class News {
       h(
         "select",
         { id, onchange: (event) => set({ [key]: event.target.value }) },
+        key === "before" && h("option", { value: BEGINNING, selected: state.before === BEGINNING }, "the beginning"),
         runs.map((run) =>
           h(
             "option",

@@ -11,7 +11,7 @@ const SENTENCES = {
   outlier: () => "Unlike all others in this dataset.",
   label_mistake: (evidence, subject) =>
     suggestionOf(evidence, subject)
-      ? `Labelled “${subject.label ?? evidence.label ?? "?"}”, but looks like “${suggestionOf(evidence, subject)}”.`
+      ? `Labelled “${[subject.label ?? evidence.given ?? "?"].flat().join(", ")}”, but looks like “${suggestionOf(evidence, subject)}”.`
       : "The label looks wrong.",
   missing_label: () => "A label seems to be missing.",
   missing_object: () => "The model sees an object that is not annotated.",
@@ -31,11 +31,13 @@ const SENTENCES = {
   rotated: () => "Stored rotated, to be turned by its EXIF orientation.",
 };
 
+/** Evidence that the sentence or the heading has told already. */
+const SAID = new Set(["given", "suggested", "model"]);
+
 /** The label that is suggested in place of the given one; "" where there is none. */
 export function suggestionOf(evidence, subject) {
-  const named = evidence?.suggested_label ?? evidence?.suggestion ?? evidence?.predicted_label;
-  const word = typeof named === "string" ? named : typeof subject?.prediction === "string" ? subject.prediction : "";
-  return word && word !== subject?.label ? word : "";
+  const [word] = [evidence?.suggested ?? subject?.prediction].flat();
+  return typeof word === "string" && word !== [subject?.label].flat()[0] ? word : "";
 }
 
 export const sentence = (row, subject) => SENTENCES[row.issue]?.(row.evidence, subject) ?? "";
@@ -52,7 +54,7 @@ export function why(row, subject, partners, open, beside = []) {
       meter(row.score),
       row.source && row.source !== row.issue && h("span", { class: "muted" }, h("bdi", {}, row.source)),
     ),
-    h("p", {}, sentence(row, subject)),
+    h("p", {}, sentence(row, subject), !row.is_issue && h("em", { class: "muted" }, " Below the threshold.")),
     evidenceList(row.evidence, [...partners, ...beside]),
     h(
       "div",
@@ -70,7 +72,9 @@ export function meter(score) {
 
 export function evidenceList(evidence, partners) {
   const shown = new Set(partners.map((partner) => partner.subject_id));
-  const rows = Object.entries(evidence).filter(([, value]) => value !== null && !shown.has(value));
+  const rows = Object.entries(evidence).filter(
+    ([name, value]) => !SAID.has(name) && value !== null && !shown.has(value),
+  );
   return h(
     "dl",
     { class: "facts" },
@@ -81,6 +85,7 @@ export function evidenceList(evidence, partners) {
 export function inWords(value) {
   if (typeof value === "number") return number(value);
   if (typeof value === "boolean") return value ? "yes" : "no";
+  if (Array.isArray(value)) return value.map(inWords).join(", ");
   return typeof value === "string" ? value : JSON.stringify(value);
 }
 
