@@ -3,8 +3,9 @@
 import getpass
 import json
 import secrets
+import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -22,7 +23,7 @@ from brain_assets.review.refusal import Refused
 from brain_assets.review.security import Guard, is_loopback, known_hosts
 from brain_assets.review.sets import Sets
 from brain_assets.review.thumbnails import Pictures, Previews, packed_preview
-from resources.errors import ConfigurationError
+from resources.errors import BrainError, ConfigurationError
 from resources.home import Home
 
 STATIC = Path(__file__).parent / "static"
@@ -78,15 +79,30 @@ def serve(
     ------
     ConfigurationError
         If other machines could reach the page and no token was given.
+    BrainError
+        If the port is taken.
     """
     import uvicorn
 
     token = checked_token(host, token)
     app = create_app(home, token=token, host=host)
-    print(f"review page: {sign_in_url(host, port, token, dataset)}", flush=True)  # noqa: T201 - the link is the command's output
-    uvicorn.run(
-        app, host=host, port=port, log_level="warning", access_log=False, server_header=False, proxy_headers=False
-    )
+    with _listening(host, port) as listener:
+        port = listener.getsockname()[1]
+        print(f"review page: {sign_in_url(host, port, token, dataset)}", flush=True)  # noqa: T201 - the command's output
+        config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False, proxy_headers=False)
+        with suppress(KeyboardInterrupt):
+            uvicorn.Server(config).run([listener])
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    """Return a socket that listens before the link is told."""
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host, port), family=family)
+    except OSError as error:
+        raise BrainError(
+            f"the review page cannot listen on {host} port {port}: {error.strerror}; choose another"
+        ) from None
 
 
 def checked_token(host: str, token: str | None) -> str:

@@ -1,0 +1,61 @@
+"""The server as a process: the link it prints opens the page, and it ends when asked."""
+
+import http.client
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from brain_assets.review import serve
+from resources.errors import BrainError
+from tests.review_data import Synthetic
+
+
+@pytest.fixture(scope="module")
+def process(synthetic: Synthetic) -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, "-m", "brain_assets.review", "--home", str(synthetic.home), "--port", "0"]
+    with subprocess.Popen(
+        [*command, "--dataset", "demo"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        yield process
+        process.kill()
+
+
+def test_the_printed_link_opens_the_page_and_interrupting_ends_it(process: subprocess.Popen[str]) -> None:
+    assert process.stdout
+    assert process.stderr
+    address = urlsplit(process.stdout.readline().split()[-1])
+    assert re.fullmatch(r"token=[\w-]{32,}&dataset=demo", address.query)
+    connection = http.client.HTTPConnection(address.netloc, timeout=20)
+    connection.request("GET", f"/?{address.query}")
+    reply = connection.getresponse()
+    reply.read()
+    assert (reply.status, reply.headers["location"]) == (303, "/?dataset=demo")
+    connection.request("GET", "/", headers={"cookie": str(reply.headers["set-cookie"]).split(";")[0]})
+    page = connection.getresponse()
+    assert (page.status, "server" in page.headers) == (200, False)
+    assert b"/static/js/app.js" in page.read()
+    connection.close()
+    process.send_signal(signal.SIGINT)
+    assert process.wait(20) == 0
+    assert process.stderr.read() == ""
+
+
+def test_a_taken_port_is_told_in_one_line(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(BrainError, match="choose another"):
+        serve(tmp_path, port=taken.getsockname()[1])
+
+
+@pytest.mark.parametrize("arguments", [["--host", "0.0.0.0"], ["--token", "short"]])
+def test_it_refuses_in_one_line(tmp_path: Path, arguments: list[str]) -> None:
+    command = [sys.executable, "-m", "brain_assets.review", "--home", str(tmp_path), *arguments]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 1
+    assert ended.stderr.count("\n") == 1
+    assert "token" in ended.stderr
