@@ -1,5 +1,6 @@
 """The tables that readers may open, switched as one consistent set."""
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -58,6 +59,7 @@ def published(derivations: Sequence[Derivation]) -> Derivation:
     def publish_tables(update: Update) -> Iterator[Merge]:
         dataset = update.dataset
         facts: dict[str, Any] = {"source_state": dataset.store.fact(SOURCE_STATE), "settings": dataset.settings_digest}
+        facts["code"] = code_state(derivations)
         facts["behind"] = _behind(derivations, dataset)
         facts["input_state"] = joined_state(*(dataset.store.fact(name) or "" for name in INPUT_STATES))
         gates.enforce(dataset)
@@ -84,3 +86,9 @@ def _behind(derivations: Sequence[Derivation], dataset: Dataset) -> list[str]:
     """Return the names of what this run was not asked to bring up to date, though it needs to be."""
     left_out = [one for one in derivations if one.name not in dataset.selected and not one.always]
     return [one.name for one in left_out if not is_up_to_date(one, dataset)]
+
+
+def code_state(derivations: Sequence[Derivation]) -> str:
+    """Return what changes when a version of the code knows more, or computes it otherwise."""
+    known = sorted((one.name, one.version) for one in derivations if one.name != "published")
+    return hashlib.blake2b(repr(known).encode(), digest_size=8).hexdigest()

@@ -2,7 +2,10 @@
 
 from typing import Any
 
+import duckdb
+
 from brain_assets import catalog
+from brain_assets.published import code_state
 from resources import locks
 from resources.configuration import load_dataset
 from resources.errors import BrainError, MissingError
@@ -45,9 +48,11 @@ def status(home: Home, name: str) -> dict[str, Any]:
                     "select method, max(finished_at) from runs where state = 'done' group by method"
                 ).fetchall()
             )
+            counted = _counted(connection)
             for derivation in catalog.ALL:
+                tables = [publication.table for publication in derivation.publishes]
                 found["assets"][derivation.name] = {
-                    "rows": {table.table: _count(connection, table.table) for table in derivation.publishes},
+                    "rows": {table: counted[table] for table in tables if table in counted},
                     "last_run": last.get(derivation.name),
                 }
     except MissingError:
@@ -55,8 +60,10 @@ def status(home: Home, name: str) -> dict[str, Any]:
     return found
 
 
-def _count(connection: Any, table: str) -> int:
-    return int(connection.execute(f"select count(*) from {table}").fetchall()[0][0])
+def _counted(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
+    """Return the rows of each published table; a set that an older version published may lack some."""
+    views = connection.execute("select view_name from duckdb_views() where not internal").fetchall()
+    return {name: connection.execute(f'select count(*) from "{name}"').fetchall()[0][0] for (name,) in views}
 
 
 def _state(paths: DatasetPaths) -> str:
@@ -76,6 +83,8 @@ def _state(paths: DatasetPaths) -> str:
         pending.append("labels or predictions changed")
     if published["facts"]["settings"] != configuration.digest:
         pending.append("the settings changed")
+    if published["facts"].get("code") != code_state(catalog.ALL):
+        pending.append("another version published it")
     if behind := published["facts"].get("behind"):
         pending.append(f"not brought up to date: {', '.join(behind)}")
     return "pending: " + ", ".join(pending) if pending else "up to date"

@@ -6,6 +6,7 @@ The file belongs to the run that holds the dataset's lock; everybody else reads 
 """
 
 import json
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -140,13 +141,15 @@ class Store:
 
     def __init__(self, path: Path, memory: str = "512MB") -> None:
         self.path = path
-        spill = str(path.with_suffix(".spill"))
+        spill = path.with_suffix(".spill")
         with _told(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             self.connection = duckdb.connect(
                 str(path),
-                config={"preserve_insertion_order": "false", "memory_limit": memory, "temp_directory": spill},
+                config={"preserve_insertion_order": "false", "memory_limit": memory, "temp_directory": str(spill)},
             )
+            # Now that the file is ours alone, what lies here was left by a process that was killed.
+            shutil.rmtree(spill, ignore_errors=True)
             try:
                 self.connection.execute("set timezone = 'UTC'")
                 self._migrate()

@@ -10,7 +10,9 @@ from typing import Any
 
 import dagster as dg
 
+from brain_assets import catalog
 from brain_assets.lineage import DATASETS, PARTITION_TAG, REFRESH, UNDER_WAY
+from brain_assets.published import code_state
 from resources.configuration import load_dataset
 from resources.errors import BrainError
 from resources.home import DatasetPaths, Home
@@ -81,7 +83,7 @@ def _requests(
         context.log.warning(f"{paths.name}: {error}")
         return
     look.next_at = now + (time.monotonic() - started) / LOOKING_SHARE
-    state, before = f"{listing.state} {inputs} {configuration.digest}", look.state
+    state, before = f"{listing.state} {inputs} {configuration.digest} {code_state(catalog.ALL)}", look.state
     look.state = state
     published = manifest(paths.published)
     if published and state == _published_state(published["facts"]) and not published["facts"].get("behind"):
@@ -95,7 +97,7 @@ def _requests(
 
 
 def _published_state(facts: Mapping[str, Any]) -> str:
-    return f"{facts.get('source_state')} {facts.get('input_state')} {facts.get('settings')}"
+    return " ".join(str(facts.get(name)) for name in ("source_state", "input_state", "settings", "code"))
 
 
 def _request(

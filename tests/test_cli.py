@@ -247,6 +247,19 @@ def test_status_tells_what_is_pending_and_who_works(flowers: Workshop, home: Pat
     assert "cannot be looked at: no media at" in answers(workshop, "status", "birds")
 
 
+def test_status_of_what_an_older_version_published(home: Path, media: Path) -> None:
+    workshop = Workshop(home, media, "birds")
+    workshop.run(["samples", "ground_truth", "predictions", "published"])
+    current = workshop.paths.published / "current"
+    (current / "uniqueness.parquet").unlink()
+    manifest = json.loads((current / "manifest.json").read_text())
+    del manifest["facts"]["code"]
+    (current / "manifest.json").write_text(json.dumps(manifest))
+    found = json.loads(answers(workshop, "status", "birds", "--json"))
+    assert found["assets"]["uniqueness"]["rows"] == {}
+    assert "another version published it" in found["state"]
+
+
 def test_config_tells_each_value_and_its_origin(flowers: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BRAIN_SIMILARITY_K", "7")
     lines = {line.split()[0]: line for line in answers(flowers, "config", "flowers").splitlines()}

@@ -238,3 +238,13 @@ def test_memory_is_bounded_and_large_work_goes_to_disk_beside_the_store(path: Pa
     assert opened.value("select current_setting('temp_directory')") == str(path.with_suffix(".spill"))
     opened.close()
     assert not list(path.parent.glob("*.spill/*"))
+
+
+def test_what_a_killed_process_spilled_is_removed(path: Path) -> None:
+    Store(path).close()
+    left = path.with_suffix(".spill") / "duckdb_temp_storage_DEFAULT-0.tmp"
+    left.parent.mkdir()
+    left.touch()
+    opened = Store(path)
+    assert not left.exists()
+    opened.close()

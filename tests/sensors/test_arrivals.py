@@ -216,6 +216,15 @@ def test_what_a_run_was_not_asked_for_is_still_due(
     assert len(clock.requests()) == 1
 
 
+def test_another_version_of_the_code_is_noticed(
+    workshop: Workshop, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workshop.run(STATEFUL)
+    assert clock.requests() == []
+    monkeypatch.setattr("sensors.arrivals.code_state", lambda _: "newer")
+    assert len(clock.requests()) == 1
+
+
 def test_a_damaged_manifest_is_as_good_as_none(workshop: Workshop, clock: Clock) -> None:
     workshop.run(STATEFUL)
     (workshop.paths.published / "current" / "manifest.json").write_text("{")
