@@ -11,7 +11,7 @@ from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qsl, urlencode
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 POLICY = (
@@ -31,6 +31,8 @@ LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 SESSION_SECONDS = 7 * 24 * 3600
 MOST_SESSIONS = 1000
 SAFE = {"GET", "HEAD"}
+# A strict cookie is not sent by a browser that follows a link from elsewhere; it is when this page reloads itself.
+COME_AGAIN = '<!doctype html><html lang="en"><meta http-equiv="refresh" content="0"><title>Review</title></html>'
 SIGN_IN = "Open the link with a token that was printed when the review page was started.\n"
 
 
@@ -117,7 +119,8 @@ class Guard:
         if given is not None and scope["method"] in SAFE:
             return self._sign_in(scope, given)
         if not self.sessions.holds(_cookie(headers, cookie_name(scope))):
-            return PlainTextResponse(SIGN_IN, 401)
+            arrived = scope["path"] == "/" and headers.get("sec-fetch-site") == "cross-site"
+            return HTMLResponse(COME_AGAIN) if arrived else PlainTextResponse(SIGN_IN, 401)
         if scope["method"] not in SAFE or scope["path"] != "/":
             return _cross_site(scope, headers)
         return None

@@ -336,6 +336,16 @@ def test_links_open_what_they_say(visit: Visit, synthetic: Synthetic) -> None:
     visit.wait_for_text("#queue h2", "Outlier")
 
 
+def test_a_link_in_a_message_opens_the_page(visit: Visit) -> None:
+    visit.open()
+    shared = link(visit.address, "demo", tab="news")
+    body = f"<a href='{shared}'>look</a>"
+    visit.page.route("http://chat.example/*", lambda route: route.fulfill(body=body, content_type="text/html"))
+    visit.page.goto("http://chat.example/")
+    visit.page.click("a")
+    visit.wait_for_text("#news h2", "What is new")
+
+
 def test_news_lead_to_what_is_new(visit: Visit, synthetic: Synthetic) -> None:
     visit.open("tab=news")
     visit.page.locator(".tile", has_text="images added").click()

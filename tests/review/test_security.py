@@ -63,6 +63,15 @@ def test_the_redirect_stays_on_this_server(stranger: Client) -> None:
     assert reply.headers["location"] == "/"
 
 
+def test_a_link_from_elsewhere_gets_a_page_that_reloads_itself_and_nothing_more(stranger: Client) -> None:
+    reply = stranger.request("GET", "/?tab=queue", sec_fetch_site="cross-site")
+    assert (reply.status, "set-cookie" in reply.headers) == (200, False)
+    assert len(reply.body) < 200
+    assert stranger.request("GET", "/?tab=queue", sec_fetch_site="same-origin").status == 401
+    assert stranger.request("GET", API, sec_fetch_site="cross-site").status == 401
+    assert stranger.request("POST", "/", sec_fetch_site="same-origin").status == 401
+
+
 def test_sessions_end(monkeypatch: pytest.MonkeyPatch) -> None:
     sessions = Sessions(seconds=10)
     cookie = sessions.start()
