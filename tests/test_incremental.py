@@ -3,14 +3,28 @@
 import os
 import shutil
 import tempfile
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
+from brain_assets import media
+from resources.store import Store
 from tests import models
-from tests.workshop import Workshop, assert_equals_rebuild, encoded, give_calibrations, picture, write_pictures
+from tests.workshop import (
+    Workshop,
+    assert_equals_rebuild,
+    encoded,
+    give_calibrations,
+    picture,
+    previews,
+    write_pictures,
+)
 
 NAMES = [
     f"{folder}{letter}.{suffix}" for folder in ("", "train/", "test/") for letter in "abcd" for suffix in ("png", "bmp")
@@ -31,6 +45,22 @@ SETTINGS: list[dict[str, dict[str, object]]] = [
 ]
 
 
+class Killed(BaseException):
+    """Stands for the end of the process: nothing is written after it."""
+
+
+def dying(write: Callable[..., Any], after: int) -> Callable[..., Any]:
+    """Return ``Store.write`` of a process that is killed after some transactions."""
+    left = iter(range(after))
+
+    def write_or_die(store: Store, run_id: str, asset: str) -> Any:
+        if next(left, None) is None:
+            raise Killed
+        return write(store, run_id, asset)
+
+    return write_or_die
+
+
 class ChangingFolder(RuleBasedStateMachine):
     """A folder in which anything happens between runs."""
 
@@ -39,6 +69,9 @@ class ChangingFolder(RuleBasedStateMachine):
         self.root = Path(tempfile.mkdtemp(prefix="brain-test-"))
         self.media = self.root / "media"
         self.media.mkdir()
+        self.patch = pytest.MonkeyPatch()
+        # As small as these previews, so that packs are rewritten.
+        self.patch.setattr(media, "SMALL_PACK", 3000)
         for folder in ("labels", "predictions"):
             (self.root / folder).mkdir()
         inputs = {name: [{"uri": str(self.root / name)}] for name in ("labels", "predictions")}
@@ -107,6 +140,12 @@ class ChangingFolder(RuleBasedStateMachine):
     def run(self) -> None:
         self.workshop.run()
 
+    @rule(after=st.integers(0, 40))
+    def run_and_be_killed(self, after: int) -> None:
+        with pytest.MonkeyPatch.context() as patch, suppress(Killed):
+            patch.setattr(Store, "write", dying(Store.write, after))
+            self.workshop.run()
+
     @rule()
     def run_and_compare(self) -> None:
         self.workshop.run()
@@ -115,12 +154,16 @@ class ChangingFolder(RuleBasedStateMachine):
         give_calibrations(self.workshop, rebuild)
         rebuild.run()
         assert_equals_rebuild(self.workshop, rebuild)
+        assert previews(self.workshop) == previews(rebuild)
         rebuild.remove()
 
     def teardown(self) -> None:
         if hasattr(self, "root"):
-            self.run_and_compare()
-            shutil.rmtree(self.root)
+            try:
+                self.run_and_compare()
+            finally:
+                self.patch.undo()
+                shutil.rmtree(self.root)
 
 
 TestChangingFolder = ChangingFolder.TestCase

@@ -7,9 +7,8 @@ import pytest
 
 from brain_assets import media as module
 from resources.dataset import Opening, open_dataset
-from resources.previews import PreviewPack
 from tests import models
-from tests.workshop import Workshop, assert_equals_rebuild, encoded, picture, write_pictures
+from tests.workshop import Workshop, assert_equals_rebuild, encoded, picture, previews, write_pictures
 
 ASSETS = ("samples", "media", "exact_duplicates", "embeddings", "published")
 
@@ -29,16 +28,6 @@ def counts(workshop: Workshop) -> dict[str, int]:
     with open_dataset(workshop.home, workshop.name, Opening("look", "test")) as dataset:
         tables = ("media", "vectors", "pixel_hashes", "quality_statistics")
         return {table: dataset.store.value(f"select count(*) from {table}") for table in tables}
-
-
-def previews(workshop: Workshop) -> dict[str, bytes]:
-    """Return every published preview, read from the pack that its row names."""
-    rows = workshop.rows("select content_hash, preview_offset, preview_length, pack from previews order by 1")
-    found = {}
-    for content, offset, length, name in rows:
-        with PreviewPack(workshop.paths.folder / name, readonly=True) as pack:
-            found[content] = pack.read(offset, length)
-    return found
 
 
 def packs(workshop: Workshop) -> list[str]:

@@ -17,6 +17,7 @@ from brain_assets.incremental import Publication, Report, bring_up_to_date
 from brain_assets.published import BOOKKEEPING
 from resources.dataset import Opening, open_dataset
 from resources.home import Home
+from resources.previews import PreviewPack
 from resources.publishing import connect
 from resources.store import Store
 from tests.helpers import assert_same_neighbours
@@ -85,6 +86,16 @@ class Workshop:
 
     def remove(self) -> None:
         shutil.rmtree(self.home.root)
+
+
+def previews(workshop: Workshop) -> dict[str, bytes]:
+    """Return every published preview, read from the pack that its row names."""
+    rows = workshop.rows("select content_hash, preview_offset, preview_length, pack from previews order by 1")
+    found = {}
+    for content, offset, length, name in rows:
+        with PreviewPack(workshop.paths.folder / name, readonly=True) as pack:
+            found[content] = pack.read(offset, length)
+    return found
 
 
 def described_columns() -> list[tuple[Publication, list[str]]]:
