@@ -12,7 +12,7 @@ from resources.errors import BrainError
 from resources.media_source import sample_id
 from tests.workshop import Workshop, assert_equals_rebuild, encoded, picture, write_pictures
 
-ASSETS = ("samples", "media", "embeddings", "similarity", "uniqueness", "published")
+ASSETS = ("samples", "media", "embeddings", "similarity", "published")
 Rows = Mapping[str, Sequence[float]]
 
 
@@ -97,7 +97,7 @@ def test_an_edited_file_costs_its_edits_and_nothing_new_costs_nothing(tmp_path: 
 
 def test_any_sequence_of_changes_equals_a_rebuild(tmp_path: Path, media: Path, workshop: Workshop) -> None:
     chance = np.random.default_rng(3)
-    for step in range(6):
+    for step in range(4):
         numbers = chance.choice(9, 5, replace=False).tolist()
         give(tmp_path, {name: [*vector[:2], float(step // 2)] for name, vector in some(*numbers).items()})
         write_pictures(media, chance.choice(9, 2).tolist())
