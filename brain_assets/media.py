@@ -2,94 +2,42 @@
 
 from collections.abc import Iterator
 
-import pyarrow as pa
+import pyarrow.compute as pc
 
-from brain_assets import decode_pass
+from brain_assets import decode_pass, previews
 from brain_assets.incremental import Check, Derivation, MethodRun, Publication, Update, section_settings
 from brain_assets.pruning import UNUSED_CONTENT, unused
-from resources.dataset import FIRST_PACK, PREVIEW_PACK, Dataset, fact
-from resources.previews import PreviewPack, compact
+from resources.dataset import FIRST_PACK, PREVIEW_PACK, Dataset
 from resources.store import Merge
 
 # One file stands for all samples of a content.
 CONTENTS = """
-    select content_hash, any_value(uri order by sample_id) as uri, any_value(bytes) as bytes
+    select content_hash, any_value(uri order by sample_id) as uri, any_value(bytes) as bytes,
+        content_hash in (select input_key from vectors where model_version = ?) as embedded
     from samples where content_hash is not null and {condition} group by content_hash"""
-UNDECODED = "content_hash not in (from media select content_hash)"
-EMBEDDED = "content_hash in (select input_key from vectors where model_version = '{version}')"
+# What was decoded has a preview, unless the pack was lost.
+UNDECODED = """content_hash not in (
+        select content_hash from media where status = 'error' or preview_length is not null)"""
 EMBEDDINGS = "embeddings"
-# A pack of previews below this size is not worth rewriting.
-SMALL_PACK = 1 << 22
 
 
 def update_media(update: Update) -> Iterator[Merge]:
     """Decode every content that is new; embed it in the same pass when embeddings are wanted too.
 
-    What was decoded with other settings is decoded again, but not embedded again.
+    What was decoded with other settings, or has lost its preview, is decoded again, but not embedded again.
     """
-    _remove_old_packs(update.dataset)
-    if update.anew:
-        _decode(update, EMBEDDED.format(version=_model_version(update.dataset)), embed=False)
-        _decode(update, "not " + EMBEDDED.format(version=_model_version(update.dataset)))
-    else:
-        _decode(update, UNDECODED)
+    previews.mend(update)
+    dataset, uri = update.dataset, update.dataset.settings.embeddings.model
+    wanted = EMBEDDINGS in dataset.selected
+    condition = "true" if update.anew else UNDECODED
+    contents = update.query(CONTENTS.format(condition=condition), [dataset.model_version(uri) if wanted else ""])
+    update.notes["decoded"] = contents.num_rows
+    fresh = contents.filter(pc.invert(contents["embedded"]))
+    decode_pass.decode(update, contents.filter(contents["embedded"]), facts=True, model=None)
+    decode_pass.decode(update, fresh, facts=True, model=dataset.model(uri) if wanted and fresh.num_rows else None)
     update.commit(*(unused(table, UNUSED_CONTENT, at_once=update.anew) for table in ("media", "quality_statistics")))
-    _compact_previews(update)
+    previews.compact(update)
     yield from ()
-
-
-def _decode(update: Update, condition: str, *, embed: bool = True) -> None:
-    contents = update.query(CONTENTS.format(condition=condition))
-    update.notes["decoded"] = update.notes.get("decoded", 0) + contents.num_rows
-    dataset = update.dataset
-    wanted = embed and EMBEDDINGS in dataset.selected and contents.num_rows > 0
-    model = dataset.model(dataset.settings.embeddings.model) if wanted else None
-    decode_pass.decode(update, contents, facts=True, model=model)
-
-
-def _model_version(dataset: Dataset) -> str:
-    return dataset.model_version(dataset.settings.embeddings.model)
-
-
-def _compact_previews(update: Update) -> None:
-    """Copy the previews into a new pack once more than half of the old one belongs to no row.
-
-    The new addresses and the pack's name are committed together. The old pack stays until the next update, for readers
-    of what was published before.
-    """
-    dataset = update.dataset
-    pack = dataset.paths.folder / dataset.preview_pack
-    used = dataset.store.value("select coalesce(sum(preview_length), 0) from media")
-    if not pack.exists() or pack.stat().st_size < max(SMALL_PACK, 2 * used):
-        return
-    live = update.query(
-        "select content_hash, preview_offset, preview_length from media where preview_length is not null"
-    )
-    addresses = list(zip(live.column(1).to_pylist(), live.column(2).to_pylist(), strict=True))
-    name = f"previews-{dataset.run_id}.pack"
-    try:
-        moved = compact(dataset.previews, dataset.paths.folder / name, addresses)
-    except ValueError as error:
-        (dataset.paths.folder / name).unlink()
-        update.notes["previews"] = str(error)
-        return
-    dataset.store.connection.register(
-        "moved", live.select([0]).append_column("offset", pa.array([at for at, _ in moved]))
-    )
-    update.commit(Merge("media", MOVED), fact(PREVIEW_PACK, name))
-    dataset.previews.close()
-    dataset.previews = PreviewPack(dataset.paths.folder / name)
-
-
-MOVED = """
-    select media.* exclude (changed) replace (moved.offset as preview_offset)
-    from media join moved using (content_hash)"""
-
-
-def _remove_old_packs(dataset: Dataset) -> None:
-    for path in dataset.paths.folder.glob("previews*.pack"):
-        if path.name != dataset.preview_pack:
-            path.unlink()
 
 
 def _runs(dataset: Dataset) -> list[MethodRun]:

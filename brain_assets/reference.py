@@ -47,8 +47,9 @@ def _settings() -> Iterator[str]:
 
 def _commands() -> Iterator[str]:
     yield "## Commands\n"
+    whole = click.Context(command, info_name="brain", **command.context_settings)
     for name, part in sorted(_group(command).commands.items()):
-        with click.Context(part, info_name=f"brain {name}") as context:
+        with click.Context(part, info_name=name, parent=whole) as context:
             yield f"### brain {name}\n\n```\n{part.get_help(context)}\n```\n"
 
 

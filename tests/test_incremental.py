@@ -13,7 +13,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
-from brain_assets import media
+from brain_assets import previews as packs
 from resources.store import Store
 from tests import models
 from tests.workshop import (
@@ -71,7 +71,7 @@ class ChangingFolder(RuleBasedStateMachine):
         self.media.mkdir()
         self.patch = pytest.MonkeyPatch()
         # As small as these previews, so that packs are rewritten.
-        self.patch.setattr(media, "SMALL_PACK", 3000)
+        self.patch.setattr(packs, "SMALL_PACK", 3000)
         for folder in ("labels", "predictions"):
             (self.root / folder).mkdir()
         inputs = {name: [{"uri": str(self.root / name)}] for name in ("labels", "predictions")}

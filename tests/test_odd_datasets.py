@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from brain_assets import media as media_module
+from brain_assets import previews as previews_module
 from brain_assets import samples as samples_module
 from resources.errors import BrainError, ConfigurationError, MissingError, SourceError, StoreError
 from tests import models
@@ -352,10 +352,10 @@ def test_a_full_disk_keeps_what_was_published_and_the_next_run_goes_on(
 
 def test_previews_are_on_disk_before_their_rows(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
     events: list[str] = []
-    sync, commit = media_module.PreviewPack.sync, media_module.Update.commit
-    monkeypatch.setattr(media_module.PreviewPack, "sync", lambda pack: (events.append("sync"), sync(pack))[1])
+    sync, commit = previews_module.PreviewPack.sync, previews_module.Update.commit
+    monkeypatch.setattr(previews_module.PreviewPack, "sync", lambda pack: (events.append("sync"), sync(pack))[1])
     monkeypatch.setattr(
-        media_module.Update, "commit",
+        previews_module.Update, "commit",
         lambda update, *merges: (events.extend(one.table for one in merges), commit(update, *merges))[1],
     )  # fmt: skip
     workshop.run(("samples", "media"))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from brain_assets import media as module
+from brain_assets import previews as module
 from resources.dataset import Opening, open_dataset
 from tests import models
 from tests.workshop import Workshop, assert_equals_rebuild, encoded, picture, previews, write_pictures
@@ -159,3 +159,15 @@ def test_a_damaged_preview_keeps_the_pack_and_ends_no_run(workshop: Workshop, fo
     assert "no intact preview" in notes["previews"]
     assert packs(workshop) == ["previews.pack"]
     assert workshop.rows("select count(*) from samples") == [(3,)]
+
+
+def test_a_pack_that_is_lost_is_made_again_with_the_next_change(workshop: Workshop, folder: Path) -> None:
+    workshop.run(ASSETS)
+    before = previews(workshop)
+    (workshop.paths.folder / "previews.pack").unlink()
+    models.EMBEDDED.clear()
+    write_pictures(folder, [20])
+    assert workshop.run(ASSETS)["media"].notes["decoded"] == 11
+    assert sum(models.EMBEDDED) == 1
+    assert previews(workshop).items() >= before.items()
+    assert len(previews(workshop)) == 11
