@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -15,13 +15,15 @@ from tqdm import tqdm
 from brain_assets.incremental import Update
 from brain_assets.methods.image_quality import STATISTICS, statistics
 from resources.dataset import Dataset
-from resources.decoding import Decoded, DecodeJob, Decoder, Measure
-from resources.embedding_models import EmbeddingModel
 from resources.errors import BrainError
-from resources.limits import Limits
 from resources.media_source import content_hash
 from resources.store import Merge
 from resources.threads import one_blas_thread
+
+# Decoders and models take long to import; most runs have nothing to decode.
+if TYPE_CHECKING:
+    from resources.decoding import Decoded, DecodeJob, Decoder, Measure
+    from resources.embedding_models import EmbeddingModel
 
 EMBED_BATCH = 16
 COMMIT_ROWS = 512
@@ -66,11 +68,11 @@ class _Batch:
     """Rows that wait to be committed together."""
 
     media: list[dict[str, Any]] = field(default_factory=list)
-    measured: list[Decoded] = field(default_factory=list)
+    measured: list["Decoded"] = field(default_factory=list)
     vectors: list[dict[str, Any]] = field(default_factory=list)
 
 
-def decode(update: Update, contents: pa.Table, *, facts: bool, model: EmbeddingModel | None) -> None:
+def decode(update: Update, contents: pa.Table, *, facts: bool, model: "EmbeddingModel | None") -> None:
     """Decode contents and commit what was found, batch by batch.
 
     Parameters
@@ -100,8 +102,13 @@ def decode(update: Update, contents: pa.Table, *, facts: bool, model: EmbeddingM
             bar.update(len(group))
 
 
-def open_decoder(dataset: Dataset, model: EmbeddingModel | None = None, measure: Measure | None = None) -> Decoder:
+def open_decoder(
+    dataset: Dataset, model: "EmbeddingModel | None" = None, measure: "Measure | None" = None
+) -> "Decoder":
     """Return a decoder with the dataset's limits."""
+    from resources.decoding import Decoder
+    from resources.limits import Limits
+
     settings = dataset.settings.decoding
     limits = Limits(
         pixels=settings.max_pixels, bytes=settings.max_bytes, seconds=settings.timeout, memory=settings.max_memory
@@ -116,8 +123,10 @@ def open_decoder(dataset: Dataset, model: EmbeddingModel | None = None, measure:
     )
 
 
-def job(dataset: Dataset, row: dict[str, Any]) -> DecodeJob:
+def job(dataset: Dataset, row: dict[str, Any]) -> "DecodeJob":
     """Return the job that decodes one content, given its ``content_hash``, ``uri`` and ``bytes``."""
+    from resources.decoding import DecodeJob
+
     return DecodeJob(row["content_hash"], partial(load, dataset, row["uri"], row["content_hash"]), row["bytes"])
 
 
@@ -130,8 +139,8 @@ def load(dataset: Dataset, uri: str, expected: str) -> bytes:
 
 
 def _embedded(
-    decoded: Iterable[Decoded], model: EmbeddingModel | None
-) -> Iterator[tuple[Decoded, np.ndarray[Any, Any] | None]]:
+    decoded: "Iterable[Decoded]", model: "EmbeddingModel | None"
+) -> "Iterator[tuple[Decoded, np.ndarray[Any, Any] | None]]":
     """Yield each decoded image with its vector; as many batches are embedded at once as there are cores."""
     if model is None or model.input is None:
         yield from ((row, None) for row in decoded)
@@ -147,7 +156,7 @@ def _embedded(
             yield from future.result()
 
 
-def _embed(rows: list[Decoded], model: EmbeddingModel) -> list[tuple[Decoded, np.ndarray[Any, Any] | None]]:
+def _embed(rows: "list[Decoded]", model: "EmbeddingModel") -> "list[tuple[Decoded, np.ndarray[Any, Any] | None]]":
     good = [row for row in rows if row.status == "ok"]
     bad: list[tuple[Decoded, np.ndarray[Any, Any] | None]] = [(row, None) for row in rows if row.status != "ok"]
     if not good or model.input is None:
@@ -172,7 +181,7 @@ def _groups(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
         yield group
 
 
-def _commit(update: Update, group: list[Any], model: EmbeddingModel | None, *, facts: bool) -> None:
+def _commit(update: Update, group: list[Any], model: "EmbeddingModel | None", *, facts: bool) -> None:
     batch = _Batch()
     for row, vector in group:
         if row.status == "error" and row.error.startswith(TRANSIENT):
@@ -200,7 +209,7 @@ def vector_row(version: str, key: str, vector: np.ndarray[Any, Any]) -> dict[str
     return {"model_version": version, "input_key": key, "vector": vector, "error": None}
 
 
-def _media_row(dataset: Dataset, row: Decoded) -> dict[str, Any]:
+def _media_row(dataset: Dataset, row: "Decoded") -> dict[str, Any]:
     facts = {name: getattr(row, name) for name in FACTS}
     place = dataset.previews.append(row.preview) if row.preview else (None, None)
     signature = row.signature.hex() if row.signature else None
@@ -212,7 +221,7 @@ def _media_row(dataset: Dataset, row: Decoded) -> dict[str, Any]:
     }
 
 
-def _statistics_table(rows: list[Decoded]) -> pa.Table:
+def _statistics_table(rows: "list[Decoded]") -> pa.Table:
     """Return the statistics with NULL where an image cannot say."""
     columns = {name: np.array([row.statistics[name] for row in rows], np.float64) for name in STATISTICS}
     return pa.table(

@@ -9,7 +9,6 @@ from brain_assets.incremental import Check, Derivation, MethodRun, Publication, 
 from brain_assets.pruning import UNUSED_CONTENT, unused
 from resources.configuration import file_state
 from resources.dataset import Dataset
-from resources.embedding_precomputed import PrecomputedVectors
 from resources.store import Merge
 
 PRECOMPUTED = "precomputed:"
@@ -46,6 +45,8 @@ def _unused(update: Update) -> str:
 
 
 def _assign_given(update: Update) -> str:
+    from resources.embedding_precomputed import PrecomputedVectors
+
     model = update.dataset.model(update.run.settings["model"])
     assert isinstance(model, PrecomputedVectors)
     return assign(update, model)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
@@ -9,8 +10,10 @@ from brain_assets import decode_pass
 from brain_assets.incremental import Check, Derivation, IssueQuery, MethodRun, Publication, Update
 from brain_assets.pruning import UNUSED_CONTENT, unused
 from resources.dataset import Dataset
-from resources.decoding import DRAFT_DISTANCE, DecodeJob
 from resources.store import Merge
+
+if TYPE_CHECKING:
+    from resources.decoding import DecodeJob
 
 PIXEL_HASHES = pa.schema([("content_hash", pa.string()), ("pixel_hash", pa.string())])
 LIVE = "select media.* from media semi join readable using (content_hash)"
@@ -22,7 +25,7 @@ CANDIDATES = f"""
         union
         select unnest([one.content_hash, other.content_hash]) from live one join live other
             on one.width = other.width and one.height = other.height and one.drafted and not other.drafted
-            and bit_count(xor(one.phash, other.phash)) <= {DRAFT_DISTANCE}
+            and bit_count(xor(one.phash, other.phash)) <= ?
     )
     select content_hash, any_value(uri order by sample_id) as uri, any_value(bytes) as bytes
     from samples join alike using (content_hash)
@@ -56,7 +59,9 @@ def update_exact_duplicates(update: Update) -> Iterator[Merge]:
 
 
 def _hash_pixels(update: Update) -> None:
-    candidates = update.query(CANDIDATES).to_pylist()
+    from resources.decoding import DRAFT_DISTANCE
+
+    candidates = update.query(CANDIDATES, [DRAFT_DISTANCE]).to_pylist()
     update.notes["confirmed"] = len(candidates)
     if not candidates:
         return
@@ -74,7 +79,7 @@ def _hash_pixels(update: Update) -> None:
     update.commit(Merge("pixel_hashes", pa.Table.from_pylist(found, schema=PIXEL_HASHES)))
 
 
-def _noting(job: DecodeJob, loaded: set[str]) -> DecodeJob:
+def _noting(job: "DecodeJob", loaded: set[str]) -> "DecodeJob":
     """Return the job, made to note that its file could be read."""
 
     def load() -> bytes:

@@ -5,7 +5,7 @@ A row whose sample is not there yet waits and matches when it arrives; a sample 
 
 import hashlib
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 
 from brain_assets.decode_pass import COMMIT_ROWS, VECTORS, vector_row
 from brain_assets.incremental import Update
-from resources.embedding_precomputed import Key, PrecomputedVectors
 from resources.media_source import sample_id
 from resources.store import Merge
+
+if TYPE_CHECKING:
+    from resources.embedding_precomputed import Key, PrecomputedVectors
 
 # Of several rows for one sample, by its path and its address, the first counts.
 MATCHED = """
@@ -30,7 +32,7 @@ NEW = """
     where input_key not in (select input_key from vectors where model_version = ?)"""
 
 
-def assign(update: Update, model: PrecomputedVectors) -> str:
+def assign(update: Update, model: "PrecomputedVectors") -> str:
     """Commit the given vectors of readable samples and return the query that tells which sample has which.
 
     Parameters
@@ -58,7 +60,7 @@ def input_key(name: str, vector: NDArray[np.float32]) -> str:
     return hashlib.blake2b(name.encode() + vector.tobytes(), digest_size=16).hexdigest()
 
 
-def _rows(key: Key, keys: list[str]) -> pa.Table:
+def _rows(key: "Key", keys: list[str]) -> pa.Table:
     ids: list[str | None] = list(keys)
     uris: list[str | None] = [None] * len(keys)
     if key == "filepath":

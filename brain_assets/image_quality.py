@@ -25,7 +25,6 @@ from brain_assets.methods.image_quality import STATISTICS
 from brain_assets.methods.quality_measures import COLUMNS
 from brain_assets.methods.quality_rules import RULES, Threshold
 from resources.dataset import Dataset
-from resources.formats import matches_extension
 from resources.store import Merge
 
 KEY = "image_quality"
@@ -131,6 +130,8 @@ def _columns(samples: pa.Table) -> dict[str, Values]:
 
 def _extension_matches(texts: pa.ChunkedArray) -> Values:
     """Ask once for every pair of suffix and format."""
+    from resources.formats import matches_extension
+
     encoded = texts.combine_chunks().dictionary_encode()
     fits = [matches_extension(*pair.rsplit("|", 1)) for pair in encoded.dictionary.to_pylist()]
     matches: Values = np.array(fits, np.float64)[encoded.indices.to_numpy()]

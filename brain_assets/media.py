@@ -2,8 +2,6 @@
 
 from collections.abc import Iterator
 
-import pyarrow.compute as pc
-
 from brain_assets import decode_pass, previews
 from brain_assets.incremental import Check, Derivation, MethodRun, Publication, Update, section_settings
 from brain_assets.pruning import UNUSED_CONTENT, unused
@@ -30,10 +28,13 @@ def update_media(update: Update) -> Iterator[Merge]:
     dataset, uri = update.dataset, update.dataset.settings.embeddings.model
     wanted = EMBEDDINGS in dataset.selected
     condition = "true" if update.anew else UNDECODED
-    contents = update.query(CONTENTS.format(condition=condition), [dataset.model_version(uri) if wanted else ""])
+    contents = update.query(
+        f"select *, not embedded as fresh from ({CONTENTS.format(condition=condition)})",
+        [dataset.model_version(uri) if wanted else ""],
+    )
     update.notes["decoded"] = contents.num_rows
-    fresh = contents.filter(pc.invert(contents["embedded"]))
     decode_pass.decode(update, contents.filter(contents["embedded"]), facts=True, model=None)
+    fresh = contents.filter(contents["fresh"])
     decode_pass.decode(update, fresh, facts=True, model=dataset.model(uri) if wanted and fresh.num_rows else None)
     update.commit(*(unused(table, UNUSED_CONTENT, at_once=update.anew) for table in ("media", "quality_statistics")))
     previews.compact(update)

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from brain_assets.hardness import logit_matrices
@@ -54,6 +53,8 @@ def _judged(rows: pa.Table, mode: method.Mode) -> pa.Table:
 
 
 def _judge_single(rows: pa.Table, mode: method.Mode) -> NDArray[np.float64]:
+    import pyarrow.compute as pc
+
     given, predicted = (_first(codes) for codes in _sets(rows))
     confidence = pc.list_element(_padded(rows.column("confidences")), 0).to_numpy(zero_copy_only=False)
     return method.mistakenness(given, predicted, _certainty(rows, confidence), mode=mode)
@@ -84,6 +85,8 @@ def _sets(rows: pa.Table) -> tuple[LabelSets, LabelSets]:
 
 
 def _offsets(lists: pa.ListArray) -> NDArray[np.int64]:
+    import pyarrow.compute as pc
+
     lengths = pc.fill_null(lists.value_lengths(), 0).to_numpy(zero_copy_only=False)
     return np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
 
@@ -96,6 +99,8 @@ def _first(sets: LabelSets) -> NDArray[np.int64]:
 
 
 def _padded(lists: pa.ChunkedArray) -> pa.Array:
+    import pyarrow.compute as pc
+
     return pc.if_else(
         pc.fill_null(pc.equal(pc.list_value_length(lists), 0), True), pa.scalar([None], lists.type), lists
     )

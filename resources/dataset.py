@@ -5,16 +5,19 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
 from resources import locks
 from resources.configuration import DatasetSettings, ServiceSettings, load_dataset, load_service
-from resources.embedding_models import EmbeddingModel, load_model, model_version
 from resources.home import DatasetPaths, Home
 from resources.media_source import MediaSource, open_source
 from resources.previews import PreviewPack
 from resources.store import Merge, Store
+
+if TYPE_CHECKING:
+    from resources.embedding_models import EmbeddingModel
 
 PREVIEW_PACK, FIRST_PACK = "previews", "previews.pack"
 
@@ -46,7 +49,7 @@ class Dataset:
     store: Store
     run_id: str
     selected: frozenset[str]
-    models: dict[str, EmbeddingModel] = field(default_factory=dict)
+    models: dict[str, "EmbeddingModel"] = field(default_factory=dict)
 
     @cached_property
     def source(self) -> MediaSource:
@@ -63,8 +66,10 @@ class Dataset:
         """Name of the file in the dataset's folder that holds the previews; another one after it was compacted."""
         return str(self.store.fact(PREVIEW_PACK) or FIRST_PACK)
 
-    def model(self, uri: str) -> EmbeddingModel:
+    def model(self, uri: str) -> "EmbeddingModel":
         """Return an embedding model, loaded once per run; the dataset keeps the runtime it was loaded in."""
+        from resources.embedding_models import load_model
+
         if uri not in self.models:
             device, runtime = self.settings.embeddings.device, self._runtime(uri)
             model = load_model(uri, device=device, runtime=runtime, cache=self.home.cache)
@@ -74,6 +79,8 @@ class Dataset:
 
     def model_version(self, uri: str) -> str:
         """Return what names the model's vectors, without loading it."""
+        from resources.embedding_models import model_version
+
         device = self.settings.embeddings.device
         return model_version(uri, device=device, runtime=self._runtime(uri), cache=self.home.cache)
 

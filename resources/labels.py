@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from resources.input_files import InputFile
@@ -75,6 +74,8 @@ def _labels(rows: Rows, name: str, *, multilabel: bool) -> pa.Array:
 
 def one_each(values: pa.Array) -> pa.Array:
     """Return lists of one value each, NULL where the value is NULL."""
+    import pyarrow.compute as pc
+
     offsets = pa.array(np.arange(len(values) + 1, dtype=np.int32))
     lists = pa.ListArray.from_arrays(offsets, values)
     return pc.if_else(values.is_null(), None, lists)
@@ -82,6 +83,8 @@ def one_each(values: pa.Array) -> pa.Array:
 
 def unknown_classes(labels: pa.Array, classes: Sequence[str]) -> NDArray[np.bool_]:
     """Return which lists name a class that is not among the known ones."""
+    import pyarrow.compute as pc
+
     wrong = np.zeros(len(labels), bool)
     if classes:
         known = pc.is_in(pc.list_flatten(labels), value_set=pa.array(classes, pa.string())).to_numpy(

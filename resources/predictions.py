@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from resources.input_files import InputFile
@@ -63,6 +62,8 @@ def read_predictions(file: InputFile, form: str, classes: Sequence[str]) -> Read
     Reading
         Columns as in ``PREDICTION_ROWS``, one row per model, field and key.
     """
+    import pyarrow.compute as pc
+
     rows = read_rows(file.path, form, WANTED)
     if not rows.lines.size:
         return Reading(PREDICTION_ROWS.empty_table(), rows.rejected)
@@ -97,6 +98,8 @@ def _classes(rows: Rows, classes: Sequence[str]) -> list[str]:
 
 def _scores(rows: Rows, classes: Sequence[str], *, probable: bool) -> tuple[_Distribution, Mask]:
     """Return logits, or the logarithms of probabilities, and which rows have nothing wrong with theirs."""
+    import pyarrow.compute as pc
+
     size = len(rows.lines)
     lists, malformed = number_lists(rows.column("probabilities" if probable else "logits"), size)
     rows.reject(malformed, "logits_not_numbers")
@@ -133,6 +136,8 @@ def _finite(matrix: NDArray[np.float64], *, probable: bool) -> Mask:
 
 def _labels(rows: Rows, scores: _Distribution, classes: Sequence[str]) -> tuple[pa.Array, Mask]:
     """Return the predicted classes, and which rows have known ones; the highest score's where none are given."""
+    import pyarrow.compute as pc
+
     size = len(rows.lines)
     several = rows.column("labels")
     given = one_each(texts(rows.column("label"), size)) if several is None else text_lists(several, size)
@@ -152,6 +157,8 @@ def _labels(rows: Rows, scores: _Distribution, classes: Sequence[str]) -> tuple[
 
 def _confidences(rows: Rows, scores: _Distribution, labels: pa.Array) -> tuple[pa.Array, Mask]:
     """Return one confidence per predicted class; that of the highest score where none is given."""
+    import pyarrow.compute as pc
+
     size = len(rows.lines)
     column = rows.column("confidences") if rows.column("confidences") is not None else rows.column("confidence")
     counts = pc.fill_null(pc.list_value_length(labels), 0).to_numpy(zero_copy_only=False).astype(np.int64)

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 WHOLE_FILE = 0
@@ -190,6 +189,8 @@ def _selected(table: pa.Table, wanted: Sequence[str]) -> pa.Table:
 
 def keys(rows: Rows) -> pa.Array:
     """Return what names each row's sample: its ``sample_id``, else its ``filepath`` without a leading ``./``."""
+    import pyarrow.compute as pc
+
     ids, paths = texts(rows.column("sample_id"), len(rows.lines)), texts(rows.column("filepath"), len(rows.lines))
     normal = pc.utf8_normalize(pc.replace_substring_regex(paths, r"^(\./)+", ""), form="NFC")
     return pc.coalesce(ids, normal)
@@ -197,6 +198,8 @@ def keys(rows: Rows) -> pa.Array:
 
 def texts(column: pa.Array | None, size: int) -> pa.Array:
     """Return a column as trimmed texts, NULL where there is none."""
+    import pyarrow.compute as pc
+
     if column is None:
         return pa.nulls(size, pa.string())
     text = pc.utf8_trim_whitespace(column.cast(pa.string()))
@@ -205,6 +208,8 @@ def texts(column: pa.Array | None, size: int) -> pa.Array:
 
 def text_lists(column: pa.Array | None, size: int) -> pa.Array:
     """Return a column as lists of texts; one written as text is split at ``;`` or ``|``, or read as a JSON list."""
+    import pyarrow.compute as pc
+
     if column is None:
         return pa.nulls(size, pa.list_(pa.string()))
     if _is_list(column):
@@ -217,6 +222,8 @@ def text_lists(column: pa.Array | None, size: int) -> pa.Array:
 
 
 def _split(text: pa.Array, pattern: str) -> pa.Array:
+    import pyarrow.compute as pc
+
     parts = pc.split_pattern_regex(text, pattern)
     empty = pa.scalar([], parts.type)
     return pc.if_else(pc.fill_null(pc.equal(text, ""), False), empty, parts)
@@ -248,6 +255,8 @@ def number_lists(column: pa.Array | None, size: int) -> tuple[pa.Array, NDArray[
 
 
 def _number_texts(column: pa.Array) -> pa.Array:
+    import pyarrow.compute as pc
+
     text = pc.replace_substring_regex(column.cast(pa.string()), r"[\[\]()]", "")
     return pc.split_pattern_regex(pc.utf8_trim_whitespace(text), r"[;,\s]+")
 

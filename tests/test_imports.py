@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Collection
 from pathlib import Path
 
 import pytest
@@ -13,9 +14,9 @@ HEAVY = {
 }  # fmt: skip
 
 
-def loaded(module: str) -> set[str]:
-    """Return the heavy packages that importing a module loads in a fresh process."""
-    script = f"import sys, {module}; print(*({HEAVY!r} & sys.modules.keys()))"
+def loaded(module: str, packages: Collection[str] = HEAVY) -> set[str]:
+    """Return which of the packages importing a module loads in a fresh process."""
+    script = f"import sys, {module}; print(*({set(packages)!r} & sys.modules.keys()))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT)
     return set(done.stdout.split())
 
@@ -27,3 +28,7 @@ def test_importing_loads_nothing_heavy(module: str) -> None:
 
 def test_the_check_can_fail() -> None:
     assert loaded("scipy") == {"scipy"}
+
+
+def test_the_code_location_reads_no_image_and_no_table() -> None:
+    assert loaded("brain_assets.definitions", {"PIL", "pyarrow.compute"}) == set()
