@@ -15,7 +15,7 @@ from resources.input_files import FOLDERS
 from resources.media_source import open_source
 
 HEADER = """\
-# Dataset {name}. Edit by hand: every key and what it means is in docs/configuration.md, 'brain config {name}' shows what holds.
+# Dataset {name}. Edit by hand: every key and what it means is in docs/reference.md, 'brain config {name}' shows what holds.
 """
 
 
