@@ -18,6 +18,7 @@ from brain_assets.outliers import OUTLIERS
 from brain_assets.predictions import PREDICTIONS
 from brain_assets.published import published
 from brain_assets.representativeness import REPRESENTATIVENESS
+from brain_assets.reviews import REVIEWS
 from brain_assets.samples import SAMPLES
 from brain_assets.selections import SELECTIONS
 from brain_assets.similarity import SIMILARITY
@@ -25,6 +26,7 @@ from brain_assets.uniqueness import UNIQUENESS
 from brain_assets.visualization import VISUALIZATION
 
 SIGNALS: tuple[Derivation, ...] = (
+    REVIEWS,
     SAMPLES,
     MEDIA,
     IMAGE_QUALITY,

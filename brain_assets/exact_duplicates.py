@@ -137,6 +137,6 @@ EXACT_DUPLICATES = Derivation(
     metrics={
         "exact_duplicates": "select count(*) from exact_duplicates where not keep",
         "exact_duplicate_share": "select coalesce((select count(*) from exact_duplicates where not keep)"
-        " / nullif((select count(*) from samples), 0), 0)",
+        " / nullif((select count(*) from live_samples), 0), 0)",
     },
 )

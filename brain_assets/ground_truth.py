@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 
 from brain_assets import input_rows
 from brain_assets.incremental import Check, Derivation, MethodRun, Publication, Update, literal
+from brain_assets.reviews import holding
 from resources.annotations import GROUND_TRUTH as HUMAN
 from resources.annotations import LABEL_TABLES, iter_names, read_annotations
 from resources.dataset import Dataset
@@ -12,6 +13,7 @@ from resources.labels import LABEL_ROWS, read_labels
 from resources.store import Merge
 from resources.tabular import Reading
 
+DEFAULT_FIELD = "ground_truth"
 # Of several files the last by declared address and name wins; of rows that name one sample in two ways, the last line.
 FROM_FILES = """
     select sample_id, label_field, labels, multilabel, source, file, line from label_rows join sample_keys using (key)"""
@@ -20,9 +22,24 @@ FROM_FOLDERS = """
         0 as line
     from (select sample_id, string_split(filepath, '/')[:-2] as folders from samples)
     where len(folders) > {splits}"""
+# A reviewer's label wins while the sample has the content that was looked at; where a field holds several classes, it
+# names all of them, between commas.
 ROWS = """
-    select sample_id, label_field, labels, multilabel, 'file' as origin from ({union})
-    qualify row_number() over (partition by sample_id, label_field order by source desc, file desc, line desc) = 1"""
+    with filed as (
+        select sample_id, label_field, labels, multilabel from ({union})
+        qualify row_number() over (partition by sample_id, label_field order by source desc, file desc, line desc) = 1
+    ), relabelled as (
+        select sample_id, {field} as label_field, value from ({said}) said join samples
+            on sample_id = subject_id and samples.content_hash is not distinct from said.content_hash
+    ), joined as (
+        select sample_id, label_field, labels, value, coalesce(multilabel, (select bool_or(multilabel) from filed
+            where label_field = {field}), false) as multilabel
+        from filed full join relabelled using (sample_id, label_field)
+    )
+    select sample_id, label_field, multilabel, if(value is null, 'file', 'review') as origin,
+        case when value is null then labels when multilabel then [trim(x) for x in string_split(value, ',')]
+            else [value] end as labels
+    from joined semi join live_samples using (sample_id)"""
 
 
 SCHEMAS = {"label_rows": LABEL_ROWS, **dict(iter_names(LABEL_TABLES))}
@@ -35,7 +52,8 @@ def update_ground_truth(update: Update) -> Iterator[Merge]:
     if not found and dataset.store.version(update.derivation.reads) <= update.since:
         return
     yield from input_rows.merge_files(update, found, lambda file: _read(update, file), SCHEMAS)
-    yield Merge("ground_truth", ROWS.format(union=_union(dataset)), within="true")
+    rows = ROWS.format(union=_union(dataset), field=literal(_reviewed_field(dataset)), said=holding("relabel"))
+    yield Merge("ground_truth", rows, within="true")
 
 
 def _read(update: Update, file: InputFile) -> Mapping[str, Reading]:
@@ -62,6 +80,12 @@ def _union(dataset: Dataset) -> str:
     return " union all ".join([FROM_FILES, *folders])
 
 
+def _reviewed_field(dataset: Dataset) -> str:
+    """Return the field that a reviewer's label is of: the default one, or the first where all have other names."""
+    fields = [one.field for one in dataset.settings.labels]
+    return DEFAULT_FIELD if DEFAULT_FIELD in fields or not fields else fields[0]
+
+
 def _runs(dataset: Dataset) -> list[MethodRun]:
     settings = dataset.settings
     labels = [one.model_dump() for one in settings.labels]
@@ -73,9 +97,9 @@ def _runs(dataset: Dataset) -> list[MethodRun]:
 GROUND_TRUTH = Derivation(
     name="ground_truth",
     description="The label of every sample, from files (CSV, Parquet, JSONL) or the names of folders. All rows of all files are"
-    " kept; the last file wins, and taking it away undoes it.",
+    " kept; the last file wins, and taking it away undoes it. A reviewer's label wins over files until it is undone.",
     group="labels",
-    reads=("samples",),
+    reads=("samples", "decisions"),
     writes=("ground_truth", "label_rows", *LABEL_TABLES),
     update=update_ground_truth,
     runs=_runs,
@@ -96,7 +120,7 @@ GROUND_TRUTH = Derivation(
                 "sample_id": "The sample.",
                 "label_field": "The field of labels.",
                 "labels": "Its classes; one entry unless the field holds several.",
-                "origin": "file or review.",
+                "origin": "file, or review where a reviewer relabelled it.",
             },
         ),
     ),

@@ -190,7 +190,7 @@ IMAGE_QUALITY = Derivation(
             f"""
             select samples.ordinal // 4096 as part, sample_id, {", ".join([*FACTS, *STATISTICS])}
             from samples join media using (content_hash) join quality_statistics using (content_hash)
-            where samples.error is null and media.status = 'ok' order by sample_id""",
+            where samples.error is null and media.status = 'ok' and not dropped order by sample_id""",
             ("samples", "media", "quality_statistics"),
             {"sample_id": "The sample.", **FACTS}
             | {name: text.replace("NaN", "NULL") for name, text in STATISTICS.items()},

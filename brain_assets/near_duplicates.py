@@ -319,6 +319,6 @@ NEAR_DUPLICATES = Derivation(
     metrics={
         "near_duplicates": "select count(*) from near_duplicates where not keep and brain_key = 'near_duplicates'",
         "near_duplicate_share": "select coalesce((select count(*) from near_duplicates where not keep"
-        " and brain_key = 'near_duplicates') / nullif((select count(*) from samples), 0), 0)",
+        " and brain_key = 'near_duplicates') / nullif((select count(*) from live_samples), 0), 0)",
     },
 )

@@ -3,34 +3,46 @@
 from collections.abc import Iterator
 
 from brain_assets.incremental import Check, Derivation, Publication, Update
+from brain_assets.reviews import holding
 from resources.store import Merge
 
-ROWS = """
-    select object_id, sample_id, label_field, model, label, confidence, x, y, width, height, polygon, iscrowd
-    from effective_objects"""
+# Objects, with whether they were dropped; a relabelled one keeps the id that its file gave it.
+PLACED = f"""
+    select object_id, sample_id, label_field, model, coalesce(relabelled.value, label) as label, confidence, x, y, width,
+        height, polygon, iscrowd, gone.subject_id is not null as dropped
+    from effective_objects join samples using (sample_id)
+    left join ({holding("drop")}) gone on gone.subject_id = object_id
+        and gone.content_hash is not distinct from samples.content_hash
+    left join ({holding("relabel")}) relabelled on relabelled.subject_id = object_id and model = 'ground_truth'
+        and relabelled.content_hash is not distinct from samples.content_hash
+    where not samples.dropped"""
+ROWS = f"select * exclude (dropped) from ({PLACED}) where not dropped"
+DROPPED = f"select object_id, sample_id from ({PLACED}) where dropped"
 # An image that labels speak of and that holds no object has a row too: whatever a model finds there is missing.
 IMAGES = """
     select sample_id, label_field, model, sum(one)::bigint as objects, bit_xor(mark) as digest from (
         select sample_id, label_field, model, 1 as one,
             hash(object_id, label, confidence, x, y, width, height, polygon, iscrowd) as mark from objects
-        union all select sample_id, label_field, 'ground_truth', 0, 0::ubigint from named_images where counts)
+        union all select sample_id, label_field, 'ground_truth', 0, 0::ubigint
+            from named_images semi join live_samples using (sample_id) where counts)
     group by all"""
 
 
 def update_objects(update: Update) -> Iterator[Merge]:
-    """Place what files say of objects in the images that are there."""
+    """Place what files say of objects in the images that are there, as reviewers left it."""
     del update
     yield Merge("objects", ROWS, within="true")
+    yield Merge("dropped_objects", DROPPED, within="true")
     yield Merge("object_images", IMAGES, within="true")
 
 
 OBJECTS = Derivation(
     name="objects",
     description="Every object that labels (COCO, YOLO, Pascal VOC) or models (COCO results) place in an image: class, box and"
-    " outline relative to the image, under an id that stays.",
+    " outline relative to the image, under an id that stays. What reviewers dropped is left out; their labels win.",
     group="labels",
-    reads=("samples", "media", "label_objects", "label_images", "label_categories", "prediction_objects"),
-    writes=("objects", "object_images"),
+    reads=("samples", "media", "label_objects", "label_images", "label_categories", "prediction_objects", "decisions"),
+    writes=("objects", "object_images", "dropped_objects"),
     update=update_objects,
     checks=(
         Check(

@@ -13,6 +13,7 @@ from resources.tabular import Reading
 
 ROWS = """
     select sample_id, label_field, model, source, file, key, digest from prediction_rows join sample_keys using (key)
+    semi join live_samples using (sample_id)
     qualify row_number() over (
         partition by sample_id, label_field, model order by created_at desc nulls last, source desc, file desc, line desc
     ) = 1"""

@@ -6,6 +6,7 @@ from typing import Any
 
 from brain_assets import gates
 from brain_assets.incremental import Derivation, Publication, Update, is_up_to_date
+from brain_assets.reviews import REVIEW_STATE
 from brain_assets.samples import SOURCE_STATE
 from resources.dataset import Dataset
 from resources.input_files import joined_state
@@ -61,6 +62,7 @@ def published(derivations: Sequence[Derivation]) -> Derivation:
         facts: dict[str, Any] = {"source_state": dataset.store.fact(SOURCE_STATE), "settings": dataset.settings_digest}
         facts["code"] = code_state(derivations)
         facts["behind"] = _behind(derivations, dataset)
+        facts[REVIEW_STATE] = dataset.store.fact(REVIEW_STATE) or ""
         facts["input_state"] = joined_state(*(dataset.store.fact(name) or "" for name in INPUT_STATES))
         gates.enforce(dataset)
         result = publish(dataset.store, dataset.paths.published, tables, facts, dataset.service.keep_sets)

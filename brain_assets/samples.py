@@ -11,6 +11,7 @@ import pyarrow as pa
 from tqdm import tqdm
 
 from brain_assets.incremental import Check, Derivation, IssueQuery, MethodRun, Publication, Update
+from brain_assets.reviews import holding
 from resources.dataset import Dataset
 from resources.media_source import Listing, content_hash
 from resources.store import Merge
@@ -28,8 +29,7 @@ def update_samples(update: Update) -> Iterator[Merge]:
     update.notes |= {"listed": listing.items.num_rows, "source_state": listing.state}
     if listing.unreadable:
         update.notes["unreadable_folders"] = ", ".join(listing.unreadable[:20])
-    failed = update.dataset.store.value("select count(*) from samples where error is not null")
-    if listing.state == update.dataset.store.fact(SOURCE_STATE) and update.since >= 0 and not failed:
+    if not _anything_new(update, listing):
         return
     update.dataset.store.connection.register("listing", listing.items)
     _read_touched(update)
@@ -40,6 +40,15 @@ def update_samples(update: Update) -> Iterator[Merge]:
         within=_known_to_be_gone(listing),
     )
     yield Merge("facts", _fact(SOURCE_STATE, listing.state))
+
+
+def _anything_new(update: Update, listing: Listing) -> bool:
+    """Return whether the source changed, people decided something, or files are left that could not be read."""
+    store = update.dataset.store
+    if update.since < 0 or store.version(update.derivation.reads) > update.since:
+        return True
+    failed = store.value("select count(*) from samples where error is not null")
+    return bool(failed) or listing.state != store.fact(SOURCE_STATE)
 
 
 def _read_touched(update: Update) -> None:
@@ -85,11 +94,16 @@ ROW_COLUMNS = """
     make_timestamp_ns(listing.modified_ns)::timestamptz as modified_at,
     coalesce(samples.added_at, now()) as added_at, now() as changed_at,
     coalesce(samples.ordinal, nextval('ordinals')) as ordinal"""
+# Who was dropped stays dropped while its content is the one that was looked at.
+DROPPED = f"""
+    exists (from ({holding("drop")}) as said where said.subject_id = listing.sample_id
+        and said.content_hash is not distinct from {{content}}) as dropped"""
 READ_ROWS = f"""
-    select {ROW_COLUMNS}, read.content_hash, read.error
+    select {ROW_COLUMNS}, read.content_hash, read.error, {DROPPED.format(content="read.content_hash")}
     from listing join read using (sample_id) left join samples using (sample_id)"""
 ROWS = f"""
-    select {ROW_COLUMNS}, samples.content_hash, samples.error from listing join samples using (sample_id)"""
+    select {ROW_COLUMNS}, samples.content_hash, samples.error, {DROPPED.format(content="samples.content_hash")}
+    from listing join samples using (sample_id)"""
 
 
 def _known_to_be_gone(listing: Listing) -> str:
@@ -114,9 +128,9 @@ def _runs(dataset: Dataset) -> list[MethodRun]:
 SAMPLES = Derivation(
     name="samples",
     description="Every image of the media source: its stable id, address, content hash and split. Only files that are new or"
-    " touched are read; a moved file is recognised by its content.",
+    " touched are read; a moved file is recognised by its content. What reviewers dropped stays here, and leaves all signals.",
     group="media",
-    reads=(),
+    reads=("decisions",),
     writes=("samples", "files", "facts"),
     update=update_samples,
     runs=_runs,
@@ -133,7 +147,8 @@ SAMPLES = Derivation(
             "samples",
             """
             select sample_id, uri, filepath,
-                case when media.status = 'ok' and samples.error is null then 'ok' else 'error' end as status,
+                case when dropped then 'dropped' when media.status = 'ok' and samples.error is null then 'ok'
+                    else 'error' end as status,
                 coalesce(samples.error, media.error, if(media.status is null, 'pending: not decoded yet', null)) as error,
                 content_hash, bytes, width, height, format, split, tags, added_at, changed_at
             from samples left join media using (content_hash) order by filepath""",
@@ -142,7 +157,7 @@ SAMPLES = Derivation(
                 "sample_id": "Stable id: hash of the source's name and the path inside it.",
                 "uri": "Where the file lies.",
                 "filepath": "Path relative to the media root.",
-                "status": "ok, error or dropped.",
+                "status": "ok, error, or dropped by a reviewer; only what is ok has signals.",
                 "error": "Why the image cannot be used: a short code and a line; NULL when it can.",
                 "content_hash": "BLAKE2b of the file's bytes; NULL when it could not be read.",
                 "bytes": "Size of the file.",
@@ -163,15 +178,15 @@ SAMPLES = Derivation(
                 1.0 as score, true as is_issue,
                 json_object('reason', coalesce(samples.error, media.error), 'bytes', bytes) as evidence
             from samples left join media using (content_hash)
-            where samples.error is not null or media.status = 'error'""",
+            where (samples.error is not null or media.status = 'error') and not dropped""",
             ("samples", "media"),
         ),
     ),
     metrics={
         "samples": "select count(*) from samples",
         "unreadable": "select count(*) from samples left join media using (content_hash)"
-        " where samples.error is not null or media.status = 'error'",
+        " where (samples.error is not null or media.status = 'error') and not dropped",
         "unreadable_share": "select coalesce(avg((samples.error is not null or media.status = 'error')::int), 0)"
-        " from samples left join media using (content_hash)",
+        " from samples left join media using (content_hash) where not dropped",
     },
 )

@@ -213,7 +213,8 @@ def _given(update: Update, settings: VisualizationSettings) -> Merge:
     rows = f"""
         select {update.key} as brain_key, samples.sample_id as subject_id, points_given.x::double as x,
             points_given.y::double as y, {z}::double as z
-        from points_given join samples using ({key}) qualify row_number() over (partition by samples.sample_id) = 1"""
+        from points_given join samples using ({key}) where not dropped
+        qualify row_number() over (partition by samples.sample_id) = 1"""
     return Merge("visualization", rows, within=f"brain_key = {update.key}")
 
 

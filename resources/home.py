@@ -52,6 +52,11 @@ class DatasetPaths:
         return self.folder / "published"
 
     @property
+    def events(self) -> Path:
+        """What people said on the review page; belongs to the page, the pipeline reads it."""
+        return self.folder / "review" / "events.sqlite"
+
+    @property
     def predictions(self) -> Path:
         """Drop folder for prediction files."""
         return self.folder / "predictions"

@@ -17,7 +17,7 @@ from tests.workshop import Workshop, write_pictures
 LINEAGE = """
 embeddings: similarity <- media, samples
 exact_duplicates: duplicates <- media, samples
-ground_truth: labels <- samples
+ground_truth: labels <- reviews, samples
 hardness: labels <- ground_truth, predictions
 health: answers <- everything
 image_quality: media <- media, samples
@@ -27,12 +27,13 @@ media: media <- samples
 mistakenness: labels <- ground_truth, predictions
 near_duplicates: duplicates <- embeddings, exact_duplicates, media, samples, similarity
 object_mistakenness: labels <- objects
-objects: labels <- ground_truth, media, predictions, samples
+objects: labels <- ground_truth, media, predictions, reviews, samples
 outliers: similarity <- similarity
 predictions: labels <- samples
 published: answers <- everything
 representativeness: similarity <- embeddings, media, samples
-samples: media <- the outside world
+reviews: reviews <- the outside world
+samples: media <- reviews
 selections: similarity <- embeddings, media, samples, similarity
 similarity: similarity <- embeddings, media, samples
 uniqueness: similarity <- similarity

@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from brain_assets import previews as packs
+from brain_assets.review.events import Event, EventKind, Events
+from resources.media_source import content_hash, sample_id
 from resources.store import Store
 from tests import models
 from tests.workshop import (
@@ -21,6 +23,7 @@ from tests.workshop import (
     assert_equals_rebuild,
     encoded,
     give_calibrations,
+    give_events,
     picture,
     previews,
     write_pictures,
@@ -136,6 +139,19 @@ class ChangingFolder(RuleBasedStateMachine):
     def delete_input(self, folder: str, file: str) -> None:
         (self.root / folder / f"{file}.csv").unlink(missing_ok=True)
 
+    @rule(name=names, kind=st.sampled_from(["keep", "drop", "drop", "relabel", "tag", "untag"]), word=classes)
+    def say(self, name: str, kind: EventKind, word: str) -> None:
+        path = self.media / name
+        content = content_hash(path.read_bytes()) if path.exists() else None
+        value = None if kind in ("keep", "drop") else word
+        Events(self.workshop.paths.events).append(Event(kind, "ada", value), [(sample_id(name), content)])
+
+    @rule(back=st.integers(0, 3))
+    def undo(self, back: int) -> None:
+        events = Events(self.workshop.paths.events)
+        if events.last() > back:
+            events.undo(events.last() - back, "bo")
+
     @rule()
     def run(self) -> None:
         self.workshop.run()
@@ -152,6 +168,7 @@ class ChangingFolder(RuleBasedStateMachine):
         assert self.workshop.wrong() == {}
         rebuild = self.make_workshop("rebuild")
         give_calibrations(self.workshop, rebuild)
+        give_events(self.workshop, rebuild)
         rebuild.run()
         assert_equals_rebuild(self.workshop, rebuild)
         assert previews(self.workshop) == previews(rebuild)
@@ -167,7 +184,7 @@ class ChangingFolder(RuleBasedStateMachine):
 
 
 TestChangingFolder = ChangingFolder.TestCase
-TestChangingFolder.settings = settings(max_examples=5, stateful_step_count=10, deadline=None)
+TestChangingFolder.settings = settings(max_examples=5, stateful_step_count=12, deadline=None)
 
 
 def test_a_run_with_nothing_new_does_nothing(tmp_path: Path) -> None:

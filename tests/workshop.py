@@ -120,6 +120,20 @@ def give_calibrations(source: Workshop, target: Workshop) -> None:
         connection.execute("detach given")
 
 
+def give_events(source: Workshop, target: Workshop) -> None:
+    """Give a dataset what people said of another."""
+    if source.paths.events.exists():
+        shutil.copytree(source.paths.events.parent, target.paths.events.parent, dirs_exist_ok=True)
+
+
+def tables_naming(workshop: Workshop, subject: str) -> set[str]:
+    """Return the published tables that hold an id anywhere in a row."""
+    with connect(workshop.paths.published) as connection:
+        views = connection.execute("select view_name from duckdb_views() where not internal").fetchall()
+        found = f"select count(*) from {{}} as t where contains(t::varchar, '{subject}')"
+        return {name for (name,) in views if connection.execute(found.format(name)).fetchall()[0][0]}
+
+
 def assert_equals_rebuild(workshop: Workshop, rebuild: Workshop) -> None:
     """Check that every published table equals that of a dataset which was computed from scratch."""
     with connect(workshop.paths.published) as ours, connect(rebuild.paths.published) as theirs:
@@ -141,7 +155,8 @@ def _assert_same_neighbors(name: str, ours: duckdb.DuckDBPyConnection, theirs: d
 
 def _assert_same_rows(name: str, ours: duckdb.DuckDBPyConnection, theirs: duckdb.DuckDBPyConnection) -> None:
     columns = [row[0] for row in ours.execute(f"describe {name}").fetchall() if row[0] not in HISTORY_COLUMNS]
-    query = f"select {', '.join(columns)} from {name} order by all"
+    listed = ", ".join(f'"{column}"' for column in columns)
+    query = f"select {listed} from {name} order by all"
     left, right = ours.execute(query).fetchall(), theirs.execute(query).fetchall()
     assert len(left) == len(right), f"{name}: {len(left)} rows, a rebuild has {len(right)}"
     for a, b in zip(left, right, strict=True):

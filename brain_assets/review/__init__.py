@@ -1,6 +1,19 @@
 """The review page: look at what was found, say what is so."""
 
-from brain_assets.review.app import create_app, link, serve
-from brain_assets.review.events import Decision, Event, Events, TagState, standing
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["Decision", "Event", "Events", "TagState", "create_app", "link", "serve", "standing"]
+from brain_assets.review.events import Decision, Event, Events, Said, TagState, standing
+
+if TYPE_CHECKING:
+    from brain_assets.review.app import create_app, link, serve
+
+__all__ = ["Decision", "Event", "Events", "Said", "TagState", "create_app", "link", "serve", "standing"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the page only where it is asked for: the pipeline and its sensors read what was said, and serve nothing."""
+    if name not in {"create_app", "link", "serve"}:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from brain_assets.review import app
+
+    return getattr(app, name)

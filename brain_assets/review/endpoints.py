@@ -37,7 +37,7 @@ class Page:
 
     def events(self, dataset: str) -> Events:
         """Return the store of what people said about a dataset."""
-        return Events(self.sets.paths(dataset).folder / "review" / "events.sqlite")
+        return Events(self.sets.paths(dataset).events)
 
 
 class Question(BaseModel):

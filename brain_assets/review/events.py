@@ -44,6 +44,12 @@ select e.event_id || '-' || s.subject_id as decision_id, s.subject_id, s.content
 from events e join subjects s using (event_id) left join events u on u.undoes = e.event_id
 where e.kind in ('keep', 'drop', 'relabel') {condition} order by e.event_id, s.subject_id
 """
+# What was said after one event and up to another, and what was said before but taken back since.
+SAID = """
+select e.event_id, s.subject_id, s.content_hash, e.kind, e.value, e.issue, e."by", e.at, u.at as undone_at
+from events e join subjects s using (event_id) left join events u on u.undoes = e.event_id and u.event_id <= :until
+where e.event_id <= :until and (e.event_id > :since or u.event_id > :since) order by e.event_id, s.subject_id
+"""
 AMONG = "and s.subject_id in (select value from json_each(:subjects))"
 TOUCHED = """
 and s.subject_id in (
@@ -93,6 +99,20 @@ class Decision(NamedTuple):
     subject_id: str
     content_hash: str | None
     kind: str
+    value: str | None
+    issue: str | None
+    by: str
+    at: str
+    undone_at: str | None
+
+
+class Said(NamedTuple):
+    """One thing said about one subject, with when it was taken back."""
+
+    event_id: int
+    subject_id: str
+    content_hash: str | None
+    kind: EventKind
     value: str | None
     issue: str | None
     by: str
@@ -197,6 +217,19 @@ class Events:
     def last(self) -> int:
         """Return the number of the last event, 0 where there is none."""
         return int(next(iter(self._read("select coalesce(max(event_id), 0) from events")), (0,))[0])
+
+    def at(self, event_id: int) -> str | None:
+        """Return when an event was noted, or None where there is no such event."""
+        return next(
+            (row[0] for row in self._read("select at from events where event_id = :id", {"id": event_id})), None
+        )
+
+    def said(self, since: int, until: int) -> Iterator[Said]:
+        """Yield what was said in events after ``since`` up to ``until``, and what was said before but taken back in them."""
+        if since >= until or not self.path.exists():
+            return
+        with closing(sqlite3.connect(self.path, timeout=30)) as connection:
+            yield from map(Said._make, connection.execute(SAID, {"since": since, "until": until}))
 
     def latest_undoable(self) -> int | None:
         """Return the last event that can be taken back, or None."""
