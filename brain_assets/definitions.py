@@ -10,6 +10,7 @@ from resources import instance
 from resources.home import Home
 from sensors.arrivals import new_samples
 from sensors.failures import alert_on_failure
+from sensors.reviews import review_events
 
 
 @dg.definitions
@@ -21,7 +22,7 @@ def definitions() -> dg.Definitions:
     return dg.Definitions(
         assets=[asset_of(derivation) for derivation in catalog.ALL],
         jobs=[REFRESH],
-        sensors=[new_samples, alert_on_failure],
+        sensors=[new_samples, review_events, alert_on_failure],
         resources={"dataset": dataset},
         executor=dg.in_process_executor,
     )

@@ -1,11 +1,15 @@
 """How a dataset stands: its samples, what is up to date, and what was found."""
 
+import sqlite3
+from collections.abc import Mapping
 from typing import Any
 
 import duckdb
 
 from brain_assets import catalog
 from brain_assets.published import code_state
+from brain_assets.review.events import Events
+from brain_assets.reviews import REVIEW_STATE, state_of
 from resources import locks
 from resources.configuration import load_dataset
 from resources.errors import BrainError, MissingError
@@ -21,8 +25,8 @@ def status(home: Home, name: str) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``dataset``, ``samples``, ``errors``, ``running`` (who works on it, or None), ``state`` (``up to date`` or what is
-        pending), ``assets`` (name to rows and last run) and ``issues`` (name to count).
+        ``dataset``, ``samples``, ``errors``, ``dropped``, ``running`` (who works on it, or None), ``state`` (``up to date``
+        or what is pending), ``assets`` (name to rows and last run) and ``issues`` (name to count).
     """
     paths = home.existing(name)
     found: dict[str, Any] = {
@@ -31,13 +35,14 @@ def status(home: Home, name: str) -> dict[str, Any]:
         "state": _state(paths),
         "samples": 0,
         "errors": 0,
+        "dropped": 0,
         "assets": {},
         "issues": {},
     }
     try:
         with connect(paths.published) as connection:
-            counts = "select count(*), count_if(status = 'error') from samples"
-            found["samples"], found["errors"] = connection.execute(counts).fetchall()[0]
+            counts = "select count(*), count_if(status = 'error'), count_if(status = 'dropped') from samples"
+            found["samples"], found["errors"], found["dropped"] = connection.execute(counts).fetchall()[0]
             found["issues"] = dict(
                 connection.execute(
                     "select issue, count(*) from issues where is_issue group by issue order by issue"
@@ -72,27 +77,28 @@ def _state(paths: DatasetPaths) -> str:
         configuration = load_dataset(paths.config)
         listing = open_source(configuration.settings.media, configuration.settings.split_from).list()
         inputs, _ = input_state(configuration.settings, paths)
-    except BrainError as error:
+        reviews = state_of(Events(paths.events))
+    except (BrainError, sqlite3.DatabaseError) as error:
         return f"cannot be looked at: {error}"
     if published is None:
         return "nothing published yet"
-    pending = []
-    if published["facts"]["source_state"] != listing.state:
-        pending.append("the media changed")
-    if published["facts"].get("input_state") != inputs:
-        pending.append("labels or predictions changed")
-    if published["facts"]["settings"] != configuration.digest:
-        pending.append("the settings changed")
-    if published["facts"].get("code") != code_state(catalog.ALL):
-        pending.append("another version published it")
-    if behind := published["facts"].get("behind"):
+    facts = published["facts"]
+    told = {
+        "the media changed": facts["source_state"] != listing.state,
+        "labels or predictions changed": facts.get("input_state") != inputs,
+        "reviews were said": (facts.get(REVIEW_STATE) or "") != reviews,
+        "the settings changed": facts["settings"] != configuration.digest,
+        "another version published it": facts.get("code") != code_state(catalog.ALL),
+    }
+    pending = [reason for reason, holds in told.items() if holds]
+    if behind := facts.get("behind"):
         pending.append(f"not brought up to date: {', '.join(behind)}")
     return "pending: " + ", ".join(pending) if pending else "up to date"
 
 
 def as_text(found: dict[str, Any]) -> str:
     """Return a status for people."""
-    lines = [f"{found['dataset']}: {found['samples']} samples, {found['errors']} errors; {found['state']}"]
+    lines = [f"{found['dataset']}: {_counts(found)}; {found['state']}"]
     if found["running"]:
         lines.append(f"  in work: {found['running']}")
     for asset, facts in found["assets"].items():
@@ -107,4 +113,9 @@ def summary(home: Home, name: str) -> str:
     """Return a few lines on what stands after a run."""
     found = status(home, name)
     issues = ", ".join(f"{count} {issue}" for issue, count in found["issues"].items()) or "no issues"
-    return f"{found['samples']} samples, {found['errors']} errors; {issues}"
+    return f"{_counts(found)}; {issues}"
+
+
+def _counts(found: Mapping[str, Any]) -> str:
+    dropped = f", {found['dropped']} dropped" if found["dropped"] else ""
+    return f"{found['samples']} samples, {found['errors']} errors{dropped}"

@@ -1,6 +1,5 @@
 """When to look again: media, labels, predictions or settings of a dataset differ from what was published of it."""
 
-import hashlib
 import json
 import os
 import time
@@ -11,7 +10,7 @@ from typing import Any
 import dagster as dg
 
 from brain_assets import catalog
-from brain_assets.lineage import DATASETS, PARTITION_TAG, REFRESH, UNDER_WAY
+from brain_assets.lineage import REFRESH
 from brain_assets.published import code_state
 from resources.configuration import load_dataset
 from resources.errors import BrainError
@@ -20,9 +19,8 @@ from resources.input_files import input_state
 from resources.media_source import open_source
 from resources.publishing import manifest
 from sensors.abandoned import end_abandoned_runs
+from sensors.asking import answer, ask, mark_of
 
-STATE_TAG = "brain/state"
-TRIED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE]
 # A source that takes long to list is listed less often, so that looking costs at most this share of one core.
 LOOKING_SHARE = 0.05
 
@@ -47,20 +45,14 @@ def new_samples(context: dg.SensorEvaluationContext) -> dg.SensorResult:
     home = Home.default()
     end_abandoned_runs(context, home)
     looks = {name: Look(**look) for name, look in json.loads(context.cursor or "{}").items()}
-    known = set(context.instance.get_dynamic_partitions(str(DATASETS.name)))
     names = home.names()
     requests: list[dg.RunRequest] = []
     reasons: list[str] = []
     for name in names:
         look = looks.setdefault(name, Look())
         requests.extend(_requests(context, home.paths(name), look, reasons))
-    fresh = sorted({str(request.partition_key) for request in requests} - known)
-    return dg.SensorResult(
-        run_requests=requests,
-        skip_reason=None if requests else "; ".join(reasons) or "no dataset changed",
-        dynamic_partitions_requests=[DATASETS.build_add_request(fresh)] if fresh else [],
-        cursor=json.dumps({name: asdict(look) for name, look in looks.items() if name in names}),
-    )
+    cursor = json.dumps({name: asdict(look) for name, look in looks.items() if name in names})
+    return answer(context, requests, reasons, cursor)
 
 
 def _requests(
@@ -92,27 +84,9 @@ def _requests(
         look.next_at = 0.0
         reasons.append(f"{paths.name}: changed a moment ago, waiting until it is quiet")
         return
-    mark = hashlib.blake2b(f"{published['number'] if published else 0} {state}".encode(), digest_size=8).hexdigest()
-    yield from _request(context, paths.name, mark, settings.sensor.attempts, reasons)
+    mark = mark_of(f"{published['number'] if published else 0} {state}")
+    yield from ask(context, paths.name, mark, settings.sensor.attempts, reasons)
 
 
 def _published_state(facts: Mapping[str, Any]) -> str:
     return " ".join(str(facts.get(name)) for name in ("source_state", "input_state", "settings", "code"))
-
-
-def _request(
-    context: dg.SensorEvaluationContext, name: str, mark: str, attempts: int, reasons: list[str]
-) -> Iterator[dg.RunRequest]:
-    """Yield a request for the state that ``mark`` names unless a run is under way or it was tried too often.
-
-    A run that succeeded without publishing the state, as the source was another by then, counts as a try.
-    """
-    count = context.instance.get_runs_count
-    if count(dg.RunsFilter(tags={PARTITION_TAG: name}, statuses=UNDER_WAY)):
-        reasons.append(f"{name}: a run is under way")
-        return
-    tried = count(dg.RunsFilter(tags={PARTITION_TAG: name, STATE_TAG: mark}, statuses=TRIED))
-    if tried >= attempts:
-        reasons.append(f"{name}: gave up after {tried} runs; run 'brain materialize {name}' to try again")
-        return
-    yield dg.RunRequest(run_key=f"{name}:{mark}:{tried}", partition_key=name, tags={STATE_TAG: mark})

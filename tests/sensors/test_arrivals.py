@@ -15,7 +15,8 @@ from brain_assets.lineage import PARTITION_TAG
 from brain_assets.status import status
 from resources import locks
 from sensors import abandoned
-from sensors.arrivals import STATE_TAG, new_samples
+from sensors.arrivals import new_samples
+from sensors.asking import STATE_TAG
 from tests.workshop import Workshop, encoded, picture, write_pictures
 
 SUCCESS, FAILURE, CANCELED = dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED
@@ -27,12 +28,14 @@ STATEFUL = ("samples", "ground_truth", "predictions", "published")
 class Clock:
     """Looks of the sensor, with the cursor kept between them."""
 
+    sensor = new_samples
+
     def __init__(self, instance: dg.DagsterInstance) -> None:
         self.instance, self.cursor = instance, None
 
     def look(self) -> dg.SensorResult:
         context = dg.build_sensor_context(self.instance, cursor=self.cursor)
-        result = new_samples(context)
+        result = type(self).sensor(context)
         assert isinstance(result, dg.SensorResult)
         self.cursor = result.cursor
         return result
