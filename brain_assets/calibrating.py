@@ -72,7 +72,9 @@ def forget(dataset: Dataset, issue: str | None = None) -> None:
     wanted = "true" if issue is None else f"issue = {literal(issue)}"
     with dataset.store.write(dataset.run_id, "calibrations") as transaction:
         transaction.execute(
-            f"update watermarks set fingerprint = '' where brain_key in (select brain_key from calibrations where {wanted})"
+            # The same settings in other words: what they gave is due again, what was measured under them stands.
+            "update watermarks set fingerprint = fingerprint || ' '"
+            f" where brain_key in (select brain_key from calibrations where {wanted})"
         )
         transaction.merge(
             Merge("calibrations", "select * exclude (changed) from calibrations where false", within=wanted)

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from brain_assets.calibrations import CHOSEN, calibrated
+from brain_assets.candidates import update_pairs
 from brain_assets.incremental import (
     Check,
     Derivation,
@@ -22,7 +23,7 @@ from brain_assets.incremental import (
 from brain_assets.methods import duplicates
 from brain_assets.methods import keep_policy as policy
 from brain_assets.methods.calibration import DEFAULT_THRESHOLD, calibrate, mild_edits
-from brain_assets.pairs import Contents, preview_pixels, update_pairs
+from brain_assets.pairs import Contents, preview_pixels
 from resources.configuration import NearDuplicateSettings, RunSettings
 from resources.dataset import Dataset
 from resources.store import Merge
@@ -51,8 +52,7 @@ class Samples:
 def update_near_duplicates(update: Update) -> Iterator[Merge]:
     """Measure new candidate pairs, then group what lies within the threshold."""
     settings = NearDuplicateSettings.model_validate(update.run.settings["settings"])
-    contents = update_pairs(update, settings)
-    threshold = _threshold(update, settings, contents)
+    threshold = update_pairs(update, settings, lambda contents, pairs: _threshold(update, settings, contents, pairs))
     update.notes["threshold"] = threshold
     samples = read_samples(update.dataset, update.run, threshold)
     yield Merge("near_duplicates", _groups(update, settings, samples), within=f"brain_key = {update.key}")
@@ -61,24 +61,21 @@ def update_near_duplicates(update: Update) -> Iterator[Merge]:
     yield Merge("components", _components(update, linked, link), within=f"brain_key = {update.key}")
 
 
-def _threshold(update: Update, settings: NearDuplicateSettings, contents: Contents) -> float:
+def _threshold(update: Update, settings: NearDuplicateSettings, contents: Contents, pairs: duplicates.Pairs) -> float:
     """Return the threshold set by hand, or the calibrated one."""
     if settings.threshold is not None:
         return settings.threshold
     default = (DEFAULT_THRESHOLD, {"why": "too few samples to fit a threshold"})
-    return calibrated(update, ISSUE, lambda: _fit(update, contents), default).value
+    return calibrated(update, ISSUE, lambda: _fit(update, contents, pairs), default).value
 
 
-def _fit(update: Update, contents: Contents) -> tuple[float, Mapping[str, Any]]:
+def _fit(update: Update, contents: Contents, pairs: duplicates.Pairs) -> tuple[float, Mapping[str, Any]]:
     """Compare mild edits of some images with the nearest other images."""
     chosen = update.column(CHOSEN.format(limit=update.dataset.settings.calibration.sample_size))
-    partners = dict(
-        update.dataset.store.rows(f"""
-            select content, min(distance) from (
-                select first_content as content, distance from content_pairs where brain_key = {update.key}
-                union all select second_content, distance from content_pairs where brain_key = {update.key})
-            group by content""")
-    )
+    nearest = np.full(len(contents), NO_PARTNER)
+    for end in (pairs.first, pairs.second):
+        np.minimum.at(nearest, end, pairs.distance)
+    partners = dict(zip(contents.hashes, nearest.tolist(), strict=True))
     others = np.array([partners.get(content, NO_PARTNER) for content in chosen], np.float64)
     with one_blas_thread():
         edits = _edit_distances(update, contents, chosen[:EDITED_SAMPLES])
@@ -224,6 +221,7 @@ def _run(dataset: Dataset, run: RunSettings) -> MethodRun:
         "metric": graph.metric,
         "model": model or dataset.settings.embeddings.model,
         "keep_first": dataset.settings.keep_first,
+        "preview_size": dataset.settings.decoding.preview_size,
         "settings": section.model_dump(mode="json"),
     }
     return MethodRun(run.brain_key, settings)
@@ -237,6 +235,7 @@ NEAR_DUPLICATES = Derivation(
     reads=("neighbors", "embeddings", "samples", "media", "pixel_hashes"),
     writes=("content_pairs", "near_duplicates", "components"),
     update=update_near_duplicates,
+    version="2",
     runs=runs,
     kinds=("python", "numba", "duckdb"),
     checks=(

@@ -118,14 +118,26 @@ class NearDuplicateSettings(Section):
         None, gt=0, le=1, description="Distance of a link in connected components; by default the threshold."
     )
     candidates: int = Field(
-        5, ge=1, le=20, description="So many nearest neighbours of each image are verified on pixels."
+        5,
+        ge=1,
+        le=20,
+        description="So many nearest neighbours of each image are verified on pixels, and so many more after each copy.",
     )
     candidate_distance: float = Field(
-        0.5, gt=0, le=2, description="Neighbours farther apart than this are not verified."
+        0.5, gt=0, le=2, description="Neighbours farther apart than this, by 1 - cosine, are not verified."
     )
-    radius: float = Field(0.05, ge=0, le=1, description="All images within this distance of each other are verified.")
+    radius: float = Field(
+        0.05, ge=0, le=1, description="All images within this distance of each other, by 1 - cosine, are verified."
+    )
     hash_bits: int = Field(
         6, ge=0, le=16, description="Images whose perceptual hashes differ in no more bits are verified."
+    )
+    crowd: int = Field(
+        1000,
+        ge=2,
+        le=5000,
+        description="In crowds of up to this many copies all are compared with all; larger ones are left as neighbours,"
+        " radius and hashes found them.",
     )
     keep: list[Literal["split", "resolution", "size", "age"]] = Field(
         ["split", "resolution", "size", "age"],

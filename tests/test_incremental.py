@@ -41,6 +41,8 @@ classes = st.sampled_from(["cat", "dog", "owl"])
 SETTINGS: list[dict[str, dict[str, object]]] = [
     {"similarity": {"k": 2}},
     {"similarity": {"k": 5}},
+    {"near_duplicates": {}},
+    {"near_duplicates": {"threshold": 0.85, "candidates": 1, "hash_bits": 0}},
     {"decoding": {}},
     {"decoding": {"preview_size": 32}},
     {"decoding": {"max_bytes": 900}},

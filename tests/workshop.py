@@ -144,8 +144,12 @@ def assert_equals_rebuild(workshop: Workshop, rebuild: Workshop) -> None:
 
 
 def _assert_same_neighbors(name: str, ours: duckdb.DuckDBPyConnection, theirs: duckdb.DuckDBPyConnection) -> None:
-    query = f"select subject_id, list(neighbor_id order by rank), list(distance order by rank) from {name} group by 1 order by 1"
-    left, right = ours.execute(query).fetchall(), theirs.execute(query).fetchall()
+    query = f"""
+        select brain_key, subject_id, list(neighbor_id order by rank), list(distance order by rank) from {name}
+        group by all order by all"""
+    left, right = (
+        [((key, subject), *lists) for key, subject, *lists in one.execute(query).fetchall()] for one in (ours, theirs)
+    )
     assert [row[0] for row in left] == [row[0] for row in right]
     ids = {subject: number for number, subject in enumerate(sorted({one for row in left + right for one in row[1]}))}
     for a, b in zip(left, right, strict=True):

@@ -225,6 +225,52 @@ def connected_components(pairs: Pairs, count: int) -> Rows:
     return np.asarray(smallest[labels], np.int64)
 
 
+def copies_of_copies(pairs: Pairs, threshold: float, count: int, largest: int) -> tuple[Rows, Rows]:
+    """Return the pairs still to be measured because a third sample lies within the threshold of both.
+
+    Parameters
+    ----------
+    pairs : Pairs
+        All that were measured, ``first < second``.
+    threshold : float
+        Inclusive.
+    count : int
+        Number of samples.
+    largest : int
+        Connected components of more samples are left as they are.
+
+    Returns
+    -------
+    first, second : (m,) int64, ``first < second``, ascending
+
+    Notes
+    -----
+    Asked until nothing is left, samples that are all within the threshold of each other are all compared, however few
+    pairs connected them at first, while a chain, in which neighbours are near but the next but one is not, stays one.
+    The result depends on the set of pairs only, not on their order or on how it grew.
+
+    Examples
+    --------
+    >>> pairs = Pairs(np.array([0, 1, 2]), np.array([1, 2, 3]), np.array([0.1, 0.1, 0.9]))
+    >>> copies_of_copies(pairs, threshold=0.2, count=4, largest=10)
+    (array([0]), array([2]))
+    """
+    from scipy.sparse import coo_array
+
+    component = connected_components(pairs.within(threshold), count)
+    within = pairs.where(component[pairs.first] == component[pairs.second])
+    size = np.bincount(component, minlength=count)
+    measured = np.bincount(component[within.first], minlength=count)
+    open_ones = (size <= largest) & (measured < size * (size - 1) // 2)
+    near = within.where(open_ones[component[within.first]]).within(threshold)
+    ends = np.r_[near.first, near.second], np.r_[near.second, near.first]
+    graph = coo_array((np.ones(len(ends[0]), np.float32), ends), shape=(count, count)).tocsr()
+    steps = (graph @ graph).tocoo()
+    first, second = (column.astype(np.int64) for column in steps.coords)
+    keys = np.setdiff1d((first * count + second)[first < second], pairs.first * count + pairs.second)
+    return keys // max(count, 1), keys % max(count, 1)
+
+
 def touched(components: Rows, rows: Rows) -> Mask:
     """Return the samples whose group may change when ``rows`` do: all that share a component with one of them.
 

@@ -12,6 +12,7 @@ from brain_assets.methods.duplicates import (
     Cover,
     Pairs,
     connected_components,
+    copies_of_copies,
     cover_with_copies,
     distance_histogram,
     duplicate_kinds,
@@ -270,3 +271,36 @@ def test_reported_distances_are_those_the_threshold_speaks_of(threshold: float) 
             assert distance == pytest.approx(1 - unit[kept] @ unit[row], abs=1e-12)
             assert distance <= threshold
             assert distance <= (1 - unit[cover.keep] @ unit[row]).min() + 1e-12
+
+
+@given(graphs(), st.sampled_from([0.0, 0.1, 0.2]), st.integers(2, 12))
+def test_copies_of_copies_equal_the_loop(graph: tuple[Pairs, np.ndarray], threshold: float, largest: int) -> None:
+    pairs, count = graph[0], len(graph[1])
+    pairs = Pairs(np.minimum(pairs.first, pairs.second), np.maximum(pairs.first, pairs.second), pairs.distance)
+    near = {pair for pair, distance in distance_of(pairs).items() if distance <= threshold}
+    sizes = np.bincount(connected_components(pairs.within(threshold), count), minlength=count)
+    component = connected_components(pairs.within(threshold), count)
+    expected = [
+        (a, b)
+        for a in range(count)
+        for b in range(a + 1, count)
+        if (a, b) not in distance_of(pairs)
+        and any((a, c) in near and (c, b) in near for c in range(count))
+        and sizes[component[a]] <= largest
+    ]
+    first, second = copies_of_copies(pairs, threshold, count, largest)
+    assert list(zip(first.tolist(), second.tolist(), strict=True)) == expected
+
+
+def test_a_chain_stays_a_chain_and_a_crowd_becomes_whole() -> None:
+    row = np.arange(59)
+    chain = Pairs(row, row + 1, np.full(59, 0.1))
+    steps = copies_of_copies(chain, 0.2, 60, 100)
+    measured = Pairs(np.r_[row, steps[0]], np.r_[row + 1, steps[1]], np.r_[chain.distance, np.full(58, 0.9)])
+    assert len(steps[0]) == 58
+    assert len(copies_of_copies(measured, 0.2, 60, 100)[0]) == 0
+    crowd = chain
+    while len((found := copies_of_copies(crowd, 0.2, 60, 100))[0]):
+        crowd = Pairs(*(np.concatenate(ends) for ends in zip(crowd[:2], found, strict=True)), np.zeros(0))
+        crowd = crowd._replace(distance=np.full(len(crowd.first), 0.1))
+    assert len(crowd.first) == 60 * 59 / 2
