@@ -8,6 +8,8 @@ import pyarrow as pa
 
 from brain_assets import decode_pass
 from brain_assets.incremental import Check, Derivation, IssueQuery, MethodRun, Publication, Update
+from brain_assets.labelled import LABELLED
+from brain_assets.labelled import READS as LABELS
 from brain_assets.pruning import UNUSED_CONTENT, unused
 from resources.dataset import Dataset
 from resources.store import Merge
@@ -44,7 +46,7 @@ GROUPS = """
             when members.content_hash = kept.content_hash then 'same bytes as ' || kept.filepath
             else 'same pixels as ' || kept.filepath end as reason
     from members join kept using (identity)"""
-KEPT_BECAUSE = "'protected split, then larger file, then older, then first by path'"
+KEPT_BECAUSE = "'protected split, then labelled, then larger file, then older, then first by path'"
 
 
 def update_exact_duplicates(update: Update) -> Iterator[Merge]:
@@ -53,7 +55,7 @@ def update_exact_duplicates(update: Update) -> Iterator[Merge]:
     splits = update.dataset.settings.keep_first
     ranks = " ".join(f"when '{split.replace(chr(39), chr(39) * 2)}' then {rank}" for rank, split in enumerate(splits))
     place = f"case split {ranks} else {len(splits)} end" if splits else "0"
-    preference = f"{place}, bytes desc, modified_at, filepath, sample_id"
+    preference = f"{place}, sample_id not in ({LABELLED}), bytes desc, modified_at, filepath, sample_id"
     yield Merge("exact_duplicates", GROUPS.format(preference=preference, kept_because=KEPT_BECAUSE), within="true")
     yield unused("pixel_hashes", UNUSED_CONTENT)
 
@@ -99,9 +101,10 @@ EXACT_DUPLICATES = Derivation(
     description="Samples that are the same image: identical bytes, or identical pixels in other bytes or another format,"
     " confirmed in full resolution. One of each group is proposed to be kept, and the row says why.",
     group="duplicates",
-    reads=("samples", "media"),
+    reads=("samples", "media", *LABELS),
     writes=("exact_duplicates", "pixel_hashes"),
     update=update_exact_duplicates,
+    version="2",
     runs=_runs,
     checks=(
         Check(

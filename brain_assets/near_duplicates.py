@@ -20,6 +20,8 @@ from brain_assets.incremental import (
     literal,
     with_parameters,
 )
+from brain_assets.labelled import LABELLED
+from brain_assets.labelled import READS as LABELS
 from brain_assets.methods import duplicates
 from brain_assets.methods import keep_policy as policy
 from brain_assets.methods.calibration import DEFAULT_THRESHOLD, calibrate, mild_edits
@@ -130,7 +132,8 @@ def read_samples(dataset: Dataset, run: MethodRun, threshold: float) -> Samples:
     rows = dataset.store.query(f"""
         with identities as ({IDENTITIES.format(**names)})
         select sample_id, split, bytes, filepath, coalesce(width, 0) as width, coalesce(height, 0) as height, identity,
-            coalesce(taken_at, modified_at::timestamp) as taken_at, dense_rank() over (order by identity) - 1 as place
+            coalesce(taken_at, modified_at::timestamp) as taken_at,
+            sample_id in ({LABELLED}) as labelled, dense_rank() over (order by identity) - 1 as place
         from sample_facts join identities using (sample_id) order by sample_id""")
     identity = rows.column("place").to_numpy()
     found = dataset.store.query(f"""
@@ -148,6 +151,7 @@ def _criteria(update: Update, settings: NearDuplicateSettings, rows: pa.Table) -
     """Return what decides which of several copies is kept, in the configured order."""
     made = {
         "split": lambda: policy.protected_splits(rows.column("split").to_pylist(), update.dataset.settings.keep_first),
+        "label": lambda: policy.labelled(rows.column("labelled").to_numpy(zero_copy_only=False)),
         "resolution": lambda: policy.resolution(rows.column("width").to_numpy(), rows.column("height").to_numpy()),
         "size": lambda: policy.file_size(rows.column("bytes").to_numpy()),
         "age": lambda: policy.age(rows.column("taken_at").to_numpy().astype("datetime64[s]")),
@@ -232,7 +236,7 @@ NEAR_DUPLICATES = Derivation(
     description="Images that are copies but for an edit (recompressed, resized, cropped, mirrored, stamped): found by embedding"
     " or perceptual hash, verified on pixels. Every member lies within the threshold of the image that is kept.",
     group="duplicates",
-    reads=("neighbors", "embeddings", "samples", "media", "pixel_hashes"),
+    reads=("neighbors", "embeddings", "samples", "media", "pixel_hashes", *LABELS),
     writes=("content_pairs", "near_duplicates", "components"),
     update=update_near_duplicates,
     version="2",

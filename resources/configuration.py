@@ -139,9 +139,10 @@ class NearDuplicateSettings(Section):
         description="In crowds of up to this many copies all are compared with all; larger ones are left as neighbours,"
         " radius and hashes found them.",
     )
-    keep: list[Literal["split", "resolution", "size", "age"]] = Field(
-        ["split", "resolution", "size", "age"],
-        description="What decides which of several copies is kept, in this order.",
+    keep: list[Literal["split", "label", "resolution", "size", "age"]] = Field(
+        ["split", "label", "resolution", "size", "age"],
+        description="What decides which of several copies is kept, in this order: its split (keep_first), that it has a"
+        " label, more pixels, a larger file, an earlier time; then the smaller id.",
     )
 
 

@@ -16,7 +16,7 @@ from tests.workshop import Workshop, write_pictures
 # Asset: group <- what it reads.
 LINEAGE = """
 embeddings: similarity <- media, samples
-exact_duplicates: duplicates <- media, samples
+exact_duplicates: duplicates <- ground_truth, media, objects, samples
 ground_truth: labels <- reviews, samples
 hardness: labels <- ground_truth, predictions
 health: answers <- everything
@@ -25,7 +25,7 @@ issues: answers <- everything
 leaks: duplicates <- embeddings, exact_duplicates, media, near_duplicates, samples, similarity
 media: media <- samples
 mistakenness: labels <- ground_truth, predictions
-near_duplicates: duplicates <- embeddings, exact_duplicates, media, samples, similarity
+near_duplicates: duplicates <- embeddings, exact_duplicates, ground_truth, media, objects, samples, similarity
 object_mistakenness: labels <- objects
 objects: labels <- ground_truth, media, predictions, reviews, samples
 outliers: similarity <- similarity

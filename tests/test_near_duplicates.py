@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image, ImageEnhance
 
 from brain_assets.methods.calibration import DEFAULT_THRESHOLD
-from tests.workshop import Workshop, encoded, write_pictures
+from tests.workshop import TINY, Workshop, assert_equals_rebuild, encoded, write_pictures
 
 
 def photo(seed: int) -> Image.Image:
@@ -99,3 +99,37 @@ def test_a_threshold_is_fitted_once_and_kept(tmp_path: Path) -> None:
     write_pictures(media, range(100, 110))
     assert workshop.run()["near_duplicates"].notes["threshold"] == first
     assert workshop.rows("select brain_key, issue, value from calibrations order by issue") == stored
+
+
+def test_a_label_that_arrives_changes_which_copy_is_kept(tmp_path: Path) -> None:
+    write_dataset(tmp_path / "media")
+    (tmp_path / "media" / "train" / "twin.png").write_bytes(encoded(photo(9)))
+    labels = tmp_path / "labels.csv"
+    labels.write_text("filepath,label\ntrain/00.png,cat\n")
+    declared = {"split_from": "folder", "labels": [{"uri": str(labels)}]}
+    workshop = Workshop(tmp_path / "home", tmp_path / "media", **declared)
+    workshop.run()
+    twins = {"train/09.png", "train/twin.png"}
+    kept, lost = next(pair for pair in workshop.rows(GROUPS) if set(pair) == twins)
+    assert ("test/smaller.png", "train/07.png") in workshop.rows(GROUPS)
+
+    labels.write_text(f"filepath,label\n{lost},cat\ntrain/07.png,cat\n")
+    reports = workshop.run()
+    assert reports["near_duplicates"].notes["verified pairs"] == 0
+    assert (lost, kept) in workshop.rows(GROUPS)
+    # The protected split still comes first.
+    assert ("test/smaller.png", "train/07.png") in workshop.rows(GROUPS)
+    why = f"select n.reason from near_duplicates n join samples using (sample_id) where filepath = '{kept}'"
+    assert workshop.rows(why) == [(f"{lost} is kept: it has a label",)]
+    exact = "select filepath from exact_duplicates join samples using (sample_id) where keep and filepath like 'train%'"
+    assert workshop.rows(exact) == [(lost,)]
+
+    order = ["label", "split", "resolution", "size", "age"]
+    workshop.declare(
+        media=str(tmp_path / "media"), embeddings={"model": TINY}, **declared, near_duplicates={"keep": order}
+    )
+    assert workshop.run()["near_duplicates"].notes["verified pairs"] == 0
+    assert ("train/07.png", "test/smaller.png") in workshop.rows(GROUPS)
+    rebuild = Workshop(tmp_path / "rebuild", tmp_path / "media", **declared, near_duplicates={"keep": order})
+    rebuild.run()
+    assert_equals_rebuild(workshop, rebuild)
