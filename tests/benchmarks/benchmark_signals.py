@@ -1,0 +1,105 @@
+"""What the embedding signals cost beside the graph of nearest neighbours, through the assets.
+
+Run as ``python -m tests.benchmarks.benchmark_signals [rows] [dimensions]``. A dataset of small random pictures with given
+vectors (clusters, one in a hundred a near copy) is brought up to date asset by asset; uniqueness, near duplicates, leaks
+and outliers together are compared with the graph, in CPU seconds of one process. What calibration, verification and
+previews take is told apart.
+"""
+
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from PIL import Image
+from pyarrow import parquet
+
+from brain_assets import catalog, near_duplicates, pairs
+from brain_assets.incremental import bring_up_to_date
+from resources.dataset import Opening, open_dataset
+from tests.benchmarks.benchmark_similarity import clustered_vectors
+from tests.workshop import Workshop
+
+SIGNALS = ("uniqueness", "near_duplicates", "leaks", "outliers")
+SPLITS = ("train", "val", "test")
+
+
+class Clock:
+    """CPU seconds by name; a part that runs within another is taken off it."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self.apart = 0.0
+
+    def time(self, name: str, action: Callable[[], Any]) -> Any:
+        start, apart = time.process_time(), self.apart
+        result = action()
+        self.seconds[name] = self.seconds.get(name, 0.0) + time.process_time() - start - (self.apart - apart)
+        return result
+
+    def set_apart(self, module: Any, function: str, name: str) -> None:
+        """Count a function of a module under a name of its own."""
+        original = getattr(module, function)
+
+        def timed(*arguments: Any) -> Any:
+            before, start = self.apart, time.process_time()
+            result = self.time(name, lambda: original(*arguments))
+            self.apart = before + time.process_time() - start
+            return result
+
+        setattr(module, function, timed)
+
+
+def make(root: Path, rows: int, dimensions: int) -> Workshop:
+    """Write tiny pictures and a Parquet file of vectors, and declare them as a dataset."""
+    vectors, chance = clustered_vectors(rows, dimensions), np.random.default_rng(1)
+    names = [f"{SPLITS[number % 3]}/{number:06}.bmp" for number in range(rows)]
+    for split in SPLITS:
+        (root / "media" / split).mkdir(parents=True)
+    for name in names:
+        pixels = chance.integers(0, 256, (8, 8, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(root / "media" / name)
+    parquet.write_table(pa.table({"filepath": names, "vector": list(vectors)}), root / "vectors.parquet")
+    return Workshop(
+        root / "home", root / "media", split_from="folder",
+        embeddings={"model": f"precomputed:{root / 'vectors.parquet'}"},
+    )  # fmt: skip
+
+
+def measure(workshop: Workshop, clock: Clock) -> dict[str, int]:
+    """Bring the dataset up to date, asset by asset; return the counts of pairs."""
+    names = frozenset(catalog.BY_NAME)
+    with open_dataset(workshop.home, workshop.name, Opening("measure", "benchmark", names)) as dataset:
+        notes = {}
+        for derivation in catalog.SIGNALS:
+            if derivation.name in ("visualization", "representativeness", "selections"):
+                continue
+            report = clock.time(derivation.name, lambda one=derivation: bring_up_to_date(one, dataset))
+            notes |= report.notes
+    return {name: value for name, value in notes.items() if "pairs" in name}
+
+
+def main(rows: int = 20_000, dimensions: int = 512) -> None:
+    clock = Clock()
+    clock.set_apart(pairs, "_verified", "verification")
+    clock.set_apart(near_duplicates, "_fit", "calibration")
+    with tempfile.TemporaryDirectory() as folder:
+        workshop = make(Path(folder), rows, dimensions)
+        counts = measure(workshop, clock)
+    seconds = clock.seconds
+    print(json.dumps({name: round(value, 3) for name, value in seconds.items()}))
+    signals = sum(seconds[name] for name in SIGNALS)
+    print(f"{rows} x {dimensions}: graph {seconds['similarity']:.2f} CPU-s, signals {signals:.2f}:", end=" ")
+    print(f"together {1 + signals / seconds['similarity']:.3f} times the graph alone")
+    verified = counts.get("verified pairs", 0)
+    apart = f"calibration {seconds.get('calibration', 0):.2f}, verification {seconds['verification']:.2f} CPU-s"
+    print(f"{apart} = {1000 * seconds['verification'] / max(verified, 1):.3f} CPU-ms for each of {verified} pairs")
+
+
+if __name__ == "__main__":
+    main(*(int(argument) for argument in sys.argv[1:]))
