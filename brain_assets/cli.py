@@ -82,7 +82,11 @@ def main(context: click.Context, home: Path | None, *, debug: bool) -> None:
 
 @main.command()
 @click.argument("name")
-@click.option("--media", required=True, help="Folder, glob, list of paths (.txt) or manifest (.csv, .parquet, .jsonl).")
+@click.option(
+    "--media",
+    required=True,
+    help="Folder, archive (.zip, .tar, .tar.gz, .tgz), glob, list of paths (.txt) or manifest (.csv, .parquet, .jsonl).",
+)
 @click.option(
     "--split-from",
     type=click.Choice(["folder", "column", "none"]),

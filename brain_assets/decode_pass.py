@@ -14,9 +14,10 @@ from tqdm import tqdm
 
 from brain_assets.incremental import Update
 from brain_assets.methods.image_quality import STATISTICS, statistics
+from resources.addresses import read_in_order, sequential
 from resources.dataset import Dataset
-from resources.errors import BrainError
-from resources.media_source import content_hash
+from resources.errors import BrainError, Refused
+from resources.listing import content_hash
 from resources.store import Merge
 from resources.threads import one_blas_thread
 
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 EMBED_BATCH = 16
 COMMIT_ROWS = 512
+# Larger members of a file that has to be read in its order are read one at a time, each by itself.
+LARGE_FILE = 1 << 25
 # A reason of this kind says nothing of the content: it is tried again.
 TRANSIENT = "missing"
 # Another version measures every content again.
@@ -96,7 +99,7 @@ def decode(update: Update, contents: pa.Table, *, facts: bool, model: "Embedding
         open_decoder(dataset, model, measure) as decoder,
         tqdm(total=len(rows), desc="decode", disable=None) as bar,
     ):
-        decoded = decoder.decode(job(dataset, row) for row in rows)
+        decoded = decoder.decode(jobs(dataset, rows))
         for group in _groups(_embedded(decoded, model), COMMIT_ROWS):
             _commit(update, group, model, facts=facts)
             bar.update(len(group))
@@ -128,6 +131,41 @@ def job(dataset: Dataset, row: dict[str, Any]) -> "DecodeJob":
     from resources.decoding import DecodeJob
 
     return DecodeJob(row["content_hash"], partial(load, dataset, row["uri"], row["content_hash"]), row["bytes"])
+
+
+def jobs(dataset: Dataset, rows: Iterable[dict[str, Any]]) -> "Iterator[DecodeJob]":
+    """Yield the jobs that decode some contents; what lies in a file that has to be read in its order comes in that."""
+    passed: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        container = sequential(row["uri"]) if row["bytes"] <= LARGE_FILE else None
+        if container is None:
+            yield job(dataset, row)
+        else:
+            passed.setdefault(container, []).append(row)
+    for container, members in passed.items():
+        yield from _pass(container, {row["uri"]: row for row in members})
+
+
+def _pass(container: str, wanted: dict[str, dict[str, Any]]) -> "Iterator[DecodeJob]":
+    """Yield the jobs of members as one pass over their file comes to them, and failing ones for those that are missing."""
+    from resources.decoding import DecodeJob
+
+    problem: Exception = OSError("the file changed while it was being read")
+    try:
+        for uri, data in read_in_order(container, list(wanted)):
+            if uri in wanted and content_hash(data) == wanted[uri]["content_hash"]:
+                row = wanted.pop(uri)
+                yield DecodeJob(row["content_hash"], partial(bytes, data), row["bytes"])
+            if not wanted:
+                return
+    except (OSError, Refused) as error:
+        problem = error
+    for row in wanted.values():
+        yield DecodeJob(row["content_hash"], partial(_fail, problem), row["bytes"])
+
+
+def _fail(problem: Exception) -> bytes:
+    raise problem
 
 
 def load(dataset: Dataset, uri: str, expected: str) -> bytes:

@@ -69,7 +69,7 @@ def _hash_pixels(update: Update) -> None:
         return
     dataset = update.dataset
     loaded: set[str] = set()
-    jobs = [_noting(decode_pass.job(dataset, row), loaded) for row in candidates]
+    jobs = (_noting(job, loaded) for job in decode_pass.jobs(dataset, candidates))
     with decode_pass.open_decoder(dataset) as decoder:
         found = [
             {"content_hash": key, "pixel_hash": digest.hex() if digest else None}

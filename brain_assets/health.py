@@ -9,11 +9,13 @@ import pyarrow as pa
 from brain_assets.incremental import Derivation, Publication, Update
 from resources.store import Merge
 
+BOOKKEEPING = {"facts", "files", "containers"}
+
 
 def health(derivations: Sequence[Derivation]) -> Derivation:
     """Return the derivation that measures what all others offer as metrics."""
     metrics = {name: query for derivation in derivations for name, query in derivation.metrics.items()}
-    tables = tuple(sorted({table for derivation in derivations for table in derivation.writes} - {"facts", "files"}))
+    tables = tuple(sorted({table for derivation in derivations for table in derivation.writes} - BOOKKEEPING))
 
     def update_health(update: Update) -> Iterator[Merge]:
         store = update.dataset.store

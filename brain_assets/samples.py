@@ -13,32 +13,34 @@ from tqdm import tqdm
 from brain_assets.incremental import Check, Derivation, IssueQuery, MethodRun, Publication, Update
 from brain_assets.reviews import holding
 from resources.dataset import Dataset
-from resources.media_source import Listing, content_hash
+from resources.errors import Refused
+from resources.listing import ITEM, Container, Listing, content_hash
 from resources.store import Merge
 
 BATCH = 2000
 READERS = 8
 LARGE_FILE, LARGE_FILE_TURN = 1 << 25, Lock()
 READ = pa.schema([("sample_id", pa.string()), ("content_hash", pa.string()), ("error", pa.string())])
+MARKS = pa.schema([("filepath", pa.string()), ("mark", pa.string())])
 SOURCE_STATE = "source_state"
 
 
 def update_samples(update: Update) -> Iterator[Merge]:
     """List the source, read what is new or touched, and drop what is gone."""
-    listing = update.dataset.source.list()
-    update.notes |= {"listed": listing.items.num_rows, "source_state": listing.state}
+    listing, store = update.dataset.source.list(), update.dataset.store
+    update.notes |= {"source_state": listing.state}
     if listing.unreadable:
         update.notes["unreadable_folders"] = ", ".join(listing.unreadable[:20])
     if not _anything_new(update, listing):
         return
-    update.dataset.store.connection.register("listing", listing.items)
+    items, marks = _items(update, listing)
+    update.notes["listed"] = items.num_rows
+    store.connection.register("listing", items)
     _read_touched(update)
-    yield Merge("samples", ROWS, within=_known_to_be_gone(listing))
-    yield Merge(
-        "files",
-        f"{STATES} semi join (from samples where error is null) using (sample_id)",
-        within=_known_to_be_gone(listing),
-    )
+    gone = _known_to_be_gone(listing)
+    yield Merge("samples", ROWS, within=gone)
+    yield Merge("files", f"{STATES} semi join (from samples where {SETTLED}) using (sample_id)", within=gone)
+    yield Merge("containers", marks, within="true")
     yield Merge("facts", _fact(SOURCE_STATE, listing.state))
 
 
@@ -47,13 +49,34 @@ def _anything_new(update: Update, listing: Listing) -> bool:
     store = update.dataset.store
     if update.since < 0 or store.version(update.derivation.reads) > update.since:
         return True
-    failed = store.value("select count(*) from samples where error is not null")
-    return bool(failed) or listing.state != store.fact(SOURCE_STATE)
+    return bool(store.value(FAILED)) or listing.state != store.fact(SOURCE_STATE)
+
+
+def _items(update: Update, listing: Listing) -> tuple[pa.Table, pa.Table]:
+    """Return all items, and the marks of the containers that were listed.
+
+    A container whose mark stands is not opened: its members are those that are known. So are those of one that cannot be
+    read this time.
+    """
+    marks = dict(update.dataset.store.rows("select filepath, mark from containers"))
+    tables, listed = [listing.items], []
+    for container in listing.containers:
+        try:
+            stands = marks.get(container.filepath) == container.mark
+            tables.append(_known(update, container, container.filepath) if stands else container.items())
+            listed.append({"filepath": container.filepath, "mark": container.mark})
+        except OSError as error:
+            tables += [_known(update, container), container.unreadable(error)]
+    return pa.concat_tables(tables), pa.Table.from_pylist(listed, schema=MARKS)
+
+
+def _known(update: Update, container: Container, own: str | None = None) -> pa.Table:
+    return update.query(MEMBERS, [container.prefix, own]).cast(ITEM)
 
 
 def _read_touched(update: Update) -> None:
     touched = update.query(TOUCHED, [update.dataset.settings.decoding.max_bytes]).to_pylist()
-    update.notes["read"] = len(touched)
+    update.notes["read"] = sum(not item["content_hash"] and not item["error"] for item in touched)
     with ThreadPoolExecutor(READERS, "read") as pool, tqdm(total=len(touched), desc="read", disable=None) as bar:
         for start in range(0, len(touched), BATCH):
             rows = list(pool.map(partial(_read, update.dataset), touched[start : start + BATCH]))
@@ -61,34 +84,53 @@ def _read_touched(update: Update) -> None:
             _commit_read(update, pa.Table.from_pylist(rows, schema=READ))
 
 
-def _read(dataset: Dataset, item: dict[str, Any]) -> dict[str, str | None]:
-    found: dict[str, str | None] = {"sample_id": item["sample_id"], "content_hash": None, "error": None}
+def _read(dataset: Dataset, item: dict[str, Any]) -> dict[str, Any]:
     limit = dataset.settings.decoding.max_bytes
+    found = {"sample_id": item["sample_id"], "content_hash": item["content_hash"], "error": item["error"]}
+    if item["error"]:
+        return found
     if item["bytes"] > limit:
-        return found | {"error": f"too_large: {item['bytes']} bytes, the limit is {limit} (decoding.max_bytes)"}
+        error = f"too_large: {item['bytes']} bytes, the limit is {limit} (decoding.max_bytes)"
+        return found | {"error": error, "content_hash": None}
+    return found if item["content_hash"] else found | _hashed(dataset, item)
+
+
+def _hashed(dataset: Dataset, item: dict[str, Any]) -> dict[str, Any]:
+    """Return the hash of what is read, or the reason why not."""
     try:
         # One large file at a time, so that memory holds one and not as many as there are readers.
         with LARGE_FILE_TURN if item["bytes"] > LARGE_FILE else nullcontext():
-            return found | {"content_hash": content_hash(dataset.source.read(item["uri"]))}
+            return {"content_hash": content_hash(dataset.source.read(item["uri"]))}
+    except Refused as refused:
+        return {"error": str(refused)}
     except (OSError, ValueError) as error:
-        return found | {"error": f"unreadable: {getattr(error, 'strerror', None) or error}"}
+        return {"error": f"unreadable: {getattr(error, 'strerror', None) or error}"}
 
 
 def _commit_read(update: Update, rows: pa.Table) -> None:
     """Commit a batch of hashes with the file states they were made of, so that a killed run does not read them again."""
     connection = update.dataset.store.connection
     connection.register("read", rows)
-    states = f"{STATES} semi join (from read where error is null) using (sample_id)"
+    states = f"{STATES} semi join (from read where {SETTLED}) using (sample_id)"
     update.commit(Merge("samples", READ_ROWS), Merge("files", states))
     connection.unregister("read")
 
 
 # What could not be read has no state, so that it is tried again; a limit may have been lowered since a file was read.
+# A member that is damaged inside its archive stays so until the archive changes.
+SETTLED = "(error is null or not (starts_with(error, 'unreadable:') or ends_with(error, '(decoding.max_bytes)')))"
+FAILED = f"select count(*) from samples where not {SETTLED}"
 TOUCHED = """
-    select listing.sample_id, listing.uri, listing.bytes
+    select listing.sample_id, listing.uri, listing.bytes, listing.content_hash, listing.error
     from listing left join files using (sample_id, bytes, modified_ns, touched_ns)
-    where files.sample_id is null or listing.bytes > ? order by listing.filepath"""
+    where files.sample_id is null or (listing.bytes > ? and listing.error is null) order by listing.filepath"""
 STATES = "select sample_id, bytes, modified_ns, touched_ns from listing"
+# Members of a container that did not change, and its own row where it is damaged; those without a state are read again.
+MEMBERS = f"""
+    select sample_id, filepath, uri, coalesce(files.bytes, samples.bytes) as bytes,
+        coalesce(modified_ns, epoch_ns(modified_at)) as modified_ns, coalesce(touched_ns, 0) as touched_ns, split, tags,
+        content_hash, if({SETTLED}, error, null) as error
+    from samples left join files using (sample_id) where starts_with(filepath, ?) or filepath = ?"""
 ROW_COLUMNS = """
     listing.sample_id, listing.filepath, listing.uri, greatest(listing.bytes, 0) as bytes, listing.split, listing.tags,
     make_timestamp_ns(listing.modified_ns)::timestamptz as modified_at,
@@ -127,11 +169,12 @@ def _runs(dataset: Dataset) -> list[MethodRun]:
 
 SAMPLES = Derivation(
     name="samples",
-    description="Every image of the media source: its stable id, address, content hash and split. Only files that are new or"
-    " touched are read; a moved file is recognised by its content. What reviewers dropped stays here, and leaves all signals.",
+    description="Every image of the media source, inside archives too: its stable id, address, content hash and split. Only"
+    " files that are new or touched are read; a moved file is recognised by its content. What reviewers dropped stays here, and"
+    " leaves all signals.",
     group="media",
     reads=("decisions",),
-    writes=("samples", "files", "facts"),
+    writes=("samples", "files", "containers", "facts"),
     update=update_samples,
     runs=_runs,
     always=True,

@@ -281,7 +281,7 @@ class DatasetSettings(Section):
     """What ``dataset.yaml`` may say."""
 
     media: str = Field(
-        description="Folder, glob, list of paths or manifest that holds the images; they stay where they are."
+        description="Folder, archive, glob, list of paths or manifest that holds the images; they stay where they are."
     )
     split_from: Literal["folder", "column", "none"] = Field(
         "none", description="Where a sample's split comes from: its top folder, the manifest's column, or nowhere."

@@ -31,3 +31,7 @@ class StoreError(BrainError):
 
 class MissingError(BrainError):
     """Something optional is not installed, or a named thing does not exist."""
+
+
+class Refused(Exception):
+    """A file that is not decoded; the text is the reason, ``code: line``."""

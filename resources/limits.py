@@ -24,6 +24,8 @@ from dataclasses import dataclass
 
 from PIL import Image, UnidentifiedImageError
 
+from resources.errors import Refused as Refused
+
 TRUNCATED = re.compile(
     r"truncat|\beof\b|end of file|not enough|unexpected end|premature|buffer is not large|too short", re.I
 )
@@ -50,10 +52,6 @@ class Limits:
     bytes: int = 1 << 28
     seconds: float = 60.0
     memory: int = 900_000_000
-
-
-class Refused(Exception):
-    """A file that is not decoded; the text is the reason."""
 
 
 # Bytes of pixels that any decode may use without asking; above, memory is shared out.

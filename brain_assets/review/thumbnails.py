@@ -1,12 +1,12 @@
 """Pictures for the page: small JPEGs of images, by sample id only, never of anything outside the media root."""
 
 import io
+import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, runtime_checkable
 
 from PIL import Image, ImageOps
 
@@ -14,7 +14,8 @@ from brain_assets.review.refusal import Refused
 from brain_assets.review.sets import OpenSet
 from brain_assets.review.subjects import fetch
 from resources.configuration import load_dataset
-from resources.errors import ConfigurationError, SourceError
+from resources.errors import BrainError
+from resources.errors import Refused as Unreadable
 from resources.home import DatasetPaths
 from resources.media_source import open_source
 from resources.previews import PreviewPack
@@ -43,15 +44,6 @@ def packed_preview(opened: OpenSet, content_hash: str) -> bytes | None:
         except (OSError, ValueError):
             return None
     return None
-
-
-@runtime_checkable
-class HasRoot(Protocol):
-    """A media source whose files all lie below one folder."""
-
-    @property
-    def root(self) -> Path:
-        """The folder."""
 
 
 @dataclass(frozen=True)
@@ -112,10 +104,10 @@ class Pictures:
         preview = self.previews(opened, content) if content else None
         if preview and side <= SIDES["thumb"]:
             return _decode(io.BytesIO(preview), side)
-        path = original(opened.paths, sample["filepath"] or "") if sample["status"] != "error" else None
-        if path:
+        source = original(opened.paths, sample["filepath"] or "") if sample["status"] != "error" else None
+        if source:
             try:
-                return _decode(path, side)
+                return _decode(source, side)
             except Refused:
                 if not preview:
                     raise
@@ -124,21 +116,20 @@ class Pictures:
         raise Refused(404, "there is no picture of this sample")
 
 
-def original(paths: DatasetPaths, filepath: str) -> Path | None:
-    """Return the file behind a sample's path, or None unless it is a plain file below the media root.
+def original(paths: DatasetPaths, filepath: str) -> Path | io.BytesIO | None:
+    """Return what is behind a sample's path, or None unless it is a plain file, or inside one, below the media root.
 
     Symbolic links are followed first, so that neither they nor ``..`` lead out of the root.
     """
     try:
-        source = open_source(load_dataset(paths.config).settings.media)
-        root = Path(source.root).resolve(strict=True) if isinstance(source, HasRoot) else None
-        if root is None:
+        settings = load_dataset(paths.config).settings
+        source = open_source(settings.media, settings.split_from)
+        uri = source.locate(filepath)
+        if uri is None:
             return None
-        path = (root / filepath).resolve(strict=True)
-        inside = path.is_relative_to(root) and path.is_file()
-    except (OSError, ValueError, RuntimeError, ConfigurationError, SourceError):
+        return Path(uri) if os.path.isfile(uri) else io.BytesIO(source.read(uri))
+    except (OSError, ValueError, BrainError, Unreadable):
         return None
-    return path if inside else None
 
 
 def _sample(opened: OpenSet, sample_id: str) -> dict[str, str | None]:

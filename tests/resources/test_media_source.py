@@ -193,7 +193,7 @@ def test_a_root_that_cannot_be_listed_is_one_line(media: Path, monkeypatch: pyte
     shutil.rmtree(media)
     with pytest.raises(SourceError, match="cannot be listed: No such file"):
         source.list()
-    with pytest.raises(SourceError, match=r"no media at .*: give a folder, a glob, a list"):
+    with pytest.raises(SourceError, match=r"no media at .*: give a folder, an archive .*, a glob, a list"):
         open_source(str(media))
 
 

@@ -1,0 +1,77 @@
+"""One way to open any sample by its address, wherever it lies: a file, or inside an archive."""
+
+import os
+import re
+import stat
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+from resources import archives
+from resources.listing import file_name
+
+MEMBER = re.compile(r"(.+?\.(?:zip|tar|tar\.gz|tgz))!/(.+)", re.IGNORECASE | re.DOTALL)
+
+
+def read(uri: str) -> bytes:
+    """Return the bytes of a sample.
+
+    Raises
+    ------
+    OSError
+        If it cannot be read this time.
+    Refused
+        If it is damaged where it lies.
+    """
+    if member := member_of(uri):
+        return archives.read_member(*member)
+    return read_local(uri)
+
+
+def read_local(uri: str) -> bytes:
+    """Return the bytes of a local file; raises OSError, also for what is no file, such as a pipe, which might block."""
+    with os.fdopen(os.open(file_name(uri), os.O_RDONLY | os.O_NONBLOCK), "rb") as handle:
+        if not stat.S_ISREG(os.fstat(handle.fileno()).st_mode):
+            raise OSError("not a regular file")
+        return handle.read()
+
+
+def member_of(uri: str) -> tuple[str, str] | None:
+    """Return archive and name of a member of one, None for anything else."""
+    found = MEMBER.fullmatch(os.fsdecode(file_name(uri)))
+    return (found[1], found[2]) if found and os.path.isfile(found[1]) else None
+
+
+def sequential(uri: str) -> str | None:
+    """Return the file within which a sample can only be reached by passing all before it, None where there is none."""
+    member = member_of(uri)
+    return member[0] if member and archives.is_sequential(member[0]) else None
+
+
+def read_in_order(container: str, uris: Collection[str]) -> Iterator[tuple[str, bytes]]:
+    """Yield samples of a sequential file as they come, in one pass; what is damaged ends it or is left out.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be read this time.
+    Refused
+        If it is damaged.
+    """
+    wanted = {member[1]: uri for uri in uris if (member := member_of(uri))}
+    for name, data in archives.read_members(container, wanted.keys()):
+        yield wanted[name], data
+
+
+def below(root: Path, filepath: str) -> str | None:
+    """Return the address of a sample below a folder, or None unless it is a plain file, or inside one, below it.
+
+    Symbolic links are followed first, so that neither they nor ``..`` lead out of the folder.
+    """
+    found = MEMBER.fullmatch(filepath)
+    name, rest = (found[1], f"!/{found[2]}") if found and not (root / filepath).exists() else (filepath, "")
+    try:
+        folder = root.resolve(strict=True)
+        path = (folder / name).resolve(strict=True)
+        return f"{path}{rest}" if path.is_relative_to(folder) and path.is_file() else None
+    except (OSError, ValueError, RuntimeError):
+        return None

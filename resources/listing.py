@@ -1,0 +1,347 @@
+"""What a media source holds: one item per sample, and a state that changes with any of them.
+
+Files that hold many samples, archives and videos, are *containers*: what is inside is listed only where it is asked for
+and not known, because the container's own state tells whether anything in it can have changed.
+"""
+
+import hashlib
+import os
+import unicodedata
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import quote, unquote_to_bytes
+
+import pyarrow as pa
+
+SOURCE_NAME = "media"
+SPLITS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+# What lies beside images in a folder and is not one; a named list or manifest may still name such files.
+BESIDE_SUFFIXES = {
+    ".txt", ".lst", ".csv", ".json", ".tsv", ".jsonl", ".parquet", ".arrow", ".xml", ".yaml", ".yml", ".toml", ".ini",
+    ".cfg", ".log", ".md", ".rst", ".html", ".htm", ".css", ".js", ".py", ".ipynb", ".sh", ".npy", ".npz", ".pt",
+    ".pth", ".onnx", ".pkl", ".pickle", ".h5", ".hdf5", ".db", ".sqlite", ".duckdb", ".lock", ".tmp", ".part", ".crdownload",
+    ".swp", ".bak", ".md5", ".sha1", ".sha256", ".doc", ".docx", ".xls", ".xlsx",
+}  # fmt: skip
+BESIDE_NAMES = {"thumbs.db", "desktop.ini", "license", "readme", "makefile"}
+ARCHIVE_SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz")
+
+ITEM = pa.schema([
+    ("sample_id", pa.string()),
+    ("filepath", pa.string()),
+    ("uri", pa.string()),
+    ("bytes", pa.int64()),
+    ("modified_ns", pa.int64()),
+    ("touched_ns", pa.int64()),
+    ("split", pa.string()),
+    ("tags", pa.list_(pa.string())),
+    ("content_hash", pa.string()),
+    ("error", pa.string()),
+])  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Status:
+    """What tells whether an item changed, without reading it.
+
+    Attributes
+    ----------
+    bytes : int
+        Size; -1 where the item is named but not there.
+    modified_ns : int
+        Time of the last change of its content.
+    touched : int
+        Whatever else changes with it: a file's time of change, a member's checksum, an object's ETag.
+    """
+
+    bytes: int = -1
+    modified_ns: int = 0
+    touched: int = 0
+
+
+@dataclass(frozen=True)
+class Member:
+    """A sample inside a container.
+
+    Attributes
+    ----------
+    name : str
+        Its path or time inside the container.
+    status : Status
+    content_hash : str or None
+        Where listing had to read it anyway.
+    error : str or None
+        Why it is not read at all, ``code: line``.
+    """
+
+    name: str
+    status: Status
+    content_hash: str | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What is inside a container.
+
+    Attributes
+    ----------
+    members : list of Member
+    error : str or None
+        Why the container could not be listed to its end, ``code: line``.
+    """
+
+    members: list[Member]
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of container: what stands before the names of members, how they are listed, and with which options."""
+
+    separator: str
+    contents: Callable[[str], Contents]
+    options: str = ""
+
+
+@dataclass(frozen=True)
+class Container:
+    """A file that holds samples.
+
+    Attributes
+    ----------
+    filepath, uri : str
+        Its path below the media root and its address.
+    separator : str
+        What stands between it and the name of a member: ``!/`` for archives, ``#t=`` for videos.
+    mark : str
+        Changes with the container and with how its members are made samples.
+    status : Status
+    contents : callable
+        Lists what is inside; raises OSError where it cannot be read this time.
+    split : callable
+        Returns the split of a member, given its path below the media root.
+    tags : list of str
+    """
+
+    filepath: str
+    uri: str
+    separator: str
+    mark: str
+    status: Status
+    contents: Callable[[], Contents]
+    split: Callable[[str], str | None]
+    tags: list[str]
+
+    @property
+    def prefix(self) -> str:
+        """What the paths of all members begin with."""
+        return self.filepath + self.separator
+
+    def items(self) -> pa.Table:
+        """Return a row per member, columns as in ``ITEM``, and one for the container itself where it is damaged.
+
+        Raises
+        ------
+        OSError
+            If it cannot be read this time.
+        """
+        found = self.contents()
+        rows = {member.name: self._row(self.separator + member.name, member) for member in found.members}
+        damaged = [self._row("", Member("", self.status, error=found.error))] if found.error else []
+        return _table([*rows.values(), *damaged])
+
+    def unreadable(self, error: OSError) -> pa.Table:
+        """Return the row of a container that cannot be read this time."""
+        return _table([self._row("", Member("", Status(), error=f"unreadable: {error.strerror or error}"))])
+
+    def _row(self, suffix: str, member: Member) -> tuple[Any, ...]:
+        path, status = self.filepath + suffix, member.status
+        touched = int(content_hash(member.error.encode())[:15], 16) if member.error else status.touched
+        known = (status.bytes, status.modified_ns, touched, self.split(path), self.tags)
+        return (sample_id(path), readable(path), address(self.uri + suffix), *known, member.content_hash, member.error)
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What a source holds now.
+
+    Attributes
+    ----------
+    items : pyarrow.Table
+        One row per sample that is no member of a container, columns as in ``ITEM``.
+    state : str
+        Digest of all items and containers; equal listings have equal states, in whatever order they were found.
+    newest : float
+        Seconds since the epoch of the latest touch of a file or folder.
+    unreadable : list of str
+        Folders below the root, relative to it, that could not be listed; what was known below them still stands.
+    containers : list of Container
+        Archives and videos; their members are samples too.
+    """
+
+    items: pa.Table
+    state: str
+    newest: float
+    unreadable: list[str]
+    containers: list[Container] = field(default_factory=list)
+
+    def expanded(self) -> pa.Table:
+        """Return a row per sample, those inside containers too; these are all listed for it."""
+        return pa.concat_tables([self.items, *(container.items() for container in self.containers)])
+
+
+def _table(rows: Iterable[tuple[Any, ...]]) -> pa.Table:
+    columns = list(zip(*rows, strict=True))
+    return pa.table(columns, schema=ITEM) if columns else ITEM.empty_table()
+
+
+def sample_id(filepath: str) -> str:
+    """Return the stable id of an item: a hash of the source's name and the normalised path inside it."""
+    normal = unicodedata.normalize("NFC", filepath)
+    return hashlib.blake2b(f"{SOURCE_NAME}\0{normal}".encode(errors="surrogateescape"), digest_size=10).hexdigest()
+
+
+def content_hash(data: bytes) -> str:
+    """Return the name of a content, 128 bits of BLAKE2b."""
+    return hashlib.blake2b(data, digest_size=16).hexdigest()
+
+
+def content_hash_of(blocks: Iterable[bytes]) -> str:
+    """Return the name of a content that is too large to hold."""
+    digest = hashlib.blake2b(digest_size=16)
+    for block in blocks:
+        digest.update(block)
+    return digest.hexdigest()
+
+
+def split_of(name: str | None) -> str | None:
+    """Return the split that a folder or a column names, spelled one way.
+
+    Examples
+    --------
+    >>> split_of("Validation"), split_of("holdout"), split_of(None)
+    ('val', 'holdout', None)
+    """
+    if not name:
+        return None
+    return SPLITS.get(str(name).strip().lower(), str(name).strip())
+
+
+def may_be_image(name: str) -> bool:
+    """Tell whether a file of this name is listed: neither hidden nor of a kind that lies beside images."""
+    lower = name.lower()
+    return not name.startswith(".") and lower not in BESIDE_NAMES and os.path.splitext(lower)[1] not in BESIDE_SUFFIXES
+
+
+def is_archive(name: str) -> bool:
+    """Tell whether a file's name is that of an archive whose members are samples."""
+    return name.lower().endswith(ARCHIVE_SUFFIXES)
+
+
+def readable(path: str) -> str:
+    """Return a path as valid UTF-8."""
+    return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def address(text: str) -> str:
+    """Return the address of a path: the path itself; one that is not valid UTF-8 as a percent-encoded file URI."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return "file://" + quote(os.fsencode(text))
+    return text
+
+
+def file_name(uri: str) -> bytes:
+    """Return the name of the local file that an address stands for."""
+    return unquote_to_bytes(uri.removeprefix("file://")) if uri.startswith("file://") else os.fsencode(uri)
+
+
+def status_of(path: str, ask: Callable[[], os.stat_result] | None = None) -> Status:
+    """Return what the file system says of a file; -1 bytes where it is not there."""
+    try:
+        found = ask() if ask else os.stat(path)
+    except (OSError, ValueError):
+        return Status()
+    return Status(found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+
+
+@dataclass
+class Collector:
+    """Gathers the items of a listing.
+
+    Attributes
+    ----------
+    root : str
+        What stands before every path: a folder, or the address of one.
+    split_from : str
+        Where a sample's split comes from.
+    """
+
+    root: str
+    split_from: str
+    unreadable: list[str] = field(default_factory=list)
+    rows: dict[str, tuple[Any, ...]] = field(default_factory=dict)
+    containers: dict[str, Container] = field(default_factory=dict)
+    digest: int = 0
+    newest_ns: int = 0
+
+    def touch(self, at_ns: int) -> None:
+        """Note when something was touched."""
+        self.newest_ns = max(self.newest_ns, at_ns)
+
+    def add(self, path: str, status: Status, row: dict[str, Any] | None = None) -> None:
+        """Add an item; ``row`` is what a manifest says of it."""
+        relative, uri = self._relative(path), address(path) if self.root.startswith("/") else path
+        item_id, split, tags = sample_id(relative), self._split(relative, row or {}), tags_of((row or {}).get("tags"))
+        known = (status.bytes, status.modified_ns, status.touched, split, tags)
+        self.rows[item_id] = (item_id, readable(relative), uri, *known, None, None)
+        self.touch(status.touched if self.root.startswith("/") else status.modified_ns)
+        self._mark(f"{item_id}{status.bytes} {status.modified_ns} {status.touched} {split} {tags}")
+
+    def add_container(self, path: str, kind: Kind, row: dict[str, Any] | None = None) -> None:
+        """Add a file that holds samples; it is not opened."""
+        relative, status, row = self._relative(path), status_of(path), row or {}
+        tags = tags_of(row.get("tags"))
+        text = f"{path} {status} {kind.options} {self.split_from} {row.get('split')} {tags}"
+        mark = content_hash(text.encode(errors="surrogateescape"))
+
+        def contents() -> Contents:
+            return kind.contents(path)
+
+        def split(filepath: str) -> str | None:
+            return self._split(filepath, row)
+
+        made = Container(readable(relative), path, kind.separator, mark, status, contents, split, tags)
+        self.containers[relative] = made
+        self.touch(status.touched)
+        self._mark(mark)
+
+    def listing(self) -> Listing:
+        """Return what was gathered."""
+        state = f"{len(self.rows) + len(self.containers):x}-{self.digest % 2**128:032x}"
+        if self.unreadable:
+            state += "-" + content_hash("\n".join(sorted(self.unreadable)).encode(errors="surrogateescape"))[:8]
+        containers = list(self.containers.values())
+        return Listing(_table(self.rows.values()), state, self.newest_ns / 1e9, sorted(self.unreadable), containers)
+
+    def _mark(self, mark: str) -> None:
+        self.digest += int.from_bytes(hashlib.blake2b(mark.encode(errors="surrogateescape"), digest_size=16).digest())
+
+    def _relative(self, path: str) -> str:
+        return path[len(self.root.rstrip("/")) + 1 :]
+
+    def _split(self, relative: str, row: dict[str, Any]) -> str | None:
+        if self.split_from == "column":
+            return split_of(row.get("split"))
+        folders = [name for name in relative.split("/")[:-1] if not is_archive(name.removesuffix("!"))]
+        return SPLITS.get(folders[0].lower()) if self.split_from == "folder" and folders else None
+
+
+def tags_of(value: Any) -> list[str]:
+    """Return the tags that a manifest gives as a list or as a text with commas or semicolons."""
+    if not value:
+        return []
+    parts = value.replace(";", ",").split(",") if isinstance(value, str) else value
+    return sorted({str(part).strip() for part in parts if str(part).strip()})
