@@ -17,6 +17,7 @@ from brain_assets.objects import OBJECTS
 from brain_assets.outliers import OUTLIERS
 from brain_assets.predictions import PREDICTIONS
 from brain_assets.published import published
+from brain_assets.report.asset import REPORT
 from brain_assets.representativeness import REPRESENTATIVENESS
 from brain_assets.reviews import REVIEWS
 from brain_assets.samples import SAMPLES
@@ -50,7 +51,7 @@ SIGNALS: tuple[Derivation, ...] = (
 ISSUES = issues(SIGNALS)
 HEALTH = health([*SIGNALS, ISSUES])
 PUBLISHED = published([*SIGNALS, ISSUES, HEALTH])
-ALL: tuple[Derivation, ...] = (*SIGNALS, ISSUES, HEALTH, PUBLISHED)
+ALL: tuple[Derivation, ...] = (*SIGNALS, ISSUES, HEALTH, PUBLISHED, REPORT)
 BY_NAME = {derivation.name: derivation for derivation in ALL}
 WRITER_OF = {table: derivation.name for derivation in ALL for table in derivation.writes}
 

@@ -166,6 +166,30 @@ def calibrate(home: Home, /, name: str, issue: str | None) -> None:
         click.echo(f"{name} has too few samples to fit thresholds to: the documented defaults hold")
 
 
+@click.command()
+@click.argument("name")
+@click.option(
+    "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="File to write [default: NAME-report.html]."
+)
+@click.option(
+    "--json", "as_json", is_flag=True, help="The same content for machines; to the terminal unless -o is given."
+)
+@click.pass_obj
+def report(home: Home, /, name: str, output: Path | None, *, as_json: bool) -> None:
+    """Write a self-contained page on how a dataset stands, to be opened in a browser or mailed."""
+    from brain_assets.report.writing import report_json, write_file, write_page
+    from resources.configuration import load_dataset
+
+    paths = home.existing(name)
+    configuration = load_dataset(paths.config)
+    if as_json:
+        text = report_json(paths, configuration)
+        write_file(output, text.encode()) if output else click.echo(text)
+        return
+    page = write_page(paths, configuration, output or Path(f"{name}-report.html"))
+    click.echo(f"wrote {page.path} ({page.bytes / 1e6:.1f} MB, {page.pictures} pictures)")
+
+
 @click.command("select")
 @click.argument("name")
 @click.option(
@@ -194,4 +218,4 @@ def select_samples(home: Home, /, name: str, form: str, output: Path | None, **c
         write_rows(connection, connection.from_arrow(rows), form, output)
 
 
-COMMANDS: Sequence[click.Command] = (similar, select_samples, check, calibrate, runs)
+COMMANDS: Sequence[click.Command] = (similar, select_samples, check, report, calibrate, runs)

@@ -92,5 +92,5 @@ def _behind(derivations: Sequence[Derivation], dataset: Dataset) -> list[str]:
 
 def code_state(derivations: Sequence[Derivation]) -> str:
     """Return what changes when a version of the code knows more, or computes it otherwise."""
-    known = sorted((one.name, one.version) for one in derivations if one.name != "published")
+    known = sorted((one.name, one.version) for one in derivations if one.writes)
     return hashlib.blake2b(repr(known).encode(), digest_size=8).hexdigest()

@@ -57,6 +57,11 @@ class DatasetPaths:
         return self.folder / "review" / "events.sqlite"
 
     @property
+    def report(self) -> Path:
+        """The page that the last run left."""
+        return self.folder / "report.html"
+
+    @property
     def predictions(self) -> Path:
         """Drop folder for prediction files."""
         return self.folder / "predictions"

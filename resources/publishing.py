@@ -91,8 +91,13 @@ def publish(
 
 def manifest(folder: Path) -> dict[str, Any] | None:
     """Return what the current set says of itself, or None when nothing was published or it cannot be understood."""
+    return manifest_of(folder / "current")
+
+
+def manifest_of(path: Path) -> dict[str, Any] | None:
+    """Return what a set says of itself, or None where it cannot be understood."""
     try:
-        found: dict[str, Any] = json.loads((folder / "current" / MANIFEST).read_text("utf-8"))
+        found: dict[str, Any] = json.loads((path / MANIFEST).read_text("utf-8"))
     except (FileNotFoundError, NotADirectoryError, ValueError):
         return None
     return found
@@ -126,7 +131,14 @@ def _leased(current: Path, stack: ExitStack) -> Path:
 @contextmanager
 def connect(folder: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     """Yield a connection that sees one consistent set, each published table as a view; nothing can be written to it."""
-    with open_set(folder) as path, duckdb.connect() as connection:
+    with open_set(folder) as path, connect_to(path) as connection:
+        yield connection
+
+
+@contextmanager
+def connect_to(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Yield a connection that sees the tables of a set that is held open."""
+    with duckdb.connect() as connection:
         connection.execute("set timezone = 'UTC'")
         for name, files in tables_in(path).items():
             connection.execute(f"create view \"{name}\" as from read_parquet('{_quoted(files)}')")

@@ -31,6 +31,7 @@ objects: labels <- ground_truth, media, predictions, reviews, samples
 outliers: similarity <- similarity
 predictions: labels <- samples
 published: answers <- everything
+report: answers <- published
 representativeness: similarity <- embeddings, media, samples
 reviews: reviews <- the outside world
 samples: media <- reviews

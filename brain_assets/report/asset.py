@@ -1,0 +1,38 @@
+"""The report as an asset: after each run that published something, the page beside the dataset is of that set."""
+
+from collections.abc import Iterator
+
+from brain_assets.incremental import Derivation, Update
+from resources.configuration import load_dataset
+from resources.publishing import manifest
+from resources.store import Merge
+
+
+def update_report(update: Update) -> Iterator[Merge]:
+    """Write the page unless it is of the current set already."""
+    from brain_assets.report.writing import mark_of, write_page, written_mark
+
+    paths = update.dataset.paths
+    current = manifest(paths.published)
+    update.notes["written"] = bool(current) and written_mark(paths.report) != mark_of(
+        current["number"] if current else 0
+    )
+    if update.notes["written"]:
+        page = write_page(paths, load_dataset(paths.config), paths.report)
+        update.notes |= {"path": str(page.path), "bytes": page.bytes, "pictures": page.pictures}
+        update.notes |= {"flagged samples": page.report.flagged}
+    yield from ()
+
+
+REPORT = Derivation(
+    name="report",
+    description="One self-contained page on how the dataset stands, to be opened or mailed: numbers with what changed, the"
+    " worst of every issue with pictures and reasons, a map, classes, settings. Written to report.html in the dataset's folder.",
+    group="answers",
+    reads=(),
+    writes=(),
+    update=update_report,
+    always=True,
+    kinds=("html",),
+    after=("published",),
+)
