@@ -56,7 +56,7 @@ def lineage(specs: dict[str, dg.AssetSpec]) -> str:
     lines = []
     for name, spec in specs.items():
         above = sorted(dep.asset_key.to_user_string() for dep in spec.deps)
-        reads = "everything" if len(above) > len(specs) // 2 else ", ".join(above)
+        reads = "everything" if len(above) > len(specs) // 3 else ", ".join(above)
         lines.append(f"{name}: {spec.group_name} <- {reads or 'the outside world'}")
     return "\n".join(sorted(lines))
 
