@@ -40,6 +40,7 @@ def calibrated(
     issue: str,
     fit: Callable[[], tuple[float, Mapping[str, Any]]],
     default: tuple[float, Mapping[str, Any]],
+    size: int | None = None,
 ) -> Calibration:
     """Return the threshold of an issue for a run; fit it where that is due.
 
@@ -53,8 +54,11 @@ def calibrated(
         Gives value and evidence, looking at no more than ``calibration.sample_size`` samples.
     default : tuple
         What holds while there are too few samples.
+    size : int, optional
+        How many samples could be looked at; by default all that are readable.
     """
-    size = int(update.dataset.store.value("select count(*) from readable"))
+    if size is None:
+        size = int(update.dataset.store.value("select count(*) from readable"))
     stored = None if update.anew else stored_calibration(update, issue)
     if stored and size < DOUBLED * stored.evidence.get("samples", size):
         return stored

@@ -8,6 +8,7 @@ from brain_assets.health import health
 from brain_assets.image_quality import IMAGE_QUALITY
 from brain_assets.incremental import Derivation
 from brain_assets.issues import issues
+from brain_assets.label_issues import LABEL_ISSUES
 from brain_assets.leaks import LEAKS
 from brain_assets.media import MEDIA
 from brain_assets.mistakenness import MISTAKENNESS
@@ -47,6 +48,7 @@ SIGNALS: tuple[Derivation, ...] = (
     HARDNESS,
     OBJECT_MISTAKENNESS,
     MISTAKENNESS,
+    LABEL_ISSUES,
 )
 ISSUES = issues(SIGNALS)
 HEALTH = health([*SIGNALS, ISSUES])

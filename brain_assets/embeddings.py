@@ -125,7 +125,7 @@ EMBEDDINGS = Derivation(
                 "vector": "The model's output, as it gave it (not normalised).",
             },
             parts="""
-            select ordinal // 4096 as part, bit_xor(hash(subject_id, brain_key, model_version, input_key)) as mark
+            select ordinal // 4096 as part, bit_xor(hash(hash(subject_id, brain_key, model_version, input_key))) as mark
             from embeddings join samples on samples.sample_id = embeddings.sample_id group by part""",
         ),
     ),

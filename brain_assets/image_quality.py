@@ -195,7 +195,7 @@ IMAGE_QUALITY = Derivation(
             {"sample_id": "The sample.", **FACTS}
             | {name: text.replace("NaN", "NULL") for name, text in STATISTICS.items()},
             parts="""
-            select ordinal // 4096 as part, bit_xor(hash(sample_id, readable.changed, quality_statistics.changed)) as mark
+            select ordinal // 4096 as part, bit_xor(hash(hash(sample_id, readable.changed, quality_statistics.changed))) as mark
             from readable join quality_statistics using (content_hash) group by part""",
         ),
     ),

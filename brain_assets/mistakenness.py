@@ -110,7 +110,8 @@ def _runs(dataset: Dataset) -> list[MethodRun]:
     return [MethodRun("mistakenness", section_settings(dataset.settings.mistakenness))]
 
 
-# A contradiction by a model that is surer than one half.
+# A contradiction by a model that is surer than one half. Labels that label_issues judges, which are those of fields with one
+# label per sample, have their issue from there: a sample is told once.
 THRESHOLD = 0.75
 
 MISTAKENNESS = Derivation(
@@ -165,8 +166,10 @@ MISTAKENNESS = Derivation(
             from mistakenness join effective_predictions predicted using (sample_id, label_field, model)
             left join ground_truth given using (sample_id, label_field)
             where mistakenness is not null and list_sort(given.labels) is distinct from list_sort(predicted.labels)
-                and label_field in (select label_field from ground_truth)""",
-            ("mistakenness", "predictions", "ground_truth"),
+                and label_field in (select label_field from ground_truth)
+                and (sample_id, label_field) not in (
+                    select (sample_id, label_field) from label_issues where brain_key = 'label_issues')""",
+            ("mistakenness", "predictions", "ground_truth", "label_issues"),
         ),
     ),
     metrics={"mean_mistakenness": "select coalesce(avg(mistakenness), 0) from mistakenness"},

@@ -18,11 +18,12 @@ PLACED = f"""
     where not samples.dropped"""
 ROWS = f"select * exclude (dropped) from ({PLACED}) where not dropped"
 DROPPED = f"select object_id, sample_id from ({PLACED}) where dropped"
+# Hashed twice: of two plain hashes that swap their last value the exclusive or stays.
 # An image that labels speak of and that holds no object has a row too: whatever a model finds there is missing.
 IMAGES = """
     select sample_id, label_field, model, sum(one)::bigint as objects, bit_xor(mark) as digest from (
         select sample_id, label_field, model, 1 as one,
-            hash(object_id, label, confidence, x, y, width, height, polygon, iscrowd) as mark from objects
+            hash(hash(object_id, label, confidence, x, y, width, height, polygon, iscrowd)) as mark from objects
         union all select sample_id, label_field, 'ground_truth', 0, 0::ubigint
             from named_images semi join live_samples using (sample_id) where counts)
     group by all"""

@@ -246,6 +246,15 @@ class MistakennessSettings(Section):
     )
 
 
+class LabelIssueSettings(Section):
+    """How wrong and missing labels of whole images are found."""
+
+    views: Literal["both", "predictions", "neighbors"] = Field(
+        "both", description="What a label is judged by: models' predictions, the labels of nearest neighbours, or both."
+    )
+    models: list[str] = Field([], description="Models whose predictions count; all when none is named.")
+
+
 class GateSettings(Section):
     """A limit on one number of the dataset's health."""
 
@@ -307,6 +316,7 @@ class DatasetSettings(Section):
     representativeness: RepresentativenessSettings = RepresentativenessSettings()
     visualization: VisualizationSettings = VisualizationSettings()
     mistakenness: MistakennessSettings = MistakennessSettings()
+    label_issues: LabelIssueSettings = LabelIssueSettings()
     decoding: DecodingSettings = DecodingSettings()
     image_quality: ImageQualitySettings = ImageQualitySettings()
     calibration: CalibrationSettings = CalibrationSettings()

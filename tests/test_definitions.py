@@ -22,6 +22,7 @@ hardness: labels <- ground_truth, predictions
 health: answers <- everything
 image_quality: media <- media, samples
 issues: answers <- everything
+label_issues: labels <- ground_truth, predictions, similarity
 leaks: duplicates <- embeddings, exact_duplicates, media, near_duplicates, samples, similarity
 media: media <- samples
 mistakenness: labels <- ground_truth, predictions

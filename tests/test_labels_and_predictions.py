@@ -146,6 +146,7 @@ def test_a_changed_label_is_judged_anew_alone(workshop: Workshop, names: list[st
 def test_a_confident_contradiction_is_an_issue_and_a_missing_label_another(
     workshop: Workshop, names: list[str], tmp_path: Path
 ) -> None:
+    workshop = make_workshop(tmp_path, "home", label_issues={"views": "predictions"})
     rows = [(0, "dog", 0.9), (1, "dog", 0.9), (2, "cat", 0.2), (35, "owl", 0.8)]
     text = "".join(f"{names[number]},{label},{confidence}\n" for number, label, confidence in rows)
     (tmp_path / "predictions" / "net.csv").write_text("filepath,label,confidence\n" + text)

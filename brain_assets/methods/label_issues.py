@@ -134,6 +134,64 @@ def neighbor_votes(distances: ArrayLike, labels: ArrayLike, classes: int) -> NDA
     return np.where(total > 0, (votes + 1 / max(classes, 1)) / (total + 1), np.nan)
 
 
+def from_confidence(labels: ArrayLike, confidence: ArrayLike, classes: int) -> NDArray[np.float64]:
+    """Return the distributions of predictions of which only the class and its confidence are known.
+
+    What the confidence leaves is spread evenly over the other classes, none of which becomes likelier than the predicted.
+
+    Parameters
+    ----------
+    labels : (n,) int, the predicted classes
+    confidence : (n,) float in [0, 1]
+    classes : int
+
+    Returns
+    -------
+    (n, classes) float64, rows summing to 1
+        NaN where the confidence is.
+
+    Examples
+    --------
+    >>> from_confidence([0, 1], [0.8, 0.1], classes=3).round(2)
+    array([[0.8 , 0.1 , 0.1 ],
+           [0.33, 0.33, 0.33]])
+    """
+    sure = np.maximum(np.asarray(confidence, dtype=np.float64), FLOOR)
+    others = np.minimum((1 - sure) / max(classes - 1, 1), sure * (1 - FLOOR))
+    spread = np.repeat(others[:, None], classes, axis=1)
+    spread[np.arange(len(spread)), np.asarray(labels, dtype=np.int64)] = sure
+    normed: NDArray[np.float64] = spread / spread.sum(axis=1, keepdims=True)
+    return normed
+
+
+def pooled(probabilities: ArrayLike, samples: ArrayLike, count: int) -> NDArray[np.float64]:
+    """Return the mean log-probabilities of all predictions of each sample.
+
+    Parameters
+    ----------
+    probabilities : (m, c) float, one row per prediction
+    samples : (m,) int
+        The sample of each prediction.
+    count : int
+        How many samples there are.
+
+    Returns
+    -------
+    (count, c) float64, not normalised
+        NaN for a sample without prediction.
+
+    Examples
+    --------
+    >>> np.exp(pooled([[0.9, 0.1], [0.4, 0.6]], [0, 0], count=2)).round(2)
+    array([[0.6 , 0.24],
+           [ nan,  nan]])
+    """
+    rows, places = np.asarray(probabilities, dtype=np.float64), np.asarray(samples, dtype=np.int64)
+    total, members = np.zeros((count, rows.shape[1])), np.bincount(places, minlength=count)
+    np.add.at(total, places, np.log(np.maximum(rows, FLOOR)))
+    return np.divide(total, members[:, None], out=np.full_like(total, np.nan), where=members[:, None] > 0)
+
+
 def calibrate(given: ArrayLike, predicted: ArrayLike | None, votes: ArrayLike | None) -> LabelCalibration:
     """Return the weights of the views and the thresholds of the classes, from samples that have a label.
 
