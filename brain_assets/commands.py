@@ -218,4 +218,27 @@ def select_samples(home: Home, /, name: str, form: str, output: Path | None, **c
         write_rows(connection, connection.from_arrow(rows), form, output)
 
 
-COMMANDS: Sequence[click.Command] = (similar, select_samples, check, report, calibrate, runs)
+@click.command()
+@click.argument("name", required=False)
+@click.option("--port", default=3001, show_default=True, help="Port to listen on.")
+@click.option(
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    help="Address to listen on; other than this machine needs --token.",
+)
+@click.option("--token", envvar="BRAIN_REVIEW_TOKEN", help="What opens the page [default: a fresh one, in the link].")
+@click.option("--no-browser", is_flag=True, help="Do not open a browser.")
+@click.pass_obj
+def review(home: Home, /, name: str | None, *, port: int, host: str, token: str | None, no_browser: bool) -> None:
+    """Serve the review page alone, on what is published; 'brain up' serves it too, and takes in what is said there."""
+    from brain_assets.review import serve
+    from resources.publishing import open_set
+
+    if name:
+        with open_set(home.existing(name).published):
+            pass
+    serve(home.root, host, port, token, name, browser=not no_browser)
+
+
+COMMANDS: Sequence[click.Command] = (similar, select_samples, check, report, calibrate, runs, review)

@@ -4,6 +4,8 @@ import getpass
 import json
 import secrets
 import socket
+import threading
+import webbrowser
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -71,9 +73,15 @@ def create_app(
 
 
 def serve(
-    home: Path, host: str = "127.0.0.1", port: int = 3001, token: str | None = None, dataset: str | None = None
+    home: Path,
+    host: str = "127.0.0.1",
+    port: int = 3001,
+    token: str | None = None,
+    dataset: str | None = None,
+    *,
+    browser: bool = False,
 ) -> None:
-    """Serve the review page until interrupted, printing the link that opens it.
+    """Serve the review page until interrupted, printing the link that opens it, and opening it where wanted.
 
     Raises
     ------
@@ -88,7 +96,10 @@ def serve(
     app = create_app(home, token=token, host=host)
     with _listening(host, port) as listener:
         port = listener.getsockname()[1]
-        print(f"review page: {sign_in_url(host, port, token, dataset)}", flush=True)  # noqa: T201 - the command's output
+        url = sign_in_url(host, port, token, dataset)
+        print(f"review page: {url}", flush=True)  # noqa: T201 - the command's output
+        if browser:
+            threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()
         config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False, proxy_headers=False)
         with suppress(KeyboardInterrupt):
             uvicorn.Server(config).run([listener])

@@ -1,17 +1,21 @@
 """The server as a process: the link it prints opens the page, and it ends when asked."""
 
 import http.client
+import os
 import re
 import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from click.testing import CliRunner
 
+from brain_assets.cli import main
 from brain_assets.review import serve
 from resources.errors import BrainError
 from tests.review_data import Synthetic
@@ -50,6 +54,44 @@ def test_the_printed_link_opens_the_page_and_interrupting_ends_it(process: subpr
 def test_a_taken_port_is_told_in_one_line(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(BrainError, match="choose another"):
         serve(tmp_path, port=taken.getsockname()[1])
+
+
+def test_the_command_serves_the_page_alone(synthetic: Synthetic) -> None:
+    command = [sys.executable, "-m", "brain_assets.cli", "--home", str(synthetic.home), "review", "demo"]
+    environment = {**os.environ, "BROWSER": "echo opened %s"}
+    with subprocess.Popen(
+        [*command, "--port", "0"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    ) as process:
+        assert process.stdout
+        killer = threading.Timer(60, process.kill)
+        killer.start()
+        link = process.stdout.readline().split()[-1]
+        assert process.stdout.readline().split() == ["opened", link]
+        address = urlsplit(link)
+        connection = http.client.HTTPConnection(address.netloc, timeout=20)
+        connection.request("GET", f"/?{address.query}")
+        assert connection.getresponse().status == 303
+        connection.close()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
+        killer.cancel()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["nowhere"], "no dataset 'nowhere'"),
+        (["fresh"], "nothing is published of fresh yet: run 'brain materialize fresh'"),
+        (["--host", "0.0.0.0"], "give the review page a token"),
+    ],
+)
+def test_the_command_refuses_in_one_line(tmp_path: Path, arguments: list[str], said: str) -> None:
+    (tmp_path / "datasets" / "fresh").mkdir(parents=True)
+    (tmp_path / "datasets" / "fresh" / "dataset.yaml").write_text("media: /nowhere")
+    ended = CliRunner().invoke(main, ["--home", str(tmp_path), "review", *arguments, "--no-browser"])
+    assert ended.exit_code == 1
+    assert said in ended.stderr
+    assert ended.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize("arguments", [["--host", "0.0.0.0"], ["--token", "short"]])
