@@ -1,14 +1,22 @@
 """Models that come with the service: real weights inside an installed package, nothing to download."""
 
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from resources.embedding_cache import file_digest, fingerprint, write_atomically
 from resources.embedding_networks import Network, Placement, onnx_session, torch_runner
-from resources.errors import MissingError
+from resources.errors import BrainError, MissingError
 from resources.image_input import InputSpec
 
 GENERATION = 1  # raise when the definition or the normalisation below changes what comes out
+# In a process of its own, so that ours need not hold torch to run in ONNX Runtime.
+EXPORT = """
+import sys; sys.path[:] = {path!r}
+from pathlib import Path
+from resources.efficientnet_lite import export
+export(Path({weights!r}), Path({target!r}))"""
 LITE0_INPUT = InputSpec("224x224-squash-bilinear", 224, 224, "squash", "bilinear")
 
 
@@ -44,10 +52,15 @@ class BuiltinSource:
     def _exported(self) -> Path:
         path = self.cache / f"efficientnet-lite0-{fingerprint(*self.identity())}.onnx"
         if not path.exists():
-            from resources import efficientnet_lite
-
-            write_atomically(path, lambda temporary: efficientnet_lite.export(self._weights(), temporary))
+            write_atomically(path, self._export)
         return path
+
+    def _export(self, target: Path) -> None:
+        script = EXPORT.format(path=sys.path, weights=str(self._weights()), target=str(target))
+        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+        if done.returncode:
+            last = done.stderr.strip().splitlines()[-1:] or [f"exit code {done.returncode}"]
+            raise BrainError(f"the model could not be exported for ONNX Runtime: {last[0]}")
 
     def _weights(self) -> Path:
         try:
