@@ -2,6 +2,7 @@
 
 import os
 import traceback
+from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from resources.addresses import read_in_order, sequential
 from resources.dataset import Dataset
 from resources.errors import BrainError, Refused
 from resources.listing import content_hash
+from resources.object_stores import CONNECTIONS, is_remote
 from resources.store import Merge
 from resources.threads import one_blas_thread
 
@@ -30,6 +32,8 @@ EMBED_BATCH = 16
 COMMIT_ROWS = 512
 # Larger members of a file that has to be read in its order are read one at a time, each by itself.
 LARGE_FILE = 1 << 25
+# Bytes that may be on their way, or wait to be decoded.
+AHEAD_BYTES = 1 << 26
 # A reason of this kind says nothing of the content: it is tried again.
 TRANSIENT = "missing"
 # Another version measures every content again.
@@ -134,16 +138,38 @@ def job(dataset: Dataset, row: dict[str, Any]) -> "DecodeJob":
 
 
 def jobs(dataset: Dataset, rows: Iterable[dict[str, Any]]) -> "Iterator[DecodeJob]":
-    """Yield the jobs that decode some contents; what lies in a file that has to be read in its order comes in that."""
+    """Yield the jobs that decode some contents.
+
+    What lies far away is fetched ahead; what lies in a file that has to be read in its order comes in that.
+    """
+    far: list[dict[str, Any]] = []
     passed: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
-        container = sequential(row["uri"]) if row["bytes"] <= LARGE_FILE else None
-        if container is None:
-            yield job(dataset, row)
-        else:
+        small = row["bytes"] <= LARGE_FILE
+        if small and is_remote(row["uri"]):
+            far.append(row)
+        elif small and (container := sequential(row["uri"])):
             passed.setdefault(container, []).append(row)
+        else:
+            yield job(dataset, row)
+    yield from _fetched(dataset, far)
     for container, members in passed.items():
         yield from _pass(container, {row["uri"]: row for row in members})
+
+
+def _fetched(dataset: Dataset, rows: list[dict[str, Any]]) -> "Iterator[DecodeJob]":
+    """Yield the jobs of objects far away; while some are decoded, the next are on their way."""
+    from resources.decoding import DecodeJob
+
+    with ThreadPoolExecutor(CONNECTIONS, "fetch") as pool:
+        ahead: deque[tuple[dict[str, Any], Future[bytes]]] = deque()
+        for row in rows:
+            ahead.append((row, pool.submit(load, dataset, row["uri"], row["content_hash"])))
+            while len(ahead) > CONNECTIONS or sum(one["bytes"] for one, _ in ahead) > AHEAD_BYTES:
+                first, fetched = ahead.popleft()
+                yield DecodeJob(first["content_hash"], fetched.result, first["bytes"])
+        for row, fetched in ahead:
+            yield DecodeJob(row["content_hash"], fetched.result, row["bytes"])
 
 
 def _pass(container: str, wanted: dict[str, dict[str, Any]]) -> "Iterator[DecodeJob]":

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from resources import archives
 from resources.listing import file_name
+from resources.object_stores import is_remote, read_object
 
 MEMBER = re.compile(r"(.+?\.(?:zip|tar|tar\.gz|tgz))!/(.+)", re.IGNORECASE | re.DOTALL)
 
@@ -22,6 +23,8 @@ def read(uri: str) -> bytes:
     Refused
         If it is damaged where it lies.
     """
+    if is_remote(uri):
+        return read_object(uri)
     if member := member_of(uri):
         return archives.read_member(*member)
     return read_local(uri)
@@ -37,7 +40,7 @@ def read_local(uri: str) -> bytes:
 
 def member_of(uri: str) -> tuple[str, str] | None:
     """Return archive and name of a member of one, None for anything else."""
-    found = MEMBER.fullmatch(os.fsdecode(file_name(uri)))
+    found = None if is_remote(uri) else MEMBER.fullmatch(os.fsdecode(file_name(uri)))
     return (found[1], found[2]) if found and os.path.isfile(found[1]) else None
 
 

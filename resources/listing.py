@@ -291,9 +291,9 @@ class Collector:
         """Note when something was touched."""
         self.newest_ns = max(self.newest_ns, at_ns)
 
-    def add(self, path: str, status: Status, row: dict[str, Any] | None = None) -> None:
-        """Add an item; ``row`` is what a manifest says of it."""
-        relative, uri = self._relative(path), address(path) if self.root.startswith("/") else path
+    def add(self, path: str, status: Status, row: dict[str, Any] | None = None, uri: str | None = None) -> None:
+        """Add an item; ``row`` is what a manifest says of it, ``uri`` its address where that is not the path."""
+        relative, uri = self._relative(path), uri or address(path)
         item_id, split, tags = sample_id(relative), self._split(relative, row or {}), tags_of((row or {}).get("tags"))
         known = (status.bytes, status.modified_ns, status.touched, split, tags)
         self.rows[item_id] = (item_id, readable(relative), uri, *known, None, None)
@@ -330,7 +330,7 @@ class Collector:
         self.digest += int.from_bytes(hashlib.blake2b(mark.encode(errors="surrogateescape"), digest_size=16).digest())
 
     def _relative(self, path: str) -> str:
-        return path[len(self.root.rstrip("/")) + 1 :]
+        return path[len(self.root) :].lstrip("/")
 
     def _split(self, relative: str, row: dict[str, Any]) -> str | None:
         if self.split_from == "column":

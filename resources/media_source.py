@@ -4,18 +4,18 @@ A source lists *items*: one row per sample with its stable id, its address and w
 listing has a *state*, a digest that changes when any item is added, changed or gone, and costs one ``stat`` per file.
 """
 
-import builtins
 import glob
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
 import pyarrow as pa
 
-from resources import addresses, archives
+from resources import addresses, archives, object_stores
 from resources.addresses import read_local
 from resources.errors import SourceError
 from resources.listing import (
@@ -57,7 +57,8 @@ def open_source(uri: str, split_from: str = "none") -> MediaSource:
     ----------
     uri : str
         A folder (searched with its subfolders), an archive (zip, tar, tar.gz), a glob, a text file of paths, or a manifest
-        (CSV, Parquet or JSONL with a ``filepath`` column, optionally ``split`` and ``tags``).
+        (CSV, Parquet or JSONL with a ``filepath`` column, optionally ``split`` and ``tags``); or a folder of an object
+        store (``s3://``, ``gs://``, ``az://``). Lists and manifests may name objects and web addresses.
     split_from : {"folder", "column", "none"}
         Where a sample's split comes from.
 
@@ -66,6 +67,8 @@ def open_source(uri: str, split_from: str = "none") -> MediaSource:
     SourceError
         If there is nothing of that name.
     """
+    if object_stores.is_remote(uri):
+        return _remote_source(uri, split_from)
     path = Path(uri).expanduser().absolute()
     if path.is_dir():
         return FolderSource(path, split_from)
@@ -76,9 +79,15 @@ def open_source(uri: str, split_from: str = "none") -> MediaSource:
     if glob.has_magic(uri):
         return GlobSource(str(path), split_from)
     raise SourceError(
-        f"no media at {uri}: give a folder, an archive (.zip, .tar, .tar.gz, .tgz), a glob, a list of paths (.txt)"
-        " or a manifest (.csv, .parquet, .jsonl)"
+        f"no media at {uri}: give a folder, an archive (.zip, .tar, .tar.gz, .tgz), a glob, a list of paths (.txt),"
+        " a manifest (.csv, .parquet, .jsonl) or an object store (s3://, gs://, az://)"
     )
+
+
+def _remote_source(uri: str, split_from: str) -> MediaSource:
+    if object_stores.is_store(uri):
+        return StoreSource(uri.rstrip("/"), split_from)
+    raise SourceError(f"{uri} cannot be listed: give a list (.txt) or a manifest (.csv, .parquet, .jsonl) of addresses")
 
 
 class _LocalSource:
@@ -87,6 +96,31 @@ class _LocalSource:
     def read(self, uri: str) -> bytes:
         """Return the bytes of one sample."""
         return addresses.read(uri)
+
+
+@dataclass(frozen=True)
+class StoreSource:
+    """All images below a folder of an object store."""
+
+    root: str
+    split_from: str
+    keeper: object_stores.Keeper = field(default_factory=object_stores.Keeper, compare=False)
+
+    def list(self) -> Listing:
+        """Return every object that may be an image, as the store lists them."""
+        collector = Collector(self.root, self.split_from)
+        for uri, status in object_stores.list_objects(self.root):
+            if not uri.endswith("/") and may_be_image(uri.rpartition("/")[2]):
+                collector.add(uri, status)
+        return collector.listing()
+
+    def read(self, uri: str) -> bytes:
+        """Return the bytes of one object."""
+        return self.keeper.read(uri)
+
+    def locate(self, filepath: str) -> str | None:
+        """Return the address of an object below the root."""
+        return None if ".." in filepath.split("/") else f"{self.root}/{filepath}"
 
 
 @dataclass(frozen=True)
@@ -173,35 +207,65 @@ class GlobSource(_LocalSource):
 
 
 @dataclass(frozen=True)
+class _Named:
+    """What a manifest names: the parent that all have in common, paths, and for objects far away their addresses."""
+
+    root: str
+    names: list[str]
+    addresses: list[str]
+
+
+@dataclass(frozen=True)
 class ManifestSource(_LocalSource):
-    """The files that a list or manifest names; relative paths start at its folder."""
+    """The files and addresses that a list or manifest names; relative paths start at its folder."""
 
     path: Path
     split_from: str
+    keeper: object_stores.Keeper = field(default_factory=object_stores.Keeper, compare=False)
 
     def list(self) -> Listing:
-        """Return the named files; a file that is missing is listed with -1 bytes."""
+        """Return what is named; what is missing is listed with -1 bytes."""
         try:
             rows, touched = list(self._rows()), os.stat(self.path).st_ctime_ns
         except OSError as error:
             raise SourceError(f"{self.path} cannot be read: {error.strerror}") from None
-        paths = self._paths(rows)
-        collector = Collector(_common_folder(paths, self.path.parent), self.split_from)
+        named = self._named(rows)
+        collector = Collector(named.root, self.split_from)
         collector.touch(touched)
-        for path, row in zip(paths, rows, strict=True):
-            _add(collector, path, row)
+        states = object_stores.statuses(named.addresses)
+        for number, (name, row) in enumerate(zip(named.names, rows, strict=True)):
+            if named.addresses:
+                collector.add(name, states[number], row, named.addresses[number])
+            else:
+                _add(collector, name, row)
         return collector.listing()
 
+    def read(self, uri: str) -> bytes:
+        """Return the bytes of one sample."""
+        return self.keeper.read(uri) if object_stores.is_remote(uri) else addresses.read(uri)
+
     def locate(self, filepath: str) -> str | None:
-        """Return the address of a file below the common parent of all that are named."""
+        """Return the address of a file below the common parent of all that are named, or of a named object."""
         try:
-            return addresses.below(Path(_named_folder(self, os.stat(self.path).st_mtime_ns)), filepath)
+            named = _named(self, os.stat(self.path).st_mtime_ns)
         except (OSError, SourceError):
             return None
+        if not named.addresses:
+            return addresses.below(Path(named.root), filepath)
+        place = {name[len(named.root) :]: place for place, name in enumerate(named.names)}.get(filepath)
+        return None if place is None else named.addresses[place]
 
-    def _paths(self, rows: Iterable[Row]) -> builtins.list[str]:
-        names = (Path(str(row["filepath"])).expanduser() for row in rows)
-        return [os.path.normpath(self.path.parent / name) for name in names]
+    def _named(self, rows: Iterable[Row]) -> _Named:
+        given = [str(row["filepath"]) for row in rows]
+        remote = [uri for uri in given if object_stores.is_remote(uri)]
+        if remote and len(remote) < len(given):
+            raise SourceError(f"{self.path} mixes files with addresses: give a list for each, as a dataset of its own")
+        if remote:
+            names = _without_queries(remote)
+            return _Named(_common_address(names), names, remote)
+        names = [os.path.normpath(self.path.parent / Path(name).expanduser()) for name in given]
+        root = os.path.commonpath([os.path.dirname(name) for name in names]) if names else str(self.path.parent)
+        return _Named(root, names, [])
 
     def _rows(self) -> Iterator[Row]:
         if self.path.suffix.lower() in LIST_SUFFIXES:
@@ -217,13 +281,25 @@ class ManifestSource(_LocalSource):
 
 
 @lru_cache(8)
-def _named_folder(source: ManifestSource, _: int) -> str:
-    """Return the common parent of the files that a manifest names, as long as it does not change."""
-    return _common_folder(source._paths(source._rows()), source.path.parent)
+def _named(source: ManifestSource, _: int) -> _Named:
+    """Return what a manifest names, as long as it does not change."""
+    return source._named(source._rows())
 
 
-def _common_folder(paths: list[str], default: Path) -> str:
-    return os.path.commonpath([os.path.dirname(path) for path in paths]) if paths else str(default)
+def _common_address(uris: list[str]) -> str:
+    """Return what addresses have in common up to a slash."""
+    first, last = min(uris), max(uris)
+    same = next(
+        (place for place, (one, other) in enumerate(zip(first, last, strict=False)) if one != other), len(first)
+    )
+    return first[: first.rindex("/", 0, same) + 1] if "/" in first[:same] else ""
+
+
+def _without_queries(uris: list[str]) -> list[str]:
+    """Return what names each address: a query, which may hold a signature, does where nothing else tells them apart."""
+    plain = [object_stores.without_query(uri) for uri in uris]
+    shared = Counter(name for name, _ in set(zip(plain, uris, strict=True)))
+    return [name if shared[name] == 1 else uri for name, uri in zip(plain, uris, strict=True)]
 
 
 def _add(

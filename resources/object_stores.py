@@ -1,0 +1,285 @@
+"""Images far away: in object stores (``s3://``, ``gs://``, ``az://``) and behind ``http(s)://`` addresses.
+
+Listing a store reads no object: size, time and ETag come with the list, a thousand at a time. A web address is asked for
+its headers. Nothing is kept on disk. Credentials come from where the stores' own tools look: environment, profile,
+metadata service.
+"""
+
+import configparser
+import itertools
+import os
+import re
+import threading
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from email.utils import parsedate_to_datetime
+from functools import lru_cache
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from resources.errors import MissingError, SourceError
+from resources.listing import Status, content_hash
+
+STORES = ("s3", "gs", "az")
+REMOTE = re.compile(r"(s3|gs|az|https?)://([^/]+)/?(.*)", re.DOTALL)
+# How many answers are waited for at the same time.
+CONNECTIONS = 16
+# A web address may send anything; what is larger is not taken into memory.
+MOST_BYTES = 1 << 30
+LIST_ATTEMPTS = 3
+TIMEOUT = "30s"
+# Bytes kept between the two times that an object is needed: for its hash, and to be decoded.
+KEPT_BYTES = 64 << 20
+
+
+def is_remote(uri: str) -> bool:
+    """Tell whether an address lies in an object store or on the web."""
+    return REMOTE.fullmatch(uri) is not None
+
+
+def is_store(uri: str) -> bool:
+    """Tell whether an address can be listed."""
+    return uri.startswith(tuple(f"{scheme}://" for scheme in STORES))
+
+
+def without_query(uri: str) -> str:
+    """Return a web address without what follows a question mark, which may hold a signature; others as they are."""
+    return uri.partition("?")[0].partition("#")[0] if uri.startswith("http") else uri
+
+
+def list_objects(uri: str) -> Iterator[tuple[str, Status]]:
+    """Yield address and state of every object below a folder of a store; a listing that breaks off is gone on with.
+
+    Raises
+    ------
+    SourceError
+        If the store cannot be listed.
+    """
+    scheme, bucket, prefix = _parts(uri)
+    last = None
+    for attempt in itertools.count(1):
+        try:
+            for found in _pages(_store(scheme, bucket), prefix.rstrip("/") or None, last):
+                last = found["path"]
+                yield f"{scheme}://{bucket}/{last}", _status(found)
+            return
+        except Exception as error:  # noqa: BLE001 - told in one line
+            if attempt == LIST_ATTEMPTS or last is None or isinstance(error, MissingError | SourceError):
+                raise _unlisted(uri, error) from None
+
+
+def read_object(uri: str) -> bytes:
+    """Return the bytes of an object; raises OSError."""
+    scheme, bucket, path = _parts(uri)
+    if scheme not in STORES:
+        return _read_web(uri)
+    import obstore
+
+    try:
+        return bytes(obstore.get(_store(scheme, bucket), path).bytes())
+    except FileNotFoundError:
+        raise FileNotFoundError(f"there is no object {uri}") from None
+    except obstore.exceptions.BaseError as error:
+        raise OSError(_line(error)) from None
+
+
+def statuses(uris: Iterable[str]) -> list[Status]:
+    """Return the state of addresses, asked for side by side; -1 bytes where there is nothing, or no answer this time.
+
+    Raises
+    ------
+    SourceError
+        If no address at all answers.
+    """
+    wanted = list(uris)
+    with ThreadPoolExecutor(CONNECTIONS, "head") as pool:
+        found = list(pool.map(_ask, wanted))
+    lost = [answer for answer in found if isinstance(answer, str)]
+    if lost and len(lost) == len(wanted):
+        raise SourceError(f"none of {len(lost)} addresses can be reached: {lost[0]}")
+    return [Status() if isinstance(answer, str) else answer for answer in found]
+
+
+class Keeper:
+    """Reads objects and keeps some between the first time and the second, so that they are fetched once."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, bytes] = {}
+        self._bytes = 0
+        self._lock = threading.Lock()
+
+    def read(self, uri: str) -> bytes:
+        """Return the bytes of an object; raises OSError."""
+        with self._lock:
+            data = self._kept.pop(uri, None)
+            if data is not None:
+                self._bytes -= len(data)
+                return data
+        data = read_object(uri)
+        with self._lock:
+            if uri not in self._kept and self._bytes + len(data) <= KEPT_BYTES:
+                self._kept[uri] = data
+                self._bytes += len(data)
+        return data
+
+
+def _parts(uri: str) -> tuple[str, str, str]:
+    found = REMOTE.fullmatch(uri)
+    if found is None:
+        raise SourceError(f"{uri} names no object store: it begins with s3://, gs:// or az:// and the bucket")
+    return found[1], found[2], found[3]
+
+
+def _pages(store: Any, prefix: str | None, after: str | None) -> Iterator[Any]:
+    import obstore
+
+    for page in obstore.list(store, prefix, offset=after):
+        yield from page
+
+
+def _status(found: Any) -> Status:
+    mark = found.get("e_tag") or found.get("version") or ""
+    return Status(found["size"], int(found["last_modified"].timestamp() * 1e9), _number(mark))
+
+
+def _number(mark: str) -> int:
+    return int(content_hash(mark.encode())[:15], 16)
+
+
+@lru_cache(16)
+def _store(scheme: str, bucket: str) -> Any:
+    try:
+        from obstore.store import from_url
+    except ImportError:
+        raise MissingError(f"{scheme}:// needs an optional library: pip install 'brain-assets[{scheme}]'") from None
+    given = _profile() if scheme == "s3" else {}
+    endpoint = given.get("endpoint") or os.environ.get("AWS_ENDPOINT_URL", "") if scheme == "s3" else ""
+    client: Any = {"timeout": TIMEOUT, "connect_timeout": "10s"} | (
+        {"allow_http": True} if endpoint.startswith("http:") else {}
+    )
+    try:
+        return from_url(f"{scheme}://{bucket}", client_options=client, retry_config={"max_retries": 3}, **given)
+    except Exception as error:  # noqa: BLE001 - told in one line
+        raise _unlisted(f"{scheme}://{bucket}", error) from None
+
+
+def _profile() -> dict[str, Any]:
+    """Return what the profile of the AWS tools says, where the environment holds no key; boto3 knows all kinds of it."""
+    if os.environ.get("AWS_ACCESS_KEY_ID"):
+        return {}
+    folder, name = Path("~/.aws").expanduser(), os.environ.get("AWS_PROFILE", "default")
+    files = [
+        Path(os.environ.get("AWS_CONFIG_FILE", folder / "config")),
+        Path(os.environ.get("AWS_SHARED_CREDENTIALS_FILE", folder / "credentials")),
+    ]
+    parser = configparser.RawConfigParser(strict=False)
+    try:
+        parser.read(files)
+    except configparser.Error as error:
+        raise SourceError(f"the AWS profile cannot be read: {_line(error)}") from None
+    found = {
+        key: value
+        for section in (f"profile {name}", name)
+        if section in parser
+        for key, value in parser[section].items()
+    }
+    names = {
+        "aws_access_key_id": "access_key_id", "aws_secret_access_key": "secret_access_key",
+        "aws_session_token": "session_token", "region": "region", "endpoint_url": "endpoint",
+    }  # fmt: skip
+    given: dict[str, Any] = {names[key]: value for key, value in found.items() if key in names}
+    if found and "access_key_id" not in given:
+        given |= _from_boto3(name)
+    return given
+
+
+def _from_boto3(name: str) -> dict[str, Any]:
+    """Return credentials of a profile with roles, single sign-on or a helper program, where boto3 is installed."""
+    try:
+        boto3 = import_module("boto3")
+        from obstore.auth.boto3 import Boto3CredentialProvider
+    except ImportError:
+        return {}
+    return {"credential_provider": Boto3CredentialProvider(boto3.Session(profile_name=name))}
+
+
+def _unlisted(uri: str, error: Exception) -> Exception:
+    return (
+        error
+        if isinstance(error, MissingError | SourceError)
+        else SourceError(f"{uri} cannot be listed: {_line(error)}")
+    )
+
+
+def _line(error: BaseException) -> str:
+    """Return the part of an error that a person needs; the stores' answers come as pages of XML."""
+    text = str(error).partition("Debug source")[0]
+    message = re.search(r"<Message>(.*?)</Message>", text, re.DOTALL)
+    text = f"{text.partition('<?xml')[0]} {message[1]}" if message else text.partition("<")[0]
+    return " ".join(text.split())[:300] or type(error).__name__
+
+
+@lru_cache(1)
+def _web() -> Any:
+    import urllib3
+
+    retries = urllib3.Retry(3, backoff_factor=0.3, status_forcelist=(429, 500, 502, 503, 504), raise_on_status=False)
+    timeout = urllib3.Timeout(connect=10, read=30)
+    return urllib3.PoolManager(maxsize=CONNECTIONS, retries=retries, timeout=timeout)
+
+
+def _ask(uri: str) -> Status | str:
+    """Return the state of an address, or why it does not answer."""
+    try:
+        if is_store(uri):
+            return _head_object(uri)
+        response = _web().request("HEAD", uri)
+        if response.status in {403, 405, 501}:  # some servers, and signed addresses, allow GET only
+            response = _web().request("GET", uri, preload_content=False)
+            response.close()
+    except FileNotFoundError:
+        return Status()
+    except MissingError:
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever one address does, the others stand
+        return _line(error)
+    if response.status >= 500:
+        return f"{uri} answers {response.status}"
+    return Status() if response.status >= 400 else _web_status(response.headers)
+
+
+def _head_object(uri: str) -> Status:
+    import obstore
+
+    scheme, bucket, path = _parts(uri)
+    return _status(obstore.head(_store(scheme, bucket), path))
+
+
+def _web_status(headers: Any) -> Status:
+    modified = 0
+    if "last-modified" in headers:
+        try:
+            modified = int(parsedate_to_datetime(headers["last-modified"]).timestamp()) * 10**9
+        except ValueError:
+            modified = 0
+    size = headers.get("content-length", "")
+    return Status(int(size) if size.isdigit() else 0, modified, _number(headers.get("etag", "")))
+
+
+def _read_web(uri: str) -> bytes:
+    import urllib3
+
+    try:
+        response = _web().request("GET", uri, preload_content=False)
+        try:
+            data: bytes = response.read(MOST_BYTES + 1, decode_content=True)
+        finally:
+            response.release_conn()
+    except urllib3.exceptions.HTTPError as error:
+        raise OSError(_line(error)) from None
+    if response.status >= 400:
+        raise OSError(f"the server answers {response.status} {response.reason or ''}".strip())
+    if len(data) > MOST_BYTES:
+        raise OSError(f"more than {MOST_BYTES} bytes")
+    return data
