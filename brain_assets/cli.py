@@ -85,7 +85,8 @@ def main(context: click.Context, home: Path | None, *, debug: bool) -> None:
 @click.option(
     "--media",
     required=True,
-    help="Folder, archive (.zip, .tar, .tar.gz, .tgz), glob, list of paths (.txt) or manifest (.csv, .parquet, .jsonl).",
+    help="Folder, archive (.zip, .tar, .tar.gz, .tgz), object store (s3://, gs://, az://), glob, list of paths or web"
+    " addresses (.txt) or manifest of them (.csv, .parquet, .jsonl).",
 )
 @click.option(
     "--split-from",

@@ -290,7 +290,8 @@ class DatasetSettings(Section):
     """What ``dataset.yaml`` may say."""
 
     media: str = Field(
-        description="Folder, archive, glob, list of paths or manifest that holds the images; they stay where they are."
+        description="Folder, archive, glob, list of paths or addresses, manifest, or folder of an object store (s3://, gs://, az://)"
+        " that holds the images; they stay where they are."
     )
     split_from: Literal["folder", "column", "none"] = Field(
         "none", description="Where a sample's split comes from: its top folder, the manifest's column, or nowhere."

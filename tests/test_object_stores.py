@@ -75,17 +75,11 @@ def test_a_store_gives_the_tables_of_the_same_files_in_a_folder(tmp_path: Path, 
     far = Workshop(tmp_path / "far", f"{bucket}/set/", split_from="folder")
     near.run(ASSETS)
     far.run(ASSETS)
-    for table in ("samples", "embeddings", "issues", "exact_duplicates"):
-        if table in ("samples", "embeddings"):
-            query = (
-                f"select * exclude ({'uri, added_at, changed_at' if table == 'samples' else 'brain_key'}) from {table}"
-            )
-            assert repr(near.rows(f"{query} order by all")) == repr(far.rows(f"{query} order by all"))
-    assert (
-        near.rows("select count(*) from exact_duplicates")
-        == far.rows("select count(*) from exact_duplicates")
-        != [(0,)]
-    )
+    for table, own in {"samples": "uri, added_at, changed_at", "embeddings": "brain_key"}.items():
+        query = f"select * exclude ({own}) from {table} order by all"
+        assert repr(near.rows(query)) == repr(far.rows(query))
+    copies = "select sample_id, group_id, kind from exact_duplicates order by all"
+    assert near.rows(copies) == far.rows(copies) != []
     assert far.wrong(ASSETS) == {}
 
 
@@ -163,7 +157,7 @@ def test_a_store_that_cannot_be_listed_is_one_line_and_loses_nothing(
 
 
 def test_a_bucket_that_is_not_there_is_one_line(bucket: str) -> None:
-    with pytest.raises(SourceError, match="s3://nowhere cannot be listed: .*The specified bucket does not exist"):
+    with pytest.raises(SourceError, match=r"s3://nowhere cannot be listed: .*The specified bucket does not exist"):
         open_source("s3://nowhere").list()
     assert bucket
 
