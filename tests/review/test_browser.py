@@ -359,6 +359,23 @@ def test_objects_have_a_map_and_crops(visit: Visit) -> None:
     assert visit.page.evaluate("[...document.querySelectorAll('#grid img')].every(one => one.src.includes('object='))")
 
 
+def test_labels_of_objects_are_changed_but_not_what_models_found(own: Visit, small: Synthetic) -> None:
+    given, found = (
+        next(row["object_id"] for row in small.object_rows if (row["source"] == "ground_truth") == wanted)
+        for wanted in (True, False)
+    )
+    own.open(f"frame=objects&id={found}")
+    own.page.get_by_role("button", name="Keep", exact=True).last.wait_for()
+    assert own.page.locator("#detail").get_by_role("button", name="Relabel…").count() == 0
+    own.open(f"frame=objects&id={given}")
+    own.page.locator("#detail").get_by_role("button", name="Relabel…").click()
+    own.page.fill("#asked-word", "yak")
+    own.page.keyboard.press("Enter")
+    own.wait_for_text(".notice", "Relabelled to “yak”")
+    (decision,) = own.events.decisions()
+    assert (decision.subject_id, decision.kind, decision.value) == (given, "relabel", "yak")
+
+
 def words_of(text: str) -> str:
     """Return a text as a browser shows it, its beginning only: blanks folded."""
     return " ".join(text[:100].split())

@@ -6,7 +6,7 @@ import { fileName, h, heading, number, put, share, title } from "/static/js/dom.
 import { badges, picture, spoken } from "/static/js/pictures.js";
 import { say, words } from "/static/js/say.js";
 import { set, state, watch } from "/static/js/state.js";
-import { inWords, suggestionOf, why } from "/static/js/why.js";
+import { inWords, relabelable, suggestionOf, why } from "/static/js/why.js";
 
 export class Detail {
   /** @param {HTMLElement} panel @param {() => object} context gives the overview and the words known for labels and tags */
@@ -94,14 +94,14 @@ export class Detail {
       { class: "row wrap actions" },
       button("Keep", () => say({ ...about, kind: "keep" }, version)),
       button("Drop", () => say({ ...about, kind: "drop" }, version), "danger"),
-      subject.frame === "images" &&
+      relabelable(subject) &&
         suggestion &&
         button(
           ["Relabel to ", h("bdi", {}, suggestion)],
           () => say({ ...about, kind: "relabel", value: suggestion }, version),
           "primary",
         ),
-      subject.frame === "images" && button("Relabel…", () => this.relabel(about, subject)),
+      relabelable(subject) && button("Relabel…", () => this.relabel(about, subject)),
       button("Tag…", () => this.tag(about)),
       (subject.tags ?? []).map((tag) =>
         button(["✕ ", h("bdi", {}, tag)], () => say({ ...about, kind: "untag", value: tag }, version), "chip"),

@@ -6,7 +6,7 @@ import { $, h, heading, number, plural, put, title, typing } from "/static/js/do
 import { badges, picture } from "/static/js/pictures.js";
 import { say, undo, words } from "/static/js/say.js";
 import { set, state, watch } from "/static/js/state.js";
-import { suggestionOf, why } from "/static/js/why.js";
+import { relabelable, suggestionOf, why } from "/static/js/why.js";
 
 export class Queue {
   /** @param {(id: string) => void} openDetail @param {() => object} context */
@@ -173,11 +173,11 @@ export class Queue {
       { class: "row wrap actions bar", role: "toolbar", "aria-label": "Decide" },
       button("K", "Keep", () => this.decide("keep")),
       button("D", "Drop", () => this.decide("drop"), "danger"),
-      item.subject.frame === "images" &&
+      relabelable(item.subject) &&
         suggestion &&
         this.isLabelIssue() &&
         button("R", ["Relabel to ", h("bdi", {}, suggestion)], () => this.decide("relabel", suggestion), "primary"),
-      item.subject.frame === "images" && button("L", "Other label…", () => this.relabel()),
+      relabelable(item.subject) && button("L", "Other label…", () => this.relabel()),
       button("T", "Tag…", () => this.tag()),
       button("S", "Skip", () => this.step(1)),
       button("U", "Undo", () => this.undo()),
@@ -273,7 +273,7 @@ export class Queue {
       k: () => this.decide("keep"),
       d: () => this.decide("drop"),
       r: () => suggestion && this.decide("relabel", suggestion),
-      l: () => item?.subject.frame === "images" && this.relabel(),
+      l: () => item && relabelable(item.subject) && this.relabel(),
       t: () => this.tag(),
       s: () => this.step(1),
       ArrowRight: () => this.step(1),

@@ -34,11 +34,16 @@ const SENTENCES = {
 /** Evidence that the sentence or the heading has told already. */
 const SAID = new Set(["given", "suggested", "model"]);
 
-/** The label that is suggested in place of the given one; "" where there is none. */
+/** The label that is suggested in place of the given one, several classes between commas; "" where there is none. */
 export function suggestionOf(evidence, subject) {
-  const [word] = [evidence?.suggested ?? subject?.prediction].flat();
-  return typeof word === "string" && word !== [subject?.label].flat()[0] ? word : "";
+  const words = [evidence?.suggested ?? subject?.prediction].flat().filter((word) => typeof word === "string");
+  const given = [subject?.label].flat();
+  const same = words.length === given.length && words.every((word) => given.includes(word));
+  return same ? "" : words.join(", ");
 }
+
+/** Whether a subject has a label that people may change: what a model found has none. */
+export const relabelable = (subject) => subject.frame === "images" || subject.source === "ground_truth";
 
 export const sentence = (row, subject) => SENTENCES[row.issue]?.(row.evidence, subject) ?? "";
 
