@@ -7,7 +7,7 @@ from typing import Any
 
 import dagster as dg
 
-from brain_assets import catalog, gates
+from brain_assets import catalog, gates, pages
 from brain_assets.declarations import check_declaration
 from brain_assets.incremental import Derivation, Report, bring_up_to_date
 from resources.dataset import Dataset, Opening, open_dataset
@@ -129,4 +129,4 @@ def _metadata(derivation: Derivation, dataset: Dataset, report: Report) -> Mappi
                 if name != "part"
             ]
         )
-    return shown
+    return shown | pages.shown(derivation, dataset, changed=not report.up_to_date)

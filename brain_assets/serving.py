@@ -33,6 +33,7 @@ def serve(home: Home, port: int, review_port: int, *, browser: bool) -> None:
     instance.prepare(home)
     _require_free(port, "--port")
     _require_free(review_port, "--review-port")
+    os.environ["BRAIN_REVIEW_URL"] = f"http://{HOST}:{review_port}"
     parts = {"dagster": start_dagster(port), "review": _start_review(home, review_port)}
     try:
         _announce(port, parts["dagster"], browser=browser)

@@ -342,6 +342,11 @@ class ServiceSettings(Section):
         pattern=r"^\d+(\.\d+)? ?[KMGT]i?B$",
         description="What the database of a run may hold in memory; beyond it works on disk.",
     )
+    review_url: str = Field(
+        "http://127.0.0.1:3001",
+        pattern=r"^https?://[^\s/]+$",
+        description="Where the review page is served, for links to it; 'brain up' says it to what it starts.",
+    )
     keep_sets: int = Field(3, ge=1, description="Published sets that are kept beside those in use.")
 
 

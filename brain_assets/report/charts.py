@@ -106,3 +106,13 @@ def drawing(counts: Sequence[int], low: float, high: float) -> str:
         element("g", texts, fill="#888", font_size=11),
     ]
     return data_uri(f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="64">{markup(content)}</svg>')
+
+
+def dotted(x: Sequence[float], y: Sequence[float], width: int = 480, height: int = 320) -> str:
+    """Return points as an image address."""
+    across, down = _scaled(x, width), _scaled(y, height)
+    dots = "".join(f"M{a:.0f} {height - b:.0f}h0" for a, b in zip(across, down, strict=True))
+    style = 'fill="none" stroke="#5a9" stroke-width="3" stroke-linecap="round" stroke-opacity=".6"'
+    return data_uri(
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}"><path {style} d="{dots}"/></svg>'
+    )

@@ -1,7 +1,6 @@
 """The review page as an ASGI application, and the server that runs it."""
 
 import getpass
-import json
 import secrets
 import socket
 import threading
@@ -10,7 +9,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -20,6 +18,7 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from brain_assets.links import link
 from brain_assets.review.endpoints import Page, routes
 from brain_assets.review.refusal import Refused
 from brain_assets.review.security import Guard, is_loopback, known_hosts
@@ -27,6 +26,8 @@ from brain_assets.review.sets import Sets
 from brain_assets.review.thumbnails import Pictures, Previews, packed_preview
 from resources.errors import BrainError, ConfigurationError
 from resources.home import Home
+
+__all__ = ["create_app", "link", "serve"]
 
 STATIC = Path(__file__).parent / "static"
 MOST_BODY = 4 << 20
@@ -129,29 +130,6 @@ def sign_in_url(host: str, port: int, token: str, dataset: str | None = None) ->
     """Return the link that signs a browser in."""
     shown = f"[{host}]" if ":" in host else host
     return f"http://{shown}:{port}/?token={token}" + (f"&dataset={dataset}" if dataset else "")
-
-
-def link(base: str, dataset: str, **view: Any) -> str:
-    """Return the address of a view of a dataset.
-
-    Parameters
-    ----------
-    base : str
-        Where the page is served, such as ``http://127.0.0.1:3001``.
-    dataset : str
-    **view
-        What to show: ``tab`` (explore, queue, groups, news), ``issue``, ``id``, ``frame``, ``map``, ``colour``, ``size``,
-        ``sort``, ``where``, ``text``, ``similar``; ``filters`` as a mapping of column to words or to [least, most].
-
-    Examples
-    --------
-    >>> link("http://127.0.0.1:3001", "birds", tab="queue", issue="leak")
-    'http://127.0.0.1:3001/?dataset=birds&tab=queue&issue=leak'
-    >>> link("http://127.0.0.1:3001", "birds", filters={"uniqueness": [None, 0.1]})
-    'http://127.0.0.1:3001/?dataset=birds&f.uniqueness=%5Bnull%2C+0.1%5D'
-    """
-    filters = {f"f.{column}": json.dumps(filter_) for column, filter_ in view.pop("filters", {}).items()}
-    return f"{base}/?{urlencode({'dataset': dataset, **view, **filters})}"
 
 
 def _user() -> str:
