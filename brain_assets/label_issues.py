@@ -330,7 +330,7 @@ def _judge(update: Update, field: _Field, states: pa.Table, calibration: Calibra
         "given": names.take(pa.array(inputs.given, mask=inputs.given == NONE)),
         "suggested": names.take(pa.array(found.suggested, mask=found.suggested == NONE)),
         "is_issue": found.is_issue,
-        "threshold": pa.array(fitted.thresholds[found.view, found.suggested], mask=~known),
+        "threshold": pa.array(np.minimum(fitted.thresholds[found.view, found.suggested], method.SURE), mask=~known),
         "neighbors_labelled": (inputs.labels != NONE).sum(axis=1).astype(np.int32),
         "neighbors_suggested": agreeing.sum(axis=1).astype(np.int32),
         "partner": _partners(inputs, agreeing),
@@ -409,7 +409,7 @@ LABEL_ISSUES = Derivation(
                 "model": "The model whose prediction counts; * for several together, NULL for none.",
                 "given": "The label; NULL where there is none.",
                 "suggested": "The likeliest class other than the label.",
-                "score": "Probability that the label is wrong; without a label, that of the suggested class.",
+                "score": "Probability that the suggested class is right if it or the label is; without a label, its probability.",
                 "is_issue": "Whether another class is there with the confidence that is usual for it.",
                 "given_probability": "Probability of the label.",
                 "suggested_probability": "Probability of the suggested class.",
@@ -433,8 +433,7 @@ LABEL_ISSUES = Derivation(
                     'threshold', threshold, 'by_predictions', by_predictions, 'by_neighbors', by_neighbors,
                     'neighbors_labelled', neighbors_labelled, 'neighbors_suggested', neighbors_suggested,
                     'partner', partner) as evidence
-            from label_issues where brain_key = 'label_issues' and score is not null
-                and (is_issue or given is null or suggested_probability > given_probability)""",
+            from label_issues where brain_key = 'label_issues' and score is not null""",
             ("label_issues",),
         ),
     ),

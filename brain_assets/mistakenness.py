@@ -114,6 +114,10 @@ def _runs(dataset: Dataset) -> list[MethodRun]:
 # label per sample, have their issue from there: a sample is told once.
 THRESHOLD = 0.75
 
+# What the peer gives an image in which nothing matched; the mode is what the rows were made with.
+NOTHING_MATCHED = """(select if(fingerprint ->> '$[1].MistakennessSettings.mode' = 'compat', -1.0, null)
+                        from watermarks where asset = 'object_mistakenness')"""
+
 MISTAKENNESS = Derivation(
     name="mistakenness",
     description="How likely each label is wrong: a model contradicts it, and is sure. A sample without a label that a model is"
@@ -133,11 +137,11 @@ MISTAKENNESS = Derivation(
     publishes=(
         Publication(
             "mistakenness",
-            """
+            f"""
             select sample_id, label_field, model, coalesce(mistakenness.mistakenness, of_objects.mistakenness) as mistakenness,
                 coalesce(possible_missing, 0) as possible_missing, coalesce(possible_spurious, 0) as possible_spurious
             from mistakenness full join (
-                select sample_id, label_field, model, max(mistakenness) as mistakenness,
+                select sample_id, label_field, model, coalesce(max(mistakenness), {NOTHING_MATCHED}) as mistakenness,
                     count_if(possible_missing) as possible_missing, count_if(possible_spurious) as possible_spurious
                 from object_mistakenness group by all
             ) of_objects using (sample_id, label_field, model)

@@ -33,7 +33,12 @@ JUDGED = """
         greatest(given.changed, predicted.changed) as changed
     from object_images predicted join object_images given using (sample_id, label_field)
     where predicted.model != 'ground_truth' and given.model = 'ground_truth'"""
-GONE = f"(sample_id, label_field, model) not in (select (sample_id, label_field, model) from ({JUDGED}))"
+# In compat a model has seen every labelled image, and an image without predictions is one in which it found nothing.
+JUDGED_IN_COMPAT = """
+    select given.sample_id, label_field, models.model, given.changed from object_images given
+    join (select distinct label_field, model from object_images where model != 'ground_truth') models using (label_field)
+    where given.model = 'ground_truth'"""
+GONE = "(sample_id, label_field, model) not in (select (sample_id, label_field, model) from ({judged}))"
 NO_ROWS = "select * exclude (changed) from object_mistakenness where false"
 SCHEMA = pa.schema([
     ("object_id", pa.string()), ("model", pa.string()), ("sample_id", pa.string()), ("label_field", pa.string()),
@@ -63,14 +68,15 @@ class _Comparison:
 
 def update_object_mistakenness(update: Update) -> Iterator[Merge]:
     """Compare labels and predictions in images where either changed; how far a detector is trusted is an input."""
-    compared = 0
-    for field, model in update.dataset.store.rows(f"select distinct label_field, model from ({JUDGED}) order by all"):
+    compared, compat = 0, _is_compat(update)
+    judged = JUDGED_IN_COMPAT if compat else JUDGED
+    for field, model in update.dataset.store.rows(f"select distinct label_field, model from ({judged}) order by all"):
         which = f"label_field = {literal(field)} and model = {literal(model)}"
         issue = f"detector {field} {model}"
         profile = calibrated(update, issue, partial(_fit, update, which), (0.0, {}))
-        since = -1 if update.anew or _is_new(update, issue) else update.since
+        since = -1 if compat or update.anew or _is_new(update, issue) else update.since
         images = update.query(
-            f"select sample_id, changed from ({JUDGED}) where {which} and changed > {since} order by sample_id"
+            f"select sample_id, changed from ({judged}) where {which} and changed > {since} order by sample_id"
         )
         if images.num_rows:
             compared += images.num_rows
@@ -81,7 +87,11 @@ def update_object_mistakenness(update: Update) -> Iterator[Merge]:
             within = f"{which} and sample_id in (select sample_id from judged_images)"
             update.commit(Merge("object_mistakenness", _named(rows, names), within=within))
     update.notes |= {"images compared": compared}
-    yield Merge("object_mistakenness", NO_ROWS, within=GONE)
+    yield Merge("object_mistakenness", NO_ROWS, within=GONE.format(judged=judged))
+
+
+def _is_compat(update: Update) -> bool:
+    return bool(update.run.settings["MistakennessSettings"]["mode"] == "compat")
 
 
 def _is_new(update: Update, issue: str) -> bool:
@@ -169,7 +179,7 @@ def _profile(calibration: Calibration, classes: list[str]) -> detectors.Detector
 def _judge(both: _Comparison, calibration: Calibration, update: Update) -> list[pa.Table]:
     """Return the rows of labels and of predictions."""
     labels, predictions = both.labels, both.predictions
-    if update.run.settings["MistakennessSettings"]["mode"] == "compat":
+    if _is_compat(update):
         peer = method.peer_scores(labels.objects, predictions.objects)
         of_labels = {"mistakenness": peer.mistakenness, "mistakenness_loc": peer.mistakenness_loc,
             "possible_spurious": peer.possible_spurious}  # fmt: skip

@@ -26,6 +26,8 @@ from brain_assets.methods.hardness import softmax
 NONE = -1
 """The class number of a sample without label, and of a suggestion where there is none."""
 NEIGHBORS = 32
+SURE = 0.95
+"""The probability that is enough to take a class to be there, however much surer a model usually is."""
 FLOOR = 1e-6
 """The least probability a view may give a class, so that no single view is ever beyond doubt."""
 
@@ -67,8 +69,8 @@ class LabelIssues:
     Attributes
     ----------
     score : (n,) float64 in [0, 1]
-        The probability that a given label is wrong; for an unlabelled sample, that of the class it should have. NaN
-        where nothing is known of the sample.
+        The probability that the suggested class is right, if either it or the given label is: above .5 where it is the
+        likelier one. For an unlabelled sample the probability of the suggested class. NaN where nothing is known.
     is_issue : (n,) bool
         Another class, or for an unlabelled sample any class, is confidently there.
     suggested : (n,) int64
@@ -260,9 +262,10 @@ def label_issues(
     own = _pick(probability, labels)
     suggested = _best_other(probability, labels)
     best = _pick(probability, suggested)
-    confident = np.where(probability >= calibration.thresholds[view], probability, -1.0)
+    usual = np.minimum(calibration.thresholds[view], SURE)
+    confident = np.where(probability >= usual, probability, -1.0)
     return LabelIssues(
-        score=np.where(labels == NONE, best, 1 - own),
+        score=np.where(labels == NONE, best, _odds(best, own)),
         is_issue=(confident.max(axis=1) >= 0) & (confident.argmax(axis=1) != labels),
         suggested=suggested,
         given_probability=own,
@@ -335,6 +338,13 @@ def _best_other(probability: NDArray[np.float64], labels: NDArray[np.int64]) -> 
     others = np.where(np.arange(probability.shape[1]) == labels[:, None], -1.0, probability)
     unknown = np.isnan(probability).any(axis=1) | (others.max(axis=1) < 0)
     return np.where(unknown, NONE, others.argmax(axis=1))
+
+
+def _odds(best: NDArray[np.float64], own: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the share of the best other class in both; 0 where there is no other class."""
+    other = np.where(np.isnan(best), 0.0, best)
+    odds: NDArray[np.float64] = other / (other + own)
+    return odds
 
 
 def _prefers(view: NDArray[np.float64], suggested: NDArray[np.int64], labels: NDArray[np.int64]) -> NDArray[np.bool_]:

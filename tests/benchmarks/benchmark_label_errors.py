@@ -27,8 +27,9 @@ from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
-from brain_assets.methods.label_issues import NEIGHBORS, calibrate, label_issues, neighbor_votes
+from brain_assets.methods.label_issues import calibrate, label_issues, neighbor_votes
 from brain_assets.methods.mistakenness import certainty, mistakenness
+from resources.configuration import SimilaritySettings
 from resources.embedding_models import load_model
 from tests.benchmarks import cleanlab_scores
 from tests.benchmarks.embedded_images import CACHE
@@ -36,6 +37,8 @@ from tests.conftest import SHARED
 
 SIDE = 8
 ROUNDS = 1000
+# As many as the asset reads by default, which is fitted on as many samples as these sets have.
+NEIGHBORS = SimilaritySettings().k
 Scores = dict[str, np.ndarray]
 
 

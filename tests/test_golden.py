@@ -1,0 +1,166 @@
+"""The peer's numbers for hardness and mistakenness, value by value, from files through the assets to published tables."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from pyarrow import parquet
+
+from tests.workshop import Workshop
+
+GOLDEN = Path(__file__).parent / "golden" / "seed7"
+STEPS = (
+    "samples", "media", "ground_truth", "predictions", "objects", "hardness", "object_mistakenness", "mistakenness", "published",
+)  # fmt: skip
+# Boxes of the peer reach beyond their image: here they lie in the middle of one twice as large.
+SIDE = 2000
+
+
+@pytest.fixture(scope="module")
+def inputs() -> dict[str, Any]:
+    return {**np.load(GOLDEN / "inputs.npz"), **json.loads((GOLDEN / "inputs.json").read_text())}
+
+
+@pytest.fixture(scope="module")
+def outputs() -> dict[str, Any]:
+    return json.loads((GOLDEN / "outputs.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def workshop(inputs: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Workshop:
+    """Return a dataset whose images cannot be read, which labels and predictions do not mind, judged in compat mode."""
+    root = tmp_path_factory.mktemp("golden")
+    for folder in ("media", "predictions"):
+        (root / folder).mkdir()
+    for number in range(len(inputs["gt"])):
+        (root / "media" / f"{number:03}.png").write_bytes(b"no image")
+    write_labels(root, inputs)
+    write_predictions(root / "predictions", inputs)
+    write_objects(root, inputs)
+    labels = [
+        {"uri": str(root / "labels.parquet")},
+        {"uri": str(root / "several.parquet"), "field": "several"},
+        {"uri": str(root / "objects.json"), "field": "objects"},
+    ]
+    predictions = [
+        {"uri": str(root / "predictions")},
+        {"uri": str(root / "detector.json"), "field": "objects"},
+    ]
+    settings = {"labels": labels, "predictions": predictions, "classes": inputs["classes"]}
+    made = Workshop(root / "home", root / "media", mistakenness={"mode": "compat"}, **settings)
+    made.run(STEPS)
+    return made
+
+
+def write(path: Path, rows: list[dict[str, Any]]) -> None:
+    parquet.write_table(pa.Table.from_pylist(rows), path)
+
+
+def write_labels(root: Path, inputs: dict[str, Any]) -> None:
+    labelled = [i for i in range(len(inputs["gt"])) if i not in inputs["no_gt"]]
+    classes = inputs["classes"]
+    write(root / "labels.parquet", [{"filepath": f"{i:03}.png", "label": classes[inputs["gt"][i]]} for i in labelled])
+    several = [
+        {"filepath": f"{i:03}.png", "labels": [classes[one] for one in row]} for i, row in enumerate(inputs["ml_gt"])
+    ]
+    write(root / "several.parquet", several)
+
+
+def write_predictions(folder: Path, inputs: dict[str, Any]) -> None:
+    predicted = [i for i in range(len(inputs["gt"])) if i not in inputs["no_pred"]]
+    classes = inputs["classes"]
+    rows = [{"filepath": f"{i:03}.png", "label": classes[inputs["pred"][i]]} for i in predicted]
+    confidences = [float(inputs["conf"][i]) for i in predicted]
+    write(folder / "sure.parquet", [{**row, "confidence": one} for row, one in zip(rows, confidences, strict=True)])
+    logits = [inputs["logits"][i].tolist() for i in predicted]
+    write(folder / "scored.parquet", [{**row, "logits": one} for row, one in zip(rows, logits, strict=True)])
+    several = [
+        {
+            "filepath": f"{i:03}.png",
+            "labels": [classes[one] for one in row],
+            "logits": inputs["ml_logits"][i].tolist(),
+            "label_field": "several",
+        }
+        for i, row in enumerate(inputs["ml_pred"])
+    ]
+    write(folder / "many.parquet", several)
+
+
+def write_objects(root: Path, inputs: dict[str, Any]) -> None:
+    classes = inputs["classes"]
+    annotations, results = [], []
+    for number, image in enumerate(inputs["detections"]):
+        for side, rows in (("gt", annotations), ("pred", results)):
+            for one in image[side] or []:
+                x, y, width, height = (value * SIDE / 2 for value in one["box"])
+                row = {"image_id": number, "category_id": classes.index(one["label"])}
+                row["bbox"] = [x + SIDE / 4, y + SIDE / 4, width, height]
+                rows.append(row | ({"id": f"{number} {one['uid']}"} if side == "gt" else {"score": one["confidence"]}))
+    images = [
+        {"id": number, "file_name": f"{number:03}.png", "width": SIDE, "height": SIDE}
+        for number in range(len(inputs["detections"]))
+    ]
+    categories = [{"id": number, "name": name} for number, name in enumerate(classes)]
+    content = {"images": images, "annotations": annotations, "categories": categories}
+    (root / "objects.json").write_text(json.dumps(content))
+    (root / "detector.json").write_text(json.dumps(results))
+
+
+def values(workshop: Workshop, table: str, model: str) -> list[float | None]:
+    """Return a score of every image, None where it has none."""
+    query = f"""
+        select {table} from samples left join (from {table} where model = '{model}') using (sample_id) order by filepath"""
+    return [row[0] for row in workshop.rows(query)]
+
+
+def compare(ours: list[float | None], theirs: list[float | None]) -> None:
+    assert [one is None for one in ours] == [one is None for one in theirs]
+    # Logits are kept in single precision.
+    np.testing.assert_allclose([one or 0 for one in ours], [one or 0 for one in theirs], atol=1e-6)
+
+
+def test_hardness(workshop: Workshop, outputs: dict[str, Any]) -> None:
+    compare(values(workshop, "hardness", "scored"), outputs["hardness.pred"])
+    compare(values(workshop, "hardness", "many"), outputs["hardness.multilabel"])
+
+
+def test_mistakenness_of_classes(workshop: Workshop, outputs: dict[str, Any]) -> None:
+    compare(values(workshop, "mistakenness", "sure"), outputs["mistakenness.class.conf"])
+    compare(values(workshop, "mistakenness", "scored"), outputs["mistakenness.class.logits"])
+    compare(values(workshop, "mistakenness", "many"), outputs["mistakenness.multilabel.logits"])
+
+
+def test_mistakenness_of_images_with_objects(workshop: Workshop, outputs: dict[str, Any]) -> None:
+    rows = workshop.rows(
+        "select filepath, mistakenness, possible_missing, possible_spurious"
+        " from mistakenness join samples using (sample_id) where model = 'detector'"
+    )
+    ours = {row[0]: row[1:] for row in rows}
+    for number, theirs in enumerate(outputs["mistakenness.det.conf"]["samples"]):
+        found = ours.pop(f"{number:03}.png", (-1, 0, 0))
+        wanted = [theirs[name] for name in ("mistakenness", "possible_missing", "possible_spurious")]
+        assert list(found) == pytest.approx(wanted, abs=1e-9), number
+    assert ours == {}
+
+
+def test_mistakenness_of_objects(workshop: Workshop, inputs: dict[str, Any], outputs: dict[str, Any]) -> None:
+    rows = workshop.rows(
+        """
+        select filepath, x, y, mistakenness, mistakenness_loc, possible_spurious from object_mistakenness
+        join objects using (object_id) join samples on samples.sample_id = objects.sample_id
+        where object_mistakenness.source = 'ground_truth'"""
+    )
+    ours = {(name, round(x, 9), round(y, 9)): scores for name, x, y, *scores in rows}
+    compared = 0
+    for number, image in enumerate(inputs["detections"]):
+        theirs = outputs["mistakenness.det.conf"]["samples"][number]["gt"] or {}
+        for one in image["gt"] or []:
+            place = (f"{number:03}.png", *(round(value / 2 + 0.25, 9) for value in one["box"][:2]))
+            wanted = theirs.get(one["uid"], {})
+            compare(ours[place][:2], [wanted.get("mistakenness"), wanted.get("mistakenness_loc")])
+            assert ours[place][2] == wanted.get("possible_spurious", False)
+            compared += 1
+    assert compared == len(ours)
