@@ -80,12 +80,20 @@ def main(context: click.Context, home: Path | None, *, debug: bool) -> None:
     context.obj = Home.default(home)
 
 
+def _frames(_: click.Context, __: click.Parameter, value: str | None) -> float | str | None:
+    """Return seconds as a number."""
+    try:
+        return float(value) if value not in {None, "key"} else value
+    except ValueError:
+        raise click.BadParameter(f"give seconds between two frames, or key, not {value!r}") from None
+
+
 @main.command()
 @click.argument("name")
 @click.option(
     "--media",
     required=True,
-    help="Folder, archive (.zip, .tar, .tar.gz, .tgz), object store (s3://, gs://, az://), glob, list of paths or web"
+    help="Folder, archive (.zip, .tar, .tar.gz, .tgz), video, object store (s3://, gs://, az://), glob, list of paths or web"
     " addresses (.txt) or manifest of them (.csv, .parquet, .jsonl).",
 )
 @click.option(
@@ -94,6 +102,9 @@ def main(context: click.Context, home: Path | None, *, debug: bool) -> None:
     default="none",
     show_default=True,
     help="Where a sample's split comes from: its top folder, the manifest's column, or nowhere.",
+)
+@click.option(
+    "--frames", metavar="SECONDS|key", callback=_frames, help="Take frames of videos, also of those in a folder."
 )
 @click.option("--model", help="Embedding model [default: builtin:efficientnet-lite0].")
 @click.option(

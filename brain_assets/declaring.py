@@ -46,7 +46,7 @@ def declare(home: Home, name: str, **settings: Any) -> DatasetPaths:
         tree["embeddings"] = {"model": _absolute_model(model)}
     _declare_inputs(tree)
     _validate(tree)
-    open_source(tree["media"])
+    open_source(tree["media"], frames=tree.get("frames"))
     instance.prepare(home)
     paths.predictions.mkdir(parents=True, exist_ok=True)
     draft = paths.config.with_suffix(".draft")

@@ -176,22 +176,24 @@ def _pass(container: str, wanted: dict[str, dict[str, Any]]) -> "Iterator[Decode
     """Yield the jobs of members as one pass over their file comes to them, and failing ones for those that are missing."""
     from resources.decoding import DecodeJob
 
-    problem: Exception = OSError("the file changed while it was being read")
+    problem = OSError("the file changed while it was being read")
     try:
-        for uri, data in read_in_order(container, list(wanted)):
-            if uri in wanted and content_hash(data) == wanted[uri]["content_hash"]:
-                row = wanted.pop(uri)
-                yield DecodeJob(row["content_hash"], partial(bytes, data), row["bytes"])
+        for uri, key, data in read_in_order(container, list(wanted)):
+            if uri in wanted and key == wanted[uri]["content_hash"]:
+                yield DecodeJob(key, partial(_given, data), wanted.pop(uri)["bytes"])
             if not wanted:
                 return
     except (OSError, Refused) as error:
-        problem = error
+        # What is behind the damage may be read another time, or elsewhere: this says nothing of the content.
+        problem = OSError(str(error))
     for row in wanted.values():
-        yield DecodeJob(row["content_hash"], partial(_fail, problem), row["bytes"])
+        yield DecodeJob(row["content_hash"], partial(_given, problem), row["bytes"])
 
 
-def _fail(problem: Exception) -> bytes:
-    raise problem
+def _given(data: bytes | Exception) -> bytes:
+    if isinstance(data, Exception):
+        raise data
+    return data
 
 
 def load(dataset: Dataset, uri: str, expected: str) -> bytes:

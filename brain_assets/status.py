@@ -75,7 +75,8 @@ def _state(paths: DatasetPaths) -> str:
     published = manifest(paths.published)
     try:
         configuration = load_dataset(paths.config)
-        listing = open_source(configuration.settings.media, configuration.settings.split_from).list()
+        settings = configuration.settings
+        listing = open_source(settings.media, settings.split_from, settings.frames).list()
         inputs, _ = input_state(configuration.settings, paths)
         reviews = state_of(Events(paths.events))
     except (BrainError, sqlite3.DatabaseError) as error:

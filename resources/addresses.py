@@ -6,8 +6,9 @@ import stat
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from resources import archives
-from resources.listing import file_name
+from resources import archives, videos
+from resources.errors import Refused
+from resources.listing import content_hash, file_name
 from resources.object_stores import is_remote, read_object
 
 MEMBER = re.compile(r"(.+?\.(?:zip|tar|tar\.gz|tgz))!/(.+)", re.IGNORECASE | re.DOTALL)
@@ -27,6 +28,8 @@ def read(uri: str) -> bytes:
         return read_object(uri)
     if member := member_of(uri):
         return archives.read_member(*member)
+    if frame := frame_of(uri):
+        return videos.read_frame(*frame)
     return read_local(uri)
 
 
@@ -44,25 +47,39 @@ def member_of(uri: str) -> tuple[str, str] | None:
     return (found[1], found[2]) if found and os.path.isfile(found[1]) else None
 
 
+def frame_of(uri: str) -> tuple[str, str] | None:
+    """Return video and time of a frame of one, None for anything else."""
+    found = None if is_remote(uri) else videos.FRAME.fullmatch(os.fsdecode(file_name(uri)))
+    return (found[1], found[2]) if found and not os.path.lexists(found[0]) and os.path.isfile(found[1]) else None
+
+
 def sequential(uri: str) -> str | None:
     """Return the file within which a sample can only be reached by passing all before it, None where there is none."""
-    member = member_of(uri)
+    member, frame = member_of(uri), frame_of(uri)
+    if frame:
+        return frame[0]
     return member[0] if member and archives.is_sequential(member[0]) else None
 
 
-def read_in_order(container: str, uris: Collection[str]) -> Iterator[tuple[str, bytes]]:
-    """Yield samples of a sequential file as they come, in one pass; what is damaged ends it or is left out.
+def read_in_order(container: str, uris: Collection[str]) -> Iterator[tuple[str, str, bytes | Refused]]:
+    """Yield address, content hash and bytes of samples of a sequential file as they come, in one pass.
+
+    A frame that cannot be decoded comes with its reason.
 
     Raises
     ------
     OSError
         If the file cannot be read this time.
     Refused
-        If it is damaged.
+        If an archive is damaged.
     """
+    if frames := {frame[1]: uri for uri in uris if (frame := frame_of(uri))}:
+        for name, key, found in videos.read_frames(container, list(frames)):
+            yield frames[name], key, found
+        return
     wanted = {member[1]: uri for uri in uris if (member := member_of(uri))}
     for name, data in archives.read_members(container, wanted.keys()):
-        yield wanted[name], data
+        yield wanted[name], content_hash(data), data
 
 
 def below(root: Path, filepath: str) -> str | None:
@@ -70,11 +87,19 @@ def below(root: Path, filepath: str) -> str | None:
 
     Symbolic links are followed first, so that neither they nor ``..`` lead out of the folder.
     """
-    found = MEMBER.fullmatch(filepath)
-    name, rest = (found[1], f"!/{found[2]}") if found and not (root / filepath).exists() else (filepath, "")
     try:
+        name, rest = _inside(root, filepath)
         folder = root.resolve(strict=True)
         path = (folder / name).resolve(strict=True)
         return f"{path}{rest}" if path.is_relative_to(folder) and path.is_file() else None
     except (OSError, ValueError, RuntimeError):
         return None
+
+
+def _inside(root: Path, filepath: str) -> tuple[str, str]:
+    """Return the path of a file and what leads to a sample inside it."""
+    if not (root / filepath).exists():
+        for pattern, separator in ((MEMBER, archives.SEPARATOR), (videos.FRAME, videos.SEPARATOR)):
+            if found := pattern.fullmatch(filepath):
+                return found[1], f"{separator}{found[2]}"
+    return filepath, ""

@@ -296,6 +296,11 @@ class DatasetSettings(Section):
     split_from: Literal["folder", "column", "none"] = Field(
         "none", description="Where a sample's split comes from: its top folder, the manifest's column, or nowhere."
     )
+    frames: Annotated[float, Field(gt=0, allow_inf_nan=False)] | Literal["key"] | None = Field(
+        None,
+        description="Frames taken of videos: seconds between two, or key for all key frames. By default a video that is given"
+        " itself is looked at every second, and videos in a folder are no samples.",
+    )
     labels: list[LabelSettings] = Field(
         [],
         description="Files, folders or class folders with labels, each with its uri, field and format; a later one wins.",

@@ -54,7 +54,7 @@ class Dataset:
     @cached_property
     def source(self) -> MediaSource:
         """Where the images lie."""
-        return open_source(self.settings.media, self.settings.split_from)
+        return open_source(self.settings.media, self.settings.split_from, self.settings.frames)
 
     @cached_property
     def previews(self) -> PreviewPack:

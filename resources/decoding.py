@@ -241,6 +241,8 @@ class Decoder:
             check_bytes(job.size, self._limits)
         try:
             data = job.load()
+        except Refused:
+            raise
         except Exception as error:
             raise Refused(f"missing: {type(error).__name__}: {error}") from error
         check_bytes(len(data), self._limits)

@@ -14,6 +14,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from multiprocessing.connection import Connection, Pipe
 from typing import Any, Literal
 
@@ -24,7 +25,16 @@ from resources.formats import openable, register_optional
 from resources.limits import LIGHT, Limits, Refused, check_size, cost, reason_of
 from resources.pictures import open_image
 
+
+@dataclass(frozen=True)
+class Direct:
+    """Work on something else than an image in memory: it is just called."""
+
+    call: Callable[[], Any]
+
+
 Task = Callable[[Image.Image, bytes], Any]
+Work = Task | Direct
 Reply = tuple[Literal["done", "refused", "heavy"], Any]
 BOOT = "import sys; sys.path[:] = {path!r}; from resources.decoding_workers import main; main({fd})"
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
@@ -90,7 +100,7 @@ class Worker:
             self.stop()
             raise MissingError(f"a worker process for decoding could not start: {problem}")
 
-    def run(self, task: Task, data: bytes, grant: int) -> Reply:
+    def run(self, task: Work, data: bytes, grant: int) -> Reply:
         """Return what the process makes of ``task`` and ``data``; raise Refused when it does not answer."""
         try:
             self._pipe.send((task, grant))
@@ -150,6 +160,17 @@ class WorkerPool:
             self._keep(worker)
         return reply
 
+    @contextlib.contextmanager
+    def lease(self) -> Iterator[Worker]:
+        """Hold one worker for a conversation; it is replaced when that does not end well."""
+        worker = self._take()
+        try:
+            yield worker
+        except BaseException:
+            worker.stop()
+            raise
+        self._keep(worker)
+
     def _take(self) -> Worker:
         with self._lock:
             idle = self._idle.pop() if self._idle else None
@@ -198,8 +219,10 @@ def _serve_all(pipe: Connection, limits: Limits) -> None:
         signal.alarm(0)
 
 
-def _serve(task: Task, data: bytes, formats: Sequence[str], limits: Limits, grant: int) -> Reply:
+def _serve(task: Work, data: bytes, formats: Sequence[str], limits: Limits, grant: int) -> Reply:
     try:
+        if isinstance(task, Direct):
+            return "done", task.call()
         with open_image(data, formats) as image:
             check_size(*image.size, limits)
             needed = cost(image)

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
-from resources import addresses, archives, object_stores
+from resources import addresses, archives, object_stores, videos
 from resources.addresses import read_local
 from resources.errors import SourceError
 from resources.listing import (
@@ -29,6 +29,7 @@ from resources.listing import (
     split_of,
     status_of,
 )
+from resources.videos import DEFAULT_SECONDS, Frames, is_video
 
 __all__ = ["Listing", "MediaSource", "content_hash", "open_source", "read_local", "read_table", "sample_id", "split_of"]
 
@@ -50,7 +51,7 @@ class MediaSource(Protocol):
         """Return the address of a sample by its path, or None where that leads out of the source."""
 
 
-def open_source(uri: str, split_from: str = "none") -> MediaSource:
+def open_source(uri: str, split_from: str = "none", frames: Frames = None) -> MediaSource:
     """Return the source that ``uri`` names.
 
     Parameters
@@ -61,6 +62,9 @@ def open_source(uri: str, split_from: str = "none") -> MediaSource:
         store (``s3://``, ``gs://``, ``az://``). Lists and manifests may name objects and web addresses.
     split_from : {"folder", "column", "none"}
         Where a sample's split comes from.
+    frames : float or "key", optional
+        Seconds between the frames that are taken of videos, or all key frames; without it, videos among other files are no
+        samples, and one that is given as such is looked at every second.
 
     Raises
     ------
@@ -71,16 +75,16 @@ def open_source(uri: str, split_from: str = "none") -> MediaSource:
         return _remote_source(uri, split_from)
     path = Path(uri).expanduser().absolute()
     if path.is_dir():
-        return FolderSource(path, split_from)
+        return FolderSource(path, split_from, frames)
     if path.suffix.lower() in LIST_SUFFIXES | MANIFEST_SUFFIXES and path.is_file():
-        return ManifestSource(path, split_from)
-    if is_archive(path.name) and path.is_file():
-        return FileSource(path, split_from)
+        return ManifestSource(path, split_from, frames)
+    if path.is_file() and (is_archive(path.name) or is_video(path.name)):
+        return FileSource(path, split_from, frames or DEFAULT_SECONDS)
     if glob.has_magic(uri):
-        return GlobSource(str(path), split_from)
+        return GlobSource(str(path), split_from, frames)
     raise SourceError(
-        f"no media at {uri}: give a folder, an archive (.zip, .tar, .tar.gz, .tgz), a glob, a list of paths (.txt),"
-        " a manifest (.csv, .parquet, .jsonl) or an object store (s3://, gs://, az://)"
+        f"no media at {uri}: give a folder, an archive (.zip, .tar, .tar.gz, .tgz), a video, a glob, a list of paths"
+        " (.txt), a manifest (.csv, .parquet, .jsonl) or an object store (s3://, gs://, az://)"
     )
 
 
@@ -92,6 +96,18 @@ def _remote_source(uri: str, split_from: str) -> MediaSource:
 
 class _LocalSource:
     """A source whose files lie on this machine."""
+
+    frames: Frames
+
+    def _add(
+        self, collector: Collector, path: str, row: Row | None = None, ask: Callable[[], os.stat_result] | None = None
+    ) -> None:
+        if is_archive(path):
+            collector.add_container(path, archives.KIND, row)
+        elif self.frames and is_video(path):
+            collector.add_container(path, videos.kind(self.frames), row)
+        else:
+            collector.add(path, status_of(path, ask), row)
 
     def read(self, uri: str) -> bytes:
         """Return the bytes of one sample."""
@@ -129,6 +145,7 @@ class FolderSource(_LocalSource):
 
     root: Path
     split_from: str
+    frames: Frames
 
     def list(self) -> Listing:
         """Return every file below the root that may be an image; links are followed, loops are not."""
@@ -150,7 +167,7 @@ class FolderSource(_LocalSource):
                         seen.add(real)
                         pending.append(Path(entry.path))
                 elif may_be_image(entry.name):
-                    _add(collector, entry.path, ask=entry.stat)
+                    self._add(collector, entry.path, ask=entry.stat)
         return collector.listing()
 
     def locate(self, filepath: str) -> str | None:
@@ -160,22 +177,23 @@ class FolderSource(_LocalSource):
 
 @dataclass(frozen=True)
 class FileSource(_LocalSource):
-    """All images inside one archive; their paths begin with its name."""
+    """All images inside one archive, or frames of one video; their paths begin with its name."""
 
     path: Path
     split_from: str
+    frames: Frames
 
     def list(self) -> Listing:
-        """Return the archive as the only container."""
+        """Return the file as the only container."""
         if not self.path.is_file():
-            raise SourceError(f"the archive {self.path} is not there")
+            raise SourceError(f"the file {self.path} is not there")
         collector = Collector(str(self.path.parent), self.split_from)
-        collector.add_container(str(self.path), archives.KIND)
+        self._add(collector, str(self.path))
         return collector.listing()
 
     def locate(self, filepath: str) -> str | None:
         """Return the address of a member."""
-        own = filepath.startswith(f"{self.path.name}{archives.SEPARATOR}")
+        own = filepath.startswith((f"{self.path.name}{archives.SEPARATOR}", f"{self.path.name}{videos.SEPARATOR}"))
         return addresses.below(self.path.parent, filepath) if own else None
 
 
@@ -185,6 +203,7 @@ class GlobSource(_LocalSource):
 
     pattern: str
     split_from: str
+    frames: Frames
 
     def list(self) -> Listing:
         """Return every match that is a file."""
@@ -193,7 +212,7 @@ class GlobSource(_LocalSource):
         collector = Collector(str(self.root), self.split_from)
         for match in glob.iglob(self.pattern, recursive=True):
             if os.path.isfile(match) and may_be_image(os.path.basename(match)):
-                _add(collector, match)
+                self._add(collector, match)
         return collector.listing()
 
     @property
@@ -221,6 +240,7 @@ class ManifestSource(_LocalSource):
 
     path: Path
     split_from: str
+    frames: Frames = None
     keeper: object_stores.Keeper = field(default_factory=object_stores.Keeper, compare=False)
 
     def list(self) -> Listing:
@@ -237,7 +257,7 @@ class ManifestSource(_LocalSource):
             if named.addresses:
                 collector.add(name, states[number], row, named.addresses[number])
             else:
-                _add(collector, name, row)
+                self._add(collector, name, row)
         return collector.listing()
 
     def read(self, uri: str) -> bytes:
@@ -300,15 +320,6 @@ def _without_queries(uris: list[str]) -> list[str]:
     plain = [object_stores.without_query(uri) for uri in uris]
     shared = Counter(name for name, _ in set(zip(plain, uris, strict=True)))
     return [name if shared[name] == 1 else uri for name, uri in zip(plain, uris, strict=True)]
-
-
-def _add(
-    collector: Collector, path: str, row: Row | None = None, ask: Callable[[], os.stat_result] | None = None
-) -> None:
-    if is_archive(path):
-        collector.add_container(path, archives.KIND, row)
-    else:
-        collector.add(path, status_of(path, ask), row)
 
 
 def read_table(path: Path) -> pa.Table:

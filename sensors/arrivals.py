@@ -68,7 +68,7 @@ def _requests(
         if not settings.sensor.enabled:
             return
         started = time.monotonic()
-        listing = open_source(settings.media, settings.split_from).list()
+        listing = open_source(settings.media, settings.split_from, settings.frames).list()
         inputs, newest_input = input_state(settings, paths)
     except (BrainError, OSError) as error:
         reasons.append(f"{paths.name}: {error}")

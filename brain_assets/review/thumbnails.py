@@ -123,7 +123,7 @@ def original(paths: DatasetPaths, filepath: str) -> Path | io.BytesIO | None:
     """
     try:
         settings = load_dataset(paths.config).settings
-        source = open_source(settings.media, settings.split_from)
+        source = open_source(settings.media, settings.split_from, settings.frames)
         uri = source.locate(filepath)
         if uri is None:
             return None
