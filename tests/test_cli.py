@@ -179,7 +179,7 @@ FAILURES: list[tuple[tuple[str, ...], str]] = [
     (("sql", "nothing", "select 1"), "no dataset 'nothing'"),
     (("show", "../etc"), "cannot name a dataset"),
     (("add", "flowers", "--media", "."), "flowers exists already"),
-    (("add", "birds", "--media", "/nowhere"), "no media at /nowhere: give a folder, a glob"),
+    (("add", "birds", "--media", "/nowhere"), "no media at /nowhere: give a folder, an archive"),
     (
         ("materialize", "flowers", "--set", "similarity.kk=3"),
         "unknown setting 'similarity.kk'; did you mean 'similarity.k'?",
