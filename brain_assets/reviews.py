@@ -132,11 +132,11 @@ REVIEWS = Derivation(
             select subject_id, tag, said_by as by, said_at as "at", content_hash,
                 content_hash is not distinct from contents.now as is_current
             from (
-                select * from said_tags where undone_at is null
-                qualify row_number() over (partition by subject_id, tag order by event_id desc) = 1
+                select * from borne_tags where undone_at is null
+                qualify row_number() over (partition by subject_id, tag order by event_id desc, said_of) = 1
             ) left join (select subject_id, content_hash as now from subject_contents) contents using (subject_id)
             where present order by tag, subject_id""",
-            ("said_tags", "samples", "objects", "dropped_objects"),
+            ("said_tags", "moves", "samples", "objects", "dropped_objects"),
             {
                 "subject_id": "The image or object.",
                 "tag": "What was said of it.",
@@ -166,13 +166,14 @@ REVIEWS = Derivation(
         Publication(
             "decisions",
             """
-            select decision_id, subject_id, content_hash, kind, value, issue, said_by as by, said_at as "at", undone_at,
-                decision_id in (select decision_id from last_decisions)
-                    and content_hash is not distinct from contents.now as holds
-            from decisions left join (select subject_id, content_hash as now from subject_contents) contents
+            select decision_id, subject_id, borne.content_hash, kind, value, issue, said_by as by, said_at as "at", undone_at,
+                (decision_id, subject_id) in (select (decision_id, subject_id) from last_decisions)
+                    and borne.content_hash is not distinct from contents.content_hash as holds, said_of
+            from borne_decisions borne left join (select *, true as present from subject_contents) contents
                 using (subject_id)
+            qualify present or (said_of = subject_id and not coalesce(bool_or(present) over (partition by decision_id), false))
             order by event_id, subject_id""",
-            ("decisions", "samples", "objects", "dropped_objects"),
+            ("decisions", "moves", "samples", "objects", "dropped_objects"),
             {
                 "decision_id": "Names the decision.",
                 "subject_id": "The image or object.",
@@ -185,6 +186,7 @@ REVIEWS = Derivation(
                 "undone_at": "When it was taken back; NULL while it was not.",
                 "holds": "Whether it counts now: not taken back, the last word on its matter (keep or drop; label), and the"
                 " subject has the content it was made on.",
+                "said_of": "The subject as it was called then; another one where the file was renamed since.",
             },
         ),
     ),

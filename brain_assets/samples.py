@@ -112,7 +112,9 @@ def _commit_read(update: Update, rows: pa.Table) -> None:
     connection = update.dataset.store.connection
     connection.register("read", rows)
     states = f"{STATES} semi join (from read where {SETTLED}) using (sample_id)"
-    update.commit(Merge("samples", READ_ROWS), Merge("files", states))
+    # Of a first listing nobody knows what was moved.
+    moves = [Merge("moves", MOVES)] if update.dataset.store.fact(SOURCE_STATE) else []
+    update.commit(*moves, Merge("samples", READ_ROWS), Merge("files", states))
     connection.unregister("read")
 
 
@@ -136,6 +138,14 @@ ROW_COLUMNS = """
     make_timestamp_ns(listing.modified_ns)::timestamptz as modified_at,
     coalesce(samples.added_at, now()) as added_at, now() as changed_at,
     coalesce(samples.ordinal, nextval('ordinals')) as ordinal"""
+# A file that comes with the content of one that is gone is that file under another name: what was said of it counts on.
+MOVES = """
+    select distinct sample_id, said_of as former_id
+    from read join (
+        select subject_id, said_of, content_hash from borne_decisions
+        union select subject_id, said_of, content_hash from borne_tags) borne using (content_hash)
+    where read.error is null and sample_id not in (select sample_id from samples) and sample_id != said_of
+        and subject_id not in (select sample_id from listing)"""
 # Who was dropped stays dropped while its content is the one that was looked at.
 DROPPED = f"""
     exists (from ({holding("drop")}) as said where said.subject_id = listing.sample_id
@@ -174,7 +184,7 @@ SAMPLES = Derivation(
     " leaves all signals.",
     group="media",
     reads=("decisions",),
-    writes=("samples", "files", "containers", "facts"),
+    writes=("samples", "files", "containers", "moves", "facts"),
     update=update_samples,
     runs=_runs,
     always=True,

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from brain_assets.review import create_app
 from brain_assets.review.events import Event, EventKind, Events
 from resources.errors import SourceError
 from tests import models
+from tests.review.client import TOKEN, Client
 from tests.workshop import (
     Workshop,
     assert_equals_rebuild,
@@ -32,6 +34,7 @@ QUICK = (
     *("reviews", "samples", "media", "ground_truth", "predictions", "hardness", "objects", "object_mistakenness"),
     *("mistakenness", "issues", "health", "published"),
 )
+MISTAKES = "select coalesce(object_id, sample_id) from issues where issue = 'label_mistake'"
 COUNT = 14
 
 
@@ -199,6 +202,40 @@ def test_a_decision_is_about_the_content_that_was_seen(workshop: Workshop, ada: 
     assert workshop.rows(status) == [("dropped",)]
     assert workshop.rows("select distinct holds from decisions") == [(True,)]
     assert workshop.rows("select tag, is_current from tags") == [("odd", True)]
+
+
+def test_what_was_said_follows_a_renamed_file(workshop: Workshop, ada: Reviewer, root: Path) -> None:
+    folder = root / "media" / "train"
+    ada.say("drop", "train/00005.png")
+    ada.say("relabel", "train/00006.png", "owl")
+    ada.say("tag", "train/00006.png", "odd")
+    # The drop of a copy is not about the other, whether that copy is there or not.
+    ada.say("drop", "train/00000.png")
+    workshop.run(QUICK)
+    (folder / "00000.png").unlink()
+    for step in ("moved", "moved_again"):
+        for number in (5, 6):
+            path = next(folder.glob(f"*{number:05}.png"))
+            path.rename(folder / f"{step}_{number:05}.png")
+        workshop.run(QUICK)
+    gone = workshop.rows("select filepath from samples where status = 'dropped'")
+    assert gone == [("train/moved_again_00005.png",)]
+    assert labels(workshop, "train/moved_again_00006.png") == [(["owl"], "review")]
+    named = "select filepath, tag, is_current from tags join samples on sample_id = subject_id"
+    assert workshop.rows(named) == [("train/moved_again_00006.png", "odd", True)]
+    held = "select kind, said_of != subject_id from decisions where holds order by 1"
+    assert workshop.rows(held) == [("drop", True), ("relabel", True)]
+    assert workshop.rows("select count(*), count(distinct decision_id) from decisions") == [(3, 3)]
+    page = Client(create_app(workshop.home.root, token=TOKEN), "test").sign_in()
+    ((moved,),) = workshop.rows("select sample_id from samples where filepath = 'train/moved_again_00006.png'")
+    shown = page.get("subject", id=moved).json()
+    assert (shown["decided"]["label"]["value"], shown["tags"]) == ("owl", ["odd"])
+    assert len(page.found(where="decision = 'relabel' and list_contains(tags, 'odd')")) == 1
+    left = {item["subject_id"] for item in page.get("queue", issue="label_mistake").json()["items"]}
+    assert left == {row[0] for row in workshop.rows(f"{MISTAKES} and sample_id != '{moved}'")} != set()
+    ada.say("keep", "train/moved_again_00005.png")
+    workshop.run(QUICK)
+    assert workshop.rows("select count(*) from samples where status = 'dropped'") == [(0,)]
 
 
 def test_tags_stand_until_taken_off_or_back(workshop: Workshop, ada: Reviewer) -> None:

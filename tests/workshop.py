@@ -25,7 +25,7 @@ from tests.helpers import assert_same_neighbours
 TINY = "python:tests.models:Pixels"
 # When and by which run a row was written, and where its preview lies, differs between a dataset and its rebuild.
 HISTORY_COLUMNS = {"added_at", "changed_at", "run_id", "uri", "preview_offset", "pack"}
-INPUT_TABLES = ("calibrations", "cluster_centers")
+INPUT_TABLES = ("calibrations", "cluster_centers", "moves")
 # A map depends, by its rule, on what joined it when.
 HISTORY_TABLES = {"runs", "health", "calibrations", "visualization"}
 

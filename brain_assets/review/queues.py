@@ -7,7 +7,7 @@ from brain_assets.review.events import Events, standing
 from brain_assets.review.refusal import Refused
 from brain_assets.review.reviews import contents
 from brain_assets.review.sets import OpenSet, literal
-from brain_assets.review.subjects import AT, Row, fetch
+from brain_assets.review.subjects import AT, Row, fetch, inherited
 
 PAGE = 200
 BEGINNING = "beginning"
@@ -58,6 +58,11 @@ order by is_issue desc, score desc, subject_id
 def _undecided(opened: OpenSet, rows: list[Row], issue: str, events: Events) -> list[Row]:
     decisions = [decision for decision in events.decisions() if _settles(decision.kind, decision.issue, issue)]
     settled = {(subject, d.content_hash) for subject, aspects in standing(decisions).items() for d in aspects.values()}
+    settled |= {
+        (one["subject_id"], one["content_hash"])
+        for one in inherited(opened)
+        if _settles(one["kind"], one["issue"], issue)
+    }
     if not settled:
         return rows
     contents = contents_of(opened, {subject for subject, _ in settled})

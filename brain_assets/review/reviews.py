@@ -13,6 +13,12 @@ from brain_assets.review.refusal import Refused
 from brain_assets.review.sets import Frame, OpenSet
 from brain_assets.review.wire import positions_of
 
+# What was decided under another name of the same file; the page's own store knows the rest.
+INHERITED = """
+insert into review_decisions select subject_id, kind, content_hash from decisions where holds and said_of != subject_id
+qualify row_number() over (partition by subject_id order by "at" desc) = 1
+"""
+
 
 @dataclass(frozen=True)
 class Selection:
@@ -71,6 +77,8 @@ def synchronise(opened: OpenSet, events: Events) -> None:
         cursor.execute("begin transaction")
         if "events" not in opened.memo and opened.has("tags", "subject_id", "tag"):
             cursor.execute("insert into review_tags select distinct subject_id, tag from tags")
+        if "events" not in opened.memo and opened.has("decisions", "said_of", "holds"):
+            cursor.execute(INHERITED)
         if last > known:
             _take_in_tags(cursor, events, known)
             _take_in_decisions(cursor, events, known)

@@ -98,3 +98,19 @@ def _add_reviews(opened: OpenSet, cards: dict[str, Row], events: Events) -> None
         cards[subject]["decided"] = {
             name: {"kind": d.kind, "value": d.value, "by": d.by, "at": d.at} for name, d in holding.items()
         }
+    for row in inherited(opened):
+        if row["subject_id"] in cards:
+            aspect = "label" if row["kind"] == "relabel" else "fate"
+            told = {name: row[name] for name in ("kind", "value", "by", "at")}
+            cards[row["subject_id"]].setdefault("decided", {}).setdefault(aspect, told)
+
+
+def inherited(opened: OpenSet) -> list[Row]:
+    """Return the decisions that hold and were made under another name of the same file, which the page's store knows."""
+    if not opened.has("decisions", "said_of", "holds"):
+        return []
+    with opened.lock:
+        if "inherited" not in opened.memo:
+            opened.memo["inherited"] = fetch(opened, "select * from decisions where holds and said_of != subject_id")
+        found: list[Row] = opened.memo["inherited"]
+    return found
