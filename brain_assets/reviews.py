@@ -1,5 +1,6 @@
 """What people said on the review page, taken in: tags, and decisions to keep, drop or relabel, with their full history."""
 
+import json
 import sqlite3
 from collections.abc import Iterator
 from datetime import datetime
@@ -40,12 +41,12 @@ def update_reviews(update: Update) -> Iterator[Merge]:
         if state == known and seen:
             return
         rows = _tables(events.said(seen, _number(state)))
-    except sqlite3.DatabaseError as error:
+    except (sqlite3.DatabaseError, ValueError) as error:
         raise SourceError(f"{events.path} cannot be read: {error}; move it away, or put back a copy") from None
     update.notes["said"] = sum(table.num_rows for table in rows.values())
     for name, table in rows.items():
         yield Merge(name, table, within=None if seen else "true")
-    yield Merge("facts", pa.table({"name": [REVIEW_STATE], "value": [f'"{state}"']}))
+    yield Merge("facts", pa.table({"name": [REVIEW_STATE], "value": [json.dumps(state)]}))
 
 
 def state_of(events: Events) -> str:

@@ -41,7 +41,7 @@ def review_events(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         try:
             states[name] = state_of(Events(paths.events))
             requests.extend(_requests(context, paths, states[name], looks.get(name), reasons))
-        except (BrainError, sqlite3.DatabaseError) as error:
+        except (BrainError, sqlite3.DatabaseError, ValueError) as error:
             reasons.append(f"{name}: {error}")
             context.log.warning(f"{name}: {error}")
     return answer(context, requests, reasons, json.dumps(states))

@@ -5,6 +5,7 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+import yaml
 
 from brain_assets.review import create_app
 from brain_assets.review.events import Event, EventKind, Events
@@ -281,6 +282,25 @@ def test_objects_are_relabelled_and_dropped(workshop: Workshop, ada: Reviewer) -
     assert workshop.wrong(QUICK) == {}
 
 
+def test_what_cannot_be_read_may_be_dropped_too(workshop: Workshop, ada: Reviewer, root: Path) -> None:
+    (root / "media" / "train" / "broken.png").write_bytes(b"\x89PNG no more")
+    (root / "media" / "train" / "large.png").write_bytes(bytes(100_000))
+    settings = yaml.safe_load(workshop.paths.config.read_text())
+    workshop.declare(**settings, decoding={"max_bytes": 50_000})
+    workshop.run(QUICK)
+    unreadable = "select filepath from issues join samples using (sample_id) where issue = 'unreadable' order by 1"
+    assert workshop.rows(unreadable) == [("train/broken.png",), ("train/large.png",)]
+    events = [ada.say("drop", f"train/{name}.png") for name in ("broken", "large")]
+    workshop.run(QUICK)
+    assert workshop.rows(unreadable) == []
+    status = "select status, error is not null from samples where filepath = 'train/{}.png'"
+    assert [workshop.rows(status.format(name)) for name in ("broken", "large")] == [[("dropped", True)]] * 2
+    for event in events:
+        ada.undo(event)
+    workshop.run(QUICK)
+    assert len(workshop.rows(unreadable)) == 2
+
+
 def test_several_classes_stand_between_commas(tmp_path: Path) -> None:
     write_pictures(tmp_path / "media", range(3))
     rows = [{"filepath": f"{number:05}.png", "labels": ["cat", "dog"]} for number in range(2)]
@@ -315,6 +335,13 @@ def test_a_damaged_store_is_told_in_one_line(workshop: Workshop, ada: Reviewer) 
     ada.events.path.parent.mkdir()
     ada.events.path.write_bytes(b"this is no database, and never was one" * 100)
     with pytest.raises(SourceError, match=r"events\.sqlite cannot be read.*move it away"):
+        workshop.run(QUICK)
+    ada.events.path.unlink()
+    ada.say("tag", "train/00001.png", "odd")
+    with sqlite3.connect(ada.events.path) as connection:
+        connection.executescript("drop trigger events_stay; update events set at = 'yesterday'")
+    connection.close()
+    with pytest.raises(SourceError, match="yesterday"):
         workshop.run(QUICK)
 
 
