@@ -13,6 +13,7 @@ from brain_assets.leaks import LEAKS
 from brain_assets.media import MEDIA
 from brain_assets.mistakenness import MISTAKENNESS
 from brain_assets.near_duplicates import NEAR_DUPLICATES
+from brain_assets.object_embeddings import OBJECT_EMBEDDINGS
 from brain_assets.object_mistakenness import OBJECT_MISTAKENNESS
 from brain_assets.objects import OBJECTS
 from brain_assets.outliers import OUTLIERS
@@ -37,6 +38,7 @@ SIGNALS: tuple[Derivation, ...] = (
     IMAGE_QUALITY,
     EXACT_DUPLICATES,
     EMBEDDINGS,
+    OBJECT_EMBEDDINGS,
     SIMILARITY,
     UNIQUENESS,
     NEAR_DUPLICATES,
@@ -55,10 +57,11 @@ HEALTH = health([*SIGNALS, ISSUES])
 PUBLISHED = published([*SIGNALS, ISSUES, HEALTH])
 ALL: tuple[Derivation, ...] = (*SIGNALS, ISSUES, HEALTH, PUBLISHED, REPORT)
 BY_NAME = {derivation.name: derivation for derivation in ALL}
-WRITER_OF = {table: derivation.name for derivation in ALL for table in derivation.writes}
+WRITTEN = {table for derivation in ALL for table in derivation.writes}
 
 
 def upstream(derivation: Derivation) -> tuple[str, ...]:
     """Return the names of the derivations whose tables it reads, or that it comes after."""
-    writers = {WRITER_OF[table] for table in derivation.reads if table in WRITER_OF} - {derivation.name}
+    reads = set(derivation.reads)
+    writers = {name for name, one in BY_NAME.items() if reads & set(one.writes)} - {derivation.name}
     return tuple(name for name in BY_NAME if name in writers or name in derivation.after)

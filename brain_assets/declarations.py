@@ -2,7 +2,7 @@
 
 import difflib
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from brain_assets import catalog
 from brain_assets.gates import ISSUE
@@ -33,6 +33,21 @@ ISSUES = (
     "animated",
     "rotated",
 )
+
+
+# Methods that read both neighbours and vectors, and those that are about images alone.
+OF_BOTH = {"selections", "visualization"}
+OF_IMAGES = {"label_issues", "leaks", "near_duplicates"}
+# Methods for which objects may stand where images do.
+OF_OBJECTS = {
+    "object_embeddings",
+    "similarity",
+    "uniqueness",
+    "outliers",
+    "representativeness",
+    "selections",
+    "visualization",
+}
 
 
 def check_declaration(settings: DatasetSettings) -> None:
@@ -68,12 +83,34 @@ def _check_run(run: RunSettings, runs: Sequence[RunSettings]) -> None:
     if run.brain_key in default_keys():
         raise ConfigurationError(f"dataset.yaml: {name}: that key belongs to a default run, choose another brain_key")
     _known(name, "method", run.method, {derivation.name for derivation in catalog.ALL if derivation.runs})
-    for default, method, wanted in (
-        ("embeddings", "embeddings", run.embeddings),
-        ("neighbors", "similarity", run.similarity),
+    vectors = {"embeddings"} | ({"object_embeddings"} if run.method in OF_OBJECTS else set())
+    for default, method, wanted, makers in (
+        ("embeddings", "embeddings", run.embeddings, vectors),
+        ("neighbors", "similarity", run.similarity, {"similarity"}),
     ):
-        known = {default} | {other.brain_key for other in runs if other.method == method}
+        known = {default} | {other.brain_key for other in runs if other.method in makers}
         _known(name, f"run of {method}", wanted, known)
+    _check_subjects(run, {other.brain_key: other for other in runs})
+
+
+def _check_subjects(run: RunSettings, runs: Mapping[str, RunSettings]) -> None:
+    """Refuse neighbours of other subjects than the run's own: objects of images, or images of objects."""
+    near = runs.get(run.similarity)
+    theirs = _objects(near.embeddings if near else "embeddings", runs)
+    own = _objects(run.embeddings, runs)
+    wrong = own != theirs if run.method in OF_BOTH else theirs is not None and run.method in OF_IMAGES
+    if wrong:
+        hint = f"name as similarity a run of similarity with embeddings: {run.embeddings}"
+        raise ConfigurationError(
+            f"dataset.yaml: run {run.brain_key!r}: the neighbours of {run.similarity!r} are not of its subjects; {hint}"
+        )
+
+
+def _objects(embeddings: str, runs: Mapping[str, RunSettings]) -> str | None:
+    """Return the run whose objects have these vectors; None where they are of images, as means of regions are."""
+    run = runs.get(embeddings)
+    mean = run is not None and run.embeddings in runs
+    return embeddings if run is not None and run.method == "object_embeddings" and not mean else None
 
 
 def _known(where: str, what: str, word: str, known: Iterable[str]) -> None:

@@ -5,7 +5,7 @@ import traceback
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -107,6 +107,44 @@ def decode(update: Update, contents: pa.Table, *, facts: bool, model: "Embedding
         for group in _groups(_embedded(decoded, model), COMMIT_ROWS):
             _commit(update, group, model, facts=facts)
             bar.update(len(group))
+
+
+def embed_crops(update: Update, contents: pa.Table, model: "EmbeddingModel") -> None:
+    """Decode contents once each and commit the vectors of all their crops, batch by batch.
+
+    Parameters
+    ----------
+    update : Update
+        Vectors are committed in its name; it is marked incomplete where a file could not be read this time.
+    contents : pyarrow.Table
+        Columns ``content_hash``, ``uri``, ``bytes``, and lists of equal length: ``rectangles`` (left, top, right, bottom
+        in displayed pixels) and ``input_keys``, which name the vectors.
+    model : EmbeddingModel
+    """
+    rows = contents.to_pylist()
+    rectangles = {row["content_hash"]: row["rectangles"] for row in rows}
+    keys = {row["content_hash"]: row["input_keys"] for row in rows}
+    dataset, total = update.dataset, sum(map(len, keys.values()))
+    with (
+        one_blas_thread(),
+        open_decoder(dataset, model) as decoder,
+        tqdm(total=total, desc="embed objects", disable=None) as bar,
+    ):
+        cut = (replace(job, rectangles=[tuple(one) for one in rectangles[job.key]]) for job in jobs(dataset, rows))
+        crops = (crop for row in decoder.decode(cut) for crop in _crops(row, keys[row.key]))
+        for group in _groups(_embedded(crops, model), COMMIT_ROWS):
+            _commit(update, group, model, facts=False)
+            bar.update(len(group))
+
+
+def _crops(row: "Decoded", keys: list[str]) -> "Iterator[Decoded]":
+    """Yield each crop of an image as if it were one; an image that could not be decoded as it is."""
+    from resources.decoding import Decoded
+
+    if row.status != "ok":
+        yield row
+    for key, inputs in zip(keys, row.crops, strict=False):
+        yield Decoded(key=key, status="ok", inputs=inputs)
 
 
 def open_decoder(

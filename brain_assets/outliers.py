@@ -19,6 +19,7 @@ from brain_assets.incremental import (
     literal,
 )
 from brain_assets.methods import outliers as method
+from brain_assets.subjects import PICTURED, SUBJECT
 from brain_assets.vectors import gone_from
 from resources.configuration import RunSettings
 from resources.dataset import Dataset
@@ -100,8 +101,8 @@ OUTLIERS = Derivation(
         Publication(
             "outliers",
             f"""
-            select brain_key, subject_id, subject_id as sample_id, null::varchar as object_id, outlier_score, is_outlier, raw, cut
-            from ({SCORES}) order by outlier_score desc, raw desc, subject_id""",
+            select brain_key, {SUBJECT}, outlier_score, is_outlier, raw, cut
+            from ({SCORES}) {PICTURED} order by outlier_score desc, raw desc, subject_id""",
             ("outliers", "calibrations"),
             {
                 "brain_key": "The run.",
@@ -118,10 +119,10 @@ OUTLIERS = Derivation(
     issues=(
         IssueQuery(
             f"""
-            select subject_id, subject_id as sample_id, null as object_id, 'outlier' as issue, brain_key as source,
+            select {SUBJECT}, 'outlier' as issue, brain_key as source,
                 outlier_score as score, is_outlier as is_issue,
                 json_object('distance', raw, 'threshold', cut, 'origin', 'calibrated') as evidence
-            from ({SCORES})""",
+            from ({SCORES}) {PICTURED}""",
             ("outliers", "calibrations"),
         ),
     ),

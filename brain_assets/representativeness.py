@@ -17,6 +17,7 @@ from brain_assets.incremental import (
     with_parameters,
 )
 from brain_assets.methods import representativeness as method
+from brain_assets.subjects import PICTURED, SUBJECT
 from brain_assets.vectors import Vectors, gone_from, read_vectors, unit_rows
 from resources.configuration import RepresentativenessSettings, RunSettings
 from resources.dataset import Dataset
@@ -130,10 +131,10 @@ REPRESENTATIVENESS = Derivation(
     publishes=(
         Publication(
             "representativeness",
-            """
-            select brain_key, subject_id, subject_id as sample_id, null::varchar as object_id,
+            f"""
+            select brain_key, {SUBJECT},
                 if(cluster < 0, raw, raw / max(raw) over (partition by brain_key, cluster)) as representativeness, cluster, raw
-            from representativeness order by brain_key, cluster, representativeness desc, subject_id""",
+            from representativeness {PICTURED} order by brain_key, cluster, representativeness desc, subject_id""",
             ("representativeness",),
             {
                 "brain_key": "The run.",

@@ -21,6 +21,7 @@ from brain_assets.incremental import (
 )
 from brain_assets.methods.selections import Selection, facility_location, k_center, most_unique
 from brain_assets.methods.uniqueness import uniqueness
+from brain_assets.subjects import PICTURED, SUBJECT
 from brain_assets.vectors import unit_rows
 from resources.configuration import RunSettings, Section
 from resources.dataset import Dataset
@@ -232,9 +233,9 @@ SELECTIONS = Derivation(
     publishes=(
         Publication(
             "selections",
-            """
-            select brain_key, rank, subject_id, subject_id as sample_id, null::varchar as object_id, gain
-            from selections order by brain_key, rank""",
+            f"""
+            select brain_key, rank, {SUBJECT}, gain
+            from selections {PICTURED} order by brain_key, rank""",
             ("selections",),
             {
                 "brain_key": "The run.",

@@ -20,6 +20,7 @@ from brain_assets.incremental import (
 )
 from brain_assets.methods.copies import Lists, Members, neighbors_of_samples
 from brain_assets.methods.similarity import NeighborGraph, build_graph, normalize, update_graph
+from brain_assets.subjects import PICTURED, SUBJECT
 from resources.configuration import RunSettings
 from resources.dataset import Dataset
 from resources.errors import ConfigurationError
@@ -264,11 +265,11 @@ SIMILARITY = Derivation(
     publishes=(
         Publication(
             "neighbors",
-            """
-            select subject_id, subject_id as sample_id, null::varchar as object_id, brain_key,
+            f"""
+            select {SUBJECT}, brain_key,
                 unnest(range(1, len(neighbor_ids) + 1))::integer as rank, unnest(neighbor_ids) as neighbor_id,
                 unnest(distances) as distance
-            from neighbors order by brain_key, subject_id, rank""",
+            from neighbors {PICTURED} order by brain_key, subject_id, rank""",
             ("neighbors",),
             {
                 "subject_id": "The object for crops, else the sample.",

@@ -17,6 +17,7 @@ from brain_assets.incremental import (
     with_parameters,
 )
 from brain_assets.methods.uniqueness import uniqueness, uniqueness_compat
+from brain_assets.subjects import PICTURED, SUBJECT
 from resources.configuration import RunSettings
 from resources.dataset import Dataset
 from resources.store import Merge
@@ -89,17 +90,18 @@ UNIQUENESS = Derivation(
         ),
         Check(
             "no_score_without_a_sample",
-            "select count(*) from uniqueness where subject_id not in (select sample_id from samples)",
+            "select count(*) from uniqueness where subject_id not in (select sample_id from samples)"
+            " and subject_id not in (select object_id from objects)",
             "No score is left of a sample that is gone.",
         ),
     ),
     publishes=(
         Publication(
             "uniqueness",
-            """
-            select brain_key, subject_id, subject_id as sample_id, null::varchar as object_id,
+            f"""
+            select brain_key, {SUBJECT},
                 coalesce(raw / nullif(max(raw) over (partition by brain_key), 0), if(raw is null, 1.0, 0.0)) as uniqueness, raw
-            from uniqueness order by uniqueness desc, subject_id""",
+            from uniqueness {PICTURED} order by uniqueness desc, subject_id""",
             ("uniqueness",),
             {
                 "brain_key": "The run.",

@@ -20,6 +20,7 @@ from brain_assets.incremental import (
     literal,
     with_parameters,
 )
+from brain_assets.subjects import PICTURED, SUBJECT
 from brain_assets.vectors import Vectors, read_vectors, unit_rows
 from resources.configuration import RunSettings, VisualizationSettings
 from resources.dataset import Dataset
@@ -268,9 +269,9 @@ VISUALIZATION = Derivation(
     publishes=(
         Publication(
             "visualization",
-            """
-            select brain_key, subject_id, subject_id as sample_id, null::varchar as object_id, x, y, z
-            from visualization order by brain_key, subject_id""",
+            f"""
+            select brain_key, {SUBJECT}, x, y, z
+            from visualization {PICTURED} order by brain_key, subject_id""",
             ("visualization",),
             {
                 "brain_key": "The run.",

@@ -255,6 +255,20 @@ class LabelIssueSettings(Section):
     models: list[str] = Field([], description="Models whose predictions count; all when none is named.")
 
 
+class ObjectEmbeddingSettings(Section):
+    """Which objects a run of object_embeddings embeds, and what it sees of each."""
+
+    label_field: str = Field("ground_truth", description="The field of labels that the objects are of.")
+    source: str = Field("ground_truth", description="Whose objects: ground_truth, or a model's name.")
+    alpha: float = Field(
+        0.0,
+        gt=-1,
+        le=10,
+        description="By how much a box is widened about its centre: 0.1 makes each side a tenth longer.",
+    )
+    force_square: bool = Field(False, description="Whether the shorter side of a crop is widened to the longer one.")
+
+
 class GateSettings(Section):
     """A limit on one number of the dataset's health."""
 
@@ -323,6 +337,7 @@ class DatasetSettings(Section):
     visualization: VisualizationSettings = VisualizationSettings()
     mistakenness: MistakennessSettings = MistakennessSettings()
     label_issues: LabelIssueSettings = LabelIssueSettings()
+    object_embeddings: ObjectEmbeddingSettings = ObjectEmbeddingSettings()
     decoding: DecodingSettings = DecodingSettings()
     image_quality: ImageQualitySettings = ImageQualitySettings()
     calibration: CalibrationSettings = CalibrationSettings()

@@ -23,23 +23,24 @@ health: answers <- everything
 image_quality: media <- media, samples
 issues: answers <- everything
 label_issues: labels <- ground_truth, predictions, similarity
-leaks: duplicates <- embeddings, exact_duplicates, media, near_duplicates, samples, similarity
+leaks: duplicates <- embeddings, exact_duplicates, media, near_duplicates, object_embeddings, samples, similarity
 media: media <- samples
 mistakenness: labels <- ground_truth, predictions
-near_duplicates: duplicates <- embeddings, exact_duplicates, ground_truth, media, objects, samples, similarity
+near_duplicates: duplicates <- embeddings, exact_duplicates, ground_truth, media, object_embeddings, objects, samples, similarity
+object_embeddings: similarity <- media, objects, samples
 object_mistakenness: labels <- objects
 objects: labels <- ground_truth, media, predictions, reviews, samples
 outliers: similarity <- similarity
 predictions: labels <- samples
 published: answers <- everything
 report: answers <- published
-representativeness: similarity <- embeddings, media, samples
+representativeness: similarity <- embeddings, media, object_embeddings, samples
 reviews: reviews <- the outside world
 samples: media <- reviews
-selections: similarity <- embeddings, media, samples, similarity
-similarity: similarity <- embeddings, media, samples
+selections: similarity <- embeddings, media, object_embeddings, samples, similarity
+similarity: similarity <- embeddings, media, object_embeddings, samples
 uniqueness: similarity <- similarity
-visualization: similarity <- embeddings, similarity
+visualization: similarity <- embeddings, object_embeddings, similarity
 """
 
 
@@ -102,7 +103,7 @@ def test_names_are_unique_where_they_are_shared() -> None:
 def test_every_asset_comes_after_what_it_reads() -> None:
     written: set[str] = set()
     for derivation in catalog.ALL:
-        assert set(derivation.reads) & catalog.WRITER_OF.keys() <= written | set(derivation.writes), derivation.name
+        assert set(derivation.reads) & catalog.WRITTEN <= written | set(derivation.writes), derivation.name
         written |= set(derivation.writes)
 
 

@@ -1,5 +1,6 @@
 """After any sequence of changes every table equals a computation from scratch, at the cost of the change."""
 
+import json
 import os
 import shutil
 import tempfile
@@ -37,6 +38,10 @@ seeds = st.integers(0, 6)
 classes = st.sampled_from(["cat", "dog", "owl"])
 
 
+RUNS = [
+    {"brain_key": "crops", "method": "object_embeddings"},
+    {"brain_key": "alike", "method": "similarity", "embeddings": "crops"},
+]
 # Limits at which some of the files become too large, and come back.
 SETTINGS: list[dict[str, dict[str, object]]] = [
     {"similarity": {"k": 2}},
@@ -80,7 +85,7 @@ class ChangingFolder(RuleBasedStateMachine):
         for folder in ("labels", "predictions"):
             (self.root / folder).mkdir()
         inputs = {name: [{"uri": str(self.root / name)}] for name in ("labels", "predictions")}
-        self.settings = {"split_from": "folder", "similarity": {"k": 3}, "decoding": {}, **inputs}
+        self.settings = {"split_from": "folder", "similarity": {"k": 3}, "decoding": {}, "runs": RUNS, **inputs}
         self.workshop = self.make_workshop("home")
 
     def make_workshop(self, home: str) -> Workshop:
@@ -128,6 +133,19 @@ class ChangingFolder(RuleBasedStateMachine):
     def write_labels(self, file: str, labels: dict[str, str]) -> None:
         rows = [f"{name},{label}\n" for name, label in labels.items()]
         (self.root / "labels" / f"{file}.csv").write_text("filepath,label\n" + "".join(rows))
+
+    @rule(
+        boxes=st.dictionaries(
+            names, st.lists(st.sampled_from([(0, 0, 20, 16), (2, 2, 8, 8), (5, 1, 30, 9)])), max_size=6
+        )
+    )
+    def write_boxes(self, boxes: dict[str, list[tuple[int, ...]]]) -> None:
+        images = [{"id": name, "file_name": name, "width": 20, "height": 16} for name in boxes]
+        annotations = [
+            {"image_id": name, "category_id": 0, "bbox": box} for name, found in boxes.items() for box in found
+        ]
+        content = {"images": images, "annotations": annotations, "categories": [{"id": 0, "name": "cat"}]}
+        (self.root / "labels" / "c.json").write_text(json.dumps(content))
 
     @rule(
         file=st.sampled_from("ab"),

@@ -148,4 +148,6 @@ def test_compat_gives_the_peers_hard_cuts(workshop: Workshop, tmp_path: Path) ->
     query = "select mistakenness, possible_spurious, possible_missing from object_mistakenness join samples using (sample_id)"
     rows = workshop.rows(f"{query} order by filepath, source")
     assert rows[0][0] == pytest.approx(0.9)
-    assert rows[2:] == [(None, True, None), (None, None, True)]
+    assert rows[2:4] == [(None, True, None), (None, None, True)]
+    # To the peer an image without predictions is one in which the model found nothing.
+    assert rows[4:] == [(None, True, None)] * 3
