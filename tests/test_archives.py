@@ -7,7 +7,6 @@ import shutil
 import struct
 import tarfile
 import zipfile
-from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -18,28 +17,13 @@ from resources.errors import Refused, SourceError
 from resources.listing import content_hash
 from resources.media_source import open_source
 from tests import models
-from tests.workshop import Workshop, encoded, picture, write_pictures
+from tests.workshop import Workshop, encoded, picture, write_archive, write_pictures
 
 KINDS = ("zip", "tar", "tar.gz")
 ASSETS = ("samples", "media", "embeddings", "exact_duplicates", "image_quality", "issues", "published")
 FEW = ("samples", "media", "published")
 # What a folder and an archive cannot share: names and what is made of them.
 OWN = "exclude (sample_id, uri, filepath, added_at, changed_at)"
-
-
-def pack(path: Path, members: Mapping[str, bytes], mtime: int = 1_700_000_000) -> Path:
-    """Write an archive of the kind that its name says."""
-    if path.suffix == ".zip":
-        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-            for name, data in members.items():
-                archive.writestr(zipfile.ZipInfo(name, (2023, 11, 14, 22, 13, 20)), data)
-        return path
-    with tarfile.open(path, "w" if path.suffix == ".tar" else "w:gz") as archive:
-        for name, data in members.items():
-            info = tarfile.TarInfo(name)
-            info.size, info.mtime = len(data), mtime
-            archive.addfile(info, io.BytesIO(data))
-    return path
 
 
 def pictures(*seeds: int) -> dict[str, bytes]:
@@ -61,7 +45,7 @@ def test_an_archive_gives_the_tables_of_the_same_files_in_a_folder(tmp_path: Pat
         (folder / name).write_bytes(data)
         os.utime(folder / name, (1_700_000_000, 1_700_000_000))
     plain = Workshop(tmp_path / "plain", folder, split_from="folder")
-    packed = Workshop(tmp_path / "packed", pack(tmp_path / f"all.{kind}", members), split_from="folder")
+    packed = Workshop(tmp_path / "packed", write_archive(tmp_path / f"all.{kind}", members), split_from="folder")
     plain.run(ASSETS)
     packed.run(ASSETS)
     for table, columns in {
@@ -82,7 +66,7 @@ def test_an_archive_gives_the_tables_of_the_same_files_in_a_folder(tmp_path: Pat
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_only_what_changed_inside_is_read_and_decoded(tmp_path: Path, kind: str) -> None:
-    archive = pack(tmp_path / f"all.{kind}", pictures(1, 2, 3, 4))
+    archive = write_archive(tmp_path / f"all.{kind}", pictures(1, 2, 3, 4))
     workshop = Workshop(tmp_path / "home", archive)
     workshop.run(ASSETS)
     before = dict(workshop.rows("select filepath, sample_id from samples"))
@@ -93,7 +77,7 @@ def test_only_what_changed_inside_is_read_and_decoded(tmp_path: Path, kind: str)
 
     # Replaced in the middle, one gone, one new; the others keep their ids and are not decoded again.
     changed = pictures(1, 2, 3) | {"train/00002.png": encoded(picture(20)), "train/00009.png": encoded(picture(9))}
-    pack(archive, changed, mtime=1_700_000_100)
+    write_archive(archive, changed, mtime=1_700_000_100)
     reports = workshop.run(ASSETS)
     assert reports["media"].notes["decoded"] == 2
     assert sum(models.EMBEDDED) == 2
@@ -110,11 +94,11 @@ def test_only_what_changed_inside_is_read_and_decoded(tmp_path: Path, kind: str)
 
 
 def test_a_tar_without_times_is_hashed_so_that_no_change_is_missed(tmp_path: Path) -> None:
-    first = pack(tmp_path / "all.tar", {"a.bmp": encoded(picture(1), "BMP")}, mtime=0)
+    first = write_archive(tmp_path / "all.tar", {"a.bmp": encoded(picture(1), "BMP")}, mtime=0)
     workshop = Workshop(tmp_path / "home", first)
     workshop.run(FEW)
     before = workshop.rows("select content_hash from samples")
-    pack(first, {"a.bmp": encoded(picture(2), "BMP")}, mtime=0)
+    write_archive(first, {"a.bmp": encoded(picture(2), "BMP")}, mtime=0)
     workshop.run(FEW)
     assert workshop.rows("select content_hash from samples") != before
 
@@ -125,7 +109,7 @@ def test_archives_in_a_folder_are_looked_into_and_unchanged_ones_are_not_opened(
     media = tmp_path / "media"
     write_pictures(media / "val", [1])
     for number, kind in enumerate(KINDS):
-        pack(media / f"{number}.{kind}", pictures(number + 2))
+        write_archive(media / f"{number}.{kind}", pictures(number + 2))
     workshop = Workshop(tmp_path / "home", media, split_from="folder")
     workshop.run(FEW)
     assert workshop.rows("select filepath, split from samples order by 1") == [
@@ -152,7 +136,7 @@ def test_archives_in_a_folder_are_looked_into_and_unchanged_ones_are_not_opened(
 def test_an_archive_that_cannot_be_read_this_time_loses_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    archive = pack(tmp_path / "media.zip", pictures(1, 2))
+    archive = write_archive(tmp_path / "media.zip", pictures(1, 2))
     workshop = Workshop(tmp_path / "home", archive)
     workshop.run(FEW)
 
@@ -229,7 +213,9 @@ def test_of_two_members_with_one_name_the_last_counts(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_truncated_archive_is_told_and_its_whole_members_stand(tmp_path: Path, kind: str) -> None:
-    path = pack(tmp_path / f"cut.{kind}", {f"{seed}.bmp": encoded(picture(seed, (99, 99)), "BMP") for seed in range(6)})
+    path = write_archive(
+        tmp_path / f"cut.{kind}", {f"{seed}.bmp": encoded(picture(seed, (99, 99)), "BMP") for seed in range(6)}
+    )
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     workshop = Workshop(tmp_path / "home", path)
     workshop.run(FEW)
@@ -240,7 +226,7 @@ def test_a_truncated_archive_is_told_and_its_whole_members_stand(tmp_path: Path,
     reports = workshop.run(FEW)
     assert {name for name, report in reports.items() if report.counts.total} == set()
     # Mended, it is as if nothing had been.
-    pack(path, pictures(1, 2))
+    write_archive(path, pictures(1, 2))
     workshop.run(FEW)
     assert sorted(status(workshop)) == ["train/00001.png", "train/00002.png"]
 
@@ -263,7 +249,7 @@ def test_no_archive_ends_a_run(tmp_path: Path, data: bytes) -> None:
 
 
 def test_a_damaged_header_in_a_tar_is_no_silent_end(tmp_path: Path) -> None:
-    path = pack(tmp_path / "odd.tar", pictures(1, 2, 3))
+    path = write_archive(tmp_path / "odd.tar", pictures(1, 2, 3))
     data = bytearray(path.read_bytes())
     second = data.index(b"train/00002.png")
     data[second + 148 : second + 156] = b"99999999"
@@ -289,14 +275,14 @@ def test_links_and_devices_in_a_tar_are_refused(tmp_path: Path) -> None:
 def test_a_compressed_tar_that_unpacks_to_nothing_but_zeros_is_given_up(tmp_path: Path) -> None:
     path = tmp_path / "bomb.tgz"
     members = {"a.png": encoded(picture(1)), "b.png": bytes(1 << 26), "c.png": encoded(picture(2))}
-    pack(path, members)
+    write_archive(path, members)
     found = archives.list_members(str(path))
     assert "a zip bomb?" in found.error
     assert [member.name for member in found.members] == ["a.png"]
 
 
 def test_a_zip_that_lies_about_a_size_is_damaged(tmp_path: Path) -> None:
-    path = pack(tmp_path / "lie.zip", {"a.bmp": encoded(picture(1), "BMP")})
+    path = write_archive(tmp_path / "lie.zip", {"a.bmp": encoded(picture(1), "BMP")})
     data = bytearray(path.read_bytes())
     at = data.rindex(b"PK\x01\x02") + 24
     data[at : at + 4] = struct.pack("<I", 100)
@@ -308,8 +294,8 @@ def test_a_zip_that_lies_about_a_size_is_damaged(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_review_page_shows_members_and_nothing_outside(tmp_path: Path, kind: str) -> None:
     (tmp_path / "media").mkdir()
-    path = pack(tmp_path / "media" / f"all.{kind}", pictures(1))
-    pack(tmp_path / f"secret.{kind}", pictures(2))
+    path = write_archive(tmp_path / "media" / f"all.{kind}", pictures(1))
+    write_archive(tmp_path / f"secret.{kind}", pictures(2))
     for media in (path, path.parent):
         workshop = Workshop(tmp_path / f"home-{media.name}", media)
         shown = original(workshop.paths, f"all.{kind}!/train/00001.png")
@@ -331,7 +317,7 @@ def test_a_folder_whose_name_looks_like_an_archive_is_a_folder(tmp_path: Path) -
 
 
 def test_a_list_may_name_archives(tmp_path: Path) -> None:
-    pack(tmp_path / "a.zip", pictures(1))
+    write_archive(tmp_path / "a.zip", pictures(1))
     (tmp_path / "list.csv").write_text("filepath,split\na.zip,test\n")
     listing = open_source(str(tmp_path / "list.csv"), "column").list().expanded()
     assert listing.column("filepath").to_pylist() == ["a.zip!/train/00001.png"]

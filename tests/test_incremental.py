@@ -27,6 +27,7 @@ from tests.workshop import (
     give_events,
     picture,
     previews,
+    write_archive,
     write_pictures,
 )
 
@@ -35,6 +36,7 @@ NAMES = [
 ]
 names = st.sampled_from(NAMES)
 seeds = st.integers(0, 6)
+archives = st.sampled_from(["e.zip", "train/e.tar", "test/e.tgz"])
 classes = st.sampled_from(["cat", "dog", "owl"])
 
 
@@ -128,6 +130,17 @@ class ChangingFolder(RuleBasedStateMachine):
         path = self.media / name
         if path.exists():
             path.write_bytes(path.read_bytes()[:keep])
+
+    @rule(name=archives, members=st.dictionaries(names, seeds, max_size=4), keep=st.none() | st.integers(0, 3000))
+    def write_archive(self, name: str, members: dict[str, int], keep: int | None) -> None:
+        path = self.media / name
+        path.parent.mkdir(exist_ok=True)
+        write_archive(path, {member: encoded(picture(seed)) for member, seed in members.items()}, mtime=0)
+        path.write_bytes(path.read_bytes()[:keep])
+
+    @rule(name=archives)
+    def delete_archive(self, name: str) -> None:
+        (self.media / name).unlink(missing_ok=True)
 
     @rule(file=st.sampled_from("ab"), labels=st.dictionaries(names, classes, max_size=6))
     def write_labels(self, file: str, labels: dict[str, str]) -> None:

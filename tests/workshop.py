@@ -2,9 +2,11 @@
 
 import io
 import shutil
+import tarfile
 import tempfile
 import uuid
-from collections.abc import Iterable
+import zipfile
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import duckdb
@@ -51,6 +53,21 @@ def write_pictures(folder: Path, seeds: Iterable[int]) -> list[Path]:
         paths.append(folder / f"{seed:05}.png")
         paths[-1].write_bytes(encoded(picture(seed)))
     return paths
+
+
+def write_archive(path: Path, members: Mapping[str, bytes], mtime: int = 1_700_000_000) -> Path:
+    """Write an archive of the kind that its name says."""
+    if path.suffix == ".zip":
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name, data in members.items():
+                archive.writestr(zipfile.ZipInfo(name, (2023, 11, 14, 22, 13, 20)), data)
+        return path
+    with tarfile.open(path, "w" if path.suffix == ".tar" else "w:gz") as archive:
+        for name, data in members.items():
+            info = tarfile.TarInfo(name)
+            info.size, info.mtime = len(data), mtime
+            archive.addfile(info, io.BytesIO(data))
+    return path
 
 
 class Workshop:

@@ -1,20 +1,29 @@
 """What one decode pass costs: a photo of 500x375 and one of 12 megapixels, beside a bare Pillow decode in the same run.
 
 Run as ``python -m tests.benchmarks.benchmark_decoding``. Everything but the embedding model is included: decoding,
-fingerprints, preview, and the 224x224 input of a model; with statistics in the second column.
+fingerprints, preview, and the 224x224 input of a model; then with statistics, and with the default model too, beside that
+model alone, with the peak of memory at the end.
 """
 
 import io
 import os
+import resource
+import tempfile
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import numpy as np
 from PIL import Image
 
+from brain_assets.decode_pass import EMBED_BATCH
+from brain_assets.decode_pass import _embedded as embedded
 from brain_assets.methods.image_quality import statistics
 from resources.decoding import DecodeJob, Decoder, encode_preview
+from resources.embedding_models import EmbeddingModel, load_model
 from resources.fingerprints import fingerprints
 from resources.image_input import InputSpec
 from resources.resampling import model_input, shrink
@@ -56,6 +65,25 @@ def milliseconds(work: Callable[[], object], count: int) -> float:
     return 1000 * best / count
 
 
+def embedded_pass(files: Sequence[bytes], model: EmbeddingModel) -> float:
+    """Return what everything costs: statistics, hashes, preview and vector, as a run of the pipeline does it."""
+    assert model.input is not None
+    with Decoder(inputs=[model.input], measure=statistics) as decoder:
+
+        def run() -> None:
+            jobs = [DecodeJob(str(number), partial(bytes, data)) for number, data in enumerate(files)]
+            assert all(vector is not None for _, vector in embedded(decoder.decode(jobs), model))
+
+        run()
+        return milliseconds(run, len(files))
+
+
+def bare_model(model: EmbeddingModel, count: int) -> float:
+    assert model.input is not None
+    images = np.zeros((EMBED_BATCH, model.input.height, model.input.width, 3), np.uint8)
+    return milliseconds(lambda: [model.embed(images) for _ in range(-(-count // EMBED_BATCH))], count)
+
+
 def whole_pass(files: Sequence[bytes], *, measured: bool) -> float:
     with Decoder(inputs=[SPEC], measure=statistics if measured else None) as decoder:
 
@@ -79,7 +107,7 @@ def parts(files: Sequence[bytes]) -> dict[str, float]:
     return {name: milliseconds(work, len(files)) for name, work in works.items()}
 
 
-def report(width: int, height: int, count: int) -> None:
+def report(width: int, height: int, count: int, model: EmbeddingModel) -> None:
     files = photos(width, height, count)
     reference = milliseconds(lambda: [bare(data) for data in files], count)
     full = milliseconds(lambda: [Image.open(io.BytesIO(data)).convert("RGB") for data in files], count)
@@ -90,11 +118,17 @@ def report(width: int, height: int, count: int) -> None:
         print(f"  {name:22}{value:8.2f}")
     print(f"  {'whole pass':22}{plain:8.2f}  = {plain / reference:.2f} x bare draft decode")
     print(f"  {'with statistics':22}{measured:8.2f}  = {measured / reference:.2f} x bare draft decode")
+    alone, everything = bare_model(model, count), embedded_pass(files, model)
+    print(f"  {'model alone':22}{alone:8.2f}")
+    print(f"  {'with embedding':22}{everything:8.2f}  = {everything / (full + alone):.2f} x bare full decode and model")
 
 
 def main() -> None:
-    report(500, 375, 100)
-    report(4000, 3000, 8)
+    with tempfile.TemporaryDirectory() as folder:
+        model = load_model("builtin:efficientnet-lite0", device="cpu", runtime=None, cache=Path(folder))
+        report(500, 375, 96, model)
+        report(4000, 3000, EMBED_BATCH, model)
+    print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB")
 
 
 if __name__ == "__main__":
