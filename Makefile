@@ -40,6 +40,7 @@ test-browser: setup  ## walk through the review page in a real browser (installs
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[browser]'
 	command -v chromium >/dev/null || (apt-get update -q && apt-get install -qy chromium)
 	$(BIN)/python -m pytest tests/review
+	$(BIN)/python -m pytest -m slow tests/service/test_review_loop.py
 
 clean:  ## remove what can be made again
 	rm -rf $(VENV) demo build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

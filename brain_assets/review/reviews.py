@@ -35,16 +35,26 @@ def record(opened: OpenSet, selection: Selection, event: Event, events: Events) 
     Raises
     ------
     Refused
-        422 where nothing is selected, 404 where an id is unknown.
+        422 where nothing is selected, or where what a model found would be relabelled; 404 where an id is unknown.
     """
     chosen = _chosen(opened, selection)
     if not len(chosen):
         raise Refused(422, "nothing is selected")
     cursor = opened.cursor()
     cursor.register("chosen", pa.table({"position": chosen}))
+    if event.kind == "relabel" and selection.frame == "objects":
+        _refuse_what_models_found(opened, cursor)
     query = f"select subject_id, content_hash from ({contents(opened, selection.frame)}) join chosen using (position)"
     found = cursor.execute(f"{query} order by position")
     return events.append(event, _streamed(found)), len(chosen)
+
+
+def _refuse_what_models_found(opened: OpenSet, cursor: Any) -> None:
+    found = (
+        f"select 1 from {opened.frame('objects')} join chosen using (position) where source != 'ground_truth' limit 1"
+    )
+    if cursor.execute(found).fetchone():
+        raise Refused(422, "only labels can be changed, not what a model found")
 
 
 def _streamed(cursor: Any) -> Iterator[Subject]:

@@ -344,6 +344,15 @@ def test_what_makes_no_sense_is_refused(client: Client, small: Synthetic, said: 
     assert not (small.folder / "review").exists()
 
 
+def test_what_a_model_found_keeps_its_label(client: Client, small: Synthetic) -> None:
+    ids = {row["source"]: row["object_id"] for row in small.object_rows}
+    said = {"kind": "relabel", "value": "yak", "frame": "objects"}
+    assert client.post("say", said | {"ids": [ids["ground_truth"]]}).status == 200
+    refused = client.post("say", said | {"ids": list(ids.values())})
+    assert (refused.status, refused.json()) == (422, {"error": "only labels can be changed, not what a model found"})
+    assert client.post("say", {"kind": "drop", "frame": "objects", "ids": [ids["detector"]]}).status == 200
+
+
 def test_views_are_saved_and_forgotten(client: Client) -> None:
     state = {"filters": {"label": ["ant"]}, "colour": "split"}
     assert client.post("save-view", {"name": "ants", "state": state, "by": "ada"}).status == 200
