@@ -8,19 +8,22 @@ Three rules, each of which depends on the images as they are, not on when they c
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from brain_assets.incremental import Update
 from brain_assets.methods import similarity
+from brain_assets.methods.distances import pair_distances
 from brain_assets.methods.duplicates import Pairs, copies_of_copies
 from brain_assets.methods.perceptual_hash import hash_pairs
-from brain_assets.pairs import Contents, MeasuredPairs, Rows, among, read_contents
-from brain_assets.similarity import stored_graph
+from brain_assets.pairs import DIGITS, Contents, MeasuredPairs, Rows, among, read_contents
+from brain_assets.similarity import stored_graph, vectors_of
 from resources.configuration import NearDuplicateSettings
 from resources.store import Merge
 
+Found = tuple[Rows, Rows, NDArray[np.floating] | None]
 # A search reaches a little farther than it should and leaves the decision to the distance that is kept.
 SLACK = 1e-5
 
@@ -35,16 +38,19 @@ class Lists:
         Its rows and entries are positions among the contents.
     neighbors : (n, k) int64
         Those near enough to be candidates, the nearest first; -1 elsewhere.
+    cosines : (n, k) float32
+        How far they are by 1 - cosine, whatever the metric of the graph.
     """
 
     graph: similarity.NeighborGraph
     neighbors: Rows
+    cosines: NDArray[np.float32]
 
-    def first(self, rows: Rows, reach: Rows) -> tuple[Rows, Rows]:
+    def first(self, rows: Rows, reach: Rows) -> Found:
         """Return each of ``rows`` with the first ``reach``, (r,) int64, of its list."""
-        listed = self.neighbors[rows]
-        source, slot = np.nonzero((listed >= 0) & (np.arange(listed.shape[1]) < reach[:, None]))
-        return rows[source], listed[source, slot]
+        source, slot = np.nonzero((self.neighbors[rows] >= 0) & (np.arange(self.neighbors.shape[1]) < reach[:, None]))
+        source = rows[source]
+        return source, self.neighbors[source, slot], self.cosines[source, slot]
 
 
 def update_pairs(
@@ -65,7 +71,8 @@ def update_pairs(
     everyone = np.arange(len(contents))
     for found in (
         lists.first(everyone, np.full(len(contents), settings.candidates)),
-        _within_radius(update, settings, measured, lists),
+        _known_within_radius(settings, measured),
+        _fresh_within_radius(update, settings, measured, lists),
         _alike_by_hash(settings, measured),
     ):
         measured.add(*found)
@@ -86,10 +93,16 @@ def _lists(update: Update, settings: NearDuplicateSettings, measured: MeasuredPa
     k = update.run.settings["k"]
     neighbors, distances = graph.neighbors[:, :k].astype(np.int64), graph.distances[:, :k]
     if update.run.settings["metric"] != "cosine":
-        source, slot = np.nonzero(neighbors >= 0)
-        distances[source, slot] = measured.cosine_distances(source, neighbors[source, slot])
-        graph = similarity.NeighborGraph(graph.neighbors, graph.distances, np.zeros_like(graph.valid))
-    return Lists(graph, np.where(distances <= settings.candidate_distance, neighbors, -1))
+        graph = replace(graph, valid=np.zeros_like(graph.valid))
+        distances = _cosines(vectors_of(update, nodes, "cosine"), neighbors)
+    return Lists(graph, np.where(distances <= settings.candidate_distance, neighbors, -1), distances)
+
+
+def _cosines(vectors: NDArray[np.float32], neighbors: Rows) -> NDArray[np.float32]:
+    distances = np.full(neighbors.shape, np.inf, np.float32)
+    source, slot = np.nonzero(neighbors >= 0)
+    distances[source, slot] = pair_distances(vectors, source, neighbors[source, slot])
+    return distances
 
 
 def _in_order(graph: similarity.NeighborGraph, places: Rows, count: int) -> similarity.NeighborGraph:
@@ -104,29 +117,37 @@ def _in_order(graph: similarity.NeighborGraph, places: Rows, count: int) -> simi
     return similarity.NeighborGraph(neighbors, distances, valid)
 
 
-def _within_radius(
+def _known_within_radius(settings: NearDuplicateSettings, measured: MeasuredPairs) -> Found:
+    return *measured.known(measured.stored.embedding <= settings.radius), None
+
+
+def _fresh_within_radius(
     update: Update, settings: NearDuplicateSettings, measured: MeasuredPairs, lists: Lists
-) -> tuple[Rows, Rows]:
-    """Return all pairs within the radius: those known to be, and those of fresh contents, which are searched."""
-    first, second = measured.known(measured.stored.embedding <= settings.radius)
-    fresh = np.flatnonzero(measured.contents.fresh)
-    if not len(fresh):
-        return first, second
-    a, b, _ = similarity.radius_pairs(measured.vectors, lists.graph, settings.radius + SLACK, rows=fresh)
-    near = measured.cosine_distances(a, b) <= settings.radius
-    return np.concatenate([first, a[near]]), np.concatenate([second, b[near]])
+) -> Found:
+    """Return the pairs of fresh contents within the radius; they are searched where lists do not reach so far."""
+    fresh, radius = np.flatnonzero(measured.contents.fresh), settings.radius + SLACK
+    listed = similarity.reaches(lists.graph, fresh, radius)
+    source, slot = np.nonzero(lists.graph.distances[fresh[listed]] <= radius)
+    source = fresh[listed][source]
+    found = [(source, lists.graph.neighbors[source, slot].astype(np.int64), lists.graph.distances[source, slot])]
+    if not listed.all():
+        vectors = vectors_of(update, measured.contents.nodes, "cosine")
+        found.append(similarity.radius_pairs(vectors, lists.graph, radius, rows=fresh[~listed]))
+    first, second, distance = (np.concatenate(column) for column in zip(*found, strict=True))
+    near = distance.astype(np.float64).round(DIGITS) <= settings.radius
+    return first[near], second[near], distance[near]
 
 
-def _alike_by_hash(settings: NearDuplicateSettings, measured: MeasuredPairs) -> tuple[Rows, Rows]:
+def _alike_by_hash(settings: NearDuplicateSettings, measured: MeasuredPairs) -> Found:
     """Return all pairs whose hashes, plain or mirrored, nearly agree; only those of fresh contents are searched."""
-    contents = measured.contents
-    standing = ~np.isnan(measured.stored.embedding) & (measured.stored.hamming <= settings.hash_bits)
-    first, second = measured.known(standing)
+    contents, known = measured.contents, measured.stored.hamming
+    first, second = measured.known((known >= 0) & (known <= settings.hash_bits))
     fresh = np.flatnonzero(contents.fresh)
     if not len(fresh):
-        return first, second
-    found = hash_pairs(contents.phash, contents.mirrored, settings.hash_bits, fresh)
-    return np.concatenate([first, found.first]), np.concatenate([second, found.second])
+        return first, second, None
+    asked = None if len(fresh) == len(contents) else fresh
+    found = hash_pairs(contents.phash, contents.mirrored, settings.hash_bits, asked)
+    return np.concatenate([first, found.first]), np.concatenate([second, found.second]), None
 
 
 def _follow(measured: MeasuredPairs, lists: Lists, step: int, threshold: float) -> None:
@@ -143,7 +164,7 @@ def _follow(measured: MeasuredPairs, lists: Lists, step: int, threshold: float) 
 
 def _last_copy(measured: MeasuredPairs, listed: Rows, rows: Rows, reach: Rows, threshold: float) -> Rows:
     """Return the rank of the last copy among the first ``reach`` of some lists, 0 where there is none."""
-    near = measured.keys[measured.pairs.distance <= threshold]
+    near = measured.keys[measured.distance <= threshold]
     count = max(len(measured.contents), 1)
     keys = np.minimum(listed, rows[:, None]) * count + np.maximum(listed, rows[:, None])
     ranks = np.arange(1, listed.shape[1] + 1)

@@ -41,10 +41,26 @@ IDENTITIES = """
     where sample_id in (select sample_id from embeddings join neighbors using (subject_id)
         where neighbors.brain_key = {similarity} and embeddings.brain_key = {embeddings})"""
 
+# Pairs of identities within a threshold, and what is asked of the samples that share an identity or are in a pair.
+LINKS = """
+    with identities as materialized ({identities}),
+    contents as (select distinct content_hash, identity from identities),
+    links as (
+        select least(a.identity, b.identity) as one, greatest(a.identity, b.identity) as other, min(distance) as distance
+        from content_pairs join contents a on a.content_hash = first_content join contents b on b.content_hash = second_content
+        where brain_key = {key} and distance <= {threshold} and a.identity != b.identity group by all)"""
+CONCERNED = f"""
+    select sample_id, split, bytes, filepath, coalesce(width, 0) as width, coalesce(height, 0) as height, identity,
+        coalesce(taken_at, modified_at::timestamp) as taken_at, sample_id in ({LABELLED}) as labelled
+    from sample_facts join identities using (sample_id)
+    where identity in (select one from links union select other from links
+        union select identity from identities group by identity having count(*) > 1)
+    order by sample_id"""
+
 
 @dataclass(frozen=True)
 class Samples:
-    """The samples that take part, ordered by id, with the identity of each and the pairs of identities."""
+    """Samples with copies, ordered by id, with the identity of each and the pairs of identities."""
 
     rows: pa.Table
     identity: "np.ndarray[Any, np.dtype[np.int64]]"
@@ -96,10 +112,10 @@ def _edit_distances(update: Update, contents: Contents, chosen: list[str]) -> "n
         return np.zeros(0)
     distances = []
     for content in chosen:
-        address = contents.previews[place[content]] if content in place else None
-        if address is None:
+        offset, length = contents.previews[place[content]].tolist() if content in place else (-1, -1)
+        if offset < 0:
             continue
-        original = preview_pixels(update.dataset.previews.read(*address))
+        original = preview_pixels(update.dataset.previews.read(offset, length))
         pictures = [original, *mild_edits(original).values()]
         prints = verification.prints_of(pictures)
         first, second = np.zeros(len(pictures) - 1, np.int64), np.arange(1, len(pictures))
@@ -127,24 +143,18 @@ def _apart(pictures: list[Any], model: Any) -> tuple[Any, Any]:
 
 
 def read_samples(dataset: Dataset, run: MethodRun, threshold: float) -> Samples:
-    """Return the samples that take part with their identities and the pairs of these within a threshold."""
+    """Return the samples that have copies within a threshold, with their identities and the pairs of these."""
     names = {key: literal(run.settings[key]) for key in ("similarity", "embeddings")}
-    rows = dataset.store.query(f"""
-        with identities as ({IDENTITIES.format(**names)})
-        select sample_id, split, bytes, filepath, coalesce(width, 0) as width, coalesce(height, 0) as height, identity,
-            coalesce(taken_at, modified_at::timestamp) as taken_at,
-            sample_id in ({LABELLED}) as labelled, dense_rank() over (order by identity) - 1 as place
-        from sample_facts join identities using (sample_id) order by sample_id""")
-    identity = rows.column("place").to_numpy()
-    found = dataset.store.query(f"""
-        with identities as ({IDENTITIES.format(**names)}),
-        places as (select distinct content_hash, dense_rank() over (order by identity) - 1 as place from identities)
-        select least(a.place, b.place) as first, greatest(a.place, b.place) as second, min(distance) as distance
-        from content_pairs join places a on a.content_hash = first_content join places b on b.content_hash = second_content
-        where brain_key = {literal(run.brain_key)} and distance <= {threshold} and a.place != b.place
-        group by all order by all""")
-    columns = [found.column(name).to_numpy() for name in ("first", "second", "distance")]
-    return Samples(rows, identity, duplicates.Pairs(*columns))
+    links = LINKS.format(identities=IDENTITIES.format(**names), key=literal(run.brain_key), threshold=threshold)
+    found = dataset.store.query(f"{links} from links order by all")
+    rows = dataset.store.query(f"{links} {CONCERNED}")
+    known = sorted(set(rows.column("identity").to_pylist()))
+    place = {identity: position for position, identity in enumerate(known)}
+    identity, first, second = (
+        np.array([place[one] for one in column.to_pylist()], np.int64)
+        for column in (rows.column("identity"), found.column("one"), found.column("other"))
+    )
+    return Samples(rows, identity, duplicates.Pairs(first, second, found.column("distance").to_numpy()))
 
 
 def _criteria(update: Update, settings: NearDuplicateSettings, rows: pa.Table) -> list[policy.Criterion]:

@@ -4,13 +4,13 @@ import io
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from brain_assets.incremental import Update, literal
+from brain_assets.methods.distances import pair_distances
 from brain_assets.methods.duplicates import Pairs
 from brain_assets.methods.perceptual_hash import pair_hamming
 from brain_assets.similarity import vectors_of
@@ -42,7 +42,8 @@ class Contents:
         Their nodes in the graph.
     phash, mirrored : (n,) uint64
         Perceptual hashes of the image and its mirror image; 0 says nothing.
-    previews : list of (offset, length) or None
+    previews : (n, 2) int64
+        Offset and length of each preview, -1 where there is none.
     fresh : (n,) bool
         Which may be new, or have another vector or hash than the last run saw.
     """
@@ -51,7 +52,7 @@ class Contents:
     nodes: Rows
     phash: NDArray[np.uint64]
     mirrored: NDArray[np.uint64]
-    previews: list[tuple[int, int] | None]
+    previews: Rows
     fresh: NDArray[np.bool_]
 
     def __len__(self) -> int:
@@ -65,8 +66,8 @@ class MeasuredPairs:
     ----------
     keys : (m,) int64, ascending
         Position of the first content times the number of contents, plus that of the second, which is larger.
-    embedding, verification : (m,) float64
-        Cosine distance; agreement of the pixels, NaN without previews.
+    embedding, verification, distance : (m,) float64
+        Cosine distance; agreement of the pixels, NaN without previews; what the threshold is compared with.
     hamming : (m,) int64
     verified : int
         Pairs whose pixels were compared by this run.
@@ -75,51 +76,54 @@ class MeasuredPairs:
     def __init__(self, update: Update, contents: Contents) -> None:
         self.update, self.contents = update, contents
         self.keys, self.hamming = np.zeros(0, np.int64), np.zeros(0, np.int64)
-        self.embedding, self.verification = np.zeros(0), np.zeros(0)
+        self.embedding, self.verification, self.distance = np.zeros(0), np.zeros(0), np.zeros(0)
         self.verified = 0
         self.stored = _stored(update, contents)
 
-    def add(self, first: Rows, second: Rows) -> None:
-        """Make pairs candidates; what is not known of them is measured."""
+    def add(self, first: Rows, second: Rows, embedding: NDArray[np.floating] | None = None) -> None:
+        """Make pairs candidates; what is not known of them, their cosine distances perhaps, is measured."""
         count = max(len(self.contents), 1)
-        keys = np.unique(np.minimum(first, second) * count + np.maximum(first, second))
-        keys = keys[~among(self.keys, keys)]
-        embedding, hamming, verification = self._known(keys)
-        first, second = np.divmod(keys, count)
-        todo = np.flatnonzero(np.isnan(embedding))
-        embedding[todo] = self.cosine_distances(first[todo], second[todo])
-        hamming[todo] = pair_hamming(self.contents.phash, self.contents.mirrored, first[todo], second[todo])
-        todo = np.flatnonzero(np.isnan(verification))
-        verification[todo] = _verified(self.update, self.contents, first[todo], second[todo])
-        self.verified += len(todo)
+        keys, place = np.unique(np.minimum(first, second) * count + np.maximum(first, second), return_index=True)
+        is_new = ~among(self.keys, keys)
+        keys, place = keys[is_new], place[is_new]
+        known = self._known(keys)
+        if embedding is not None:
+            known.embedding[:] = embedding[place].astype(np.float64).round(DIGITS)
+        self._measure(known)
         order = np.argsort(np.concatenate([self.keys, keys]), kind="stable")
         self.keys = np.concatenate([self.keys, keys])[order]
-        self.embedding = np.concatenate([self.embedding, embedding])[order]
-        self.hamming = np.concatenate([self.hamming, hamming])[order]
-        self.verification = np.concatenate([self.verification, verification])[order]
+        self.embedding = np.concatenate([self.embedding, known.embedding])[order]
+        self.hamming = np.concatenate([self.hamming, known.hamming])[order]
+        self.verification = np.concatenate([self.verification, known.verification])[order]
+        self.distance = np.concatenate([self.distance, known.distance()])[order]
 
-    def _known(self, keys: Rows) -> tuple[Floats, Rows, Floats]:
-        """Return what earlier runs have measured of pairs; NaN where they have not."""
-        embedding, verification = np.full(len(keys), np.nan), np.full(len(keys), np.nan)
-        hamming = np.zeros(len(keys), np.int64)
+    def _known(self, keys: Rows) -> "Measurements":
+        """Return what earlier runs have measured of pairs; NaN and -1 where they have not."""
+        found = Measurements(keys, np.full(len(keys), np.nan), np.full(len(keys), -1), np.full(len(keys), np.nan))
         known = np.flatnonzero(among(self.stored.keys, keys))
         place = np.searchsorted(self.stored.keys, keys[known])
-        embedding[known], hamming[known] = self.stored.embedding[place], self.stored.hamming[place]
-        verification[known] = self.stored.verification[place]
-        return embedding, hamming, verification
+        found.embedding[known], found.hamming[known] = self.stored.embedding[place], self.stored.hamming[place]
+        found.verification[known] = self.stored.verification[place]
+        return found
 
-    def cosine_distances(self, first: Rows, second: Rows) -> Floats:
+    def _measure(self, pairs: "Measurements") -> None:
+        """Fill in what is not known, in place."""
+        first, second = np.divmod(pairs.keys, max(len(self.contents), 1))
+        todo = np.flatnonzero(np.isnan(pairs.embedding))
+        pairs.embedding[todo] = self._cosine_distances(first[todo], second[todo])
+        todo = np.flatnonzero(pairs.hamming < 0)
+        hashes, mirrored = self.contents.phash, self.contents.mirrored
+        pairs.hamming[todo] = pair_hamming(hashes, mirrored, first[todo], second[todo])
+        todo = np.flatnonzero(np.isnan(pairs.verification))
+        pairs.verification[todo] = _verified(self.update, self.contents, first[todo], second[todo])
+        self.verified += len(todo)
+
+    def _cosine_distances(self, first: Rows, second: Rows) -> Floats:
         """Return 1 - cosine, for any metric of the graph, so that one threshold has one meaning."""
-        found = np.zeros(len(first))
-        for at in range(0, len(first), AT_ONCE):
-            a, b = first[at : at + AT_ONCE], second[at : at + AT_ONCE]
-            found[at : at + len(a)] = 1 - np.einsum("ij,ij->i", self.vectors[a], self.vectors[b])
-        return np.clip(found, 0, 2).round(DIGITS)
-
-    @cached_property
-    def vectors(self) -> NDArray[np.float32]:
-        """Unit vectors of all contents, read when they are asked for."""
-        return vectors_of(self.update, self.contents.nodes, "cosine")
+        used, places = np.unique(np.concatenate([first, second]), return_inverse=True)
+        vectors = vectors_of(self.update, self.contents.nodes[used], "cosine")
+        first, second = places[: len(first)], places[len(first) :]
+        return pair_distances(vectors, first, second).astype(np.float64).round(DIGITS)
 
     def known(self, chosen: NDArray[np.bool_]) -> tuple[Rows, Rows]:
         """Return those stored pairs for which ``chosen`` holds."""
@@ -129,10 +133,7 @@ class MeasuredPairs:
     @property
     def pairs(self) -> Pairs:
         """All candidates and how far apart they are."""
-        from brain_assets.methods.verification import duplicate_distance
-
-        first, second = np.divmod(self.keys, max(len(self.contents), 1))
-        return Pairs(first, second, duplicate_distance(self.embedding, self.hamming, self.verification))
+        return Pairs(*np.divmod(self.keys, max(len(self.contents), 1)), self.distance)
 
     def table(self) -> pa.Table:
         """Return the rows of ``content_pairs``."""
@@ -154,36 +155,41 @@ def read_contents(update: Update) -> Contents:
     """Return the contents of the similarity and embeddings runs that ``update.run`` names."""
     rows = update.query(f"""
         select content_hash, any_value(node) as node, any_value(coalesce(phash, 0)) as phash,
-            any_value(coalesce(phash_mirrored, 0)) as mirrored, any_value(preview_offset) as preview_offset,
-            any_value(preview_length) as preview_length,
+            any_value(coalesce(phash_mirrored, 0)) as mirrored, any_value(coalesce(preview_offset, -1)) as preview_offset,
+            any_value(coalesce(preview_length, -1))::bigint as preview_length,
             max(greatest(embeddings.changed, samples.changed, media.changed)) > {update.since} as fresh
         from neighbors join embeddings using (subject_id) join vectors using (model_version, input_key)
         join samples on samples.sample_id = embeddings.sample_id join media using (content_hash)
         where neighbors.brain_key = {literal(update.run.settings["similarity"])}
             and embeddings.brain_key = {literal(update.run.settings["embeddings"])}
         group by content_hash order by content_hash""")
-    places = zip(rows.column("preview_offset").to_pylist(), rows.column("preview_length").to_pylist(), strict=True)
     return Contents(
         rows.column("content_hash").to_pylist(),
         rows.column("node").to_numpy(),
         rows.column("phash").to_numpy().astype(np.uint64),
         rows.column("mirrored").to_numpy().astype(np.uint64),
-        [None if place[0] is None else place for place in places],
+        np.stack([rows.column(name).to_numpy() for name in ("preview_offset", "preview_length")], axis=1),
         rows.column("fresh").to_numpy(zero_copy_only=False),
     )
 
 
 @dataclass(frozen=True)
-class Stored:
-    """What earlier runs have measured, by ascending key; NaN where that no longer holds."""
+class Measurements:
+    """What was measured of pairs, by ascending key; NaN, and -1 bits, where nothing holds."""
 
     keys: Rows
     embedding: Floats
     hamming: Rows
     verification: Floats
 
+    def distance(self) -> Floats:
+        """Return what the threshold is compared with."""
+        from brain_assets.methods.verification import duplicate_distance
 
-def _stored(update: Update, contents: Contents) -> Stored:
+        return duplicate_distance(self.embedding, self.hamming, self.verification)
+
+
+def _stored(update: Update, contents: Contents) -> Measurements:
     connection = update.dataset.store.connection
     place = pa.table({"content": contents.hashes, "place": np.arange(len(contents))})
     connection.register("content_places", place.cast(pa.schema([("content", pa.string()), ("place", pa.int64())])))
@@ -196,9 +202,10 @@ def _stored(update: Update, contents: Contents) -> Stored:
     first, second = np.divmod(key, max(len(contents), 1))
     moved = contents.fresh[first] | contents.fresh[second]
     embedding = np.where(moved, np.nan, embedding.astype(np.float64))
+    hamming = np.where(moved, -1, hamming.astype(np.int64))
     stands = not update.anew or _previews_stand(update)
     verification = verification.astype(np.float64) if stands else np.full(len(key), np.nan)
-    return Stored(key.astype(np.int64), embedding, hamming.astype(np.int64), verification)
+    return Measurements(key.astype(np.int64), embedding, hamming, verification)
 
 
 def _previews_stand(update: Update) -> bool:
@@ -227,8 +234,7 @@ def _verified(update: Update, contents: Contents, first: Rows, second: Rows) -> 
     for at in range(0, len(first), AT_ONCE):
         a, b = first[at : at + AT_ONCE], second[at : at + AT_ONCE]
         used = np.unique(np.concatenate([a, b]))
-        has_preview = np.array([contents.previews[position] is not None for position in used], bool)
-        shown = used[has_preview]
+        shown = used[contents.previews[used, 0] >= 0]
         with one_blas_thread():
             prints = verification.prints_of(_previews(update, contents, shown))
         row = np.full(len(contents.hashes), -1, np.int64)
@@ -242,10 +248,8 @@ def _verified(update: Update, contents: Contents, first: Rows, second: Rows) -> 
 
 
 def _previews(update: Update, contents: Contents, positions: Rows) -> Iterator[NDArray[np.uint8]]:
-    for position in positions.tolist():
-        place = contents.previews[position]
-        if place is not None:
-            yield preview_pixels(update.dataset.previews.read(*place))
+    for offset, length in contents.previews[positions].tolist():
+        yield preview_pixels(update.dataset.previews.read(offset, length))
 
 
 def preview_pixels(preview: bytes) -> NDArray[np.uint8]:

@@ -140,7 +140,9 @@ def stored_graph(update: Update, brain_key: str, nodes: NDArray[np.int64]) -> tu
     filled = np.arange(width) < lengths[:, None]
     neighbors = np.full((len(known), width), -1, np.int32)
     distances = np.full((len(known), width), np.inf, np.float32)
-    neighbors[filled] = np.searchsorted(known, _flat(rows.column("neighbors")))
+    row_of = np.zeros(known[-1] + 1 if len(known) else 0, np.int32)
+    row_of[known] = np.arange(len(known))
+    neighbors[filled] = row_of[_flat(rows.column("neighbors"))]
     distances[filled] = _flat(rows.column("distances"))
     return NeighborGraph(neighbors, distances, lengths.astype(np.int16)), _positions(known, nodes)
 

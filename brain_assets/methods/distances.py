@@ -198,6 +198,28 @@ class Space:
         return same
 
 
+def pair_distances(vectors: ArrayLike, first: Rows, second: Rows, metric: str = "cosine") -> Floats:
+    """Return the distance of some pairs of rows: the same bits as in a graph or a search over them.
+
+    Parameters
+    ----------
+    vectors : (n, d) float32; for cosine the result of ``normalize``
+    first, second : (m,) int64
+    metric : str
+
+    Returns
+    -------
+    (m,) float32
+
+    Examples
+    --------
+    >>> pair_distances(normalize([[1, 0], [0, 2]]), np.array([0]), np.array([1]))
+    array([1.], dtype=float32)
+    """
+    space = Space.of(vectors, metric)
+    return space.distances(first, space, second)
+
+
 def _absolute_sums(rows: Floats) -> Floats:
     sums: Floats = np.abs(rows).sum(axis=1)
     return sums

@@ -17,6 +17,7 @@ __all__ = [
     "build_graph",
     "normalize",
     "radius_pairs",
+    "reaches",
     "search",
     "update_graph",
 ]
@@ -207,13 +208,27 @@ def radius_pairs(
     space = Space.of(vectors, metric)
     asked = np.arange(len(space)) if rows is None else np.unique(np.asarray(rows, dtype=np.int64))
     limit = np.float32(radius)
-    complete = (graph.valid[asked] >= len(space) - 1) | ((graph.valid[asked] > 0) & (graph.last(asked)[1] > limit))
+    complete = reaches(graph, asked, radius)
     parts = [_listed_pairs(graph, asked[complete], limit)]
     parts += _searched_pairs(space, asked[~complete], limit)
     source, target, distances = (np.concatenate(column) for column in zip(*parts, strict=True))
     keys = np.minimum(source, target) * len(space) + np.maximum(source, target)
     keys, index = np.unique(keys, return_index=True)
     return keys // max(len(space), 1), keys % max(len(space), 1), distances[index]
+
+
+def reaches(graph: NeighborGraph, rows: Rows, radius: float) -> NDArray[np.bool_]:
+    """Return which rows have a list that holds all neighbours at most ``radius`` away.
+
+    Examples
+    --------
+    >>> graph = build_graph(normalize([[1, 0], [1, 0.1], [1, 0.2], [0, 1]]), [0, 1, 2, 3], width=2)
+    >>> reaches(graph, np.arange(4), 0.1)
+    array([False, False, False,  True])
+    """
+    limit = np.float32(radius)
+    everyone, beyond = graph.valid[rows] >= len(graph) - 1, graph.last(rows)[1] > limit
+    return np.asarray(everyone | ((graph.valid[rows] > 0) & beyond), np.bool_)
 
 
 def search(

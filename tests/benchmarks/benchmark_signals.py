@@ -21,6 +21,9 @@ from pyarrow import parquet
 
 from brain_assets import catalog, near_duplicates, pairs
 from brain_assets.incremental import bring_up_to_date
+from brain_assets.methods import similarity, verification
+from brain_assets.methods.duplicates import Pairs, copies_of_copies
+from brain_assets.methods.perceptual_hash import hash_pairs
 from resources.dataset import Opening, open_dataset
 from tests.benchmarks.benchmark_similarity import clustered_vectors
 from tests.workshop import Workshop
@@ -55,6 +58,17 @@ class Clock:
         setattr(module, function, timed)
 
 
+def load_kernels() -> None:
+    """Import and load what every process loads once."""
+    hashes = np.arange(1, 9, dtype=np.uint64)
+    hash_pairs(hashes, hashes)
+    prints = verification.prints_of(np.zeros((2, 8, 8, 3), np.uint8))
+    verification.verify(prints, np.array([0]), np.array([1]))
+    similarity.build_graph(similarity.normalize(np.eye(8)), np.arange(8), width=2)
+    pa.array(np.zeros(1))
+    copies_of_copies(Pairs(np.array([0]), np.array([1]), np.array([0.0])), 0.1, 3, 9)
+
+
 def make(root: Path, rows: int, dimensions: int) -> Workshop:
     """Write tiny pictures and a Parquet file of vectors, and declare them as a dataset."""
     vectors, chance = clustered_vectors(rows, dimensions), np.random.default_rng(1)
@@ -86,6 +100,7 @@ def measure(workshop: Workshop, clock: Clock) -> dict[str, int]:
 
 def main(rows: int = 20_000, dimensions: int = 512) -> None:
     clock = Clock()
+    clock.time("kernels", load_kernels)
     clock.set_apart(pairs, "_verified", "verification")
     clock.set_apart(near_duplicates, "_fit", "calibration")
     with tempfile.TemporaryDirectory() as folder:
