@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import duckdb
 from numpy.typing import ArrayLike
@@ -11,6 +11,13 @@ from numpy.typing import ArrayLike
 from resources import publishing
 from resources.errors import MissingError
 from resources.home import Home
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from brain_assets.duplicates import By, FoundDuplicates, FoundUnique, Histogram
+    from brain_assets.split_leaks import Splits
+    from resources.configuration import DatasetSettings
 
 
 class DatasetReader:
@@ -106,6 +113,136 @@ class DatasetReader:
         connection = self._current()
         question = question_of(connection, query, k=k, **options)
         return connection.from_arrow(similar(self.home, self.name, connection, question))
+
+    def find_duplicates(
+        self, threshold: float | None = None, *, fraction: float | None = None, by: "By" = "pixels"
+    ) -> "FoundDuplicates":
+        """Return which samples duplicate which, at any threshold or for any share, from what was measured.
+
+        Parameters
+        ----------
+        threshold : float, optional
+            Inclusive; by default the dataset's own, as in the table ``near_duplicates``.
+        fraction : float, optional
+            Share of the samples to drop, in [0, 1], instead of a threshold; equal distances are treated alike, so the
+            share may be exceeded.
+        by : {"pixels", "embedding"}
+            The distance of the table ``pairs``, or 1 - cosine of the default vectors, of which all pairs are compared.
+
+        Returns
+        -------
+        brain_assets.duplicates.FoundDuplicates
+            ``threshold``, ``unique_ids``, ``duplicate_ids``, ``neighbors_map``, ``duplicates_view()``, ``unique_view()`` and
+            ``scatter()``. Kept first are protected splits, then the labelled, more pixels, larger files, smaller ids.
+
+        Raises
+        ------
+        BrainError
+            In one line, if both or a wrong threshold or share are given, or the distances do not reach far enough.
+
+        Examples
+        --------
+        >>> found = flowers.find_duplicates(0.2)  # doctest: +SKIP
+        >>> found.duplicates_view(sort_by="count", reverse=True).df()  # doctest: +SKIP
+        """
+        from brain_assets.duplicates import find_duplicates
+
+        return find_duplicates(self._current(), self._settings(), threshold, fraction, by)
+
+    def find_unique(self, count: int, *, by: "By" = "embedding") -> "FoundUnique":
+        """Return ``count`` samples that are as unlike each other as can be, all where there are fewer.
+
+        Parameters
+        ----------
+        count : int
+        by : {"pixels", "embedding"}
+            As for ``find_duplicates``.
+
+        Returns
+        -------
+        brain_assets.duplicates.FoundUnique
+            ``threshold``, which all distances among them exceed, ``unique_ids`` and ``unique_view()``.
+
+        Raises
+        ------
+        BrainError
+            In one line, if the count is negative or the distances do not reach far enough.
+        """
+        from brain_assets.duplicates import find_unique
+
+        return find_unique(self._current(), self._settings(), count, by)
+
+    def distance_histogram(self, bins: int = 100, brain_key: str = "neighbors") -> "Histogram":
+        """Return how many samples have their nearest neighbour how far away; its ``svg(threshold)`` is a picture.
+
+        Raises
+        ------
+        BrainError
+            If the run has no neighbours or ``bins`` is not positive.
+        """
+        from brain_assets.duplicates import distance_histogram
+
+        return distance_histogram(self._current(), bins, brain_key)
+
+    def leaks(self, splits: "Splits" = None, threshold: float | None = None) -> duckdb.DuckDBPyRelation:
+        """Return every pair of copies in two splits, in both directions, with filepaths, splits, distance and kind.
+
+        Parameters
+        ----------
+        splits : mapping of str to ids, sequence of str, or None
+            The members of each split by sample id or filepath; or tags, each of which is a split; or the samples' own.
+        threshold : float, optional
+            By default the dataset's own.
+
+        Raises
+        ------
+        BrainError
+            In one line, if a member is no sample or a tag is nobody's.
+        """
+        return self._current().from_arrow(self._leaks(splits, threshold))
+
+    def leaks_for_sample(
+        self, sample: str, splits: "Splits" = None, threshold: float | None = None
+    ) -> duckdb.DuckDBPyRelation:
+        """Return the leaks of one sample, named by id or filepath, nearest first; raises BrainError as ``leaks``."""
+        connection = self._current()
+        named = connection.execute(
+            "select sample_id from samples where ? in (sample_id, filepath)", [sample]
+        ).fetchall()
+        if not named:
+            raise MissingError(f"no sample {sample!r} (ids and filepaths count)")
+        found = self._leaks(splits, threshold)
+        return connection.from_arrow(
+            found.filter([one == named[0][0] for one in found.column("sample_id").to_pylist()])
+        )
+
+    def no_leaks(self, split: str, splits: "Splits" = None, threshold: float | None = None) -> duckdb.DuckDBPyRelation:
+        """Return the samples of a split that have no copy in another, as rows of ``samples``; raises BrainError as ``leaks``."""
+        from brain_assets.split_leaks import members_without
+
+        return members_without(self._current(), self._leaks(splits, threshold), split, splits)
+
+    def tag_leaks(self, tag: str = "leak", splits: "Splits" = None, threshold: float | None = None) -> int:
+        """Tag all leaking samples, as on the review page; the next run takes the tags in.
+
+        Returns
+        -------
+        int
+            Samples that did not have the tag yet.
+        """
+        from brain_assets.split_leaks import tag_leaks
+
+        return tag_leaks(self._current(), self.paths, self._leaks(splits, threshold), tag)
+
+    def _leaks(self, splits: "Splits", threshold: float | None) -> "pa.Table":
+        from brain_assets.split_leaks import leaks
+
+        return leaks(self._current(), self._settings(), splits, threshold)
+
+    def _settings(self) -> "DatasetSettings":
+        from resources.configuration import load_dataset
+
+        return load_dataset(self.paths.config).settings
 
     def runs(self, method: str | None = None, **configuration: Any) -> duckdb.DuckDBPyRelation:
         """Return the newest record of every run, or of those of a method and with these values in their configuration."""
