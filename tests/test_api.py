@@ -73,7 +73,7 @@ def test_errors_are_one_line_that_says_what_to_do(workshop: Workshop, flowers: D
         brain.dataset("birds")
     with pytest.raises(ConfigurationError, match=r"unknown setting 'similarity.kk'; did you mean 'similarity.k'"):
         flowers.materialize(FAST, {"similarity.kk": 3})
-    with pytest.raises(MissingError, match="no asset 'nonsense' \\(assets: samples, "):
+    with pytest.raises(MissingError, match="no asset 'nonsense' \\(assets: reviews, samples, "):
         flowers.materialize(["nonsense"])
     workshop.run(FAST)
     with pytest.raises(MissingError, match=r"flowers has no table 'nonsense' \(tables: .*embeddings, .*samples"):
