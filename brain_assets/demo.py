@@ -61,7 +61,7 @@ def run_demo(home: Home, *, ui: bool) -> None:
 def _drop_the_rest(home: Home, media: Path, digits: images.Digits) -> images.Planted:
     """Start the service, drop files, and wait until its sensor has had them published."""
     before = _number(home)
-    log, port = home.root / "demo-service.log", _free_port()
+    log, port = home.root / "demo-service.log", free_port()
     click.echo(f"starting the service (it writes to {log}) ...")
     service = start_dagster(port, log)
     try:
@@ -98,7 +98,8 @@ def _under_way() -> bool:
         return dagster_instance.get_runs_count(dg.RunsFilter(statuses=UNDER_WAY)) > 0
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port that nobody listens on."""
     import socket
 
     with socket.socket() as probe:

@@ -116,7 +116,7 @@ def _check_result(derivation: Derivation, name: str, query: str, dataset: Datase
 
 def _metadata(derivation: Derivation, dataset: Dataset, report: Report) -> Mapping[str, Any]:
     counts = report.counts
-    shown: dict[str, Any] = {"up to date": report.up_to_date}
+    shown: dict[str, Any] = {"was up to date": report.up_to_date}
     shown |= {"rows added": counts.added, "rows changed": counts.changed, "rows deleted": counts.deleted}
     shown |= report.notes
     for publication in derivation.publishes[:1]:

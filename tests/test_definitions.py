@@ -152,7 +152,7 @@ def run(location: dg.Definitions, tmp_path_factory: pytest.TempPathFactory) -> I
 def test_a_run_shows_rows_and_columns(run: dg.ExecuteInProcessResult, name: str) -> None:
     (materialization,) = run.asset_materializations_for_node(name)
     metadata = {key: value.value for key, value in materialization.metadata.items()}
-    assert {"up to date", "rows added", "rows changed", "rows deleted"} <= metadata.keys()
+    assert {"was up to date", "rows added", "rows changed", "rows deleted"} <= metadata.keys()
     if not catalog.BY_NAME[name].publishes:
         return
     assert metadata["dagster/row_count"] >= 0
