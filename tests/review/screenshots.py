@@ -87,7 +87,7 @@ def report(page: Any, home: Home, name: str) -> bytes:
 def lineage(page: Any, home: Home, name: str) -> bytes:
     """Show in Dagster what leads to the leaks."""
     with dagster(home) as address:
-        page.set_viewport_size({"width": 1900, "height": 760})
+        page.set_viewport_size({"width": 1400, "height": 1350})
         page.add_init_script("localStorage.setItem('communityNux', '1')")
         page.goto(f"{address}/assets/leaks?view=lineage&lineageScope=upstream&lineageDepth=6", timeout=120_000)
         page.wait_for_timeout(12_000)
