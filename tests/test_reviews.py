@@ -47,7 +47,12 @@ def declared(root: Path, home: str = "home") -> Workshop:
         similarity={"k": 4},
         labels=[{"uri": str(root / "labels.csv")}, {"uri": str(root / "coco.json")}],
         predictions=[{"uri": str(root / "net.csv")}, {"uri": str(root / "found.json"), "model": "detector"}],
-        runs=[{"brain_key": "first", "method": "selections", "parameters": {"count": 50}}],
+        runs=[
+            {"brain_key": "first", "method": "selections", "parameters": {"count": 50}},
+            {"brain_key": "crops", "method": "object_embeddings"},
+            {"brain_key": "alike", "method": "similarity", "embeddings": "crops", "parameters": {"k": 1}},
+            {"brain_key": "odd_crops", "method": "uniqueness", "similarity": "alike"},
+        ],
         image_quality={"thresholds": {"dark": 0.99}},
     )
 
@@ -107,13 +112,24 @@ def labels(workshop: Workshop, filepath: str) -> list[tuple]:
 def test_dropped_samples_leave_every_signal_and_come_back(workshop: Workshop, ada: Reviewer, root: Path) -> None:
     workshop.run()
     ((dropped,),) = workshop.rows("select sample_id from samples where filepath = 'train/00000.png'")
+    ((inside,),) = workshop.rows(
+        f"select object_id from objects where source = 'ground_truth' and sample_id = '{dropped}'"
+    )
     before = tables_naming(workshop, dropped)
+    assert tables_naming(workshop, inside) >= {
+        "objects",
+        "embeddings",
+        "neighbors",
+        "uniqueness",
+        "object_mistakenness",
+    }
     assert before >= EVERY_OTHER_TABLE_WITH_SAMPLES
     stood = {name: workshop.rows(f"select count(*) from {name}") for name in before}
     event = ada.say("drop", "train/00000.png")
     models.EMBEDDED.clear()
     reports = workshop.run()
     assert tables_naming(workshop, dropped) == LISTS & {"samples", "decisions"}
+    assert tables_naming(workshop, inside) == set()
     assert workshop.rows("select filepath, status, error, width from samples where status != 'ok'") == [
         ("train/00000.png", "dropped", None, 20)
     ]
@@ -132,7 +148,8 @@ def test_dropped_samples_leave_every_signal_and_come_back(workshop: Workshop, ad
     models.EMBEDDED.clear()
     reports = workshop.run()
     assert models.EMBEDDED == []
-    assert reports["similarity"].notes["searched"] == 0
+    # The neighbours of its object; of the image there is a copy.
+    assert reports["similarity"].notes["searched"] == 1
     assert tables_naming(workshop, dropped) == before | {"decisions"}
     assert {name: workshop.rows(f"select count(*) from {name}") for name in before} == stood
     assert workshop.run()["published"].notes["written"] == ""
