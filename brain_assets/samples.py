@@ -13,7 +13,9 @@ from tqdm import tqdm
 from brain_assets.incremental import Check, Derivation, IssueQuery, MethodRun, Publication, Update
 from brain_assets.reviews import holding
 from resources.dataset import Dataset
-from resources.errors import Refused
+from resources.errors import Refused, SourceError
+from resources.input_files import InputListing, list_labels
+from resources.labels import read_sample_columns
 from resources.listing import ITEM, Container, Listing, content_hash
 from resources.store import Merge
 
@@ -22,7 +24,17 @@ READERS = 8
 LARGE_FILE, LARGE_FILE_TURN = 1 << 25, Lock()
 READ = pa.schema([("sample_id", pa.string()), ("content_hash", pa.string()), ("error", pa.string())])
 MARKS = pa.schema([("filepath", pa.string()), ("mark", pa.string())])
-SOURCE_STATE = "source_state"
+SOURCE_STATE, LABELS_STATE = "source_state", "label_columns_state"
+WITH_COLUMNS = """
+    with named as (
+        select sample_id, nfc_normalize(filepath) as key from listed union all select sample_id, uri from listed
+        union all select sample_id, sample_id from listed
+    ), said as (
+        select sample_id, arg_max(split, place) as split, list_distinct(flatten(list(tags))) as tags
+        from sample_columns join named using (key) group by sample_id
+    )
+    select listed.* replace ({split} as split, list_sort(list_distinct(listed.tags || coalesce(said.tags, []))) as tags)
+    from listed left join said using (sample_id)"""
 
 
 def update_samples(update: Update) -> Iterator[Merge]:
@@ -34,6 +46,7 @@ def update_samples(update: Update) -> Iterator[Merge]:
     if not _anything_new(update, listing):
         return
     items, marks = _items(update, listing)
+    items = _with_label_columns(update, items)
     update.notes["listed"] = items.num_rows
     store.connection.register("listing", items)
     _read_touched(update)
@@ -42,6 +55,7 @@ def update_samples(update: Update) -> Iterator[Merge]:
     yield Merge("files", f"{STATES} semi join (from samples where {SETTLED}) using (sample_id)", within=gone)
     yield Merge("containers", marks, within="true")
     yield Merge("facts", _fact(SOURCE_STATE, listing.state))
+    yield Merge("facts", _fact(LABELS_STATE, _label_files(update.dataset).state))
 
 
 def _anything_new(update: Update, listing: Listing) -> bool:
@@ -49,7 +63,31 @@ def _anything_new(update: Update, listing: Listing) -> bool:
     store = update.dataset.store
     if update.since < 0 or store.version(update.derivation.reads) > update.since:
         return True
+    if _label_files(update.dataset).state != store.fact(LABELS_STATE):
+        return True
     return bool(store.value(FAILED)) or listing.state != store.fact(SOURCE_STATE)
+
+
+def _label_files(dataset: Dataset) -> InputListing:
+    """Return the files of labels, which may say in which split a sample is; an address that names nothing says nothing."""
+    try:
+        return list_labels(dataset.settings, dataset.paths)
+    except SourceError:
+        return InputListing((), "", 0.0)
+
+
+def _with_label_columns(update: Update, items: pa.Table) -> pa.Table:
+    """Return the items with the tags that files of labels give them, and with the splits where columns shall give them."""
+    columns = read_sample_columns(_label_files(update.dataset).files)
+    if not columns.num_rows:
+        return items
+    connection = update.dataset.store.connection
+    connection.register("listed", items)
+    connection.register("sample_columns", columns.append_column("place", pa.array(range(columns.num_rows))))
+    wanted = update.dataset.settings.split_from == "column"
+    return update.query(
+        WITH_COLUMNS.format(split="coalesce(said.split, listed.split)" if wanted else "listed.split")
+    ).cast(ITEM)
 
 
 def _items(update: Update, listing: Listing) -> tuple[pa.Table, pa.Table]:
@@ -58,7 +96,11 @@ def _items(update: Update, listing: Listing) -> tuple[pa.Table, pa.Table]:
     A container whose mark stands is not opened: its members are those that are known. So are those of one that cannot be
     read this time.
     """
-    marks = dict(update.dataset.store.rows("select filepath, mark from containers"))
+    store = update.dataset.store
+    marks = dict(store.rows("select filepath, mark from containers"))
+    if _label_files(update.dataset).state != store.fact(LABELS_STATE):
+        # What is known of members has the splits and tags of labels that were.
+        marks = {}
     tables, listed = [listing.items], []
     for container in listing.containers:
         try:

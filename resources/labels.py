@@ -1,12 +1,13 @@
 """Labels in tables: which classes a file gives which sample."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from resources.input_files import InputFile
+from resources.input_files import TABLES, InputFile
+from resources.listing import split_of, tags_of
 from resources.tabular import WHOLE_FILE, Reading, Rejected, Rows, keys, read_rows, text_lists, texts
 
 DEFAULT_FIELD = "ground_truth"
@@ -19,6 +20,9 @@ LABEL_ROWS = pa.schema([
     ("labels", pa.list_(pa.string())),
     ("multilabel", pa.bool_()),
 ])  # fmt: skip
+
+
+SAMPLE_COLUMNS = pa.schema([("key", pa.string()), ("split", pa.string()), ("tags", pa.list_(pa.string()))])
 
 
 def read_labels(file: InputFile, form: str, classes: Sequence[str]) -> Reading:
@@ -57,6 +61,34 @@ def read_labels(file: InputFile, form: str, classes: Sequence[str]) -> Reading:
     table = pa.table({"key": keys(rows), "line": rows.lines, "labels": labels}).filter(pa.array(last))
     constants = {"source": file.source, "file": file.name, "label_field": file.field, "multilabel": multilabel}
     return Reading(with_constants(table, constants, LABEL_ROWS), rows.rejected)
+
+
+def read_sample_columns(files: Iterable[InputFile]) -> pa.Table:
+    """Return the splits and tags that tables of labels give: columns as in ``SAMPLE_COLUMNS``, later rows counting more.
+
+    What cannot be read is left out here and listed where the labels are read.
+    """
+    parts = [SAMPLE_COLUMNS.empty_table()]
+    for file in files:
+        form = file.suffix[1:] if file.format == "auto" else file.format
+        if f".{form}" not in TABLES:
+            continue
+        rows = read_rows(file.path, form, ["filepath", "sample_id", "split", "tags"])
+        splits, tags = rows.column("split"), rows.column("tags")
+        if rows.lines.size and not (splits is None and tags is None):
+            columns = [
+                keys(rows),
+                pa.array([split_of(one) for one in texts(splits, len(rows.lines)).to_pylist()], pa.string()),
+                pa.array([tags_of(one) for one in _values(tags, len(rows.lines))], pa.list_(pa.string())),
+            ]
+            parts.append(pa.table(columns, schema=SAMPLE_COLUMNS))
+    return pa.concat_tables(parts)
+
+
+def _values(column: pa.Array | None, size: int) -> list[object]:
+    """Return lists as they are, and anything else as text."""
+    is_list = column is not None and pa.types.is_list(column.type)
+    return list(column.to_pylist() if is_list else texts(column, size).to_pylist())  # type: ignore[union-attr]
 
 
 def _with_known_key(rows: Rows) -> Rows:

@@ -192,6 +192,28 @@ def test_several_classes_per_sample(workshop: Workshop, names: list[str], tmp_pa
     check(workshop, tmp_path)
 
 
+def test_label_files_may_give_splits_and_tags(tmp_path: Path) -> None:
+    names = [path.name for path in write_pictures(tmp_path / "media", range(4))]
+    labels = tmp_path / "labels.csv"
+    labels.write_text(f"filepath,label,split,tags\n{names[0]},cat,Validation,odd; wet\n{names[1]},dog,test,\n")
+    (tmp_path / "more.jsonl").write_text(json.dumps({"filepath": names[1], "label": "cat", "tags": ["dry"]}))
+    declared = {"labels": [{"uri": str(labels)}, {"uri": str(tmp_path / "more.jsonl")}], "split_from": "column"}
+    workshop = make_workshop(tmp_path, "home", **declared)
+    steps = ("samples", "media", "ground_truth", "published")
+    workshop.run(steps)
+    query = "select split, tags from samples order by filepath"
+    assert workshop.rows(query) == [("val", ["odd", "wet"]), ("test", ["dry"]), (None, []), (None, [])]
+    reports = workshop.run(steps)
+    assert reports["samples"].counts.total == 0
+    labels.write_text(f"filepath,label,split\n{names[2]},cat,train\n")
+    reports = workshop.run(steps)
+    assert (reports["samples"].counts.changed, reports["samples"].notes["read"]) == (3 + 1, 0)
+    assert workshop.rows(query) == [(None, []), (None, ["dry"]), ("train", []), (None, [])]
+    workshop = make_workshop(tmp_path, "home", **{**declared, "split_from": "none"})
+    workshop.run(steps)
+    assert workshop.rows("select count(split) from samples") == [(0,)]
+
+
 def test_folders_as_classes_and_several_fields(tmp_path: Path) -> None:
     write_pictures(tmp_path / "media" / "train" / "cat", range(3))
     write_pictures(tmp_path / "media" / "val" / "dog", range(3, 5))
