@@ -33,8 +33,9 @@ def update_representativeness(update: Update) -> Iterator[Merge]:
         values = method.representativeness_compat(vectors.matrix, settings.method, settings.clusters)
         yield _merge(update, vectors, np.full(len(vectors), -1), values, whole=True)
         return
-    if settings.method != "cluster-center":
-        raise ConfigurationError(f"representativeness.method {settings.method} needs mode: compat")
+    if settings.method == DOWNWEIGHT:
+        yield _downweighted(update, settings)
+        return
     refitted = _refit(update, settings)
     since = -1 if update.anew or refitted else update.since
     vectors = read_vectors(update, f"embeddings.changed > {since}")
@@ -49,6 +50,48 @@ def update_representativeness(update: Update) -> Iterator[Merge]:
     )
 
 
+def _downweighted(update: Update, settings: RepresentativenessSettings) -> Merge:
+    """Score all samples against the frozen centres, and lower those that have a more central one nearby."""
+    if update.run.settings["metric"] != "cosine":
+        raise ConfigurationError(
+            f"run {update.run.brain_key}: {DOWNWEIGHT} needs neighbours by cosine, and {update.run.settings['similarity']!r}"
+            f" has them by {update.run.settings['metric']}: name another similarity run"
+        )
+    _refit(update, settings)
+    vectors = read_vectors(update)
+    if not len(vectors):
+        return Merge("representativeness", NONE, within=f"brain_key = {update.key}")
+    assigned = method.assign(unit_rows(vectors.matrix), _centers(update))
+    raw = method.downweight(method.centrality(assigned.distance), *_listed(update, vectors.ids))
+    return _merge(update, vectors, assigned.cluster, raw, whole=True)
+
+
+def _listed(update: Update, ids: pa.Array) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Return neighbours as positions among ``ids``, -1 where there are none, and their distances."""
+    rows = update.query(
+        "select subject_id, neighbor_ids, distances from neighbors"
+        f" where brain_key = {literal(update.run.settings['similarity'])}"
+    )
+    lists, distances = (rows.column(name).combine_chunks() for name in ("neighbor_ids", "distances"))
+    lengths = lists.value_lengths().to_numpy(zero_copy_only=False)
+    owner = np.repeat(_places(rows.column("subject_id"), ids), lengths)
+    slot = np.arange(len(owner)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    known = owner >= 0
+    neighbors = np.full((len(ids), int(lengths.max(initial=1))), -1, np.int64)
+    near = np.full(neighbors.shape, np.inf, np.float32)
+    neighbors[owner[known], slot[known]] = _places(lists.flatten(), ids)[known]
+    near[owner[known], slot[known]] = distances.flatten().to_numpy(zero_copy_only=False)[known]
+    return neighbors, near
+
+
+def _places(wanted: pa.Array | pa.ChunkedArray, ids: pa.Array) -> NDArray[np.int64]:
+    from pyarrow.compute import index_in
+
+    found: NDArray[np.int64] = index_in(wanted, ids).fill_null(-1).to_numpy().astype(np.int64)
+    return found
+
+
+DOWNWEIGHT = "cluster-center-downweight"
 NONE = "select * exclude (changed) from representativeness where false"
 
 
@@ -105,9 +148,12 @@ def _runs(dataset: Dataset) -> list[MethodRun]:
 
 def _run(dataset: Dataset, run: RunSettings) -> MethodRun:
     section = with_parameters(dataset.settings.representativeness, run)
-    return MethodRun(
-        run.brain_key, {"embeddings": run.embeddings, "where": run.where, "settings": section.model_dump()}
-    )
+    settings = {"embeddings": run.embeddings, "where": run.where, "settings": section.model_dump()}
+    if section.mode == "default" and section.method == DOWNWEIGHT:
+        declared = [one for one in declared_runs(dataset, "similarity") if one.brain_key == run.similarity]
+        graph = with_parameters(dataset.settings.similarity, declared[0]) if declared else dataset.settings.similarity
+        settings |= {"similarity": run.similarity, "metric": graph.metric}
+    return MethodRun(run.brain_key, settings)
 
 
 REPRESENTATIVENESS = Derivation(
@@ -115,7 +161,7 @@ REPRESENTATIVENESS = Derivation(
     description="How typical each image is: 1 at the heart of its cluster, low at the rim. Cluster centres are fitted once and"
     " frozen, and fitted anew when the dataset has doubled or halved.",
     group="similarity",
-    reads=("embeddings", "samples", "media"),
+    reads=("embeddings", "samples", "media", "neighbors"),
     writes=("representativeness", "cluster_centers"),
     update=update_representativeness,
     runs=_runs,
@@ -143,7 +189,8 @@ REPRESENTATIVENESS = Derivation(
                 "object_id": "The object for crops; NULL for whole images.",
                 "representativeness": "raw divided by the largest of the cluster: 1 is the most representative.",
                 "cluster": "Number of the cluster; -1 in compat mode.",
-                "raw": "1 / (1 + distance to the cluster's centre), of unit vectors.",
+                "raw": "1 / (1 + distance to the cluster's centre), of unit vectors; lowered to .7 of it where"
+                " cluster-center-downweight is set and a more central sample is among the neighbours within .125.",
             },
         ),
     ),

@@ -78,7 +78,9 @@ class RepresentativenessSettings(Section):
         description="default: high near a cluster's centre; compat: FiftyOne Brain's numbers, high far from it.",
     )
     method: Literal["cluster-center", "cluster-center-downweight"] = Field(
-        "cluster-center", description="cluster-center-downweight lowers samples near a more central one; compat only."
+        "cluster-center",
+        description="cluster-center-downweight lowers samples near a more central one, so that the"
+        " highest scores are not all of one kind.",
     )
     clusters: int = Field(20, ge=1, le=1000, description="Clusters, where there are at least five samples for each.")
 

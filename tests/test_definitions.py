@@ -34,7 +34,7 @@ outliers: similarity <- similarity
 predictions: labels <- samples
 published: answers <- everything
 report: answers <- published
-representativeness: similarity <- embeddings, media, object_embeddings, samples
+representativeness: similarity <- embeddings, media, object_embeddings, samples, similarity
 reviews: reviews <- the outside world
 samples: media <- reviews
 selections: similarity <- embeddings, media, object_embeddings, samples, similarity

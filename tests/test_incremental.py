@@ -48,6 +48,7 @@ RUNS = [
 SETTINGS: list[dict[str, dict[str, object]]] = [
     {"similarity": {"k": 2}},
     {"similarity": {"k": 5}},
+    {"representativeness": {"method": "cluster-center-downweight", "clusters": 2}},
     {"near_duplicates": {}},
     {"near_duplicates": {"threshold": 0.85, "candidates": 1, "hash_bits": 0}},
     {"decoding": {}},
