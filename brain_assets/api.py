@@ -246,15 +246,15 @@ class DatasetReader:
 
     def runs(self, method: str | None = None, **configuration: Any) -> duckdb.DuckDBPyRelation:
         """Return the newest record of every run, or of those of a method and with these values in their configuration."""
-        from brain_assets.runs import latest_runs
+        from brain_assets.runs import latest_runs, recorded
 
-        return latest_runs(self._current(), method, configuration)
+        return latest_runs(self._leases.enter_context(recorded(self.home, self.name)), method, configuration)
 
     def run_history(self, brain_key: str) -> duckdb.DuckDBPyRelation:
         """Return all records of one run, the newest first; raises MissingError."""
-        from brain_assets.runs import history
+        from brain_assets.runs import history, recorded
 
-        return history(self._current(), brain_key)
+        return history(self._leases.enter_context(recorded(self.home, self.name)), brain_key)
 
     def rename_run(self, old: str, new: str) -> None:
         """Rename a declared run, with its rows, record and calibrations; raises BrainError."""

@@ -105,14 +105,13 @@ def list_runs(
 ) -> None:
     """List the newest record of every run."""
     from brain_assets.querying import write_rows
-    from brain_assets.runs import latest_runs
-    from resources.publishing import connect
+    from brain_assets.runs import latest_runs, recorded
 
     wrong = [text for text in wanted if "=" not in text]
     if wrong:
         raise click.UsageError(f"--config wants KEY=VALUE, got {wrong[0]!r}")
     configuration = dict(text.split("=", 1) for text in wanted)
-    with connect(dataset[0].existing(dataset[1]).published) as connection:
+    with recorded(*dataset) as connection:
         write_rows(connection, latest_runs(connection, method, configuration), form, output)
 
 
@@ -121,10 +120,9 @@ def list_runs(
 @click.pass_obj
 def show_run(dataset: tuple[Home, str], /, brain_key: str) -> None:
     """Show a run's full configuration and its history."""
-    from brain_assets.runs import as_text, history
-    from resources.publishing import connect
+    from brain_assets.runs import as_text, history, recorded
 
-    with connect(dataset[0].existing(dataset[1]).published) as connection:
+    with recorded(*dataset) as connection:
         click.echo(as_text(history(connection, brain_key)))
 
 

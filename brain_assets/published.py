@@ -63,6 +63,7 @@ def published(derivations: Sequence[Derivation]) -> Derivation:
         facts["code"] = code_state(derivations)
         facts["behind"] = _behind(derivations, dataset)
         facts[REVIEW_STATE] = dataset.store.fact(REVIEW_STATE) or ""
+        facts["runtimes"] = dataset.runtimes
         facts["input_state"] = joined_state(*(dataset.store.fact(name) or "" for name in INPUT_STATES))
         gates.enforce(dataset)
         result = publish(dataset.store, dataset.paths.published, tables, facts, dataset.service.keep_sets)

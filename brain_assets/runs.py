@@ -3,24 +3,52 @@
 import json
 import keyword
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 
 from brain_assets.declarations import default_keys
 from brain_assets.incremental import literal
+from brain_assets.published import BOOKKEEPING
+from resources import locks
 from resources.configuration import load_dataset
 from resources.dataset import Dataset, Opening, open_dataset
-from resources.errors import ConfigurationError, MissingError
+from resources.errors import ConfigurationError, LockedError, MissingError
 from resources.home import Home
-from resources.publishing import manifest
+from resources.publishing import connect, manifest
 from resources.run_entries import delete_entry, rename_entry
 from resources.store import Merge, Transaction
 
 COLUMNS = "brain_key, method, state, started_at, finished_at, rows_changed, error, run_id, code_version, model_version, config"
 # What follows from the rows of all runs.
 REPUBLISHED = ("issues", "health", "published")
+
+
+@contextmanager
+def recorded(home: Home, name: str) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Yield a connection that sees ``runs`` as they are, failed ones too; as published while another run is under way."""
+    paths = home.existing(name)
+    try:
+        with locks.exclusive(paths.lock, "reading the record of runs"):
+            records = _stored_records(paths.store)
+    except (LockedError, duckdb.Error, OSError):
+        with connect(paths.published) as connection:
+            yield connection
+        return
+    with duckdb.connect() as connection:
+        connection.register("runs", records)
+        yield connection
+
+
+def _stored_records(path: Path) -> pa.Table:
+    if not path.exists():
+        raise FileNotFoundError(path)
+    with duckdb.connect(str(path), read_only=True) as store:
+        return store.sql(BOOKKEEPING[0].query).to_arrow_table()
 
 
 def latest_runs(

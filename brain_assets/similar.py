@@ -15,6 +15,7 @@ from resources.configuration import load_dataset
 from resources.embedding_models import load_model
 from resources.errors import BrainError, ConfigurationError, MissingError
 from resources.home import Home
+from resources.publishing import manifest
 
 Metric = Literal["cosine", "euclidean", "dotproduct", "manhattan"]
 METRICS: tuple[str, ...] = get_args(Metric)
@@ -202,13 +203,17 @@ def _of_samples(connection: duckdb.DuckDBPyConnection, question: Question) -> As
 def _of_text(
     home: Home, name: str, connection: duckdb.DuckDBPyConnection, question: Question, version: str
 ) -> NDArray[np.float64]:
-    settings = load_dataset(home.existing(name).config).settings.embeddings
+    paths = home.existing(name)
+    settings = load_dataset(paths.config).settings.embeddings
     configured = connection.execute(
         "select config->>'model' from runs where brain_key = ? and state = 'done' order by started_at desc limit 1",
         [question.brain_key],
     ).fetchall()
     uri = str(configured[0][0]) if configured else settings.model
-    model = load_model(uri, device=settings.device, runtime=settings.runtime, cache=home.cache)
+    # The runtime that the vectors came from, whatever this machine would choose today.
+    remembered = (manifest(paths.published) or {}).get("facts", {}).get("runtimes", {}).get(uri)
+    runtime = settings.runtime or (remembered if (settings.device or "cpu") == "cpu" else None)
+    model = load_model(uri, device=settings.device, runtime=runtime, cache=home.cache)
     if not model.supports_text:
         raise ConfigurationError(
             f"{question.text!r} is a text (no sample has this id or filepath), and {uri} does not embed text:"

@@ -92,6 +92,13 @@ class Dataset:
         remembered: str | None = self.store.fact(_runtime_fact(uri))
         return remembered
 
+    @property
+    def runtimes(self) -> dict[str, str]:
+        """The runtime of every model that the dataset began with."""
+        prefix = _runtime_fact("")
+        rows = self.store.rows("select name, value from facts where starts_with(name, ?) order by name", [prefix])
+        return {name.removeprefix(prefix): json.loads(value) for name, value in rows}
+
     def _remember(self, name: str, value: str) -> None:
         if self.store.fact(name) != value:
             with self.store.write(self.run_id, "embeddings") as transaction:

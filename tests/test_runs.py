@@ -15,6 +15,7 @@ from brain_assets import runs
 from brain_assets.api import DatasetReader
 from brain_assets.cli import main
 from brain_assets.declarations import check_declaration
+from resources import locks
 from resources.configuration import load_dataset
 from resources.dataset import Opening, open_dataset
 from resources.errors import BrainError, ConfigurationError, MissingError
@@ -207,6 +208,11 @@ def test_a_failed_run_is_marked_and_leaves_no_half_results(workshop: Workshop, t
     with pytest.raises(Exception, match="no_such_column"):
         workshop.run()
     assert {name for name, count in stored(workshop, "wrong").items() if count} == {"runs"}
+    # At once, though nothing was published since; as published while another run holds the dataset.
+    assert "failed" in call(workshop, "show", "wrong").stdout
+    assert "wrong,representativeness,failed" in call(workshop, "list", "--format", "csv").stdout
+    with locks.exclusive(workshop.paths.lock, "test"):
+        assert call(workshop, "show", "wrong").exit_code == 1
     workshop.run(["samples", "published"])
     assert workshop.rows("select state, error is not null from runs where brain_key = 'wrong'") == [("failed", True)]
     workshop.declare(**settings)

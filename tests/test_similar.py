@@ -1,5 +1,6 @@
 """Nearest and farthest samples of ids, vectors and texts over what is published."""
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -142,6 +143,19 @@ def test_the_command_takes_ids_and_files(workshop: Workshop, tmp_path: Path) -> 
     assert len(by_file.output.splitlines()) == 4
     assert by_file.output.splitlines()[1].split(",")[1] == ids[4]
     assert "train/" in call(workshop, "--id", ids[0], "--id", ids[1], "--aggregate", "post-min").output
+
+
+def test_a_text_is_embedded_in_the_runtime_of_the_vectors(
+    workshop: Workshop, reader: DatasetReader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = reader.similar("90", brain_key="speaking").fetchall()
+    # As on a machine where another runtime would be the first choice.
+    original = sys.modules["resources.embedding_models"].place
+    monkeypatch.setattr(
+        "resources.embedding_models.place",
+        lambda device, runtime, known: original(device, runtime or "other", [*known, "other"]),
+    )
+    assert reader.similar("90", brain_key="speaking").fetchall() == before
 
 
 @pytest.mark.parametrize("arguments", [[], ["--id", "a", "--text", "b"]])
