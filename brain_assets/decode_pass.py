@@ -15,10 +15,9 @@ from tqdm import tqdm
 
 from brain_assets.incremental import Update
 from brain_assets.methods.image_quality import STATISTICS, statistics
-from resources.addresses import read_in_order, sequential
+from resources.addresses import name_of_content, read_in_order, sequential
 from resources.dataset import Dataset
 from resources.errors import BrainError, Refused
-from resources.listing import content_hash
 from resources.object_stores import CONNECTIONS, is_remote
 from resources.store import Merge
 from resources.threads import one_blas_thread
@@ -237,7 +236,7 @@ def _given(data: bytes | Exception) -> bytes:
 def load(dataset: Dataset, uri: str, expected: str) -> bytes:
     """Return a file's bytes; raises OSError when they are no longer those that were hashed."""
     data = dataset.source.read(uri)
-    if content_hash(data) != expected:
+    if name_of_content(uri, data) != expected:
         raise OSError("the file changed while it was being read")
     return data
 

@@ -53,6 +53,13 @@ def frame_of(uri: str) -> tuple[str, str] | None:
     return (found[1], found[2]) if found and not os.path.lexists(found[0]) and os.path.isfile(found[1]) else None
 
 
+def name_of_content(uri: str, data: bytes) -> str:
+    """Return the content hash of a sample that was read; a frame is named by its video."""
+    if frame := frame_of(uri):
+        return videos.frame_hash(videos.video_hash(frame[0]), frame[1])
+    return content_hash(data)
+
+
 def sequential(uri: str) -> str | None:
     """Return the file within which a sample can only be reached by passing all before it, None where there is none."""
     member, frame = member_of(uri), frame_of(uri)

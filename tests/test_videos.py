@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from brain_assets import decode_pass
 from brain_assets.review.thumbnails import original
 from resources import videos
 from resources.decoding_workers import Direct, Worker
@@ -159,6 +160,15 @@ def test_a_frame_that_cannot_be_decoded_is_a_row(tmp_path: Path, monkeypatch: py
         ("clip.mkv#t=1.000", "damaged: this frame of the video cannot be decoded"),
     ]
     assert {name for name, report in workshop.run(FEW).items() if report.counts.total} == set()
+
+
+def test_frames_that_are_too_large_to_wait_together_are_read_one_by_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decode_pass, "LARGE_FILE", 100)
+    workshop = Workshop(tmp_path / "home", write_video(tmp_path / "clip.mkv", [1, 2]))
+    workshop.run(FEW)
+    assert workshop.rows("select distinct status, error from samples") == [("ok", None)]
 
 
 def test_a_decoder_that_crashes_or_hangs_ends_its_process_only() -> None:
