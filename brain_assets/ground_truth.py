@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 
 from brain_assets import input_rows
 from brain_assets.incremental import Check, Derivation, MethodRun, Publication, Update, literal
+from brain_assets.masks import outlined
 from brain_assets.reviews import holding
 from resources.annotations import GROUND_TRUTH as HUMAN
 from resources.annotations import LABEL_TABLES, iter_names, read_annotations
@@ -59,7 +60,7 @@ def update_ground_truth(update: Update) -> Iterator[Merge]:
 def _read(update: Update, file: InputFile) -> Mapping[str, Reading]:
     form = input_rows.form_of(file)
     if form in input_rows.OBJECT_FORMATS:
-        return read_annotations(file, form).readings(file, HUMAN, LABEL_TABLES)
+        return outlined(read_annotations(file, form)).readings(file, HUMAN, LABEL_TABLES)
     if f".{form}" not in TABLES:
         return {"label_rows": _none(input_rows.unknown_form(file))}
     return {"label_rows": read_labels(file, form, update.dataset.settings.classes)}
@@ -102,6 +103,7 @@ GROUND_TRUTH = Derivation(
     reads=("samples", "decisions"),
     writes=("ground_truth", "label_rows", *LABEL_TABLES),
     update=update_ground_truth,
+    version="2",
     runs=_runs,
     always=True,
     checks=(

@@ -147,18 +147,24 @@ def _add_coco(
     found.objects.append({
         "line": line, "keys": keys.get(image), "image_id": image, "annotation": annotation,
         "label": names.get(category), "category": category, "confidence": confidence, "polygon": polygon,
+        "mask": _mask(one.get("segmentation")),
         "iscrowd": bool(one.get("iscrowd", 0)), "relative": False, **_box(box),
     })  # fmt: skip
     return None
 
 
 def _polygon(segmentation: Any) -> list[list[float]] | None:
-    """Return the rings of a polygon as flat lists of x and y; a mask of runs is told by its box alone."""
+    """Return the rings of a polygon as flat lists of x and y."""
     if not isinstance(segmentation, list) or not segmentation:
         return None
     rings = segmentation if isinstance(segmentation[0], list) else [segmentation]
     usable = [[float(value) for value in ring] for ring in rings if len(ring) >= 6 and len(ring) % 2 == 0]
     return usable or None
+
+
+def _mask(segmentation: Any) -> Row | None:
+    """Return a mask of runs as the file has it: ``size`` and ``counts``."""
+    return segmentation if isinstance(segmentation, dict) else None
 
 
 def _around(polygon: list[list[float]] | None) -> list[float]:

@@ -151,3 +151,24 @@ def test_compat_gives_the_peers_hard_cuts(workshop: Workshop, tmp_path: Path) ->
     assert rows[2:4] == [(None, True, None), (None, None, True)]
     # To the peer an image without predictions is one in which the model found nothing.
     assert rows[4:] == [(None, True, None)] * 3
+
+
+def test_masks_of_runs_are_outlines_and_broken_ones_leave_the_box(tmp_path: Path) -> None:
+    write_pictures(tmp_path / "media", [0])
+    # Column by column: a block of 4 x 8 pixels from (2, 4), the upper left pixel of which is missing.
+    runs = [2 * 16 + 5, 7, *[8, 8] * 3, 4 + 16 * 14]
+    masks = [{"size": [16, 20], "counts": runs}, {"size": [16, 20], "counts": [7]}]
+    annotations = [
+        {"id": number, "image_id": 0, "category_id": 0, "bbox": [2, 4, 4, 8], "segmentation": mask}
+        for number, mask in enumerate(masks)
+    ]
+    images = [{"id": 0, "file_name": "00000.png", "width": 20, "height": 16}]
+    content = {"images": images, "annotations": annotations, "categories": [{"id": 0, "name": "cat"}]}
+    (tmp_path / "labels.json").write_text(json.dumps(content))
+    workshop = make_workshop(tmp_path, "home")
+    workshop.run(["samples", "media", "ground_truth", "predictions", "objects", "published"])
+    first, second = workshop.rows("select polygon from objects order by polygon is null")
+    assert second == (None,)
+    corners = [[first[0][0][i] * 20, first[0][0][i + 1] * 16] for i in range(0, len(first[0][0]), 2)]
+    assert sorted(map(tuple, corners)) == [(2, 5), (2, 12), (3, 4), (3, 5), (6, 4), (6, 12)]
+    assert workshop.rows("select line, reason from rejected_rows") == [(2, "mask")]

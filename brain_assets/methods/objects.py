@@ -201,6 +201,66 @@ def mask_edges(mask: NDArray[np.bool_]) -> Floats:
     return np.stack([column, row, column + 1, row], axis=1).astype(np.float64)
 
 
+def mask_rings(mask: NDArray[np.bool_]) -> list[NDArray[np.int64]]:
+    """Return the outline of a mask along the edges of its pixels.
+
+    Parameters
+    ----------
+    mask : (height, width) bool
+
+    Returns
+    -------
+    list of (v, 2) int64, x and y of the corners, pixels
+        Rings as `polygon_edges` takes them, outer ones and holes.
+
+    Examples
+    --------
+    >>> mask_rings(np.array([[False, True], [False, True]]))
+    [array([[1, 0],
+           [2, 0],
+           [2, 2],
+           [1, 2]])]
+    """
+    onward = _borders(np.asarray(mask, dtype=bool))
+    rings = []
+    while onward:
+        start = next(iter(onward))
+        ring, at = [start], _step(onward, start)
+        while at != start:
+            ring.append(at)
+            at = _step(onward, at)
+        points = np.array(ring, dtype=np.int64)
+        turns = (np.roll(points, -1, axis=0) - points != points - np.roll(points, 1, axis=0)).any(axis=1)
+        rings.append(points[turns])
+    return rings
+
+
+def _borders(mask: NDArray[np.bool_]) -> dict[tuple[int, int], list[tuple[int, int]]]:
+    """Return the steps along borders from each corner of a pixel, the mask to their right."""
+    padded = np.pad(mask, 1)
+    inside = padded[1:-1, 1:-1]
+    sides = [
+        (padded[:-2, 1:-1], (0, 0), (1, 0)),
+        (padded[1:-1, 2:], (1, 0), (1, 1)),
+        (padded[2:, 1:-1], (1, 1), (0, 1)),
+        (padded[1:-1, :-2], (0, 1), (0, 0)),
+    ]
+    onward: dict[tuple[int, int], list[tuple[int, int]]] = {}
+    for beside, first, second in sides:
+        rows, columns = np.nonzero(inside & ~beside)
+        for x, y in zip(columns.tolist(), rows.tolist(), strict=True):
+            onward.setdefault((x + first[0], y + first[1]), []).append((x + second[0], y + second[1]))
+    return onward
+
+
+def _step(onward: dict[tuple[int, int], list[tuple[int, int]]], at: tuple[int, int]) -> tuple[int, int]:
+    ends = onward[at]
+    end = ends.pop()
+    if not ends:
+        del onward[at]
+    return end
+
+
 def decode_rle(counts: str | bytes | list[int], height: int, width: int) -> NDArray[np.bool_]:
     """Return the mask that COCO's run-length encoding stands for.
 
@@ -304,7 +364,7 @@ def expand_boxes(boxes: ArrayLike, alpha: float = 0.0) -> Floats:
     given = np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
     margin = given[:, 2:] * alpha / 2
     low = np.clip(given[:, :2] - margin, 0.0, 1.0)
-    high = np.clip(given[:, :2] + given[:, 2:] + margin, 0.0, 1.0)
+    high = np.maximum(np.clip(given[:, :2] + given[:, 2:] + margin, 0.0, 1.0), low)
     return np.hstack([low, high - low])
 
 

@@ -16,6 +16,7 @@ from brain_assets.methods.objects import (
     decode_rle,
     expand_boxes,
     mask_edges,
+    mask_rings,
     outline_iou,
     overlaps,
     pairs,
@@ -36,6 +37,12 @@ def corners(box: tuple[float, float, float, float]) -> np.ndarray:
 def objects(images: list[list[list[float]]], **more: object) -> Objects:
     boxes = np.array([box for image in images for box in image], dtype=float).reshape(-1, 4)
     return Objects(boxes, np.zeros(len(boxes), np.int64), np.cumsum([0, *map(len, images)]), **more)
+
+
+@given(MASK)
+def test_the_rings_of_a_mask_hold_its_pixels(mask: np.ndarray) -> None:
+    outline = polygon_edges(mask_rings(mask))
+    assert outline_iou(outline, mask_edges(mask)) == pytest.approx(float(mask.any()))
 
 
 @given(st.lists(st.integers(0, 3), max_size=6), st.data())
