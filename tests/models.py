@@ -2,6 +2,7 @@
 
 import os
 import time
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,6 +48,25 @@ class Broken(Pixels):
         if (images.mean(axis=(1, 2, 3)) < 8).any():
             raise RuntimeError("CUDA error:\nout of everything")
         return super().embed(images)
+
+
+class Patches:
+    """Gives plain crops the peer's recorded vector of the patch that their colour names."""
+
+    version = "patches-1"
+    dimension = 64
+    input = 8
+
+    def __init__(self) -> None:
+        self.vectors = np.load(Path(__file__).parent / "golden" / "seed7" / "inputs.npz")["patch_embeddings"]
+
+    @staticmethod
+    def color(patch: int) -> tuple[int, int, int]:
+        return patch // 256, patch % 256, 128
+
+    def embed(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        middle = images[:, 4, 4].astype(np.int64)
+        return self.vectors[middle[:, 0] * 256 + middle[:, 1]].astype(np.float32)
 
 
 class Held(Pixels):

@@ -7,8 +7,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from PIL import Image
 from pyarrow import parquet
 
+from resources.media_source import sample_id
+from tests.models import Patches
 from tests.workshop import Workshop
 
 GOLDEN = Path(__file__).parent / "golden" / "seed7"
@@ -164,3 +167,52 @@ def test_mistakenness_of_objects(workshop: Workshop, inputs: dict[str, Any], out
             assert ours[place][2] == wanted.get("possible_spurious", False)
             compared += 1
     assert compared == len(ours)
+
+
+CELL = 8
+REGION_STEPS = (
+    "samples", "media", "ground_truth", "predictions", "objects", "object_embeddings", "similarity", "uniqueness",
+    "representativeness", "published",
+)  # fmt: skip
+REGION_RUNS: list[dict[str, Any]] = [
+    {"brain_key": "crops", "method": "object_embeddings", "model": "python:tests.models:Patches"},
+    {"brain_key": "regions", "method": "object_embeddings", "embeddings": "crops"},
+    {"brain_key": "around", "method": "similarity", "embeddings": "regions"},
+    {"brain_key": "unique", "method": "uniqueness", "embeddings": "regions", "similarity": "around",
+     "parameters": {"mode": "compat"}},
+    {"brain_key": "typical", "method": "representativeness", "embeddings": "regions", "parameters": {"mode": "compat"}},
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def regions(inputs: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Workshop:
+    """Return a dataset of images that are rows of plain patches, each labelled as an object.
+
+    The peer's clusters depend on the order of the images: here it is that of the samples' ids.
+    """
+    root = tmp_path_factory.mktemp("regions")
+    (root / "media").mkdir()
+    counts, patch = inputs["npatch"].tolist(), 0
+    names = sorted((f"{number:03}.png" for number in range(len(counts))), key=sample_id)
+    annotations, images = [], []
+    for name, count in zip(names, counts, strict=True):
+        picture = Image.new("RGB", (CELL * count, CELL))
+        for place in range(count):
+            box = (CELL * place, 0, CELL, CELL)
+            picture.paste(Patches.color(patch), (box[0], 0, box[0] + CELL, CELL))
+            annotations.append({"id": patch, "image_id": name, "category_id": 0, "bbox": box})
+            patch += 1
+        picture.save(root / "media" / name)
+        images.append({"id": name, "file_name": name, "width": CELL * count, "height": CELL})
+    content = {"images": images, "annotations": annotations, "categories": [{"id": 0, "name": "patch"}]}
+    (root / "patches.json").write_text(json.dumps(content))
+    made = Workshop(root / "home", root / "media", labels=[{"uri": str(root / "patches.json")}], runs=REGION_RUNS)
+    made.run(REGION_STEPS)
+    return made
+
+
+@pytest.mark.parametrize(("table", "key"), [("uniqueness", "unique"), ("representativeness", "typical")])
+def test_regions_of_interest(regions: Workshop, outputs: dict[str, Any], table: str, key: str) -> None:
+    ours = regions.rows(f"select {table} from {table} where brain_key = '{key}' order by sample_id")
+    # Vectors are kept in single precision.
+    np.testing.assert_allclose([row[0] for row in ours], outputs[f"{table}.roi_dict"], atol=1e-5)
