@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import duckdb
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from brain_assets.duplicates import By, FoundDuplicates, FoundUnique, Histogram
+    from brain_assets.exporting import Exported
     from brain_assets.split_leaks import Splits
     from resources.configuration import DatasetSettings
 
@@ -238,6 +240,35 @@ class DatasetReader:
         from brain_assets.split_leaks import leaks
 
         return leaks(self._current(), self._settings(), splits, threshold)
+
+    def export_objects(self, path: str | Path, *, force: bool = False, **choice: Any) -> "Exported":
+        """Write the labels of objects, as reviewers left them, as a COCO file of its own; nothing else changes.
+
+        Parameters
+        ----------
+        path : str or Path
+            Outside of the dataset's own labels and predictions.
+        force : bool
+            Whether a file that exists is replaced.
+        **choice
+            ``field`` (by default ``ground_truth``); ``missing_objects`` (bool), to add what ``object_mistakenness`` holds as
+            ``possible_missing``, each marked ``"origin": "model"`` with model, confidence and score; of these only those of
+            one ``model``, or of a ``min_score`` in [0, 1].
+
+        Returns
+        -------
+        brain_assets.exporting.Exported
+            ``path``, ``images``, ``labels``, ``added`` (by model) and ``left_out`` (images of unknown size).
+
+        Raises
+        ------
+        BrainError
+            In one line, if there are no such objects, field or model, or the file exists or cannot be written.
+        """
+        from brain_assets.exporting import ExportChoice, export_objects
+
+        dataset = self.paths, self._settings()
+        return export_objects(self._current(), dataset, Path(path).expanduser(), ExportChoice(**choice), force=force)
 
     def _settings(self) -> "DatasetSettings":
         from resources.configuration import load_dataset

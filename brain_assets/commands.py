@@ -188,6 +188,41 @@ def report(home: Home, /, name: str, output: Path | None, *, as_json: bool) -> N
     click.echo(f"wrote {page.path} ({page.bytes / 1e6:.1f} MB, {page.pictures} pictures)")
 
 
+@click.command()
+@click.argument("name")
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="COCO file to write, outside of the dataset's own labels and predictions.",
+)
+@click.option(
+    "--missing-objects", is_flag=True, help="Add objects that models found and no label holds, marked as such."
+)
+@click.option("--field", default="ground_truth", show_default=True, help="The field of labels.")
+@click.option("--model", help="Add only what this model found [default: what any did, each object once].")
+@click.option(
+    "--min-score", type=float, metavar="S", help="Add only what is missing with at least this score, in [0, 1]."
+)
+@click.option("--force", is_flag=True, help="Replace a file that exists.")
+@click.pass_obj
+def export(home: Home, /, name: str, output: Path, *, force: bool, **chosen: Any) -> None:
+    """Write the labels of objects, as reviewers left them, as a COCO file of its own.
+
+    With --missing-objects, what the table object_mistakenness holds as possible_missing is added. Neither the files of labels nor
+    any table change.
+    """
+    from brain_assets.exporting import ExportChoice, export_objects
+    from resources.configuration import load_dataset
+    from resources.publishing import connect
+
+    paths = home.existing(name)
+    dataset = paths, load_dataset(paths.config).settings
+    with connect(paths.published) as connection:
+        click.echo(export_objects(connection, dataset, output, ExportChoice(**chosen), force=force))
+
+
 @click.command("select")
 @click.argument("name")
 @click.option(
@@ -239,4 +274,4 @@ def review(home: Home, /, name: str | None, *, port: int, host: str, token: str 
     serve(home.root, host, port, token, name, browser=not no_browser)
 
 
-COMMANDS: Sequence[click.Command] = (similar, select_samples, check, report, calibrate, runs, review)
+COMMANDS: Sequence[click.Command] = (similar, select_samples, check, export, report, calibrate, runs, review)

@@ -129,12 +129,13 @@ def _side(rows: pa.Table, samples: pa.ChunkedArray, classes: list[str], *, label
         offsets=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
         confidence=None if labels else rows.column("confidence").to_numpy().astype(np.float64),
         crowd=rows.column("iscrowd").to_numpy().astype(bool) if labels else None,
-        outlines=_outlines(rows.column("polygon")),
+        outlines=outlines(rows.column("polygon")),
     )
     return _Side(rows.column("object_id").combine_chunks(), rows.column("sample_id").combine_chunks(), objects)
 
 
-def _outlines(polygons: pa.ChunkedArray) -> tuple[NDArray[np.float64] | None, ...] | None:
+def outlines(polygons: pa.ChunkedArray) -> tuple[NDArray[np.float64] | None, ...] | None:
+    """Return polygons as `Objects` has them; None where there are none at all."""
     if polygons.null_count == len(polygons):
         return None
     return tuple(

@@ -27,6 +27,9 @@ IMAGES = """
         union all select sample_id, label_field, 'ground_truth', 0, 0::ubigint
             from named_images semi join live_samples using (sample_id) where counts)
     group by all"""
+NUMBERED = """
+    select sample_id, label_field, 'ground_truth' as model, min(image_id) as image_id from named_images where counts
+    group by sample_id, label_field"""
 
 
 def update_objects(update: Update) -> Iterator[Merge]:
@@ -74,6 +77,33 @@ OBJECTS = Derivation(
                 "polygon": "Rings of x and y in turn, relative to the image; NULL where only a box is known.",
                 "logits": "Scores over the classes; NULL where unknown.",
                 "iscrowd": "Whether the box stands for a crowd.",
+            },
+        ),
+        Publication(
+            "object_images",
+            f"""
+            select sample_id, label_field, model as source, objects, image_id
+            from object_images left join ({NUMBERED}) using (sample_id, label_field, model) order by all""",
+            ("object_images", "label_images", "samples"),
+            {
+                "sample_id": "The image.",
+                "label_field": "The field of labels.",
+                "source": "ground_truth, or the model, that speaks of the objects in this image.",
+                "objects": "How many it places there; people may say that there are none.",
+                "image_id": "The image's name or number in the file of labels; NULL for models.",
+            },
+        ),
+        Publication(
+            "object_classes",
+            """
+            select label_field, category, arg_max(name, (source, file)) as label
+            from label_categories join (select distinct source, file, label_field from label_images) using (source, file)
+            group by label_field, category order by all""",
+            ("label_categories", "label_images"),
+            {
+                "label_field": "The field of labels.",
+                "category": "The class's number in the file of labels.",
+                "label": "Its name.",
             },
         ),
     ),

@@ -217,15 +217,16 @@ def object_scores(
     )
 
 
-def objects_to_add(predictions: Objects, scores: ObjectScores, iou: float = 0.5) -> Indices:
-    """Return the predictions to export as labels: the possibly missing ones, each object once.
+def objects_to_add(candidates: Objects, score: ArrayLike, iou: float = 0.5) -> Indices:
+    """Return which of the possibly missing objects to export as labels: each object once.
 
     Parameters
     ----------
-    predictions : Objects
-    scores : ObjectScores
+    candidates : Objects
+        Predictions that are possibly missing, of one model or of several.
+    score : (n,) float
     iou : float in (0, 1)
-        Of two candidates that overlap this much, the one with the higher score stands.
+        Of two candidates that overlap this much, the one with the higher score stands, the earlier of equals.
 
     Returns
     -------
@@ -234,22 +235,20 @@ def objects_to_add(predictions: Objects, scores: ObjectScores, iou: float = 0.5)
 
     Examples
     --------
-    >>> nothing = Objects(np.empty((0, 4)), np.empty(0, np.int64), np.array([0, 0]))
     >>> boxes = np.array([[0.0, 0, 4, 4], [0, 0, 4, 3]])
-    >>> seen = Objects(boxes, np.array([0, 0]), np.array([0, 2]), np.array([0.8, 0.9]))
-    >>> objects_to_add(seen, object_scores(nothing, seen, DetectorProfile.default(1)))
+    >>> objects_to_add(Objects(boxes, np.array([0, 0]), np.array([0, 2])), [0.8, 0.9])
     array([1])
     """
-    alive, score = scores.possible_missing.copy(), scores.missing_score
-    found = overlaps(predictions, predictions)
+    sure, found = np.asarray(score, dtype=np.float64), overlaps(candidates, candidates)
     first, second = found.first, found.second
-    rivals = (found.iou >= iou) & alive[first] & alive[second]
-    better = (score[first] > score[second]) | ((score[first] == score[second]) & (first < second))
-    first, second = first[rivals & better], second[rivals & better]
-    for position in np.lexsort((first, -score[first])).tolist():
-        if alive[first[position]]:
-            alive[second[position]] = False
-    return np.flatnonzero(alive)
+    better = (sure[first] > sure[second]) | ((sure[first] == sure[second]) & (first < second))
+    rivals = better & (found.iou >= iou)
+    first, second = first[rivals], second[rivals]
+    stands = np.ones(len(candidates), dtype=bool)
+    for position in np.lexsort((first, -sure[first])).tolist():
+        if stands[first[position]]:
+            stands[second[position]] = False
+    return np.flatnonzero(stands)
 
 
 def image_maximum(values: ArrayLike, offsets: ArrayLike) -> Floats:

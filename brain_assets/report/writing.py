@@ -81,7 +81,7 @@ def written_mark(path: Path) -> str | None:
     return found[1] if found else None
 
 
-def write_file(path: Path, content: bytes) -> None:
+def write_file(path: Path, content: bytes, what: str = "report") -> None:
     """Write a file in one step; raises StoreError."""
     draft = path.with_name(f".{path.name}.draft")
     try:
@@ -90,4 +90,4 @@ def write_file(path: Path, content: bytes) -> None:
     except OSError as error:
         with suppress(OSError):
             draft.unlink()
-        raise StoreError(f"the report cannot be written to {path}: {error.strerror}") from None
+        raise StoreError(f"the {what} cannot be written to {path}: {error.strerror}") from None

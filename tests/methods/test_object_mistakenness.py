@@ -295,7 +295,10 @@ def test_each_missing_object_is_exported_once() -> None:
     predictions = batch([seen, seen], predicted=True)
     labels = batch([[box(5, 5)], []])
     scores = object_scores(labels, predictions, DetectorProfile.default(3))
-    assert objects_to_add(predictions, scores).tolist() == [1, 5, 6]
+    assert scores.possible_missing.tolist() == [True, True, False, False, True, True, True, False]
+    candidates = batch([seen[:2], seen[:3]], predicted=True)
+    assert objects_to_add(candidates, scores.missing_score[scores.possible_missing]).tolist() == [1, 3, 4]
+    assert objects_to_add(batch([[], []], predicted=True), []).tolist() == []
 
 
 def planted(kind: str, seed: int) -> tuple[Objects, Objects, np.ndarray]:
