@@ -52,7 +52,7 @@ def check(workshop: Workshop, root: Path) -> None:
     rebuild = make_workshop(root, "rebuild")
     give_calibrations(workshop, rebuild)
     rebuild.run()
-    for table in ("objects", "object_mistakenness", "mistakenness", "rejected_rows"):
+    for table in ("objects", "object_images", "object_classes", "object_mistakenness", "mistakenness", "rejected_rows"):
         assert workshop.rows(f"from {table} order by all") == rebuild.rows(f"from {table} order by all")
     rebuild.remove()
 
