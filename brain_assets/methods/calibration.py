@@ -53,6 +53,11 @@ def calibrate(edits: NDArray[np.floating], others: NDArray[np.floating]) -> Cali
     Calibration
         The default of .25 with fewer than 50 edits, or fewer than 20 samples with an other that is no duplicate.
 
+    Raises
+    ------
+    ValueError
+        If ``edits`` or ``others`` has another shape.
+
     Notes
     -----
     An input to what follows, not an output: computed once from the samples with the smallest hash of their content
@@ -65,6 +70,10 @@ def calibrate(edits: NDArray[np.floating], others: NDArray[np.floating]) -> Cali
     >>> calibrate(np.array([]), np.array([])).is_default
     True
     """
+    if edits.ndim != 1:
+        raise ValueError(f"edits must have shape (m,), got {edits.shape}")
+    if others.ndim not in (1, 2):
+        raise ValueError(f"others must have shape (n,) or (n, k), got {others.shape}")
     edits = edits[np.isfinite(edits)]
     if len(edits) < LEAST_EDITS:
         return Calibration(DEFAULT_THRESHOLD, np.nan, np.nan, is_default=True)

@@ -69,6 +69,24 @@ def test_too_little_leaves_the_default(edits: np.ndarray, others: np.ndarray) ->
     assert found.threshold == DEFAULT_THRESHOLD
 
 
+@pytest.mark.parametrize(
+    ("edits", "others", "words"),
+    [
+        (EDITS[:, None], OTHERS, r"edits must have shape \(m,\), got \(500, 1\)"),
+        (np.array(0.1), OTHERS, r"edits must have shape \(m,\), got \(\)"),
+        (EDITS, np.array(0.5), r"others must have shape \(n,\) or \(n, k\), got \(\)"),
+        (EDITS, OTHERS.reshape(5, 10, 10), r"others must have shape \(n,\) or \(n, k\), got \(5, 10, 10\)"),
+    ],
+)
+def test_other_shapes_are_one_clear_line(edits: np.ndarray, others: np.ndarray, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        calibrate(edits, others)
+
+
+def test_samples_without_others_leave_the_default() -> None:
+    assert calibrate(EDITS, np.empty((30, 0))).is_default
+
+
 @pytest.mark.parametrize("shape", [(1, 1), (3, 200), (32, 32), (127, 300)])
 def test_small_pictures_are_not_halved(shape: tuple[int, int]) -> None:
     image = RNG.integers(0, 256, (*shape, 3)).astype(np.uint8)
