@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from brain_assets.incremental import Update
 from brain_assets.methods import similarity
 from brain_assets.methods.distances import pair_distances
-from brain_assets.methods.duplicates import Pairs, copies_of_copies
+from brain_assets.methods.duplicates import Pairs, copies_of_copies, crowds_left_open
 from brain_assets.methods.perceptual_hash import hash_pairs
 from brain_assets.pairs import DIGITS, Contents, MeasuredPairs, Rows, among, read_contents
 from brain_assets.similarity import stored_graph, vectors_of
@@ -80,6 +80,7 @@ def update_pairs(
     farthest = max(threshold, settings.component_threshold or 0.0)
     _follow(measured, lists, settings.candidates, farthest)
     _join_crowds(measured, settings.crowd, farthest)
+    _tell_of_crowds(update, measured, settings.crowd, farthest)
     update.notes |= {"candidate pairs": len(measured.keys), "verified pairs": measured.verified}
     update.commit(Merge("content_pairs", measured.table(), within=f"brain_key = {update.key}"))
     return threshold
@@ -178,3 +179,12 @@ def _join_crowds(measured: MeasuredPairs, largest: int, threshold: float) -> Non
     while len(first):
         measured.add(first, second)
         first, second = copies_of_copies(measured.pairs, threshold, len(measured.contents), largest)
+
+
+def _tell_of_crowds(update: Update, measured: MeasuredPairs, largest: int, threshold: float) -> None:
+    """Note the crowds that are too large to be compared all with all: not every pair, and so not every leak, is told."""
+    sizes = crowds_left_open(measured.pairs, threshold, len(measured.contents), largest)
+    if len(sizes):
+        update.notes["crowds not compared all with all"] = (
+            f"{len(sizes)}, the largest of {sizes[-1]} images: near_duplicates.crowd is {largest}"
+        )

@@ -121,14 +121,17 @@ def test_near_copies_over_three_splits(
     monkeypatch.setattr(pairs_module, "_verified", lambda _, __, first, ___: np.full(len(first), 0.95))
     write_crowd(tmp_path, range(count), picture)
     workshop = make(tmp_path, crowd=largest)
-    workshop.run(ASSETS)
+    notes = workshop.run(ASSETS)["near_duplicates"].notes
     crossing = sum(a % 3 != b % 3 for a in range(count) for b in range(a))
     found = workshop.rows(CROSSING)[0][0]
+    told = notes.get("crowds not compared all with all")
     if count <= largest:
+        assert told is None
         assert found == crossing
         assert workshop.rows("select count(*) from near_duplicates where not keep") == [(count - 1,)]
     else:
         assert count < found < crossing / 2
+        assert told == "1, the largest of 90 images: near_duplicates.crowd is 80"
 
 
 @pytest.mark.parametrize("candidates", [1, 3])

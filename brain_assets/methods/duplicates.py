@@ -257,18 +257,46 @@ def copies_of_copies(pairs: Pairs, threshold: float, count: int, largest: int) -
     """
     from scipy.sparse import coo_array
 
-    component = connected_components(pairs.within(threshold), count)
-    within = pairs.where(component[pairs.first] == component[pairs.second])
-    size = np.bincount(component, minlength=count)
-    measured = np.bincount(component[within.first], minlength=count)
-    open_ones = (size <= largest) & (measured < size * (size - 1) // 2)
-    near = within.where(open_ones[component[within.first]]).within(threshold)
+    component, size, is_open = _crowds(pairs, threshold, count)
+    inside = component[pairs.first] == component[pairs.second]
+    near = pairs.where(inside & (is_open & (size <= largest))[component[pairs.first]]).within(threshold)
     ends = np.r_[near.first, near.second], np.r_[near.second, near.first]
     graph = coo_array((np.ones(len(ends[0]), np.float32), ends), shape=(count, count)).tocsr()
     steps = (graph @ graph).tocoo()
     first, second = (column.astype(np.int64) for column in steps.coords)
     keys = np.setdiff1d((first * count + second)[first < second], pairs.first * count + pairs.second)
     return keys // max(count, 1), keys % max(count, 1)
+
+
+def crowds_left_open(pairs: Pairs, threshold: float, count: int, largest: int) -> Rows:
+    """Return the sizes of those components that ``copies_of_copies`` leaves as they are though pairs are missing.
+
+    Parameters
+    ----------
+    pairs, threshold, count, largest
+        As given to ``copies_of_copies``.
+
+    Returns
+    -------
+    (c,) int64, ascending
+
+    Examples
+    --------
+    >>> pairs = Pairs(np.array([0, 1, 2]), np.array([1, 2, 3]), np.array([0.1, 0.1, 0.9]))
+    >>> crowds_left_open(pairs, threshold=0.2, count=4, largest=2).tolist()
+    [3]
+    """
+    _, size, is_open = _crowds(pairs, threshold, count)
+    return np.sort(size[is_open & (size > largest)])
+
+
+def _crowds(pairs: Pairs, threshold: float, count: int) -> tuple[Rows, Rows, NDArray[np.bool_]]:
+    """Return each sample's component, and of each component its size and whether pairs inside it were not measured."""
+    component = connected_components(pairs.within(threshold), count)
+    inside = component[pairs.first] == component[pairs.second]
+    size = np.bincount(component, minlength=count)
+    measured = np.bincount(component[pairs.first[inside]], minlength=count)
+    return component, size, measured < size * (size - 1) // 2
 
 
 def touched(components: Rows, rows: Rows) -> Mask:

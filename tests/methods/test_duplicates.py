@@ -14,6 +14,7 @@ from brain_assets.methods.duplicates import (
     connected_components,
     copies_of_copies,
     cover_with_copies,
+    crowds_left_open,
     distance_histogram,
     duplicate_kinds,
     duplicates_view,
@@ -290,6 +291,10 @@ def test_copies_of_copies_equal_the_loop(graph: tuple[Pairs, np.ndarray], thresh
     ]
     first, second = copies_of_copies(pairs, threshold, count, largest)
     assert list(zip(first.tolist(), second.tolist(), strict=True)) == expected
+    missing = {component[a] for a in range(count) for b in range(a) if component[a] == component[b]
+        and (b, a) not in distance_of(pairs)}  # fmt: skip
+    left = sorted(sizes[one] for one in missing if sizes[one] > largest)
+    assert crowds_left_open(pairs, threshold, count, largest).tolist() == left
 
 
 def test_a_chain_stays_a_chain_and_a_crowd_becomes_whole() -> None:
