@@ -12,6 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from brain_assets.incremental import literal
+from brain_assets.keeping import TIME, keep_criteria
 from brain_assets.methods import duplicates as method
 from brain_assets.methods import keep_policy as policy
 from brain_assets.methods.calibration import DEFAULT_THRESHOLD
@@ -25,8 +26,8 @@ By = Literal["pixels", "embedding"]
 MOST_PAIRS = 20_000_000
 FIRST_RADIUS, LARGEST_RADIUS = 0.02, 2.0
 NO_PAIRS = method.Pairs(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))
-MEMBERS = """
-    select samples.*, coalesce(group_id, sample_id) as identity,
+MEMBERS = f"""
+    select samples.*, coalesce(group_id, sample_id) as identity, {TIME} as existed_at,
         sample_id in (select sample_id from ground_truth where len(labels) > 0
             union select sample_id from objects where source = 'ground_truth') as labelled
     from samples left join exact_duplicates using (sample_id)
@@ -50,7 +51,7 @@ class Copies:
     Attributes
     ----------
     rows : pyarrow.Table
-        ``samples``, by ascending id, with ``identity`` and ``labelled``.
+        ``samples``, by ascending id, with ``identity``, ``labelled`` and ``existed_at``.
     identity : (n,) int64
         Equal for samples with equal bytes or pixels.
     rank : (n,) int64
@@ -236,7 +237,9 @@ class FoundUnique:
 def _samples(
     connection: duckdb.DuckDBPyConnection, copies: Copies, chosen: NDArray[np.bool_]
 ) -> duckdb.DuckDBPyRelation:
-    return connection.from_arrow(copies.rows.filter(pa.array(chosen)).drop_columns(["identity", "labelled"]))
+    return connection.from_arrow(
+        copies.rows.filter(pa.array(chosen)).drop_columns(["identity", "labelled", "existed_at"])
+    )
 
 
 def find_duplicates(
@@ -269,8 +272,7 @@ def find_duplicates(
         raise ConfigurationError("give a threshold or a fraction, not both")
     if fraction is not None and not 0 <= fraction <= 1:
         raise ConfigurationError(f"fraction must lie between 0 and 1, not be {fraction}")
-    if threshold is not None and not 0 <= threshold <= 2:
-        raise ConfigurationError(f"threshold must lie between 0 and 2, not be {threshold}")
+    check_threshold(threshold)
     copies = _copies(connection, settings, by)
     if fraction is not None:
         return _share(connection, copies, round((1 - fraction) * len(copies.identity)))
@@ -323,6 +325,12 @@ def own_threshold(connection: duckdb.DuckDBPyConnection, settings: DatasetSettin
     return fitted if settings.near_duplicates.threshold is None else settings.near_duplicates.threshold
 
 
+def check_threshold(threshold: float | None) -> None:
+    """Raise ConfigurationError for a threshold that no distance can meet or exceed."""
+    if threshold is not None and not 0 <= threshold <= 2:
+        raise ConfigurationError(f"threshold must lie between 0 and 2, not be {threshold}")
+
+
 def copies_by_pixels(connection: duckdb.DuckDBPyConnection, settings: DatasetSettings) -> Copies:
     """Return the samples with the distances of the table ``pairs``."""
     return _copies(connection, settings, "pixels")
@@ -355,18 +363,12 @@ def _copies(connection: duckdb.DuckDBPyConnection, settings: DatasetSettings, by
         raise ConfigurationError(f"by is 'pixels' or 'embedding', not {by!r}")
     rows = connection.sql(MEMBERS).to_arrow_table()
     names, identity = np.unique(np.array(rows.column("identity").to_pylist(), np.str_), return_inverse=True)
-    splits, ids = (rows.column(name).to_pylist() for name in ("split", "sample_id"))
-    width, height, size = (np.array(rows.column(name).fill_null(0)) for name in ("width", "height", "bytes"))
-    criteria = [
-        policy.protected_splits(splits, settings.keep_first),
-        policy.labelled(np.array(rows.column("labelled"), np.bool_)),
-        policy.resolution(width, height),
-        policy.file_size(size),
-    ]
-    rank = policy.keep_rank(criteria, ids)
+    criteria = keep_criteria(rows, settings.near_duplicates.keep, settings.keep_first)
+    rank = policy.keep_rank(criteria, rows.column("sample_id").to_pylist())
     if by == "embedding":
         vectors = connection.sql(VECTORS).to_arrow_table().column("vector").combine_chunks()
-        matrix = vectors.flatten().to_numpy(zero_copy_only=False).reshape(len(names), -1)
+        values = vectors.flatten().to_numpy(zero_copy_only=False)
+        matrix = values.reshape(len(names), -1) if len(names) else np.zeros((0, 1), np.float32)
         return Copies(rows, identity.astype(np.int64), rank, None, matrix)
     links = connection.sql(LINKS).to_arrow_table()
     first, second = (

@@ -203,6 +203,12 @@ def declared_runs(dataset: Dataset, method: str) -> list[RunSettings]:
     return [run for run in dataset.settings.runs if run.method == method]
 
 
+def model_of(dataset: Dataset, embeddings: str) -> str:
+    """Return the model behind a run of vectors: what was fitted to another model's vectors says nothing of these."""
+    runs = (*declared_runs(dataset, "embeddings"), *declared_runs(dataset, "object_embeddings"))
+    return {run.brain_key: run.model for run in runs}.get(embeddings) or dataset.settings.embeddings.model
+
+
 def with_parameters(section: SectionT, run: RunSettings) -> SectionT:
     """Return the dataset's settings of a method as one run has them.
 

@@ -18,8 +18,10 @@ from brain_assets.incremental import (
     Update,
     declared_runs,
     literal,
+    model_of,
     with_parameters,
 )
+from brain_assets.keeping import TIME, keep_criteria
 from brain_assets.labelled import LABELLED
 from brain_assets.labelled import READS as LABELS
 from brain_assets.methods import duplicates
@@ -50,8 +52,8 @@ LINKS = """
         from content_pairs join contents a on a.content_hash = first_content join contents b on b.content_hash = second_content
         where brain_key = {key} and distance <= {threshold} and a.identity != b.identity group by all)"""
 CONCERNED = f"""
-    select sample_id, split, bytes, filepath, coalesce(width, 0) as width, coalesce(height, 0) as height, identity,
-        coalesce(taken_at, modified_at::timestamp) as taken_at, sample_id in ({LABELLED}) as labelled
+    select sample_id, split, bytes, filepath, width, height, identity, {TIME} as existed_at,
+        sample_id in ({LABELLED}) as labelled
     from sample_facts join identities using (sample_id)
     where identity in (select one from links union select other from links
         union select identity from identities group by identity having count(*) > 1)
@@ -157,21 +159,9 @@ def read_samples(dataset: Dataset, run: MethodRun, threshold: float) -> Samples:
     return Samples(rows, identity, duplicates.Pairs(first, second, found.column("distance").to_numpy()))
 
 
-def _criteria(update: Update, settings: NearDuplicateSettings, rows: pa.Table) -> list[policy.Criterion]:
-    """Return what decides which of several copies is kept, in the configured order."""
-    made = {
-        "split": lambda: policy.protected_splits(rows.column("split").to_pylist(), update.dataset.settings.keep_first),
-        "label": lambda: policy.labelled(rows.column("labelled").to_numpy(zero_copy_only=False)),
-        "resolution": lambda: policy.resolution(rows.column("width").to_numpy(), rows.column("height").to_numpy()),
-        "size": lambda: policy.file_size(rows.column("bytes").to_numpy()),
-        "age": lambda: policy.age(rows.column("taken_at").to_numpy().astype("datetime64[s]")),
-    }
-    return [made[name]() for name in settings.keep]
-
-
 def _groups(update: Update, settings: NearDuplicateSettings, samples: Samples) -> pa.Table:
     ids, paths = (samples.rows.column(name).to_pylist() for name in ("sample_id", "filepath"))
-    criteria = _criteria(update, settings, samples.rows)
+    criteria = keep_criteria(samples.rows, settings.keep, update.dataset.settings.keep_first)
     cover = duplicates.cover_with_copies(samples.pairs, samples.identity, policy.keep_rank(criteria, ids))
     sizes = np.bincount(cover.nearest, minlength=len(ids))
     members = np.flatnonzero(sizes[cover.nearest] > 1) if len(ids) else np.zeros(0, np.int64)
@@ -227,13 +217,12 @@ def _run(dataset: Dataset, run: RunSettings) -> MethodRun:
     section = with_parameters(dataset.settings.near_duplicates, run)
     similar = [one for one in declared_runs(dataset, "similarity") if one.brain_key == run.similarity]
     graph = with_parameters(dataset.settings.similarity, similar[0]) if similar else dataset.settings.similarity
-    model = {one.brain_key: one.model for one in declared_runs(dataset, "embeddings")}.get(run.embeddings)
     settings = {
         "embeddings": run.embeddings,
         "similarity": run.similarity,
         "k": graph.k,
         "metric": graph.metric,
-        "model": model or dataset.settings.embeddings.model,
+        "model": model_of(dataset, run.embeddings),
         "keep_first": dataset.settings.keep_first,
         "preview_size": dataset.settings.decoding.preview_size,
         "settings": section.model_dump(mode="json"),

@@ -245,7 +245,7 @@ SAMPLES = Derivation(
                 case when dropped then 'dropped' when media.status = 'ok' and samples.error is null then 'ok'
                     else 'error' end as status,
                 coalesce(samples.error, media.error, if(media.status is null, 'pending: not decoded yet', null)) as error,
-                content_hash, bytes, width, height, format, split, tags, added_at, changed_at
+                content_hash, bytes, width, height, format, split, tags, taken_at, modified_at, added_at, changed_at
             from samples left join media using (content_hash) order by filepath""",
             ("samples", "media"),
             {
@@ -261,6 +261,8 @@ SAMPLES = Derivation(
                 "format": "Format by content, whatever the name says.",
                 "split": "train, val, test, or the name that the source gives; NULL without one.",
                 "tags": "Tags that the source gives.",
+                "taken_at": "When the picture was taken, by EXIF and without a zone; NULL where it does not say.",
+                "modified_at": "When the file was last changed.",
                 "added_at": "When the sample was first seen.",
                 "changed_at": "When its row last changed.",
             },

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import duckdb
 import pyarrow as pa
 
-from brain_assets.duplicates import copies_by_pixels, own_threshold
+from brain_assets.duplicates import check_threshold, copies_by_pixels, own_threshold
 from brain_assets.methods import leaks as method
 from brain_assets.review.events import Event, Events
 from resources.configuration import DatasetSettings
@@ -43,8 +43,9 @@ def leaks(
     Raises
     ------
     ConfigurationError, MissingError
-        If a member is no sample, or no sample has one of the tags.
+        If a member is no sample, no sample has one of the tags, or the threshold is out of range.
     """
+    check_threshold(threshold)
     copies = copies_by_pixels(connection, settings)
     limit = own_threshold(connection, settings) if threshold is None else threshold
     ids, files = (copies.rows.column(name).combine_chunks() for name in ("sample_id", "filepath"))

@@ -1,6 +1,8 @@
 """Copies and leaks as a notebook asks for them, from what is published."""
 
+import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,8 +11,8 @@ from brain_assets.api import DatasetReader
 from brain_assets.methods.calibration import DEFAULT_THRESHOLD
 from brain_assets.review.events import Events
 from resources.errors import BrainError, ConfigurationError, MissingError
-from tests.test_near_duplicates import GROUPS, write_dataset
-from tests.workshop import Workshop
+from tests.test_near_duplicates import GROUPS, photo, write_dataset
+from tests.workshop import Workshop, encoded
 
 ASSETS = (
     "samples", "media", "ground_truth", "objects", "exact_duplicates", "embeddings", "similarity", "near_duplicates", "leaks",
@@ -56,6 +58,24 @@ def test_the_default_threshold_gives_the_published_groups(workshop: Workshop, fl
         assert [distance for _, distance in group] == sorted(distance for _, distance in group)
         for one, distance in group:
             assert distance == (0.0 if frozenset((one, kept)) in copies else measured[frozenset((one, kept))])
+
+
+@pytest.mark.parametrize(("keep", "kept"), [(["resolution", "age"], "large.png"), (["age"], "small.png")])
+def test_the_same_is_kept_as_by_the_run(tmp_path: Path, keep: list[str], kept: str) -> None:
+    (tmp_path / "media").mkdir()
+    sizes = {"large.png": (128, 96), "small.png": (64, 48), "copy1.png": (128, 96), "copy2.png": (128, 96)}
+    for name, size in sizes.items():
+        (tmp_path / "media" / name).write_bytes(encoded(photo(int(name.startswith("copy"))).resize(size)))
+    for age, older in enumerate(("copy1.png", "copy2.png")):
+        for place, name in enumerate(("large.png", "small.png", older)):
+            os.utime(tmp_path / "media" / name, (10**9 - 10 * place - age,) * 2)
+        workshop = Workshop(tmp_path / "home", tmp_path / "media", near_duplicates={"keep": keep})
+        workshop.run(ASSETS)
+        by_run = {row[0] for row in workshop.rows("select sample_id from near_duplicates where keep")}
+        with DatasetReader(workshop.name, str(workshop.home.root)) as reader:
+            found = reader.find_duplicates()
+            assert set(found.unique_ids) == by_run
+            assert paths(reader, found.unique_ids) == {kept, older}
 
 
 def test_views_are_sorted_and_cover_all_samples(flowers: DatasetReader) -> None:
@@ -164,6 +184,7 @@ def test_leaks_are_tagged_once_and_tags_are_splits(workshop: Workshop, flowers: 
         (lambda one: one.find_unique(-1), ConfigurationError, "must not be negative"),
         (lambda one: one.distance_histogram(0), ConfigurationError, "at least 1"),
         (lambda one: one.leaks({"a": ["nobody"], "b": []}), MissingError, "no sample 'nobody'"),
+        (lambda one: one.leaks(threshold=float("nan")), ConfigurationError, "between 0 and 2, not be nan"),
         (lambda one: one.leaks("train"), ConfigurationError, "at least two tags"),
         (lambda one: one.no_leaks("nowhere"), MissingError, r"no split 'nowhere' \(splits: test, train\)"),
         (lambda one: one.leaks_for_sample("nobody"), MissingError, "no sample 'nobody'"),

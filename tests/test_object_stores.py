@@ -75,7 +75,7 @@ def test_a_store_gives_the_tables_of_the_same_files_in_a_folder(tmp_path: Path, 
     far = Workshop(tmp_path / "far", f"{bucket}/set/", split_from="folder")
     near.run(ASSETS)
     far.run(ASSETS)
-    for table, own in {"samples": "uri, added_at, changed_at", "embeddings": "brain_key"}.items():
+    for table, own in {"samples": "uri, modified_at, added_at, changed_at", "embeddings": "brain_key"}.items():
         query = f"select * exclude ({own}) from {table} order by all"
         assert repr(near.rows(query)) == repr(far.rows(query))
     copies = "select sample_id, group_id, kind from exact_duplicates order by all"
