@@ -17,6 +17,8 @@ from brain_assets.incremental import (
     Update,
     declared_runs,
     literal,
+    model_of,
+    with_parameters,
 )
 from brain_assets.methods import outliers as method
 from brain_assets.subjects import PICTURED, SUBJECT
@@ -76,8 +78,19 @@ def _fit(update: Update) -> tuple[float, Mapping[str, Any]]:
 
 def _runs(dataset: Dataset) -> list[MethodRun]:
     default = RunSettings(brain_key="outliers", method="outliers")
-    runs = (default, *declared_runs(dataset, "outliers"))
-    return [MethodRun(run.brain_key, {"similarity": run.similarity}) for run in runs]
+    return [_run(dataset, run) for run in (default, *declared_runs(dataset, "outliers"))]
+
+
+def _run(dataset: Dataset, run: RunSettings) -> MethodRun:
+    own = RunSettings(brain_key="neighbors", method="similarity")
+    declared = (one for one in declared_runs(dataset, "similarity") if one.brain_key == run.similarity)
+    graph = next(declared, own)
+    # A cut that was fitted to other distances says nothing of these.
+    metric = with_parameters(dataset.settings.similarity, graph).metric
+    return MethodRun(
+        run.brain_key,
+        {"similarity": run.similarity, "metric": metric, "model": model_of(dataset, graph.embeddings)},
+    )
 
 
 OUTLIERS = Derivation(

@@ -14,6 +14,7 @@ from brain_assets.incremental import (
     Update,
     declared_runs,
     literal,
+    model_of,
     with_parameters,
 )
 from brain_assets.methods import representativeness as method
@@ -30,6 +31,11 @@ def update_representativeness(update: Update) -> Iterator[Merge]:
     settings = RepresentativenessSettings.model_validate(update.run.settings["settings"])
     if settings.mode == "compat":
         vectors = read_vectors(update)
+        if len(vectors) < settings.clusters:
+            raise ConfigurationError(
+                f"run {update.run.brain_key}: mode compat needs at least {settings.clusters} samples with a vector, there are"
+                f" {len(vectors)}: add samples, lower clusters, or use mode default"
+            )
         values = method.representativeness_compat(vectors.matrix, settings.method, settings.clusters)
         yield _merge(update, vectors, np.full(len(vectors), -1), values, whole=True)
         return
@@ -122,7 +128,7 @@ def _refit(update: Update, settings: RepresentativenessSettings) -> bool:
     present = len(
         update.column(f"select 1 from embeddings where brain_key = {literal(update.run.settings['embeddings'])}")
     )
-    if not update.anew and not method.refit_due(fitted_on, present):
+    if not update.anew and _same_length(update) and not method.refit_due(fitted_on, present):
         return False
     centers = method.fit_centers(unit_rows(read_vectors(update).matrix), settings.clusters)
     rows = pa.table({
@@ -134,6 +140,16 @@ def _refit(update: Update, settings: RepresentativenessSettings) -> bool:
     update.commit(Merge("cluster_centers", rows, within=f"brain_key = {update.key}"))
     update.notes["refitted on"] = present
     return True
+
+
+def _same_length(update: Update) -> bool:
+    """Return whether the centres are as long as the vectors, which may be given and then become others."""
+    return bool(
+        update.dataset.store.value(f"""
+            select count(*) = 0 from cluster_centers where brain_key = {update.key} and len(center) != (
+                select len(vector) from embeddings join vectors using (model_version, input_key)
+                where brain_key = {literal(update.run.settings["embeddings"])} limit 1)""")
+    )
 
 
 def _centers(update: Update) -> NDArray[np.float32]:
@@ -148,7 +164,12 @@ def _runs(dataset: Dataset) -> list[MethodRun]:
 
 def _run(dataset: Dataset, run: RunSettings) -> MethodRun:
     section = with_parameters(dataset.settings.representativeness, run)
-    settings = {"embeddings": run.embeddings, "where": run.where, "settings": section.model_dump()}
+    settings = {
+        "embeddings": run.embeddings,
+        "model": model_of(dataset, run.embeddings),
+        "where": run.where,
+        "settings": section.model_dump(),
+    }
     if section.mode == "default" and section.method == DOWNWEIGHT:
         declared = [one for one in declared_runs(dataset, "similarity") if one.brain_key == run.similarity]
         graph = with_parameters(dataset.settings.similarity, declared[0]) if declared else dataset.settings.similarity

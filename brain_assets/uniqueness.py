@@ -50,7 +50,8 @@ def _compat(update: Update) -> pa.Table:
         select subject_id, vector from neighbors join embeddings using (subject_id) join vectors using (model_version, input_key)
         where neighbors.brain_key = {literal(update.run.settings["similarity"])}
             and embeddings.brain_key = {literal(update.run.settings["embeddings"])} order by subject_id""")
-    matrix = rows.column("vector").combine_chunks().flatten().to_numpy().reshape(rows.num_rows, -1)
+    values = rows.column("vector").combine_chunks().flatten().to_numpy()
+    matrix = values.reshape(rows.num_rows, -1) if rows.num_rows else np.zeros((0, 1), np.float32)
     return _rows(update, rows.column("subject_id"), uniqueness_compat(matrix))
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from brain_assets.api import DatasetReader
 from brain_assets.declarations import check_declaration
 from resources.configuration import load_dataset
 from resources.errors import ConfigurationError
@@ -96,6 +97,11 @@ def test_objects_stand_where_images_do(tmp_path: Path, boxes: Boxes) -> None:
     ):
         found = f"select count(*), count(object_id) from {table} where brain_key = '{key}'"
         assert workshop.rows(found) == [(count, 0 if key == "around" else count)]
+    # Every hit has its distance, of several objects in one image too; the peer raises TypeError.
+    with DatasetReader(workshop.name, str(workshop.home.root)) as reader:
+        hits = reader.similar(ids[0], k=99, brain_key="crops").project("subject_id, sample_id, distance").fetchall()
+    assert {hit[0]: hit[1] for hit in hits} == owners
+    np.testing.assert_allclose([hit[2] for hit in hits], np.sort(np.r_[0.0, np.delete(distances[0], 0)]), atol=1e-5)
 
 
 def test_only_objects_that_changed_are_embedded(tmp_path: Path, boxes: Boxes) -> None:

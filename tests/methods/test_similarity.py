@@ -160,6 +160,15 @@ def test_graph_has_as_many_entries_as_there_are_others(width: int, count: int) -
     assert (graph.valid == min(width, count - 1)).all()
 
 
+def test_distances_keep_their_meaning_in_large_sets() -> None:
+    """Above 15 000 samples the peer gives Euclidean distances of unit vectors for cosine distances."""
+    vectors = normalize(random_vectors(15_001, 4))
+    graph = build_graph(vectors, np.arange(len(vectors)), width=8)
+    for row in (0, 7_500, 15_000):
+        cosine = 1 - vectors.astype(np.float64) @ vectors[row].astype(np.float64)
+        np.testing.assert_allclose(graph.distances[row, :3], np.sort(np.delete(cosine, row))[:3], atol=1e-6)
+
+
 def test_progress_is_told_until_all_blocks_are_done() -> None:
     seen: list[tuple[int, int]] = []
     build_graph(
