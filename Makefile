@@ -31,7 +31,7 @@ docs: setup  ## write docs/reference.md from the code
 	$(BIN)/python -m brain_assets.reference > docs/reference.md
 
 test: check  ## everything that must hold, in minutes
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 test-slow: setup  ## what takes longer
 	$(BIN)/python -m pytest -m slow
