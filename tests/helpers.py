@@ -1,4 +1,8 @@
-"""Comparisons that several tests share."""
+"""Comparisons and measures that several tests share."""
+
+import re
+import resource
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -30,3 +34,14 @@ def _assert_same_list(
         other = distances_b[place[neighbor]] if neighbor in place else distances_b[-1]
         same = distance == other or abs(distance - other) <= atol
         assert same, f"row {row}: neighbour {neighbor} at {distance} in one list, at {other} or missing in the other"
+
+
+def peak_memory() -> int:
+    """Return the bytes that this process and its largest ended child have held at most.
+
+    Not by RUSAGE_SELF alone: before it runs a program of its own, a process counts as large as the one that started it.
+    """
+    status = Path("/proc/self/status")
+    held = re.search(r"VmHWM:\s+(\d+)", status.read_text()) if status.exists() else None
+    own = int(held[1]) if held else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return (own + resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss) * 1024

@@ -26,13 +26,12 @@ SPINE = (
     "published",
 )
 SCRIPT = """
-import re, resource, sys
+import sys
 from pathlib import Path
+from tests.helpers import peak_memory
 from tests.workshop import Workshop
-reports = Workshop(Path(sys.argv[1]), sys.argv[2]).run(sys.argv[3].split(","))
-# Not RUSAGE_SELF: before it runs this program, the process counts as large as the tests that started it.
-own = int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
-print((own + resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss) * 1024)
+Workshop(Path(sys.argv[1]), sys.argv[2]).run(sys.argv[3].split(","))
+print(peak_memory())
 """
 
 

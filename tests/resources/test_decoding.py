@@ -232,15 +232,14 @@ def test_memory_stays_bounded_however_large_the_images_are(tmp_path: Path) -> No
     (tmp_path / "flat.png").write_bytes(png(13_377, 13_377, bytes(13_377 * 13_378)))
     Image.new("RGB", (9000, 9000), "teal").save(tmp_path / "progressive.jpg", progressive=True)
     script = f"""
-import resource
 from pathlib import Path
 from resources.decoding import DecodeJob, Decoder
+from tests.helpers import peak_memory
 flat, progressive = (Path({str(tmp_path)!r}) / name for name in ("flat.png", "progressive.jpg"))
 with Decoder(threads=2) as decoder:
     jobs = [DecodeJob(str(n), path.read_bytes) for n, path in enumerate([flat, progressive, flat, progressive])]
     print([row.error for row in decoder.decode(jobs) if row.error])
-peak = [resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-print(sum(peak) * 1024)
+print(peak_memory())
 """
     root = Path(__file__).parents[2]
     ended = subprocess.run([sys.executable, "-c", script], cwd=root, capture_output=True, check=True, text=True)
