@@ -101,7 +101,7 @@ def _frames(_: click.Context, __: click.Parameter, value: str | None) -> float |
     type=click.Choice(["folder", "column", "none"]),
     default="none",
     show_default=True,
-    help="Where a sample's split comes from: its top folder, the manifest's column, or nowhere.",
+    help="Where a sample's split comes from: its top folder, the column of a manifest or of a file of labels, or nowhere.",
 )
 @click.option(
     "--frames", metavar="SECONDS|key", callback=_frames, help="Take frames of videos, also of those in a folder."

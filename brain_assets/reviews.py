@@ -38,7 +38,7 @@ def update_reviews(update: Update) -> Iterator[Merge]:
     try:
         state = state_of(events)
         seen = _still_there(events, known) if update.since >= 0 else 0
-        if state == known and seen:
+        if state == known and (seen or not state):
             return
         rows = _tables(events.said(seen, _number(state)))
     except (sqlite3.DatabaseError, ValueError) as error:

@@ -173,6 +173,12 @@ def _change(value: float, before: float | None, *, good: bool = False) -> Elemen
     )
 
 
+def _bar(share: float) -> Element:
+    """Return the cell of a bar that fills this share of it."""
+    bar = element("span", class_="bar", style=f"width:{share * 100:.1f}%")
+    return element("td", bar, class_="bars", aria_hidden="true")
+
+
 def _overview(report: Report) -> Element:
     if not report.issues:
         return element("section", element("h2", "Findings"), element("p", "No issues.", class_="muted"), id="issues")
@@ -181,12 +187,7 @@ def _overview(report: Report) -> Element:
         element(
             "tr",
             element("th", element("a", issue.title, href=f"#{issue.issue}"), scope="row"),
-            element(
-                "td",
-                element("span", class_="bar", style=f"width:{max(0.5, issue.count / most * 100):.1f}%"),
-                class_="bars",
-                aria_hidden="true",
-            ),
+            _bar(max(0.005, issue.count / most)),
             element("td", number(issue.count), class_="number"),
             element("td", percent(issue.count / report.samples) if report.samples else "", class_="number muted"),
             element("td", _change(issue.count, issue.before), class_="delta"),
@@ -402,12 +403,7 @@ def _classes(report: Report) -> Element | None:
         element(
             "tr",
             element("th", _text(row.label), scope="row"),
-            element(
-                "td",
-                element("span", class_="bar", style=f"width:{row.count / most * 100:.1f}%"),
-                class_="bars",
-                aria_hidden="true",
-            ),
+            _bar(row.count / most),
             element("td", number(row.count), class_="number"),
             element("td", number(row.flagged), class_="number"),
             element("td", percent(row.flagged / row.count), class_="number"),

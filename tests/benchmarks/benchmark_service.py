@@ -6,7 +6,6 @@ dependencies.
 """
 
 import os
-import socket
 import statistics
 import subprocess
 import sys
@@ -24,6 +23,7 @@ from PIL import Image
 
 from brain_assets import catalog
 from brain_assets.declaring import declare
+from brain_assets.demo import free_port
 from brain_assets.materializing import materialize
 from brain_assets.serving import start_dagster, stop
 from resources import instance
@@ -69,10 +69,10 @@ def nothing(count: int = 10_000) -> None:
     with _home() as home:
         vectors = _write_noise(home.root, count)
         declare(home, NAME, media=str(home.root / "images"))
-        started = time.process_time()
-        materialize(home, NAME, settings={"embeddings.model": f"precomputed:{vectors}"})
-        print(f"{count} samples with given vectors: {time.process_time() - started:.0f} CPU-s from nothing")
         settings = {"embeddings.model": f"precomputed:{vectors}"}
+        started = time.process_time()
+        materialize(home, NAME, settings=settings)
+        print(f"{count} samples with given vectors: {time.process_time() - started:.0f} CPU-s from nothing")
         ours, theirs = [], []
         for _ in range(6):
             ours.append(_cpu(lambda: materialize(home, NAME, settings=settings)))
@@ -138,7 +138,7 @@ def drop(count: int = 10) -> None:
         _write(media, images[:-count])
         declare(home, NAME, media=str(media))
         materialize(home, NAME)
-        service = start_dagster(_free_port())
+        service = start_dagster(free_port())
         try:
             time.sleep(30)
             before = _number(home)
@@ -176,12 +176,6 @@ def _write(folder: Path, images: list[tuple[str, NDArray[np.uint8]]]) -> None:
 def _number(home: Home) -> int:
     published = manifest(home.paths(NAME).published)
     return int(published["number"]) if published else 0
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextmanager

@@ -4,7 +4,6 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from brain_assets.demo import free_port
 from resources import instance
 from resources.errors import MissingError
 from resources.home import Home
@@ -30,7 +30,7 @@ class Service:
     """`dagster dev` over the project's workspace, in a process group of its own."""
 
     def __init__(self, home: Home, log: Path) -> None:
-        self.home, self.port = home, _free_port()
+        self.home, self.port = home, free_port()
         instance.prepare(home)
         environment = {**os.environ, "BRAIN_HOME": str(home.root), "DAGSTER_HOME": str(home.dagster)}
         environment |= {"BRAIN_SENSOR_INTERVAL": "1", "PYTHONPATH": str(ROOT)}
@@ -79,12 +79,6 @@ class Service:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.log.close()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @pytest.fixture
