@@ -6,8 +6,9 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-hypothesis.settings.register_profile("dev", max_examples=50, deadline=None)
-hypothesis.settings.register_profile("ci", max_examples=200, deadline=None)
+# The same examples everywhere, so that a red run means that the change is at fault; "explore" looks for new ones.
+hypothesis.settings.register_profile("dev", max_examples=50, deadline=None, derandomize=True)
+hypothesis.settings.register_profile("explore", max_examples=1000, deadline=None)
 hypothesis.settings.register_profile("debug", max_examples=10, deadline=None, verbosity=hypothesis.Verbosity.verbose)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
 

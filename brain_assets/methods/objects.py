@@ -109,6 +109,8 @@ def box_iou(first: ArrayLike, second: ArrayLike, crowd: ArrayLike | None = None)
     left, right = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
     corner = np.maximum(left[:, :2], right[:, :2])
     sides = np.minimum(left[:, :2] + left[:, 2:], right[:, :2] + right[:, 2:]) - corner
+    # A far corner is rounded: what is shared must not grow past a sliver's own side.
+    sides = np.minimum(sides, np.minimum(left[:, 2:], right[:, 2:]))
     shared = np.where((sides > 0).all(axis=1), sides[:, 0] * sides[:, 1], 0.0)
     own = right[:, 2] * right[:, 3]
     union = left[:, 2] * left[:, 3] + own - shared
