@@ -20,7 +20,7 @@ from brain_assets.report.content import (
     Statistic,
     Subject,
 )
-from brain_assets.report.markup import Element, element, markup
+from brain_assets.report.markup import Child, Element, element, markup
 from brain_assets.report.thumbnails import Thumbnail
 from brain_assets.report.words import ISSUES, number, percent
 
@@ -400,35 +400,20 @@ def _classes(report: Report) -> Element | None:
     scores = [(title, score) for title, score in scores if any(score(row) is not None for row in rows)]
     most = max(row.count for row in rows)
     body = [
-        element(
-            "tr",
-            element("th", _text(row.label), scope="row"),
+        _row(
+            _text(row.label),
             _bar(row.count / most),
-            element("td", number(row.count), class_="number"),
-            element("td", number(row.flagged), class_="number"),
-            element("td", percent(row.flagged / row.count), class_="number"),
-            [element("td", number(score(row)), class_="number") for _, score in scores],
+            *_numbers([number(row.count), number(row.flagged), percent(row.flagged / row.count)]),
+            *_numbers([number(score(row)) for _, score in scores]),
         )
         for row in rows
     ]
     titles = ["Images", "Flagged", "Share", *(title for title, _ in scores)]
-    head = element(
-        "tr",
-        element("th", "Class", scope="col"),
-        element("th", "", class_="bars"),
-        [element("th", title, scope="col", class_="number") for title in titles],
-    )
+    head = _titles("Class", *titles, bars=True)
     hidden = report.class_count - len(rows)
     lead = f"{number(report.class_count)} classes, those with the largest share of flagged images first."
     more = f" The {number(hidden)} smallest are left out." if hidden > 0 else ""
-    table = element(
-        "div",
-        element("table", element("thead", head), element("tbody", body)),
-        class_="scroll",
-        tabindex="0",
-        role="region",
-        aria_label="Classes",
-    )
+    table = _scrolled("Classes", element("table", head, element("tbody", body)))
     return element("section", element("h2", "Classes"), element("p", lead, more, class_="lead"), table, id="classes")
 
 
@@ -436,37 +421,45 @@ def _statistics(statistics: Sequence[Statistic]) -> Element | None:
     if not statistics:
         return None
     rows = [(one.meaning, [one.least, one.low, one.median, one.high, one.most]) for one in statistics]
-    titles = ("Least", "5 %", "Median", "95 %", "Most")
-    head = element(
-        "tr",
-        element("th", "Property", scope="col"),
-        [element("th", title, scope="col", class_="number") for title in titles],
-    )
-    body = [
-        element(
-            "tr", element("th", name, scope="row"), [element("td", number(value), class_="number") for value in values]
-        )
-        for name, values in rows
-    ]
-    table = element(
-        "div",
-        element("table", element("thead", head), element("tbody", body)),
-        class_="scroll",
-        tabindex="0",
-        role="region",
-        aria_label="Properties of the images",
-    )
+    body = [_row(name, *_numbers([number(value) for value in values])) for name, values in rows]
+    head = _titles("Property", "Least", "5 %", "Median", "95 %", "Most")
+    table = _scrolled("Properties of the images", element("table", head, element("tbody", body)))
     return element("section", element("h2", "Properties of the images"), table, id="properties")
+
+
+def _titles(first: str, *numbers: str, bars: bool = False) -> Element:
+    """Return the head of a table: the title of its rows, room for bars, and the titles of its columns of numbers."""
+    return element(
+        "thead",
+        element(
+            "tr",
+            element("th", first, scope="col"),
+            element("th", "", class_="bars") if bars else None,
+            [element("th", title, scope="col", class_="number") for title in numbers],
+        ),
+    )
+
+
+def _row(name: Child, *cells: Child) -> Element:
+    return element("tr", element("th", name, scope="row"), cells)
+
+
+def _numbers(texts: Sequence[str]) -> list[Element]:
+    return [element("td", text, class_="number") for text in texts]
+
+
+def _scrolled(name: str, table: Element) -> Element:
+    """Return a table that scrolls sideways where the window is narrow, by keyboard too."""
+    return element("div", table, class_="scroll", tabindex="0", role="region", aria_label=name)
 
 
 def _gates(gates: Sequence[Gate]) -> Element | None:
     if not gates:
         return None
     rows = [
-        element(
-            "tr",
-            element("th", element("code", gate.condition), scope="row"),
-            element("td", number(gate.value), class_="number"),
+        _row(
+            element("code", gate.condition),
+            *_numbers([number(gate.value)]),
             element("td", "holds" if gate.passed else "fails", class_="better" if gate.passed else "worse"),
         )
         for gate in gates
@@ -490,22 +483,10 @@ def _settings(settings: Sequence[Setting]) -> Element:
 
 def _setting_table(settings: Sequence[Setting]) -> Element:
     rows = [
-        element(
-            "tr",
-            element("th", element("code", one.key), scope="row"),
-            element("td", _text(one.value)),
-            element("td", one.origin, class_="muted"),
-        )
+        _row(element("code", one.key), element("td", _text(one.value)), element("td", one.origin, class_="muted"))
         for one in settings
     ]
-    return element(
-        "div",
-        element("table", element("tbody", rows), class_="settings"),
-        class_="scroll",
-        tabindex="0",
-        role="region",
-        aria_label="Settings",
-    )
+    return _scrolled("Settings", element("table", element("tbody", rows), class_="settings"))
 
 
 def _versions(versions: Sequence[tuple[str, str]]) -> Element:

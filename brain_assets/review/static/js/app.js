@@ -10,7 +10,7 @@ import { Groups } from "/static/js/groups.js";
 import { News } from "/static/js/news.js";
 import { Queue } from "/static/js/queue.js";
 import { rename, reviewer, undo } from "/static/js/say.js";
-import { set, state, watch } from "/static/js/state.js";
+import { fresh, set, state, watch } from "/static/js/state.js";
 
 const TABS = ["explore", "queue", "groups", "news"];
 const THEMES = { auto: "◐", light: "☀", dark: "☾" };
@@ -225,27 +225,7 @@ function tabKey(event) {
 for (const name of TABS) $(`#tab-${name}`).addEventListener("click", () => set({ tab: name }, { push: true }));
 $("[role=tablist]").addEventListener("keydown", tabKey);
 $("#dataset").addEventListener("change", (event) =>
-  set(
-    {
-      dataset: event.target.value,
-      frame: "images",
-      map: "",
-      colour: "",
-      size: "",
-      sort: "",
-      filters: {},
-      where: "",
-      text: "",
-      similar: "",
-      id: "",
-      issue: "",
-      table: "",
-      brain_key: "",
-      before: "",
-      after: "",
-    },
-    { push: true },
-  ),
+  set(fresh({ dataset: event.target.value, tab: state.tab }), { push: true }),
 );
 $("#theme").addEventListener("click", nextTheme);
 $("#help").addEventListener("click", help);

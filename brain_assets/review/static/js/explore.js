@@ -13,7 +13,7 @@ import { picture, spoken } from "/static/js/pictures.js";
 import { count, maskOf, ordered } from "/static/js/positions.js";
 import { say, words } from "/static/js/say.js";
 import { GHOST, HIDDEN, SELECTED, SHOWN, Scatter } from "/static/js/scatter.js";
-import { set, state, watch } from "/static/js/state.js";
+import { fromView, set, state, watch } from "/static/js/state.js";
 import { Views } from "/static/js/views.js";
 
 export class Explore {
@@ -41,17 +41,7 @@ export class Explore {
     for (const id of ["map", "colour", "size", "sort"])
       $(`#${id}`).addEventListener("change", (event) => set({ [id]: event.target.value }));
     $("#frame").addEventListener("change", (event) =>
-      set({
-        frame: event.target.value,
-        map: "",
-        colour: "",
-        size: "",
-        sort: "",
-        filters: {},
-        where: "",
-        text: "",
-        similar: "",
-      }),
+      set({ ...fromView({ frame: event.target.value }), similar: "" }),
     );
     $("#direction").addEventListener("click", () => set({ descending: !state.descending }));
     $("#card-side").addEventListener("input", (event) => this.grid.resize(Number(event.target.value)));

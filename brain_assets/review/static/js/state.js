@@ -24,7 +24,10 @@ const DEFAULTS = {
 /** What a saved view keeps. */
 const VIEW = ["frame", "map", "colour", "size", "sort", "descending", "filters", "where", "text"];
 
-export const state = { ...DEFAULTS };
+/** The whole state anew, but for what is kept of it. */
+export const fresh = (kept) => ({ ...DEFAULTS, ...kept });
+
+export const state = fresh({});
 const listeners = [];
 
 /** Calls `listener` after changes of any of the keys (names apart by blanks). */
