@@ -37,7 +37,6 @@ test-slow: setup  ## what takes longer
 	$(BIN)/python -m pytest -m slow
 
 test-browser: setup  ## walk through the review page in a real browser (installs Chromium where apt-get is there)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[browser]'
 	command -v chromium >/dev/null || (apt-get update -q && apt-get install -qy chromium)
 	$(BIN)/python -m pytest tests/review
 	$(BIN)/python -m pytest -m slow tests/service/test_review_loop.py

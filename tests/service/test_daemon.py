@@ -23,7 +23,7 @@ from tests.workshop import Workshop, write_pictures
 
 ROOT = Path(__file__).parents[2]
 RUNS = "query { runsOrError(limit: 100) { ... on Runs { results { runId status tags { key value } } } } }"
-PATIENCE = 240
+PATIENCE = 300
 
 
 class Service:
@@ -70,7 +70,8 @@ class Service:
             except (OSError, MissingError):
                 pass
             time.sleep(0.3)
-        raise AssertionError(f"waited in vain for {what}: {Path(self.log.name).read_text()[-3000:]}")
+        states = [(run["status"], run["tags"]) for run in self.runs()]
+        raise AssertionError(f"waited in vain for {what}: {states}, {Path(self.log.name).read_text()[-3000:]}")
 
     def stop(self) -> None:
         os.killpg(self.process.pid, signal.SIGINT)
