@@ -18,6 +18,7 @@ from resources import publishing
 from resources.configuration import load_dataset
 from resources.errors import MissingError, StoreError
 from resources.home import DatasetPaths
+from tests.review.browser import launched, serious
 from tests.review_data import HOSTILE, Synthetic
 from tests.workshop import Workshop, encoded, picture, write_pictures
 
@@ -287,3 +288,15 @@ def test_bad_targets_and_missing_sets_get_one_line(workshop: Workshop, tmp_path:
     fresh = Workshop(tmp_path / "other", tmp_path / "media")
     with pytest.raises(MissingError, match="nothing is published of test yet"):
         writing.write_page(fresh.paths, configuration, tmp_path / "report.html")
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_nothing_serious(synthetic: Synthetic, tmp_path: Path, theme: str) -> None:
+    written = writing.write_page(
+        DatasetPaths(synthetic.folder), load_dataset(synthetic.folder / "dataset.yaml"), tmp_path / "r.html"
+    )
+    with launched() as browser:
+        page = browser.new_page(color_scheme=theme)
+        page.goto(written.path.as_uri())
+        assert page.locator("h2").count() > 5
+        assert serious(page) == []

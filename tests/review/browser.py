@@ -61,6 +61,18 @@ def launched() -> Iterator[Any]:
         browser.close()
 
 
+def serious(page: Any, **options: Any) -> list[tuple[str, str]]:
+    """Return what axe finds serious on a page, by rule, with the place; skips the test where axe is not installed."""
+    found = importlib.util.find_spec("axe_playwright_python")
+    if found is None or found.origin is None:
+        pytest.skip("axe is not installed: pip install axe-playwright-python")
+    if page.evaluate("typeof axe") == "undefined":
+        page.evaluate((Path(found.origin).parent / "axe.min.js").read_text("utf-8"))
+    problems = page.evaluate("async options => (await axe.run(document, options)).violations", options)
+    grave = [one for one in problems if one["impact"] in ("serious", "critical")]
+    return [(one["id"], one["nodes"][0]["html"][:150]) for one in grave]
+
+
 @dataclass
 class Visit:
     """A page of a browser on one server, with what a reviewer does there."""
