@@ -57,21 +57,21 @@ def _judge_single(rows: pa.Table, mode: method.Mode) -> NDArray[np.float64]:
 
     given, predicted = (_first(codes) for codes in _sets(rows))
     confidence = pc.list_element(_padded(rows.column("confidences")), 0).to_numpy(zero_copy_only=False)
-    return method.mistakenness(given, predicted, _certainty(rows, confidence), mode=mode)
+    return method.mistakenness(given, predicted, certainties(rows.column("logits"), confidence), mode=mode)
 
 
 def _judge_sets(rows: pa.Table, mode: method.Mode) -> NDArray[np.float64]:
     given, predicted = _sets(rows)
     flat = rows.column("confidences").combine_chunks().flatten().to_numpy(zero_copy_only=False)
     confidence = method.multilabel_confidence(given, predicted, flat)
-    return method.multilabel_mistakenness(given, predicted, _certainty(rows, confidence), mode=mode)
+    return method.multilabel_mistakenness(given, predicted, certainties(rows.column("logits"), confidence), mode=mode)
 
 
-def _certainty(rows: pa.Table, confidence: NDArray[np.float64]) -> NDArray[np.float64]:
+def certainties(logits: pa.ChunkedArray, confidence: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the certainty of the scores over the classes where there are any, else the confidence."""
     sure = np.array(confidence, np.float64)
-    for positions, logits in logit_matrices(rows.column("logits")):
-        sure[positions] = method.certainty(logits)
+    for positions, matrix in logit_matrices(logits):
+        sure[positions] = method.certainty(matrix)
     return sure
 
 

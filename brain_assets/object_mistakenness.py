@@ -24,6 +24,7 @@ from brain_assets.methods import detectors
 from brain_assets.methods import object_mistakenness as method
 from brain_assets.methods.matching import NONE
 from brain_assets.methods.objects import Objects, polygon_edges
+from brain_assets.mistakenness import certainties
 from resources.dataset import Dataset
 from resources.store import Merge
 
@@ -50,11 +51,12 @@ SCHEMA = pa.schema([
 
 @dataclass(frozen=True)
 class _Side:
-    """The objects of one side of a comparison, with their ids and images."""
+    """The objects of one side of a comparison, with their ids and images, and how sure a model is of each."""
 
     ids: pa.Array
     samples: pa.Array
     objects: Objects
+    certainty: NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -123,15 +125,17 @@ def _side(rows: pa.Table, samples: pa.ChunkedArray, classes: list[str], *, label
     places = np.searchsorted(np.array(samples.to_pylist()), np.array(rows.column("sample_id").to_pylist(), dtype=str))
     counts = np.bincount(places.astype(np.int64), minlength=len(samples))
     numbers = {name: number for number, name in enumerate(classes)}
+    confidence = rows.column("confidence").to_numpy().astype(np.float64)
     objects = Objects(
         boxes=np.stack(boxes, axis=1).astype(np.float64).reshape(-1, 4),
         classes=np.array([numbers[name] for name in rows.column("label").to_pylist()], np.int64),
         offsets=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
-        confidence=None if labels else rows.column("confidence").to_numpy().astype(np.float64),
+        confidence=None if labels else confidence,
         crowd=rows.column("iscrowd").to_numpy().astype(bool) if labels else None,
         outlines=outlines(rows.column("polygon")),
     )
-    return _Side(rows.column("object_id").combine_chunks(), rows.column("sample_id").combine_chunks(), objects)
+    ids, images = (rows.column(name).combine_chunks() for name in ("object_id", "sample_id"))
+    return _Side(ids, images, objects, certainties(rows.column("logits"), confidence))
 
 
 def outlines(polygons: pa.ChunkedArray) -> tuple[NDArray[np.float64] | None, ...] | None:
@@ -181,7 +185,7 @@ def _judge(both: _Comparison, calibration: Calibration, update: Update) -> list[
     """Return the rows of labels and of predictions."""
     labels, predictions = both.labels, both.predictions
     if _is_compat(update):
-        peer = method.peer_scores(labels.objects, predictions.objects)
+        peer = method.peer_scores(labels.objects, predictions.objects, certainty=predictions.certainty)
         of_labels = {"mistakenness": peer.mistakenness, "mistakenness_loc": peer.mistakenness_loc,
             "possible_spurious": peer.possible_spurious}  # fmt: skip
         return [

@@ -9,7 +9,7 @@ from resources.store import Merge
 # Objects, with whether they were dropped; a relabelled one keeps the id that its file gave it.
 PLACED = f"""
     select object_id, sample_id, label_field, model, coalesce(relabelled.value, label) as label, confidence, x, y, width,
-        height, polygon, iscrowd, gone.subject_id is not null as dropped
+        height, polygon, logits, iscrowd, gone.subject_id is not null as dropped
     from effective_objects join samples using (sample_id)
     left join ({holding("drop")}) gone on gone.subject_id = object_id
         and gone.content_hash is not distinct from samples.content_hash
@@ -23,7 +23,7 @@ DROPPED = f"select object_id, sample_id from ({PLACED}) where dropped"
 IMAGES = """
     select sample_id, label_field, model, sum(one)::bigint as objects, bit_xor(mark) as digest from (
         select sample_id, label_field, model, 1 as one,
-            hash(hash(object_id, label, confidence, x, y, width, height, polygon, iscrowd)) as mark from objects
+            hash(hash(object_id, label, confidence, x, y, width, height, polygon, logits, iscrowd)) as mark from objects
         union all select sample_id, label_field, 'ground_truth', 0, 0::ubigint
             from named_images semi join live_samples using (sample_id) where counts)
     group by all"""
@@ -48,6 +48,7 @@ OBJECTS = Derivation(
     reads=("samples", "media", "label_objects", "label_images", "label_categories", "prediction_objects", "decisions"),
     writes=("objects", "object_images", "dropped_objects"),
     update=update_objects,
+    version="2",
     checks=(
         Check(
             "no_object_without_a_sample",
@@ -60,7 +61,7 @@ OBJECTS = Derivation(
             "objects",
             """
             select object_id, sample_id, label_field, model as source, label, confidence, x, y, width, height, polygon,
-                null::float[] as logits, iscrowd
+                logits, iscrowd
             from objects order by sample_id, label_field, source, object_id""",
             ("objects",),
             {
@@ -75,7 +76,7 @@ OBJECTS = Derivation(
                 "width": "Of the box, relative to the image.",
                 "height": "Of the box, relative to the image.",
                 "polygon": "Rings of x and y in turn, relative to the image; NULL where only a box is known.",
-                "logits": "Scores over the classes; NULL where unknown.",
+                "logits": "Scores over the classes, logarithms where probabilities were given; NULL where unknown.",
                 "iscrowd": "Whether the box stands for a crowd.",
             },
         ),

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from brain_assets import input_rows
 from brain_assets.incremental import Check, Derivation, MethodRun, Publication, Update
 from brain_assets.masks import outlined
-from resources.annotations import PREDICTION_TABLES, iter_names, read_annotations
+from resources.annotations import PREDICTION_TABLES, iter_names, read_annotations, scored
 from resources.dataset import Dataset
 from resources.input_files import TABLES, InputFile, list_predictions
 from resources.predictions import PREDICTION_ROWS, read_predictions
@@ -34,12 +34,13 @@ def update_predictions(update: Update) -> Iterator[Merge]:
 
 
 def _read(update: Update, file: InputFile) -> Mapping[str, Reading]:
-    form = input_rows.form_of(file)
+    form, classes = input_rows.form_of(file), update.dataset.settings.classes
     if form in input_rows.OBJECT_FORMATS:
-        return outlined(read_annotations(file, form)).readings(file, file.model or file.path.stem, PREDICTION_TABLES)
+        found = outlined(scored(read_annotations(file, form), classes))
+        return found.readings(file, file.model or file.path.stem, PREDICTION_TABLES)
     if f".{form}" not in TABLES:
         return {"prediction_rows": Reading(PREDICTION_ROWS.empty_table(), input_rows.unknown_form(file).rejected)}
-    return {"prediction_rows": read_predictions(file, form, update.dataset.settings.classes)}
+    return {"prediction_rows": read_predictions(file, form, classes)}
 
 
 def _runs(dataset: Dataset) -> list[MethodRun]:
@@ -56,7 +57,7 @@ PREDICTIONS = Derivation(
     reads=("samples",),
     writes=("predictions", "prediction_rows", *PREDICTION_TABLES, "input_files", "rejected_rows"),
     update=update_predictions,
-    version="2",
+    version="3",
     runs=_runs,
     always=True,
     checks=(

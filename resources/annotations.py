@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+import numpy as np
 import pyarrow as pa
 import yaml
 
 from resources.input_files import InputFile
 from resources.labels import DEFAULT_FIELD
-from resources.tabular import WHOLE_FILE, Reading, Rejected
+from resources.scores import read_scores
+from resources.tabular import WHOLE_FILE, Reading, Rejected, Rows, column_of
 
 OBJECT_ROWS = pa.schema([
     ("source", pa.int32()),
@@ -32,6 +34,7 @@ OBJECT_ROWS = pa.schema([
     ("width", pa.float64()),
     ("height", pa.float64()),
     ("polygon", pa.list_(pa.list_(pa.float64()))),
+    ("logits", pa.list_(pa.float32())),
     ("iscrowd", pa.bool_()),
     ("relative", pa.bool_()),
 ])  # fmt: skip
@@ -50,6 +53,8 @@ CATEGORY_ROWS = pa.schema([
     ("category", pa.string()),
     ("name", pa.string()),
 ])  # fmt: skip
+
+SCORES = ("logits", "probabilities")
 
 Row = dict[str, Any]
 
@@ -101,6 +106,28 @@ def read_annotations(file: InputFile, form: str) -> Annotations:
         return Annotations(rejected=[Rejected(WHOLE_FILE, "unreadable", text)])
 
 
+def scored(annotations: Annotations, classes: Sequence[str]) -> Annotations:
+    """Give predicted objects their logits; one whose scores cannot be used is left out, and listed.
+
+    Parameters
+    ----------
+    annotations : Annotations
+        COCO's may have ``logits``, or ``probabilities`` instead, whose logarithms are kept.
+    classes : sequence of str
+        As many as there must be scores; where none are known, the commonest length of the file counts.
+    """
+    given = [one.pop("scores", {}) for one in annotations.objects]
+    columns = {name: [scores.get(name) for scores in given] for name in SCORES}
+    table = pa.table({name: column_of(values) for name, values in columns.items() if values.count(None) < len(values)})
+    if table.num_columns:
+        rows = Rows(table, np.array([one["line"] for one in annotations.objects]), annotations.rejected)
+        scores, right = read_scores(rows, classes)
+        logits = scores.lists.to_pylist()
+        kept = np.flatnonzero(right).tolist()
+        annotations.objects = [annotations.objects[place] | {"logits": logits[place]} for place in kept]
+    return annotations
+
+
 def _read_coco(path: Path) -> Annotations:
     content = json.loads(path.read_text("utf-8-sig"))
     results = isinstance(content, list)
@@ -147,7 +174,7 @@ def _add_coco(
     found.objects.append({
         "line": line, "keys": keys.get(image), "image_id": image, "annotation": annotation,
         "label": names.get(category), "category": category, "confidence": confidence, "polygon": polygon,
-        "mask": _mask(one.get("segmentation")),
+        "mask": _mask(one.get("segmentation")), "scores": {name: one.get(name) for name in SCORES},
         "iscrowd": bool(one.get("iscrowd", 0)), "relative": False, **_box(box),
     })  # fmt: skip
     return None

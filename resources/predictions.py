@@ -1,7 +1,6 @@
 """Predictions in tables: what a model says of which sample, and how sure it is."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import numpy as np
@@ -10,6 +9,7 @@ from numpy.typing import NDArray
 
 from resources.input_files import InputFile
 from resources.labels import last_of_each, one_each, unknown_classes, with_constants
+from resources.scores import Mask, Scores, read_scores
 from resources.tabular import Reading, Rows, keys, number_lists, numbers, read_rows, text_lists, texts
 
 PREDICTION_ROWS = pa.schema([
@@ -29,19 +29,6 @@ WANTED = (
     "filepath", "sample_id", "label", "labels", "confidence", "confidences", "logits", "probabilities", "classes", "model",
     "label_field", "created_at",
 )  # fmt: skip
-TOLERANCE = 0.01
-"""How far the sum of a row's probabilities may be from 1."""
-
-Mask = NDArray[np.bool_]
-
-
-@dataclass(frozen=True)
-class _Distribution:
-    """Scores over the classes: NULL or of one length, ``matrix`` holding those that are known."""
-
-    lists: pa.Array
-    known: Mask
-    matrix: NDArray[np.float64]
 
 
 def read_predictions(file: InputFile, form: str, classes: Sequence[str]) -> Reading:
@@ -71,8 +58,7 @@ def read_predictions(file: InputFile, form: str, classes: Sequence[str]) -> Read
     rows.reject(~known, "no_key", "neither filepath nor sample_id")
     rows = rows.keep(known)
     size, order = len(rows.lines), _classes(rows, classes)
-    probable = rows.column("logits") is None and rows.column("probabilities") is not None
-    scores, rows_right = _scores(rows, order, probable=probable)
+    scores, rows_right = read_scores(rows, order)
     labels, labelled = _labels(rows, scores, order)
     confidences, sure = _confidences(rows, scores, labels)
     model = pc.coalesce(texts(rows.column("model"), size), pa.scalar(file.model or file.path.stem))
@@ -84,7 +70,7 @@ def read_predictions(file: InputFile, form: str, classes: Sequence[str]) -> Read
         "key": keys(rows), "model": model, "label_field": field, "line": rows.lines, "labels": labels,
         "confidences": confidences, "logits": scores.lists, "created_at": _times(rows),
     }  # fmt: skip
-    constants = {"source": file.source, "file": file.name, "is_probability": probable}
+    constants = {"source": file.source, "file": file.name, "is_probability": scores.probable}
     table = with_constants(pa.table(columns).filter(pa.array(last)), constants, PREDICTION_ROWS)
     return Reading(table, rows.rejected, order or None)
 
@@ -96,45 +82,7 @@ def _classes(rows: Rows, classes: Sequence[str]) -> list[str]:
     return [str(name) for name in given[0].as_py()] if len(given) else list(classes)
 
 
-def _scores(rows: Rows, classes: Sequence[str], *, probable: bool) -> tuple[_Distribution, Mask]:
-    """Return logits, or the logarithms of probabilities, and which rows have nothing wrong with theirs."""
-    import pyarrow.compute as pc
-
-    size = len(rows.lines)
-    lists, malformed = number_lists(rows.column("probabilities" if probable else "logits"), size)
-    rows.reject(malformed, "logits_not_numbers")
-    given = lists.is_valid().to_numpy(zero_copy_only=False)
-    lengths = pc.fill_null(pc.list_value_length(lists), 0).to_numpy(zero_copy_only=False).astype(np.int64)
-    width = len(classes) or (int(np.bincount(lengths[given]).argmax()) if given.any() else 0)
-    misfit = given & (lengths != width)
-    rows.reject(misfit, "logits_length", f"expected {width}")
-    lists = pc.if_else(pa.array(misfit), None, lists)
-    given &= ~misfit
-    matrix = lists.flatten().to_numpy(zero_copy_only=False).astype(np.float64).reshape(-1, max(width, 1))
-    wrong = np.zeros(size, bool)
-    wrong[given] = ~_finite(matrix, probable=probable)
-    rows.reject(wrong, "logits_not_finite")
-    if probable:
-        unnormed = np.zeros(size, bool)
-        unnormed[given] = ~wrong[given] & ((matrix < 0).any(axis=1) | (abs(matrix.sum(axis=1) - 1) > TOLERANCE))
-        rows.reject(unnormed, "probabilities_sum", "probabilities must be at least 0 and sum to 1")
-        wrong |= unnormed
-        with np.errstate(divide="ignore", invalid="ignore"):
-            matrix = np.log(matrix)
-        offsets = np.concatenate([[0], np.cumsum(np.where(given, width, 0))]).astype(np.int32)
-        lists = pc.if_else(pa.array(given), pa.ListArray.from_arrays(offsets, matrix.ravel()), None)
-    return _Distribution(lists, given, matrix), ~(malformed | misfit | wrong)
-
-
-def _finite(matrix: NDArray[np.float64], *, probable: bool) -> Mask:
-    """Return which rows are scores; a logit may be minus infinity, though not all of a row."""
-    if probable:
-        return np.asarray(np.isfinite(matrix).all(axis=1))
-    usable = ~np.isnan(matrix).any(axis=1) & ~np.isposinf(matrix).any(axis=1)
-    return np.asarray(usable & np.isfinite(matrix).any(axis=1))
-
-
-def _labels(rows: Rows, scores: _Distribution, classes: Sequence[str]) -> tuple[pa.Array, Mask]:
+def _labels(rows: Rows, scores: Scores, classes: Sequence[str]) -> tuple[pa.Array, Mask]:
     """Return the predicted classes, and which rows have known ones; the highest score's where none are given."""
     import pyarrow.compute as pc
 
@@ -155,7 +103,7 @@ def _labels(rows: Rows, scores: _Distribution, classes: Sequence[str]) -> tuple[
     return given, ~missing & ~unknown
 
 
-def _confidences(rows: Rows, scores: _Distribution, labels: pa.Array) -> tuple[pa.Array, Mask]:
+def _confidences(rows: Rows, scores: Scores, labels: pa.Array) -> tuple[pa.Array, Mask]:
     """Return one confidence per predicted class; that of the highest score where none is given."""
     import pyarrow.compute as pc
 
@@ -187,7 +135,7 @@ def _confidences(rows: Rows, scores: _Distribution, labels: pa.Array) -> tuple[p
     return pa.ListArray.from_arrays(offsets, values), ~bad & ~outside
 
 
-def _or_highest(confidence: NDArray[np.float64], scores: _Distribution) -> NDArray[np.float64]:
+def _or_highest(confidence: NDArray[np.float64], scores: Scores) -> NDArray[np.float64]:
     """Return confidences, the softmax of the highest score where there is none."""
     if not scores.known.any():
         return confidence

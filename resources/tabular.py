@@ -165,7 +165,7 @@ def _read_jsonl_by_line(path: Path, wanted: Sequence[str]) -> Rows:
         values.append({name: _plain(row[name]) for name in wanted if row.get(name) is not None})
         lines.append(number)
     names = [name for name in wanted if any(name in row for row in values)]
-    columns = {name: _column([row.get(name) for row in values]) for name in names}
+    columns = {name: column_of([row.get(name) for row in values]) for name in names}
     return Rows(pa.table(columns), np.array(lines, np.int64), rejected)
 
 
@@ -173,7 +173,7 @@ def _plain(value: Any) -> Any:
     return json.dumps(value) if isinstance(value, dict) else value
 
 
-def _column(values: list[Any]) -> pa.Array:
+def column_of(values: Sequence[Any]) -> pa.Array:
     """Return values as an array; as texts where they are of several types."""
     try:
         return pa.array(values)

@@ -10,9 +10,10 @@ import pytest
 from PIL import Image
 from pyarrow import parquet
 
+import brain_assets as brain
 from resources.media_source import sample_id
 from tests.models import Patches
-from tests.workshop import Workshop
+from tests.workshop import Workshop, encoded
 
 GOLDEN = Path(__file__).parent / "golden" / "seed7"
 STEPS = (
@@ -20,6 +21,8 @@ STEPS = (
 )  # fmt: skip
 # Boxes of the peer reach beyond their image: here they lie in the middle of one twice as large.
 SIDE = 2000
+# Models, and what the peer's numbers for the same predictions are called.
+DETECTORS = {"detector": "conf", "scored_detector": "logits"}
 
 
 @pytest.fixture(scope="module")
@@ -34,12 +37,13 @@ def outputs() -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def workshop(inputs: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Workshop:
-    """Return a dataset whose images cannot be read, which labels and predictions do not mind, judged in compat mode."""
+    """Return a dataset whose images are all alike, which labels and predictions do not mind, judged in compat mode."""
     root = tmp_path_factory.mktemp("golden")
     for folder in ("media", "predictions"):
         (root / folder).mkdir()
+    blank = encoded(Image.new("1", (SIDE, SIDE)))
     for number in range(len(inputs["gt"])):
-        (root / "media" / f"{number:03}.png").write_bytes(b"no image")
+        (root / "media" / f"{number:03}.png").write_bytes(blank)
     write_labels(root, inputs)
     write_predictions(root / "predictions", inputs)
     write_objects(root, inputs)
@@ -50,7 +54,7 @@ def workshop(inputs: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -
     ]
     predictions = [
         {"uri": str(root / "predictions")},
-        {"uri": str(root / "detector.json"), "field": "objects"},
+        *({"uri": str(root / f"{model}.json"), "field": "objects"} for model in DETECTORS),
     ]
     settings = {"labels": labels, "predictions": predictions, "classes": inputs["classes"]}
     made = Workshop(root / "home", root / "media", mistakenness={"mode": "compat"}, **settings)
@@ -101,7 +105,8 @@ def write_objects(root: Path, inputs: dict[str, Any]) -> None:
                 x, y, width, height = (value * SIDE / 2 for value in one["box"])
                 row = {"image_id": number, "category_id": classes.index(one["label"])}
                 row["bbox"] = [x + SIDE / 4, y + SIDE / 4, width, height]
-                rows.append(row | ({"id": f"{number} {one['uid']}"} if side == "gt" else {"score": one["confidence"]}))
+                said = {"score": one["confidence"], "logits": one["logits"]} if side == "pred" else {}
+                rows.append(row | {"id": f"{number} {one['uid']}"} | said)
     images = [
         {"id": number, "file_name": f"{number:03}.png", "width": SIDE, "height": SIDE}
         for number in range(len(inputs["detections"]))
@@ -109,7 +114,9 @@ def write_objects(root: Path, inputs: dict[str, Any]) -> None:
     categories = [{"id": number, "name": name} for number, name in enumerate(classes)]
     content = {"images": images, "annotations": annotations, "categories": categories}
     (root / "objects.json").write_text(json.dumps(content))
-    (root / "detector.json").write_text(json.dumps(results))
+    (root / "scored_detector.json").write_text(json.dumps(results))
+    unscored = [{name: value for name, value in row.items() if name != "logits"} for row in results]
+    (root / "detector.json").write_text(json.dumps(unscored))
 
 
 def values(workshop: Workshop, table: str, model: str) -> list[float | None]:
@@ -136,37 +143,76 @@ def test_mistakenness_of_classes(workshop: Workshop, outputs: dict[str, Any]) ->
     compare(values(workshop, "mistakenness", "many"), outputs["mistakenness.multilabel.logits"])
 
 
-def test_mistakenness_of_images_with_objects(workshop: Workshop, outputs: dict[str, Any]) -> None:
+@pytest.mark.parametrize(("model", "kind"), DETECTORS.items())
+def test_mistakenness_of_images_with_objects(
+    workshop: Workshop, outputs: dict[str, Any], model: str, kind: str
+) -> None:
     rows = workshop.rows(
         "select filepath, mistakenness, possible_missing, possible_spurious"
-        " from mistakenness join samples using (sample_id) where model = 'detector'"
+        f" from mistakenness join samples using (sample_id) where model = '{model}'"
     )
     ours = {row[0]: row[1:] for row in rows}
-    for number, theirs in enumerate(outputs["mistakenness.det.conf"]["samples"]):
+    for number, theirs in enumerate(outputs[f"mistakenness.det.{kind}"]["samples"]):
         found = ours.pop(f"{number:03}.png", (-1, 0, 0))
         wanted = [theirs[name] for name in ("mistakenness", "possible_missing", "possible_spurious")]
-        assert list(found) == pytest.approx(wanted, abs=1e-9), number
+        assert list(found) == pytest.approx(wanted, abs=1e-6), number
     assert ours == {}
 
 
-def test_mistakenness_of_objects(workshop: Workshop, inputs: dict[str, Any], outputs: dict[str, Any]) -> None:
+@pytest.mark.parametrize(("model", "kind"), DETECTORS.items())
+def test_mistakenness_of_objects(
+    workshop: Workshop, inputs: dict[str, Any], outputs: dict[str, Any], model: str, kind: str
+) -> None:
     rows = workshop.rows(
-        """
+        f"""
         select filepath, x, y, mistakenness, mistakenness_loc, possible_spurious from object_mistakenness
         join objects using (object_id) join samples on samples.sample_id = objects.sample_id
-        where object_mistakenness.source = 'ground_truth'"""
+        where object_mistakenness.source = 'ground_truth' and model = '{model}'"""
     )
     ours = {(name, round(x, 9), round(y, 9)): scores for name, x, y, *scores in rows}
     compared = 0
     for number, image in enumerate(inputs["detections"]):
-        theirs = outputs["mistakenness.det.conf"]["samples"][number]["gt"] or {}
+        theirs = outputs[f"mistakenness.det.{kind}"]["samples"][number]["gt"] or {}
         for one in image["gt"] or []:
             place = (f"{number:03}.png", *(round(value / 2 + 0.25, 9) for value in one["box"][:2]))
-            wanted = theirs.get(one["uid"], {})
-            compare(ours[place][:2], [wanted.get("mistakenness"), wanted.get("mistakenness_loc")])
-            assert ours[place][2] == wanted.get("possible_spurious", False)
+            scores, wanted = ours[place], theirs.get(one["uid"], {})
+            compare(scores[:2], [wanted.get("mistakenness"), wanted.get("mistakenness_loc")])
+            assert scores[2] == wanted.get("possible_spurious", False)
             compared += 1
     assert compared == len(ours)
+
+
+@pytest.mark.parametrize("model", DETECTORS)
+def test_the_export_holds_what_the_peer_copies(
+    workshop: Workshop, inputs: dict[str, Any], outputs: dict[str, Any], tmp_path: Path, model: str
+) -> None:
+    """Check labels with missing objects; the scores of the labels themselves are the same to the peer."""
+    theirs = outputs["mistakenness.det.copy_missing"]["samples"]
+    assert [{**one, "gt": None} for one in theirs] == [
+        {**one, "gt": None} for one in outputs["mistakenness.det.conf"]["samples"]
+    ]
+    dataset = brain.dataset(workshop.name, home=workshop.home.root)
+    exported = dataset.export_objects(tmp_path / "out.json", field="objects", missing_objects=True, model=model)
+    content = json.loads(exported.path.read_text())
+    names = {image["id"]: image["file_name"] for image in content["images"]}
+    ours = [
+        (names[one["image_id"]], one["origin"], one["bbox"][0] / SIDE, one["bbox"][1] / SIDE)
+        for one in content["annotations"]
+    ]
+    wanted = [
+        (
+            f"{number:03}.png",
+            "model" if side == "pred" else "ground_truth",
+            *(value / 2 + 0.25 for value in one["box"][:2]),
+        )
+        for number, image in enumerate(inputs["detections"])
+        for side in ("gt", "pred")
+        for one in image[side] or []
+        if one["uid"] in (theirs[number]["gt"] or {})
+    ]
+    assert [one[:2] for one in sorted(ours)] == [one[:2] for one in sorted(wanted)]
+    np.testing.assert_allclose([one[2:] for one in sorted(ours)], [one[2:] for one in sorted(wanted)], atol=1e-9)
+    assert exported.added == {model: 69}
 
 
 CELL = 8

@@ -9,6 +9,9 @@ import pytest
 from tests import models
 from tests.workshop import Workshop, give_calibrations, write_pictures
 
+STEPS = (
+    "samples", "media", "ground_truth", "predictions", "objects", "object_mistakenness", "mistakenness", "published",
+)  # fmt: skip
 # The pictures are 20 x 16.
 GOOD, SHIFTED, ELSEWHERE = [2, 2, 8, 8], [5, 5, 8, 8], [12, 10, 6, 4]
 
@@ -48,10 +51,10 @@ def workshop(tmp_path: Path) -> Workshop:
 
 
 def check(workshop: Workshop, root: Path) -> None:
-    assert workshop.wrong() == {}
+    assert workshop.wrong(STEPS) == {}
     rebuild = make_workshop(root, "rebuild")
     give_calibrations(workshop, rebuild)
-    rebuild.run()
+    rebuild.run(STEPS)
     for table in ("objects", "object_images", "object_classes", "object_mistakenness", "mistakenness", "rejected_rows"):
         assert workshop.rows(f"from {table} order by all") == rebuild.rows(f"from {table} order by all")
     rebuild.remove()
@@ -110,6 +113,28 @@ def test_only_images_that_changed_are_compared(workshop: Workshop, tmp_path: Pat
     check(workshop, tmp_path)
 
 
+def test_logits_are_kept_and_count_in_compat(workshop: Workshop, tmp_path: Path) -> None:
+    path = tmp_path / "predictions" / "net.json"
+    results = [{"image_id": image, "category_id": 0, "bbox": GOOD, "score": 0.9} for image in range(3)]
+    results[0]["logits"] = [0.0, 0.0]
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(results))
+    workshop.run(STEPS)
+    results[1]["logits"] = [0.0, 0.0]
+    path.write_text(json.dumps([*results, results[2] | {"logits": [1.0]}]))
+    assert workshop.run(STEPS)["object_mistakenness"].notes["images compared"] == 1
+    rows = workshop.rows(
+        "select logits from objects join samples using (sample_id) where source = 'net' order by filepath"
+    )
+    assert rows == [([0.0, 0.0],), ([0.0, 0.0],), (None,)]
+    assert workshop.rows("select line, reason, detail from rejected_rows") == [(4, "logits_length", "expected 2")]
+    check(workshop, tmp_path)
+    peer = make_workshop(tmp_path, "peer", mistakenness={"mode": "compat"})
+    peer.run(STEPS)
+    rows = peer.rows("select mistakenness from object_mistakenness where mistakenness is not null order by all")
+    assert [row[0] for row in rows] == pytest.approx([0.05, 0.25, 0.25])
+
+
 def test_results_wait_for_labels_and_images(workshop: Workshop, tmp_path: Path) -> None:
     write_results(tmp_path / "predictions" / "net.json", {9: [("cat", GOOD, 0.9)], 0: [("cat", [30, 2, 4, 4], 0.9)]})
     workshop.run()
@@ -166,7 +191,7 @@ def test_masks_of_runs_are_outlines_and_broken_ones_leave_the_box(tmp_path: Path
     content = {"images": images, "annotations": annotations, "categories": [{"id": 0, "name": "cat"}]}
     (tmp_path / "labels.json").write_text(json.dumps(content))
     workshop = make_workshop(tmp_path, "home")
-    workshop.run(["samples", "media", "ground_truth", "predictions", "objects", "published"])
+    workshop.run(STEPS)
     first, second = workshop.rows("select polygon from objects order by polygon is null")
     assert second == (None,)
     corners = [[first[0][0][i] * 20, first[0][0][i + 1] * 16] for i in range(0, len(first[0][0]), 2)]

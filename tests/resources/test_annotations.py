@@ -1,12 +1,13 @@
 """COCO, YOLO and Pascal VOC files, and what can be wrong with them."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from resources.annotations import Annotations, read_annotations
+from resources.annotations import Annotations, read_annotations, scored
 from tests.resources.test_labels import input_file
 
 BOX = ("x", "y", "width", "height")
@@ -104,3 +105,25 @@ def test_a_file_that_is_none_is_one_rejected_row(tmp_path: Path, form: str, cont
     found = read_annotations(input_file(path), form)
     assert found.objects == []
     assert len(found.rejected) == 1
+
+
+@pytest.mark.parametrize("classes", [(), ("cat", "dog")])
+def test_scores_of_results(tmp_path: Path, classes: tuple[str, ...]) -> None:
+    given = [[1, 2.5], [], [1.0], "x", [float("nan"), 1.0], None, [-math.inf, 0.0]]
+    result = {"image_id": 1, "category_id": 7, "bbox": [1, 2, 3, 4], "score": 0.5}
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps([result | {"logits": logits} for logits in given]))
+    found = scored(read_annotations(input_file(path), "coco"), classes)
+    assert [(one["line"], one["logits"]) for one in found.objects] == [(1, [1, 2.5]), (6, None), (7, [-math.inf, 0])]
+    assert sorted((one.line, one.reason) for one in found.rejected) == [
+        (2, "logits_not_numbers"), (3, "logits_length"), (4, "logits_not_numbers"), (5, "logits_not_finite"),
+    ]  # fmt: skip
+
+
+def test_probabilities_of_results_are_kept_as_logarithms(tmp_path: Path) -> None:
+    result = {"image_id": 1, "category_id": 7, "bbox": [1, 2, 3, 4], "score": 0.5}
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps([result | {"probabilities": values} for values in ([0.25, 0.75], [0.5, 0.6])]))
+    found = scored(read_annotations(input_file(path), "coco"), ())
+    assert [one["logits"] for one in found.objects] == [pytest.approx([math.log(0.25), math.log(0.75)])]
+    assert [(one.line, one.reason) for one in found.rejected] == [(2, "probabilities_sum")]

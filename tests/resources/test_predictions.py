@@ -120,6 +120,11 @@ def test_without_known_classes_the_commonest_length_is_right(tmp_path: Path) -> 
     assert found.table.column("key").to_pylist() == ["x", "z"]
 
 
+def test_lists_without_scores_are_of_the_wrong_length(tmp_path: Path) -> None:
+    found = read(tmp_path / "m.parquet", [{"filepath": "x", "label": "a", "logits": []}], ())
+    assert reasons(found) == [(1, "logits_length")]
+
+
 def test_when_a_prediction_was_made(tmp_path: Path) -> None:
     for suffix in ("csv", "jsonl", "parquet"):
         rows = [{"filepath": "x", "label": "cat", "created_at": "2024-05-01T12:00:00Z"}]
