@@ -1,5 +1,6 @@
 """Edges, blur and noise of one luma plane."""
 
+from functools import cache, reduce
 from typing import NamedTuple
 
 import numpy as np
@@ -62,11 +63,9 @@ def laplacian_variance(luma: Plane) -> float:
     """
     if min(luma.shape) < 3:
         return 0.0
-    across = luma[1:-1, :-2] + luma[1:-1, 2:]
-    across += luma[:-2, 1:-1]
-    across += luma[2:, 1:-1]
-    across -= 4 * luma[1:-1, 1:-1]
-    return float(across.var())
+    from brain_assets.methods import detail_kernels
+
+    return detail_kernels.laplacian_variance(luma)
 
 
 def edges(luma: Plane) -> tuple[float, float]:
@@ -98,28 +97,20 @@ def edges(luma: Plane) -> tuple[float, float]:
     >>> round(density, 2), round(width, 1)
     (0.14, 0.8)
     """
+    from brain_assets.methods.detail_kernels import convolve, slope
+
     if min(luma.shape) < EDGE_SIDE:
-        return (float((_slope(luma) > EDGE).mean()) if min(luma.shape) > 2 else 0.0), np.nan
-    smooth = _smooth(luma, 1)
-    fine, coarse = _slope(smooth), _slope(_smooth(smooth, 4))
+        return (float((slope(luma) > EDGE).mean()) if min(luma.shape) > 2 else 0.0), np.nan
+    smooth = convolve(luma, _binomial(1))
+    fine, coarse = slope(smooth), slope(convolve(smooth, _binomial(4)))
     return float((fine > EDGE).mean()), _edge_width(fine[4:-4, 4:-4], coarse)
 
 
-def _smooth(plane: Plane, times: int) -> Plane:
-    """Return the plane after binomial filters (1 2 1) / 4 in both directions, a pixel per side and time smaller."""
-    for _ in range(2 * times):
-        plane = plane[1:] + plane[:-1]
-        plane = plane[:, 1:] + plane[:, :-1]
-    plane *= np.float32(16.0**-times)
-    return plane
-
-
-def _slope(plane: Plane) -> Plane:
-    """Return the squared gradient, a pixel per side smaller."""
-    slope: Plane = np.square(plane[2:, 1:-1] - plane[:-2, 1:-1])
-    slope += np.square(plane[1:-1, 2:] - plane[1:-1, :-2])
-    slope *= np.float32(0.25)
-    return slope
+@cache
+def _binomial(times: int) -> NDArray[np.float32]:
+    """Return the weights of so many binomial filters (1 2 1) / 4 in a row."""
+    weights = reduce(np.convolve, [np.array([0.25, 0.5, 0.25])] * times)
+    return weights.astype(np.float32)
 
 
 def _edge_width(fine: Plane, coarse: Plane) -> float:
@@ -212,18 +203,15 @@ def _block(plane: Plane) -> int:
 
 def _blocks(plane: Plane, size: int) -> Plane:
     """Return the means of square blocks; what does not fill a block at the far sides is left out."""
-    rows, columns = plane.shape[0] // size, plane.shape[1] // size
-    sums = plane[: rows * size, : columns * size].reshape(rows, size, columns * size).sum(axis=1)
-    means: Plane = sums.reshape(rows, columns, size).sum(axis=2)
-    means /= np.float32(size * size)
+    from brain_assets.methods import detail_kernels
+
+    means: Plane = detail_kernels.block_means(plane, size)
     return means
 
 
 def _roughness(plane: Plane, size: int) -> Plane:
     """Return per block the standard deviation of white noise that Immerkær's mask would see the same in."""
-    for _ in range(2):
-        plane = plane[1:] - plane[:-1]
-        plane = plane[:, 1:] - plane[:, :-1]
-    rough = _blocks(np.abs(plane), size)
-    rough /= np.float32(MASK_GAIN)
+    from brain_assets.methods import detail_kernels
+
+    rough: Plane = detail_kernels.roughness(plane, size) / np.float32(MASK_GAIN)
     return rough

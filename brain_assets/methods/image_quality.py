@@ -15,13 +15,9 @@ from brain_assets.methods.detail import edges, laplacian_variance, noise, struct
 from brain_assets.methods.jpeg_quality import jpeg_quality
 
 Plane = NDArray[np.float32]
-Levels = NDArray[np.uint8]
 
 LEVELS = np.arange(256)
 PERCENTILES = (1, 5, 25, 50, 75, 95, 99)
-# ITU-R BT.601 luma, and the perceived brightness sqrt(.241 R² + .691 G² + .068 B²) of Finley's HSP colour model.
-LUMA = np.array([0.299, 0.587, 0.114], np.float32)
-PERCEIVED = np.array([0.241, 0.691, 0.068], np.float32)
 # A pixel is white from this perceived brightness on, black up to the other one.
 WHITE, BLACK = 0.99, 0.02
 # From this level on a channel has no room left.
@@ -134,92 +130,81 @@ def measure(rgb: NDArray[np.uint8]) -> dict[str, float]:
     """
     if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8 or not rgb.size:
         raise ValueError(f"expected (height, width, 3) uint8 pixels, got {rgb.dtype} of shape {rgb.shape}")
-    levels = np.ascontiguousarray(rgb.reshape(-1, 3).T)
-    channels = levels.astype(np.float32)
-    luma = LUMA @ channels
+    from brain_assets.methods import image_quality_kernels as kernels
+
+    channels = np.ascontiguousarray(rgb.reshape(-1, 3).T)
+    luma, chroma, levels, saturation = kernels.scan(channels)
+    tones, brightness, largest, differences = kernels.histograms(levels)
     shape = rgb.shape[:2]
     parts = (
-        _tone(luma),
-        _brightness(np.sqrt(PERCEIVED @ np.square(channels))),
-        _color(levels),
-        _detail(luma.reshape(shape), (channels[0] - channels[1]).reshape(shape)),
-        _mean_color(channels),
+        _tone(tones),
+        _brightness(brightness),
+        _color(largest, differences),
+        _mean_color(channels.sum(axis=1), kernels.products(channels), luma.size),
+        _detail(luma.reshape(shape), chroma.reshape(shape)),
     )
     found = {name: float(value) for part in parts for name, value in part}
+    found |= {"minimum": float(rgb.min()), "maximum": float(rgb.max())}
+    found |= {"saturation": float(saturation) / luma.size, "unique_colors": _distinct(channels)}
     return {name: found[name] for name in STATISTICS if name in found}
 
 
 Part = Iterator[tuple[str, float]]
+Counts = NDArray[np.int64]
 
 
-def _tone(luma: Plane) -> Part:
-    counts = _histogram(luma)
+def _tone(counts: Counts) -> Part:
     for share, level in zip(PERCENTILES, _percentiles(counts, PERCENTILES), strict=True):
         yield f"percentile_{share}", level
     yield "rms_contrast", _deviation(counts) / 255
-    shares = counts[counts > 0] / luma.size
+    shares = counts[counts > 0] / counts.sum()
     yield "entropy", abs((shares * np.log2(shares)).sum())
 
 
-def _brightness(perceived: Plane) -> Part:
-    counts = _histogram(perceived)
+def _brightness(counts: Counts) -> Part:
     yield "brightness", _mean(counts) / 255
     for share, level in zip(PERCENTILES, _percentiles(counts, PERCENTILES), strict=True):
         yield f"brightness_{share}", level / 255
-    yield "white_share", counts[int(np.ceil(255 * WHITE)) :].sum() / perceived.size
-    yield "black_share", counts[: int(255 * BLACK) + 1].sum() / perceived.size
+    yield "white_share", counts[int(np.ceil(255 * WHITE)) :].sum() / counts.sum()
+    yield "black_share", counts[: int(255 * BLACK) + 1].sum() / counts.sum()
 
 
-def _histogram(levels: Plane) -> NDArray[np.intp]:
-    counts: NDArray[np.intp] = np.bincount((levels + np.float32(0.5)).astype(np.uint8), minlength=256)
-    return counts
-
-
-def _percentiles(counts: NDArray[np.intp], shares: tuple[int, ...]) -> NDArray[np.intp]:
+def _percentiles(counts: Counts, shares: tuple[int, ...]) -> NDArray[np.intp]:
     cumulated = np.cumsum(counts)
     levels: NDArray[np.intp] = np.searchsorted(cumulated, np.array(shares) / 100 * cumulated[-1])
     return levels
 
 
-def _mean(counts: NDArray[np.intp]) -> float:
+def _mean(counts: Counts) -> float:
     return float(counts @ LEVELS / counts.sum())
 
 
-def _deviation(counts: NDArray[np.intp]) -> float:
+def _deviation(counts: Counts) -> float:
     return float(np.sqrt(counts @ np.square(LEVELS - _mean(counts)) / counts.sum()))
 
 
-def _color(levels: Levels) -> Part:
-    largest, smallest = levels.max(axis=0), levels.min(axis=0)
-    difference = largest - smallest
-    yield "minimum", smallest.min()
-    yield "maximum", largest.max()
-    counts = np.bincount(largest, minlength=256)
-    yield "value", _mean(counts) / 255
-    yield "clipped_share", counts[CLIPPED:].sum() / largest.size
-    yield "saturation", (difference / np.maximum(largest, 1).astype(np.float32)).mean()
-    counts = np.bincount(difference, minlength=256)
-    yield "channel_difference", _mean(counts)
-    yield "channel_difference_99", _percentiles(counts, (99,))[0]
-    yield "unique_colors", _distinct(levels)
+def _color(largest: Counts, differences: Counts) -> Part:
+    yield "value", _mean(largest) / 255
+    yield "clipped_share", largest[CLIPPED:].sum() / largest.sum()
+    yield "channel_difference", _mean(differences)
+    yield "channel_difference_99", _percentiles(differences, (99,))[0]
 
 
-def _distinct(levels: Levels) -> int:
-    codes = levels[0].astype(np.uint32)
-    for channel in levels[1:]:
+def _distinct(channels: NDArray[np.uint8]) -> float:
+    codes = channels[0].astype(np.uint32)
+    for channel in channels[1:]:
         codes <<= 8
         codes |= channel
     codes.sort()
-    return 1 + int(np.count_nonzero(codes[1:] != codes[:-1]))
+    return 1.0 + float(np.count_nonzero(codes[1:] != codes[:-1]))
 
 
-def _mean_color(channels: Plane) -> Part:
-    mean = channels.mean(axis=1).astype(np.float64)
-    # In place: this is the last to read the channels, and squares of large levels would drown a small spread.
-    channels -= mean[:, None].astype(np.float32)
-    covariance = np.array([[one @ other for other in channels] for one in channels], np.float64) / channels.shape[1]
+def _mean_color(sums: Counts, products: Counts, count: int) -> Part:
+    """Yield what follows from the sums of the channels and of their products, which are exact."""
+    mean = sums / count
+    covariance = products / count - np.outer(mean, mean)
     yield "mean", mean.mean()
-    yield "standard_deviation", np.sqrt(covariance.trace() / 3 + mean.var())
+    yield "standard_deviation", np.sqrt(max(covariance.trace() / 3 + mean.var(), 0.0))
     yield from zip(("red", "green", "blue"), mean / (mean.sum() or np.nan), strict=True)
     opponents = np.array([[1, -1, 0], [0.5, 0.5, -1]])
     spread = np.sqrt(max((opponents @ covariance @ opponents.T).trace(), 0.0))
