@@ -151,17 +151,12 @@ def open_decoder(
 ) -> "Decoder":
     """Return a decoder with the dataset's limits."""
     from resources.decoding import Decoder
-    from resources.limits import Limits
 
-    settings = dataset.settings.decoding
-    limits = Limits(
-        pixels=settings.max_pixels, bytes=settings.max_bytes, seconds=settings.timeout, memory=settings.max_memory
-    )
     inputs = [model.input] if model and model.input else []
     return Decoder(
         inputs=inputs,
-        preview_size=settings.preview_size,
-        limits=limits,
+        preview_size=dataset.settings.decoding.preview_size,
+        limits=dataset.limits,
         measure=measure,
         journal=dataset.paths.journal,
     )
@@ -183,15 +178,15 @@ def jobs(dataset: Dataset, rows: Iterable[dict[str, Any]]) -> "Iterator[DecodeJo
     passed: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
         small = row["bytes"] <= LARGE_FILE
-        if small and is_remote(row["uri"]):
-            far.append(row)
-        elif small and (container := sequential(row["uri"])):
+        if small and (container := sequential(row["uri"])):
             passed.setdefault(container, []).append(row)
+        elif small and is_remote(row["uri"]):
+            far.append(row)
         else:
             yield job(dataset, row)
     yield from _fetched(dataset, far)
     for container, members in passed.items():
-        yield from _pass(container, {row["uri"]: row for row in members})
+        yield from _pass(dataset, container, {row["uri"]: row for row in members})
 
 
 def _fetched(dataset: Dataset, rows: list[dict[str, Any]]) -> "Iterator[DecodeJob]":
@@ -209,13 +204,13 @@ def _fetched(dataset: Dataset, rows: list[dict[str, Any]]) -> "Iterator[DecodeJo
             yield DecodeJob(row["content_hash"], fetched.result, row["bytes"])
 
 
-def _pass(container: str, wanted: dict[str, dict[str, Any]]) -> "Iterator[DecodeJob]":
+def _pass(dataset: Dataset, container: str, wanted: dict[str, dict[str, Any]]) -> "Iterator[DecodeJob]":
     """Yield the jobs of members as one pass over their file comes to them, and failing ones for those that are missing."""
     from resources.decoding import DecodeJob
 
     problem = OSError("the file changed while it was being read")
     try:
-        for uri, key, data in read_in_order(container, list(wanted)):
+        for uri, key, data in read_in_order(container, list(wanted), dataset.limits):
             if uri in wanted and key == wanted[uri]["content_hash"]:
                 yield DecodeJob(key, partial(_given, data), wanted.pop(uri)["bytes"])
             if not wanted:

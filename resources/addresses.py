@@ -1,4 +1,4 @@
-"""One way to open any sample by its address, wherever it lies: a file, or inside an archive."""
+"""One way to read any sample by its address, wherever it lies: a file, near or far, or inside an archive or a video."""
 
 import os
 import re
@@ -6,16 +6,18 @@ import stat
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from resources import archives, videos
+from resources import archives, object_stores, videos
 from resources.errors import Refused
+from resources.limits import DEFAULT_LIMITS, Limits
 from resources.listing import content_hash, file_name
-from resources.object_stores import is_remote, read_object
+from resources.object_stores import is_remote
 
-MEMBER = re.compile(r"(.+?\.(?:zip|tar|tar\.gz|tgz))!/(.+)", re.IGNORECASE | re.DOTALL)
+# A web address may end with a query.
+MEMBER = re.compile(r"(.+?\.(?:zip|tar|tar\.gz|tgz)(?:\?.*?)?)!/(.+)", re.IGNORECASE | re.DOTALL)
 
 
-def read(uri: str) -> bytes:
-    """Return the bytes of a sample.
+def read(uri: str, limits: Limits = DEFAULT_LIMITS) -> bytes:
+    """Return the bytes of a sample; ``limits`` are those of decoding a video.
 
     Raises
     ------
@@ -24,13 +26,11 @@ def read(uri: str) -> bytes:
     Refused
         If it is damaged where it lies.
     """
-    if is_remote(uri):
-        return read_object(uri)
     if member := member_of(uri):
         return archives.read_member(*member)
     if frame := frame_of(uri):
-        return videos.read_frame(*frame)
-    return read_local(uri)
+        return videos.read_frame(*frame, limits)
+    return object_stores.read_object(uri) if is_remote(uri) else read_local(uri)
 
 
 def read_local(uri: str) -> bytes:
@@ -43,14 +43,20 @@ def read_local(uri: str) -> bytes:
 
 def member_of(uri: str) -> tuple[str, str] | None:
     """Return archive and name of a member of one, None for anything else."""
-    found = None if is_remote(uri) else MEMBER.fullmatch(os.fsdecode(file_name(uri)))
-    return (found[1], found[2]) if found and os.path.isfile(found[1]) else None
+    return _inside(MEMBER, uri)
 
 
 def frame_of(uri: str) -> tuple[str, str] | None:
     """Return video and time of a frame of one, None for anything else."""
-    found = None if is_remote(uri) else videos.FRAME.fullmatch(os.fsdecode(file_name(uri)))
-    return (found[1], found[2]) if found and not os.path.lexists(found[0]) and os.path.isfile(found[1]) else None
+    found = _inside(videos.FRAME, uri)
+    return None if found and not is_remote(uri) and os.path.lexists(file_name(uri)) else found
+
+
+def _inside(pattern: re.Pattern[str], uri: str) -> tuple[str, str] | None:
+    """Return a container and what is named inside it; a folder may be called as if it were one."""
+    far = is_remote(uri)
+    found = pattern.fullmatch(uri if far else os.fsdecode(file_name(uri)))
+    return (found[1], found[2]) if found and (far or os.path.isfile(found[1])) else None
 
 
 def name_of_content(uri: str, data: bytes) -> str:
@@ -68,7 +74,9 @@ def sequential(uri: str) -> str | None:
     return member[0] if member and archives.is_sequential(member[0]) else None
 
 
-def read_in_order(container: str, uris: Collection[str]) -> Iterator[tuple[str, str, bytes | Refused]]:
+def read_in_order(
+    container: str, uris: Collection[str], limits: Limits = DEFAULT_LIMITS
+) -> Iterator[tuple[str, str, bytes | Refused]]:
     """Yield address, content hash and bytes of samples of a sequential file as they come, in one pass.
 
     A frame that cannot be decoded comes with its reason.
@@ -81,7 +89,7 @@ def read_in_order(container: str, uris: Collection[str]) -> Iterator[tuple[str, 
         If an archive is damaged.
     """
     if frames := {frame[1]: uri for uri in uris if (frame := frame_of(uri))}:
-        for name, key, found in videos.read_frames(container, list(frames)):
+        for name, key, found in videos.read_frames(container, list(frames), limits):
             yield frames[name], key, found
         return
     wanted = {member[1]: uri for uri in uris if (member := member_of(uri))}
@@ -89,24 +97,31 @@ def read_in_order(container: str, uris: Collection[str]) -> Iterator[tuple[str, 
         yield wanted[name], content_hash(data), data
 
 
-def below(root: Path, filepath: str) -> str | None:
-    """Return the address of a sample below a folder, or None unless it is a plain file, or inside one, below it.
+def below(root: str, filepath: str) -> str | None:
+    """Return the address of a sample below a folder, or None where its path leads out of it.
 
-    Symbolic links are followed first, so that neither they nor ``..`` lead out of the folder.
+    On this machine it must be a plain file, or inside one; symbolic links are followed first, so that neither they nor
+    ``..`` lead out of the folder.
     """
+    if is_remote(root):
+        return None if ".." in filepath.split("/") else f"{root}/{filepath}"
     try:
-        name, rest = _inside(root, filepath)
-        folder = root.resolve(strict=True)
+        name, rest = _parted(Path(root), filepath)
+        folder = Path(root).resolve(strict=True)
         path = (folder / name).resolve(strict=True)
         return f"{path}{rest}" if path.is_relative_to(folder) and path.is_file() else None
     except (OSError, ValueError, RuntimeError):
         return None
 
 
-def _inside(root: Path, filepath: str) -> tuple[str, str]:
+def _parted(root: Path, filepath: str) -> tuple[str, str]:
     """Return the path of a file and what leads to a sample inside it."""
-    if not (root / filepath).exists():
-        for pattern, separator in ((MEMBER, archives.SEPARATOR), (videos.FRAME, videos.SEPARATOR)):
-            if found := pattern.fullmatch(filepath):
-                return found[1], f"{separator}{found[2]}"
+    return (filepath, "") if (root / filepath).exists() else parted(filepath)
+
+
+def parted(filepath: str) -> tuple[str, str]:
+    """Return the path of what would be a container by its name, and what leads to a sample inside it."""
+    for pattern, separator in ((MEMBER, archives.SEPARATOR), (videos.FRAME, videos.SEPARATOR)):
+        if found := pattern.fullmatch(filepath):
+            return found[1], f"{separator}{found[2]}"
     return filepath, ""

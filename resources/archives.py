@@ -2,11 +2,13 @@
 
 A member's address is ``ARCHIVE!/NAME``. Names are never used as paths of the file system, so none can lead out of the
 archive. Of several members with one name the last counts, as it would after unpacking. A compressed tar has no order but
-its own: it is read from its beginning, in one pass, with memory for one member.
+its own, and to jump about in one that lies far away costs more than to pass what lies between: these are read from their
+beginning, in one pass, with memory for one member.
 """
 
 import calendar
 import errno
+import io
 import os
 import struct
 import tarfile
@@ -20,7 +22,9 @@ from pathlib import PurePosixPath
 from typing import IO, Self, cast
 
 from resources.errors import Refused
+from resources.files import open_file, read_range, status_of
 from resources.listing import Contents, Kind, Member, Status, content_hash_of, may_be_image, readable
+from resources.object_stores import is_remote, without_query
 
 SEPARATOR = "!/"
 COMPRESSED = (".tar.gz", ".tgz")
@@ -29,6 +33,9 @@ BOMB_RATIO, BOMB_BYTES = 250, 1 << 24
 BLOCK = 1 << 20
 METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA}
 ENCRYPTED, SYMBOLIC_LINK = 1, 0o120000
+# What stands before a member in a zip: a signature and the lengths of name and extra field, at most 65 535 each.
+ZIP_HEADER, ZIP_SIGNATURE = struct.Struct("<4s22xHH"), b"PK\x03\x04"
+ZIP_HEADER_BYTES = ZIP_HEADER.size + 2 * 65535
 # What zipfile and tarfile raise for content that contradicts itself; OSError is left to the caller.
 DAMAGED = (
     zipfile.BadZipFile, tarfile.TarError, zlib.error, struct.error, EOFError, ValueError, KeyError, IndexError,
@@ -72,18 +79,17 @@ def read_member(path: str, name: str) -> bytes:
     Refused
         If the member is damaged.
     """
-    if path.lower().endswith(COMPRESSED):
+    if is_sequential(path):
         found = dict(read_members(path, {name}))
         if name not in found:
             raise FileNotFoundError(errno.ENOENT, f"no member {name}")
         return found[name]
-    state = _state(path)
     with _told(name):
-        return _read_zip(path, state, name) if path.lower().endswith(".zip") else _read_tar(path, state, name)
+        return _read_zip(path, name) if _is_zip(path) else _read_tar(path, name)
 
 
 def read_members(path: str, names: Collection[str]) -> Iterator[tuple[str, bytes]]:
-    """Yield members of a compressed tar in the order in which they lie there, in one pass, with all of one name.
+    """Yield members of a sequential archive in the order in which they lie there, in one pass, with all of one name.
 
     Raises
     ------
@@ -100,14 +106,21 @@ def read_members(path: str, names: Collection[str]) -> Iterator[tuple[str, bytes
 
 
 def is_sequential(path: str) -> bool:
-    """Tell whether members can be read only one after the other."""
-    return path.lower().endswith(COMPRESSED)
+    """Tell whether members are read one after the other."""
+    return _is_compressed(path) or (is_remote(path) and not _is_zip(path))
+
+
+def _is_compressed(path: str) -> bool:
+    return without_query(path).lower().endswith(COMPRESSED)
+
+
+def _is_zip(path: str) -> bool:
+    return without_query(path).lower().endswith(".zip")
 
 
 def _members(path: str) -> Iterator[Member]:
-    if path.lower().endswith(".zip"):
-        with zipfile.ZipFile(path) as archive:
-            yield from (_zip_member(info) for info in archive.infolist() if not info.is_dir())
+    if _is_zip(path):
+        yield from (_zip_member(info) for info in _zip_directory(path) if not info.is_dir())
     else:
         with _open_tar(path) as tar:
             yield from (_tar_member(tar, info) for info in _each(tar) if not info.isdir())
@@ -128,22 +141,37 @@ def _line(error: Exception) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def _state(path: str) -> tuple[int, int, int]:
-    found = os.stat(path)
-    return (found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+def _zip_directory(path: str) -> list[zipfile.ZipInfo]:
+    with open_file(path) as file, zipfile.ZipFile(file) as archive:
+        return archive.infolist()
 
 
 @lru_cache(OPEN_ARCHIVES)
-def _open_zip(path: str, _: tuple[int, int, int]) -> zipfile.ZipFile:
-    return zipfile.ZipFile(path)
+def _zip_index(path: str, status: Status) -> dict[str, tuple[zipfile.ZipInfo, int]]:
+    """Return each member of a zip with the place that its bytes do not reach: where the next begins."""
+    directory = _zip_directory(path)
+    starts = sorted({info.header_offset for info in directory})
+    ends = dict(zip(starts, [*starts[1:], status.bytes], strict=True))
+    return {readable(info.filename): (info, ends[info.header_offset]) for info in directory}
 
 
-def _read_zip(path: str, state: tuple[int, int, int], name: str) -> bytes:
-    return _open_zip(path, state).read(name)
+def _read_zip(path: str, name: str) -> bytes:
+    info, end = _zip_index(path, status_of(path))[name]
+    if reason := _zip_refusal(info):
+        raise Refused(reason)
+    start = info.header_offset
+    data = read_range(path, start, min(end, start + ZIP_HEADER_BYTES + info.compress_size))
+    signature, *lengths = ZIP_HEADER.unpack_from(data)
+    if signature != ZIP_SIGNATURE:
+        raise zipfile.BadZipFile("the directory points to what is no member")
+    packed = io.BytesIO(data)
+    packed.seek(ZIP_HEADER.size + sum(lengths))
+    with zipfile.ZipExtFile(packed, "r", info) as member:
+        return member.read()
 
 
 @lru_cache(OPEN_ARCHIVES)
-def _tar_index(path: str, _: tuple[int, int, int]) -> dict[str, tuple[int, int]]:
+def _tar_index(path: str, _: Status) -> dict[str, tuple[int, int]]:
     """Return offset and size of each plain file in a tar; one that is damaged ends where it can be read no further."""
     found = {}
     with _open_tar(path) as tar, suppress(*DAMAGED):
@@ -153,11 +181,9 @@ def _tar_index(path: str, _: tuple[int, int, int]) -> dict[str, tuple[int, int]]
     return found
 
 
-def _read_tar(path: str, state: tuple[int, int, int], name: str) -> bytes:
-    offset, size = _tar_index(path, state)[name]
-    with open(path, "rb") as file:
-        file.seek(offset)
-        data = file.read(size)
+def _read_tar(path: str, name: str) -> bytes:
+    offset, size = _tar_index(path, status_of(path))[name]
+    data = read_range(path, offset, offset + size)
     if len(data) < size:
         raise Refused(f"truncated: the archive ends within {name}")
     return data
@@ -296,11 +322,9 @@ class _Header(tarfile.TarInfo):
 
 @contextmanager
 def _open_tar(path: str) -> Iterator[tarfile.TarFile]:
-    with open(path, "rb") as file:
-        if is_sequential(path):
-            stream, mode = cast(IO[bytes], _Pass(file)), "r|"
-        else:
-            stream, mode = file, "r:"
+    with open_file(path) as file:
+        stream = cast(IO[bytes], _Pass(file)) if _is_compressed(path) else file
+        mode = "r|" if is_sequential(path) else "r:"
         with tarfile.TarFile.open(
             fileobj=stream, mode=mode, bufsize=BLOCK, tarinfo=_Header, errors="surrogateescape"
         ) as tar:  # type: ignore[call-overload]

@@ -306,8 +306,8 @@ class DatasetSettings(Section):
     """What ``dataset.yaml`` may say."""
 
     media: str = Field(
-        description="Folder, archive, glob, list of paths or addresses, manifest, or folder of an object store (s3://, gs://, az://)"
-        " that holds the images; they stay where they are."
+        description="Folder, archive, video, glob, list of paths or addresses, manifest, or a folder, archive or video in an"
+        " object store, that holds the images; they stay where they are."
     )
     split_from: Literal["folder", "column", "none"] = Field(
         "none", description="Where a sample's split comes from: its top folder, the manifest's column, or nowhere."

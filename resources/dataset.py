@@ -12,6 +12,7 @@ import pyarrow as pa
 from resources import locks
 from resources.configuration import DatasetSettings, ServiceSettings, load_dataset, load_service
 from resources.home import DatasetPaths, Home
+from resources.limits import Limits
 from resources.media_source import MediaSource, open_source
 from resources.previews import PreviewPack
 from resources.store import Merge, Store
@@ -54,7 +55,13 @@ class Dataset:
     @cached_property
     def source(self) -> MediaSource:
         """Where the images lie."""
-        return open_source(self.settings.media, self.settings.split_from, self.settings.frames)
+        return open_source(self.settings.media, self.settings.split_from, self.settings.frames, self.limits)
+
+    @property
+    def limits(self) -> Limits:
+        """What decoding one file may cost."""
+        decoding = self.settings.decoding
+        return Limits(decoding.max_pixels, decoding.max_bytes, decoding.timeout, decoding.max_memory)
 
     @cached_property
     def previews(self) -> PreviewPack:

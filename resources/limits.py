@@ -54,6 +54,8 @@ class Limits:
     memory: int = 900_000_000
 
 
+DEFAULT_LIMITS = Limits()
+
 # Bytes of pixels that any decode may use without asking; above, memory is shared out.
 LIGHT = 1 << 26
 # Bytes per pixel while decoding: Pillow holds four, WebP and the video codecs hold frames beside it.

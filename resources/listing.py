@@ -9,6 +9,7 @@ import os
 import unicodedata
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 from urllib.parse import quote, unquote_to_bytes
 
@@ -277,10 +278,13 @@ class Collector:
         What stands before every path: a folder, or the address of one.
     split_from : str
         Where a sample's split comes from.
+    kind_of : callable
+        Returns the kind of container that a file of some name is, or None.
     """
 
     root: str
     split_from: str
+    kind_of: Callable[[str], Kind | None]
     unreadable: list[str] = field(default_factory=list)
     rows: dict[str, tuple[Any, ...]] = field(default_factory=dict)
     containers: dict[str, Container] = field(default_factory=dict)
@@ -292,30 +296,34 @@ class Collector:
         self.newest_ns = max(self.newest_ns, at_ns)
 
     def add(self, path: str, status: Status, row: dict[str, Any] | None = None, uri: str | None = None) -> None:
-        """Add an item; ``row`` is what a manifest says of it, ``uri`` its address where that is not the path."""
-        relative, uri = self._relative(path), uri or address(path)
-        item_id, split, tags = sample_id(relative), self._split(relative, row or {}), tags_of((row or {}).get("tags"))
+        """Add a file: a sample, or a container of samples, which is not opened.
+
+        ``row`` is what a manifest says of it, ``uri`` its address where that is not the path.
+        """
+        self.touch(status.touched if self.root.startswith("/") else status.modified_ns)
+        if kind := self.kind_of(path):
+            self._add_container(path, kind, status, row or {}, uri or path)
+        else:
+            self._add_sample(path, status, row or {}, uri or address(path))
+
+    def _add_sample(self, path: str, status: Status, row: dict[str, Any], uri: str) -> None:
+        relative = self._relative(path)
+        item_id, split, tags = sample_id(relative), self._split(relative, row), tags_of(row.get("tags"))
         known = (status.bytes, status.modified_ns, status.touched, split, tags)
         self.rows[item_id] = (item_id, readable(relative), uri, *known, None, None)
-        self.touch(status.touched if self.root.startswith("/") else status.modified_ns)
         self._mark(f"{item_id}{status.bytes} {status.modified_ns} {status.touched} {split} {tags}")
 
-    def add_container(self, path: str, kind: Kind, row: dict[str, Any] | None = None) -> None:
-        """Add a file that holds samples; it is not opened."""
-        relative, status, row = self._relative(path), status_of(path), row or {}
-        tags = tags_of(row.get("tags"))
-        text = f"{path} {status} {kind.options} {self.split_from} {row.get('split')} {tags}"
+    def _add_container(self, path: str, kind: Kind, status: Status, row: dict[str, Any], uri: str) -> None:
+        relative, tags = self._relative(path), tags_of(row.get("tags"))
+        text = f"{uri} {status} {kind.options} {self.split_from} {row.get('split')} {tags}"
         mark = content_hash(text.encode(errors="surrogateescape"))
-
-        def contents() -> Contents:
-            return kind.contents(path)
 
         def split(filepath: str) -> str | None:
             return self._split(filepath, row)
 
-        made = Container(readable(relative), path, kind.separator, mark, status, contents, split, tags)
+        contents = partial(kind.contents, uri)
+        made = Container(readable(relative), uri, kind.separator, mark, status, contents, split, tags)
         self.containers[relative] = made
-        self.touch(status.touched)
         self._mark(mark)
 
     def listing(self) -> Listing:

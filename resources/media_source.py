@@ -7,9 +7,10 @@ listing has a *state*, a digest that changes when any item is added, changed or 
 import glob
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
-from functools import lru_cache
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from functools import lru_cache, partial
+from itertools import repeat
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,8 +19,10 @@ import pyarrow as pa
 from resources import addresses, archives, object_stores, videos
 from resources.addresses import read_local
 from resources.errors import SourceError
+from resources.limits import DEFAULT_LIMITS, Limits
 from resources.listing import (
     Collector,
+    Kind,
     Listing,
     content_hash,
     is_archive,
@@ -29,6 +32,7 @@ from resources.listing import (
     split_of,
     status_of,
 )
+from resources.object_stores import Keeper, is_remote, is_store, without_query
 from resources.videos import DEFAULT_SECONDS, Frames, is_video
 
 __all__ = ["Listing", "MediaSource", "content_hash", "open_source", "read_local", "read_table", "sample_id", "split_of"]
@@ -51,105 +55,129 @@ class MediaSource(Protocol):
         """Return the address of a sample by its path, or None where that leads out of the source."""
 
 
-def open_source(uri: str, split_from: str = "none", frames: Frames = None) -> MediaSource:
+def open_source(
+    uri: str, split_from: str = "none", frames: Frames = None, limits: Limits = DEFAULT_LIMITS
+) -> MediaSource:
     """Return the source that ``uri`` names.
 
     Parameters
     ----------
     uri : str
-        A folder (searched with its subfolders), an archive (zip, tar, tar.gz), a glob, a text file of paths, or a manifest
-        (CSV, Parquet or JSONL with a ``filepath`` column, optionally ``split`` and ``tags``); or a folder of an object
-        store (``s3://``, ``gs://``, ``az://``). Lists and manifests may name objects and web addresses.
+        A folder (searched with its subfolders), an archive (zip, tar, tar.gz), a video, a glob, a text file of paths, or a
+        manifest (CSV, Parquet or JSONL with a ``filepath`` column, optionally ``split`` and ``tags``); or a folder of an
+        object store (``s3://``, ``gs://``, ``az://``), an archive or a video there or behind a web address. Lists and
+        manifests may name objects and web addresses.
     split_from : {"folder", "column", "none"}
         Where a sample's split comes from.
     frames : float or "key", optional
         Seconds between the frames that are taken of videos, or all key frames; without it, videos among other files are no
         samples, and one that is given as such is looked at every second.
+    limits : Limits
+        What decoding a video may use.
 
     Raises
     ------
     SourceError
         If there is nothing of that name.
     """
-    if object_stores.is_remote(uri):
-        return _remote_source(uri, split_from)
+    reading = Reading(split_from, frames, limits)
+    if is_remote(uri):
+        return _far_source(uri, reading)
     path = Path(uri).expanduser().absolute()
     if path.is_dir():
-        return FolderSource(path, split_from, frames)
+        return FolderSource(reading, str(path))
     if path.suffix.lower() in LIST_SUFFIXES | MANIFEST_SUFFIXES and path.is_file():
-        return ManifestSource(path, split_from, frames)
-    if path.is_file() and (is_archive(path.name) or is_video(path.name)):
-        return FileSource(path, split_from, frames or DEFAULT_SECONDS)
+        return ManifestSource(reading, path)
+    if path.is_file() and _holds_samples(path.name):
+        return _file_source(str(path), reading)
     if glob.has_magic(uri):
-        return GlobSource(str(path), split_from, frames)
+        return GlobSource(reading, str(Path(*_before_wildcard(path.parts))), str(path))
     raise SourceError(
         f"no media at {uri}: give a folder, an archive (.zip, .tar, .tar.gz, .tgz), a video, a glob, a list of paths"
         " (.txt), a manifest (.csv, .parquet, .jsonl) or an object store (s3://, gs://, az://)"
     )
 
 
-def _remote_source(uri: str, split_from: str) -> MediaSource:
-    if object_stores.is_store(uri):
-        return StoreSource(uri.rstrip("/"), split_from)
-    raise SourceError(f"{uri} cannot be listed: give a list (.txt) or a manifest (.csv, .parquet, .jsonl) of addresses")
+def _far_source(uri: str, reading: "Reading") -> MediaSource:
+    if _holds_samples(without_query(uri)):
+        return _file_source(uri, reading)
+    if is_store(uri):
+        return StoreSource(reading, uri.rstrip("/"))
+    raise SourceError(
+        f"{uri} cannot be listed: give a list (.txt) or a manifest (.csv, .parquet, .jsonl) of addresses, an archive or a video"
+    )
 
 
-class _LocalSource:
-    """A source whose files lie on this machine."""
+def _file_source(uri: str, reading: "Reading") -> MediaSource:
+    return FileSource(replace(reading, frames=reading.frames or DEFAULT_SECONDS), uri)
 
-    frames: Frames
 
-    def _add(
-        self, collector: Collector, path: str, row: Row | None = None, ask: Callable[[], os.stat_result] | None = None
-    ) -> None:
-        if is_archive(path):
-            collector.add_container(path, archives.KIND, row)
-        elif self.frames and is_video(path):
-            collector.add_container(path, videos.kind(self.frames), row)
-        else:
-            collector.add(path, status_of(path, ask), row)
-
-    def read(self, uri: str) -> bytes:
-        """Return the bytes of one sample."""
-        return addresses.read(uri)
+def _holds_samples(name: str) -> bool:
+    return is_archive(name) or is_video(name)
 
 
 @dataclass(frozen=True)
-class StoreSource:
-    """All images below a folder of an object store."""
+class Reading:
+    """How files are made samples; the fields are the arguments of `open_source`."""
+
+    split_from: str
+    frames: Frames
+    limits: Limits
+
+    def kind_of(self, path: str) -> Kind | None:
+        """Return the kind of container that a file is by its name, or None."""
+        name = without_query(path)
+        if is_archive(name):
+            return archives.KIND
+        return videos.kind(self.frames, self.limits) if self.frames and is_video(name) else None
+
+    def collector(self, root: str) -> Collector:
+        """Return what gathers the files of a source."""
+        return Collector(root, self.split_from, self.kind_of)
+
+
+@dataclass(frozen=True)
+class _Source:
+    """Reads what it lists; an object far away that is needed twice is fetched once, while there is room to keep it."""
+
+    reading: Reading
+    keeper: Keeper = field(default_factory=Keeper, compare=False, kw_only=True)
+
+    def read(self, uri: str) -> bytes:
+        """Return the bytes of one sample."""
+        fetch = partial(addresses.read, uri, self.reading.limits)
+        return self.keeper.read(uri, fetch) if is_remote(uri) else fetch()
+
+
+@dataclass(frozen=True)
+class _Folder(_Source):
+    """A source whose files all lie below one folder, here or in an object store."""
 
     root: str
-    split_from: str
-    keeper: object_stores.Keeper = field(default_factory=object_stores.Keeper, compare=False)
+
+    def locate(self, filepath: str) -> str | None:
+        """Return the address of a file below the root."""
+        return addresses.below(self.root, filepath)
+
+
+class StoreSource(_Folder):
+    """All images below a folder of an object store."""
 
     def list(self) -> Listing:
         """Return every object that may be an image, as the store lists them."""
-        collector = Collector(self.root, self.split_from)
+        collector = self.reading.collector(self.root)
         for uri, status in object_stores.list_objects(self.root):
             if not uri.endswith("/") and may_be_image(uri.rpartition("/")[2]):
                 collector.add(uri, status)
         return collector.listing()
 
-    def read(self, uri: str) -> bytes:
-        """Return the bytes of one object."""
-        return self.keeper.read(uri)
 
-    def locate(self, filepath: str) -> str | None:
-        """Return the address of an object below the root."""
-        return None if ".." in filepath.split("/") else f"{self.root}/{filepath}"
-
-
-@dataclass(frozen=True)
-class FolderSource(_LocalSource):
+class FolderSource(_Folder):
     """All images below a folder."""
-
-    root: Path
-    split_from: str
-    frames: Frames
 
     def list(self) -> Listing:
         """Return every file below the root that may be an image; links are followed, loops are not."""
-        collector = Collector(str(self.root), self.split_from)
+        collector = self.reading.collector(self.root)
         pending, seen = [self.root], {os.path.realpath(self.root)}
         while pending:
             folder = pending.pop()
@@ -159,70 +187,56 @@ class FolderSource(_LocalSource):
             except OSError as error:
                 if folder == self.root:
                     raise SourceError(f"the media folder {self.root} cannot be listed: {error.strerror}") from None
-                collector.unreadable.append(readable(folder.relative_to(self.root).as_posix()))
+                collector.unreadable.append(readable(os.path.relpath(folder, self.root)))
                 continue
             for entry in entries:
                 if _is_folder(entry):
                     if (real := os.path.realpath(entry.path)) not in seen:
                         seen.add(real)
-                        pending.append(Path(entry.path))
+                        pending.append(entry.path)
                 elif may_be_image(entry.name):
-                    self._add(collector, entry.path, ask=entry.stat)
+                    collector.add(entry.path, status_of(entry.path, entry.stat))
         return collector.listing()
-
-    def locate(self, filepath: str) -> str | None:
-        """Return the address of a file below the root."""
-        return addresses.below(self.root, filepath)
 
 
 @dataclass(frozen=True)
-class FileSource(_LocalSource):
-    """All images inside one archive, or frames of one video; their paths begin with its name."""
+class GlobSource(_Folder):
+    """All files that match a pattern; paths are relative to the folder before its first wildcard."""
 
-    path: Path
-    split_from: str
-    frames: Frames
+    pattern: str
+
+    def list(self) -> Listing:
+        """Return every match that is a file."""
+        if not os.path.isdir(self.root):
+            raise SourceError(f"no media match {self.pattern}: there is no folder {self.root}")
+        collector = self.reading.collector(self.root)
+        for match in glob.iglob(self.pattern, recursive=True):
+            if os.path.isfile(match) and may_be_image(os.path.basename(match)):
+                collector.add(match, status_of(match))
+        return collector.listing()
+
+
+@dataclass(frozen=True)
+class FileSource(_Source):
+    """All images inside one archive, or frames of one video, here or far away; their paths begin with its name."""
+
+    uri: str
 
     def list(self) -> Listing:
         """Return the file as the only container."""
-        if not self.path.is_file():
-            raise SourceError(f"the file {self.path} is not there")
-        collector = Collector(str(self.path.parent), self.split_from)
-        self._add(collector, str(self.path))
+        path = without_query(self.uri)
+        status = object_stores.statuses([self.uri])[0] if is_remote(self.uri) else status_of(self.uri)
+        if status.bytes < 0:
+            raise SourceError(f"the file {path} is not there")
+        collector = self.reading.collector(path.rpartition("/")[0])
+        collector.add(path, status, uri=self.uri)
         return collector.listing()
 
     def locate(self, filepath: str) -> str | None:
         """Return the address of a member."""
-        own = filepath.startswith((f"{self.path.name}{archives.SEPARATOR}", f"{self.path.name}{videos.SEPARATOR}"))
-        return addresses.below(self.path.parent, filepath) if own else None
-
-
-@dataclass(frozen=True)
-class GlobSource(_LocalSource):
-    """All files that match a pattern; paths are relative to the folder before its first wildcard."""
-
-    pattern: str
-    split_from: str
-    frames: Frames
-
-    def list(self) -> Listing:
-        """Return every match that is a file."""
-        if not self.root.is_dir():
-            raise SourceError(f"no media match {self.pattern}: there is no folder {self.root}")
-        collector = Collector(str(self.root), self.split_from)
-        for match in glob.iglob(self.pattern, recursive=True):
-            if os.path.isfile(match) and may_be_image(os.path.basename(match)):
-                self._add(collector, match)
-        return collector.listing()
-
-    @property
-    def root(self) -> Path:
-        """The folder before the first wildcard."""
-        return Path(*_before_wildcard(Path(self.pattern).parts))
-
-    def locate(self, filepath: str) -> str | None:
-        """Return the address of a file below the folder before the first wildcard."""
-        return addresses.below(self.root, filepath)
+        name = without_query(self.uri).rpartition("/")[2]
+        own = filepath.startswith((f"{name}{archives.SEPARATOR}", f"{name}{videos.SEPARATOR}"))
+        return self.uri + filepath.removeprefix(name) if own else None
 
 
 @dataclass(frozen=True)
@@ -235,13 +249,10 @@ class _Named:
 
 
 @dataclass(frozen=True)
-class ManifestSource(_LocalSource):
+class ManifestSource(_Source):
     """The files and addresses that a list or manifest names; relative paths start at its folder."""
 
     path: Path
-    split_from: str
-    frames: Frames = None
-    keeper: object_stores.Keeper = field(default_factory=object_stores.Keeper, compare=False)
 
     def list(self) -> Listing:
         """Return what is named; what is missing is listed with -1 bytes."""
@@ -250,19 +261,13 @@ class ManifestSource(_LocalSource):
         except OSError as error:
             raise SourceError(f"{self.path} cannot be read: {error.strerror}") from None
         named = self._named(rows)
-        collector = Collector(named.root, self.split_from)
+        collector = self.reading.collector(named.root)
         collector.touch(touched)
-        states = object_stores.statuses(named.addresses)
-        for number, (name, row) in enumerate(zip(named.names, rows, strict=True)):
-            if named.addresses:
-                collector.add(name, states[number], row, named.addresses[number])
-            else:
-                self._add(collector, name, row)
+        states = object_stores.statuses(named.addresses) if named.addresses else map(status_of, named.names)
+        uris = named.addresses or repeat(None, len(rows))
+        for name, status, row, uri in zip(named.names, states, rows, uris, strict=True):
+            collector.add(name, status, row, uri)
         return collector.listing()
-
-    def read(self, uri: str) -> bytes:
-        """Return the bytes of one sample."""
-        return self.keeper.read(uri) if object_stores.is_remote(uri) else addresses.read(uri)
 
     def locate(self, filepath: str) -> str | None:
         """Return the address of a file below the common parent of all that are named, or of a named object."""
@@ -271,9 +276,10 @@ class ManifestSource(_LocalSource):
         except (OSError, SourceError):
             return None
         if not named.addresses:
-            return addresses.below(Path(named.root), filepath)
-        place = {name[len(named.root) :]: place for place, name in enumerate(named.names)}.get(filepath)
-        return None if place is None else named.addresses[place]
+            return addresses.below(named.root, filepath)
+        known = {name[len(named.root) :]: uri for name, uri in zip(named.names, named.addresses, strict=True)}
+        path, inside = (filepath, "") if filepath in known else addresses.parted(filepath)
+        return known[path] + inside if path in known else None
 
     def _named(self, rows: Iterable[Row]) -> _Named:
         given = [str(row["filepath"]) for row in rows]

@@ -6,12 +6,15 @@ metadata service.
 """
 
 import configparser
+import errno
 import itertools
 import os
 import re
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from importlib import import_module
@@ -27,10 +30,31 @@ REMOTE = re.compile(r"(s3|gs|az|https?)://([^/]+)/?(.*)", re.DOTALL)
 CONNECTIONS = 16
 # A web address may send anything; what is larger is not taken into memory.
 MOST_BYTES = 1 << 30
+# What a web server answers to a request for a part: here it is, the file is another by now, it has no such part.
+PARTIAL, CHANGED, EMPTY = 206, 412, 416
 LIST_ATTEMPTS = 3
 TIMEOUT = "30s"
 # Bytes kept between the two times that an object is needed: for its hash, and to be decoded.
 KEPT_BYTES = 64 << 20
+
+
+@dataclass(frozen=True)
+class Version:
+    """An object as it was at some time.
+
+    Attributes
+    ----------
+    status : Status
+    etag : str or None
+        Names its content, where the server does that.
+    """
+
+    status: Status
+    etag: str | None
+
+
+# The last known versions of files that are read in parts.
+_versions: dict[str, Version] = {}
 
 
 def is_remote(uri: str) -> bool:
@@ -76,12 +100,61 @@ def read_object(uri: str) -> bytes:
         return _read_web(uri)
     import obstore
 
-    try:
+    with _failing(uri):
         return bytes(obstore.get(_store(scheme, bucket), path).bytes())
+
+
+def version(uri: str, *, anew: bool = False) -> Version:
+    """Return what an object is: as last known, or asked for anew; raises OSError."""
+    if anew or uri not in _versions:
+        _versions[uri] = _version_in_store(uri) if is_store(uri) else _version_on_web(uri)
+    return _versions[uri]
+
+
+def read_range(uri: str, start: int, stop: int, expected: Version) -> bytes:
+    """Return the bytes from ``start`` up to ``stop``; raises OSError, also where the object is another version by now."""
+    data = (_range_in_store if is_store(uri) else _range_on_web)(uri, start, stop, expected.etag)
+    if len(data) < stop - start:
+        raise _changed(uri)
+    return data
+
+
+def _changed(uri: str) -> OSError:
+    _versions.pop(uri, None)
+    return OSError(errno.ESTALE, "the file changed while it was being read")
+
+
+@contextmanager
+def _failing(uri: str) -> Iterator[None]:
+    """Turn what a store answers into an OSError of one line."""
+    import obstore
+
+    try:
+        yield
     except FileNotFoundError:
-        raise FileNotFoundError(f"there is no object {uri}") from None
+        raise FileNotFoundError(errno.ENOENT, f"there is no object {uri}") from None
+    except obstore.exceptions.PreconditionError:
+        raise _changed(uri) from None
     except obstore.exceptions.BaseError as error:
-        raise OSError(_line(error)) from None
+        raise OSError(errno.EIO, _line(error)) from None
+
+
+def _version_in_store(uri: str) -> Version:
+    import obstore
+
+    scheme, bucket, path = _parts(uri)
+    with _failing(uri):
+        found = obstore.head(_store(scheme, bucket), path)
+    return Version(_status(found), found.get("e_tag"))
+
+
+def _range_in_store(uri: str, start: int, stop: int, etag: str | None) -> bytes:
+    import obstore
+
+    scheme, bucket, path = _parts(uri)
+    options: Any = {"range": (start, stop), "if_match": etag}
+    with _failing(uri):
+        return bytes(obstore.get(_store(scheme, bucket), path, options=options).bytes())
 
 
 def statuses(uris: Iterable[str]) -> list[Status]:
@@ -109,14 +182,14 @@ class Keeper:
         self._bytes = 0
         self._lock = threading.Lock()
 
-    def read(self, uri: str) -> bytes:
-        """Return the bytes of an object; raises OSError."""
+    def read(self, uri: str, fetch: Callable[[], bytes]) -> bytes:
+        """Return the bytes of an object, fetched unless they are kept."""
         with self._lock:
             data = self._kept.pop(uri, None)
             if data is not None:
                 self._bytes -= len(data)
                 return data
-        data = read_object(uri)
+        data = fetch()
         with self._lock:
             if uri not in self._kept and self._bytes + len(data) <= KEPT_BYTES:
                 self._kept[uri] = data
@@ -246,7 +319,8 @@ def _ask(uri: str) -> Status | str:
         return _line(error)
     if response.status >= 500:
         return f"{uri} answers {response.status}"
-    return Status() if response.status >= 400 else _web_status(response.headers)
+    headers = response.headers
+    return Status() if response.status >= 400 else _web_status(headers, headers.get("content-length", ""))
 
 
 def _head_object(uri: str) -> Status:
@@ -256,30 +330,55 @@ def _head_object(uri: str) -> Status:
     return _status(obstore.head(_store(scheme, bucket), path))
 
 
-def _web_status(headers: Any) -> Status:
+def _web_status(headers: Any, size: str) -> Status:
     modified = 0
     if "last-modified" in headers:
         try:
             modified = int(parsedate_to_datetime(headers["last-modified"]).timestamp()) * 10**9
         except ValueError:
             modified = 0
-    size = headers.get("content-length", "")
     return Status(int(size) if size.isdigit() else 0, modified, _number(headers.get("etag", "")))
 
 
 def _read_web(uri: str) -> bytes:
+    with _answer(uri) as response:
+        data: bytes = response.read(MOST_BYTES + 1, decode_content=True)
+    if len(data) > MOST_BYTES:
+        raise OSError(errno.EFBIG, f"more than {MOST_BYTES} bytes")
+    return data
+
+
+def _version_on_web(uri: str) -> Version:
+    """Ask for one byte, which signed addresses allow too, and which tells whether parts can be had."""
+    with _answer(uri, {"Range": "bytes=0-0"}) as response:
+        headers = response.headers
+    size, etag = headers.get("content-range", "").rpartition("/")[2], headers.get("etag", "")
+    if not size.isdigit():
+        raise OSError(
+            errno.EOPNOTSUPP, "the server does not send parts of files: download it, or serve it from elsewhere"
+        )
+    return Version(_web_status(headers, size), etag if etag.startswith('"') else None)
+
+
+def _range_on_web(uri: str, start: int, stop: int, etag: str | None) -> bytes:
+    wanted = {"Range": f"bytes={start}-{stop - 1}"} | ({"If-Match": etag} if etag else {})
+    with _answer(uri, wanted) as response:
+        data: bytes = response.read(decode_content=False) if response.status == PARTIAL else b""
+    return data
+
+
+@contextmanager
+def _answer(uri: str, headers: dict[str, str] | None = None) -> Iterator[Any]:
+    """Get an address; raises OSError of one line."""
     import urllib3
 
     try:
-        response = _web().request("GET", uri, preload_content=False)
-        try:
-            data: bytes = response.read(MOST_BYTES + 1, decode_content=True)
-        finally:
-            response.release_conn()
+        with _web().request("GET", uri, headers=headers, preload_content=False) as response:
+            if response.status == CHANGED:
+                raise _changed(uri)
+            if response.status >= 400 and response.status != EMPTY:
+                reason = f"the server answers {response.status} {response.reason or ''}"
+                raise OSError(errno.EIO, reason.strip())
+            yield response
     except urllib3.exceptions.HTTPError as error:
-        raise OSError(_line(error)) from None
-    if response.status >= 400:
-        raise OSError(f"the server answers {response.status} {response.reason or ''}".strip())
-    if len(data) > MOST_BYTES:
-        raise OSError(f"more than {MOST_BYTES} bytes")
-    return data
+        raise OSError(errno.EIO, _line(error)) from None

@@ -3,14 +3,17 @@
 A video is open in its worker from one request to the next, so that it is passed once.
 """
 
+import errno
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from resources.errors import Refused
+from resources.files import open_file
 
-# Seconds that one request may take before it answers with what it has.
-PATIENCE = 5.0
+if TYPE_CHECKING:
+    import av
+
 # Half of what the last digit of a name stands for, and a little.
 TOLERANCE = 0.0006
 BMP_HEADER = 54
@@ -27,22 +30,34 @@ def begin_decoding(path: str, wanted: tuple[float, ...]) -> None:
     _session["open"] = _frames(path, wanted)
 
 
-def next_batch() -> tuple[list[Any], bool]:
-    """Return the next results and whether the video has ended; one frame at a time, as they are large."""
+def next_batch(patience: float) -> tuple[list[Any], bool | OSError]:
+    """Return what is found within some seconds, and whether the video has ended, or why it cannot be read.
+
+    Frames come one at a time, as they are large.
+    """
     import av
 
     found: list[Any] = []
-    until = time.monotonic() + PATIENCE
+    until = time.monotonic() + patience
     try:
         for result in _session["open"]:
             found.append(result)
             if time.monotonic() > until or isinstance(result[1], bytes):
                 return found, False
-    except av.error.FFmpegError as error:
+    except (av.error.FFmpegError, OSError) as error:
+        if not _is_damage(error):
+            return [], OSError(error.errno, error.strerror)
         # What came before the damage is told first.
         _session["open"] = _refusal(Refused(f"damaged: the video cannot be read to its end: {error.strerror}"))
         return found, False
     return found, True
+
+
+def _is_damage(error: "av.error.FFmpegError | OSError") -> bool:
+    """Tell damage from a file that cannot be read; where a video points to before its beginning, seeking fails."""
+    import av
+
+    return isinstance(error, av.error.FFmpegError) or error.errno == errno.EINVAL
 
 
 def _refusal(refused: Refused) -> Iterator[Any]:
@@ -54,7 +69,7 @@ def _packets(path: str) -> Iterator[tuple[float, bool, int]]:
     """Yield time in seconds, whether it is a key frame, and bytes as an image of each frame, as the file names them."""
     import av
 
-    with av.open(path) as video:
+    with open_file(path) as file, av.open(file, "r") as video:
         stream = _stream(video)
         for packet in video.demux(stream):
             at = packet.pts if packet.pts is not None else packet.dts
@@ -82,7 +97,7 @@ def _frames(path: str, wanted: tuple[float, ...]) -> Iterator[tuple[float, bytes
     import av
 
     missing = sorted(wanted)
-    with av.open(path) as video:
+    with open_file(path) as file, av.open(file, "r") as video:
         stream = _stream(video)
         if missing[0] > 1:
             video.seek(int((missing[0] - 1) / stream.time_base), stream=stream)

@@ -12,19 +12,26 @@ from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 from resources.errors import MissingError, Refused
-from resources.listing import Contents, Kind, Member, Status, content_hash, content_hash_of, status_of
+from resources.files import open_file, status_of
+from resources.limits import DEFAULT_LIMITS, Limits
+from resources.listing import Contents, Kind, Member, Status, content_hash, content_hash_of
+from resources.object_stores import is_remote, version
 
 if TYPE_CHECKING:
     from resources.decoding_workers import Worker, WorkerPool
 
 SEPARATOR = "#t="
 SUFFIXES = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".flv")
-FRAME = re.compile(r"(.+\.(?:mp4|m4v|mov|avi|mkv|webm|mpe?g|wmv|flv))#t=(\d+\.\d{3})", re.IGNORECASE | re.DOTALL)
+FRAME = re.compile(
+    r"(.+\.(?:mp4|m4v|mov|avi|mkv|webm|mpe?g|wmv|flv)(?:\?.*?)?)#t=(\d+\.\d{3})", re.IGNORECASE | re.DOTALL
+)
 # Seconds between two frames, or all key frames, or none.
 Frames = float | str | None
 KEY_FRAMES = "key"
 DEFAULT_SECONDS = 1.0
 BLOCK = 1 << 22
+# Seconds after which a worker answers with what it has, where its time is not shorter.
+PATIENCE = 5.0
 
 
 def is_video(name: str) -> bool:
@@ -32,14 +39,14 @@ def is_video(name: str) -> bool:
     return name.lower().endswith(SUFFIXES)
 
 
-def kind(frames: Frames) -> Kind:
+def kind(frames: Frames, limits: Limits = DEFAULT_LIMITS) -> Kind:
     """Return how videos are listed."""
     if importlib.util.find_spec("av") is None:
         raise MissingError("videos need an optional library: pip install 'brain-assets[video]'")
-    return Kind(SEPARATOR, partial(list_frames, frames=frames), str(frames))
+    return Kind(SEPARATOR, partial(list_frames, frames=frames, limits=limits), str(frames))
 
 
-def list_frames(path: str, frames: Frames) -> Contents:
+def list_frames(path: str, frames: Frames, limits: Limits = DEFAULT_LIMITS) -> Contents:
     """Return the frames that are taken of a video; raises OSError where it cannot be read.
 
     Parameters
@@ -47,12 +54,14 @@ def list_frames(path: str, frames: Frames) -> Contents:
     path : str
     frames : float or "key"
         Seconds between two frames, of which the first at or after each step is taken; or all key frames.
+    limits : Limits
+        What the worker process may use.
     """
-    status, name = status_of(path), video_hash(path)
+    status, name = status_of(path, anew=True), video_hash(path)
     found: list[tuple[float, bool, int]] = []
     error = None
     try:
-        for packet in _results(partial(_call, "begin_listing", path)):
+        for packet in _results(partial(_call, "begin_listing", path), limits):
             found.append(packet)
     except Refused as refused:
         error = str(refused)
@@ -75,7 +84,9 @@ def _chosen(found: list[tuple[float, bool, int]], frames: Frames) -> Iterator[tu
             yield packet
 
 
-def read_frames(path: str, names: Collection[str]) -> Iterator[tuple[str, str, bytes | Refused]]:
+def read_frames(
+    path: str, names: Collection[str], limits: Limits = DEFAULT_LIMITS
+) -> Iterator[tuple[str, str, bytes | Refused]]:
     """Yield name, content hash and image (BMP), or the reason why there is none, of some frames, in one pass.
 
     Raises
@@ -86,7 +97,7 @@ def read_frames(path: str, names: Collection[str]) -> Iterator[tuple[str, str, b
     video, wanted = video_hash(path), {float(name): name for name in names}
     problem = Refused("damaged: this frame of the video cannot be decoded")
     try:
-        for seconds, data in _results(partial(_call, "begin_decoding", path, tuple(sorted(wanted)))):
+        for seconds, data in _results(partial(_call, "begin_decoding", path, tuple(sorted(wanted))), limits):
             name = wanted.pop(seconds)
             yield name, frame_hash(video, name), data
     except Refused as refused:
@@ -95,9 +106,9 @@ def read_frames(path: str, names: Collection[str]) -> Iterator[tuple[str, str, b
         yield name, frame_hash(video, name), problem
 
 
-def read_frame(path: str, name: str) -> bytes:
+def read_frame(path: str, name: str, limits: Limits = DEFAULT_LIMITS) -> bytes:
     """Return one frame as BMP; raises OSError, or Refused where it cannot be decoded."""
-    ((_, _, data),) = read_frames(path, [name])
+    ((_, _, data),) = read_frames(path, [name], limits)
     if isinstance(data, Refused):
         raise data
     return data
@@ -109,13 +120,18 @@ def frame_hash(video: str, name: str) -> str:
 
 
 def video_hash(path: str) -> str:
-    """Return the hash of a video's bytes; it is read again only when its size or times differ."""
+    """Return what names a video's content: the hash of its bytes, read again only when its size or times differ.
+
+    One that lies far away is named by its ETag, where there is one, so that it need not be fetched for that.
+    """
+    if is_remote(path) and (etag := version(path).etag):
+        return content_hash(f"{version(path).status.bytes} {etag}".encode())
     return _hashed(path, status_of(path))
 
 
 @lru_cache(256)
 def _hashed(path: str, _: Status) -> str:
-    with open(path, "rb") as file:
+    with open_file(path) as file:
         return content_hash_of(iter(partial(file.read, BLOCK), b""))
 
 
@@ -126,13 +142,16 @@ def _call(name: str, *arguments: Any) -> Any:
     return getattr(video_frames, name)(*arguments)
 
 
-def _results(begin: Any) -> Iterator[Any]:
-    """Yield what a worker finds in a video, from the beginning to the end."""
-    with _pool().lease() as worker:
+def _results(begin: Any, limits: Limits) -> Iterator[Any]:
+    """Yield what a worker finds in a video, from the beginning to the end; raises OSError where it cannot be read."""
+    patience = min(PATIENCE, limits.seconds / 2)
+    with _pool(limits).lease() as worker:
         _ask(worker, begin)
         ended = False
         while not ended:
-            found, ended = _ask(worker, partial(_call, "next_batch"))
+            found, ended = _ask(worker, partial(_call, "next_batch", patience))
+            if isinstance(ended, OSError):
+                raise ended
             yield from found
 
 
@@ -146,12 +165,10 @@ def _ask(worker: "Worker", call: Any) -> Any:
     return result
 
 
-@lru_cache(1)
-def _pool() -> "WorkerPool":
+@lru_cache(4)
+def _pool(limits: Limits) -> "WorkerPool":
     from resources.decoding_workers import Budget, WorkerPool
-    from resources.limits import Limits
 
-    limits = Limits()
     pool = WorkerPool(limits, Budget(limits.memory))
     atexit.register(pool.close)
     return pool

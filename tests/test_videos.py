@@ -149,8 +149,8 @@ def test_a_frame_that_cannot_be_decoded_is_a_row(tmp_path: Path, monkeypatch: py
     workshop = Workshop(tmp_path / "home", video)
     results = videos._results
 
-    def without_the_last(begin: object) -> object:
-        found = list(results(begin))
+    def without_the_last(begin: object, limits: Limits) -> object:
+        found = list(results(begin, limits))
         return found[:-1] if isinstance(found[0][1], bytes) else found
 
     monkeypatch.setattr(videos, "_results", without_the_last)
@@ -180,10 +180,14 @@ def test_a_decoder_that_crashes_or_hangs_ends_its_process_only() -> None:
         worker.stop()
 
 
-def _hang() -> None:
+def _hang(*_: object) -> None:
     import time
 
     time.sleep(60)
+
+
+def _eat(*_: object) -> None:
+    bytearray(1 << 29)
 
 
 def _abort(*_: object) -> None:
@@ -196,6 +200,21 @@ def test_a_crash_in_a_video_is_its_reason(tmp_path: Path, monkeypatch: pytest.Mo
     found = videos.list_frames(str(video), 1.0)
     assert found.members == []
     assert found.error.startswith("crashed: the decoder ended its process")
+
+
+@pytest.mark.parametrize(
+    ("call", "setting", "reason"),
+    [(_hang, {"timeout": 0.5}, "timeout: decoding took longer than 0.5 s (decoding.timeout)"),
+     (_eat, {"max_memory": 1 << 28}, "memory: decoding needs more memory than allowed")],
+)  # fmt: skip
+def test_what_decoding_may_cost_holds_for_videos(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: object, setting: dict[str, float], reason: str
+) -> None:
+    workshop = Workshop(tmp_path / "home", write_video(tmp_path / "clip.mkv", [1]), decoding=setting)
+    with monkeypatch.context() as patch:
+        patch.setattr(videos, "_call", call)
+        workshop.run(FEW)
+    assert workshop.rows("select filepath, error from samples") == [("clip.mkv", reason)]
 
 
 def test_the_review_page_shows_a_frame(tmp_path: Path) -> None:

@@ -134,9 +134,9 @@ def measure(home: Path, media: str) -> dict[str, float]:
 def end_workers() -> None:
     """End the worker processes of videos, so that their time counts."""
     from resources import videos
+    from resources.limits import DEFAULT_LIMITS
 
-    if videos._pool.cache_info().currsize:
-        videos._pool().close()
+    videos._pool(DEFAULT_LIMITS).close()
 
 
 def cpu() -> float:

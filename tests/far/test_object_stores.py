@@ -1,12 +1,8 @@
 """Images in an object store and behind web addresses, against servers that speak the same protocols."""
 
-import http.server
-import logging
 import socket
 import sys
-import threading
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,50 +12,14 @@ from resources import object_stores
 from resources.errors import MissingError, SourceError
 from resources.media_source import open_source
 from tests import models
-from tests.workshop import Workshop, encoded, picture, write_pictures
+from tests.far.servers import delete, put
+from tests.workshop import Workshop, encoded, picture
 
 ASSETS = ("samples", "media", "embeddings", "exact_duplicates", "published")
 FEW = ("samples", "media", "published")
 
 obstore = pytest.importorskip("obstore")
 pytest.importorskip("moto")
-
-
-@pytest.fixture(scope="module")
-def endpoint() -> Iterator[str]:
-    """Serve S3's protocol."""
-    from moto.server import ThreadedMotoServer
-
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    yield "http://{}:{}".format(*server.get_host_and_port())
-    server.stop()
-
-
-@pytest.fixture
-def bucket(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """Make an empty bucket and the environment that leads to it."""
-    import urllib3
-
-    given = {"ENDPOINT_URL": endpoint, "ACCESS_KEY_ID": "key", "SECRET_ACCESS_KEY": "secret", "REGION": "us-east-1"}
-    for name, value in given.items():
-        monkeypatch.setenv(f"AWS_{name}", value)
-    urllib3.request("POST", f"{endpoint}/moto-api/reset")
-    object_stores._store.cache_clear()
-    assert urllib3.request("PUT", f"{endpoint}/pictures").status == 200
-    yield "s3://pictures"
-    object_stores._store.cache_clear()
-
-
-def put(uri: str, data: bytes) -> None:
-    scheme, name, path = object_stores._parts(uri)
-    obstore.put(object_stores._store(scheme, name), path, data)
-
-
-def delete(uri: str) -> None:
-    scheme, name, path = object_stores._parts(uri)
-    obstore.delete(object_stores._store(scheme, name), path)
 
 
 def test_a_store_gives_the_tables_of_the_same_files_in_a_folder(tmp_path: Path, bucket: str) -> None:
@@ -210,26 +170,6 @@ def test_keys_come_from_the_profile_where_the_environment_has_none(
     assert object_stores._profile() == {
         "region": "eu-west-1", "endpoint": "http://localhost:9", "access_key_id": "k", "secret_access_key": "s",
     }  # fmt: skip
-
-
-class Quiet(http.server.SimpleHTTPRequestHandler):
-    """Serves a folder, without a word."""
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
-
-
-@pytest.fixture
-def site(tmp_path: Path) -> Iterator[str]:
-    """Serve the folder ``media`` on the web."""
-    write_pictures(tmp_path / "media", range(3))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=tmp_path / "media")) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        object_stores._web().clear()
-        server.shutdown()
-        thread.join()
 
 
 def test_a_list_of_web_addresses_is_a_source(tmp_path: Path, site: str) -> None:
