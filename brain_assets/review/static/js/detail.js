@@ -6,7 +6,7 @@ import { fileName, h, heading, number, put, share, title } from "/static/js/dom.
 import { badges, picture, spoken } from "/static/js/pictures.js";
 import { say, words } from "/static/js/say.js";
 import { set, state, watch } from "/static/js/state.js";
-import { inWords, relabelable, suggestionOf, why } from "/static/js/why.js";
+import { inWords, involved, relabelable, suggestionOf, why } from "/static/js/why.js";
 
 export class Detail {
   /** @param {HTMLElement} panel @param {() => object} context gives the overview and the words known for labels and tags */
@@ -74,7 +74,7 @@ export class Detail {
     return h(
       "figure",
       { class: "large" },
-      picture(subject, { size: "large", crop: false, emphasised: subject.object_id ?? "" }),
+      picture(subject, { size: "large", crop: false, emphasised: involved(subject) }),
       h(
         "figcaption",
         {},

@@ -4,8 +4,8 @@ import { pictureUrl } from "/static/js/api.js";
 import { fileName, h, number, s } from "/static/js/dom.js";
 import { state } from "/static/js/state.js";
 
-/** A picture with boxes over it; `emphasised` names the object that it is about. */
-export function picture(subject, { size = "thumb", boxes = true, emphasised = "", crop = true } = {}) {
+/** A picture with boxes over it; `emphasised` names the objects that it is about. */
+export function picture(subject, { size = "thumb", boxes = true, emphasised = [], crop = true } = {}) {
   const image = h("img", {
     src: pictureUrl(state.dataset, subject, size, crop),
     alt: "",
@@ -27,10 +27,10 @@ function overlay(boxes, emphasised) {
     "svg",
     { viewBox: "0 0 1 1", preserveAspectRatio: "none", "aria-hidden": "true" },
     boxes
-      .toSorted((a, b) => (a.object_id === emphasised) - (b.object_id === emphasised))
+      .toSorted((a, b) => emphasised.includes(a.object_id) - emphasised.includes(b.object_id))
       .map((box) => {
         const kind = box.source === "ground_truth" ? "given" : "predicted";
-        const strength = !emphasised ? "" : box.object_id === emphasised ? " emphasised" : " faint";
+        const strength = !emphasised.length ? "" : emphasised.includes(box.object_id) ? " emphasised" : " faint";
         const name = `${box.label ?? "?"} · ${box.source}${box.confidence === null ? "" : " " + number(box.confidence)}`;
         return s(
           "rect",

@@ -6,7 +6,7 @@ import { $, h, heading, number, plural, put, title, typing } from "/static/js/do
 import { badges, picture } from "/static/js/pictures.js";
 import { say, undo, words } from "/static/js/say.js";
 import { set, state, watch } from "/static/js/state.js";
-import { relabelable, suggestionOf, why } from "/static/js/why.js";
+import { involved, relabelable, suggestionOf, why } from "/static/js/why.js";
 
 export class Queue {
   /** @param {(id: string) => void} openDetail @param {() => object} context */
@@ -110,15 +110,15 @@ export class Queue {
 
   stage(item) {
     const { subject, partners } = item;
-    const suggestion = suggestionOf(item.evidence, subject);
-    const decided = this.done.get(item.subject_id);
+    // What lies in the same image is marked there.
+    const beside = partners.filter((one) => one.sample_id !== subject.sample_id).slice(0, 1);
     return h(
       "div",
-      { class: partners.length ? "stage paired" : "stage", data: { id: item.subject_id } },
+      { class: beside.length ? "stage paired" : "stage", data: { id: item.subject_id } },
       h(
         "figure",
         { class: "large" },
-        picture(subject, { size: "large", crop: false, emphasised: subject.object_id ?? "" }),
+        picture(subject, { size: "large", crop: false, emphasised: involved(subject, item.evidence) }),
         h(
           "figcaption",
           {},
@@ -127,35 +127,42 @@ export class Queue {
           h("span", { class: "badges" }, badges(subject)),
         ),
       ),
-      partners
-        .slice(0, 1)
-        .map((partner) =>
+      beside.map((partner) =>
+        h(
+          "figure",
+          { class: "large partner-figure" },
+          picture(partner, { size: "large", crop: false, emphasised: involved(partner) }),
           h(
-            "figure",
-            { class: "large partner-figure" },
-            picture(partner, { size: "large", crop: false, emphasised: partner.object_id ?? "" }),
-            h(
-              "figcaption",
-              {},
-              h("span", { class: "labels big" }, h("bdi", {}, [partner.label].flat().join(", "))),
-              h("bdi", { class: "muted path" }, partner.filepath),
-              partner.split && h("span", { class: "muted" }, partner.split),
-            ),
+            "figcaption",
+            {},
+            h("span", { class: "labels big" }, h("bdi", {}, [partner.label].flat().join(", "))),
+            h("bdi", { class: "muted path" }, partner.filepath),
+            partner.split && h("span", { class: "muted" }, partner.split),
           ),
         ),
+      ),
+      this.reason(
+        item,
+        partners.filter((one) => !beside.includes(one)),
+      ),
+    );
+  }
+
+  reason(item, others) {
+    const suggestion = suggestionOf(item.evidence, item.subject);
+    const decided = this.done.get(item.subject_id);
+    return h(
+      "aside",
+      { class: "reason" },
+      decided && h("p", { class: "decided", role: "status" }, `Decided: ${decided.text}`),
+      why(item, item.subject, others, (id) => this.openDetail(id), item.partners),
+      suggestion &&
+        this.isLabelIssue() &&
+        h("p", { class: "suggestion" }, "Suggested label: ", h("strong", {}, h("bdi", {}, suggestion))),
       h(
-        "aside",
-        { class: "reason" },
-        decided && h("p", { class: "decided", role: "status" }, `Decided: ${decided.text}`),
-        why(item, subject, partners.slice(1), (id) => this.openDetail(id), partners),
-        suggestion &&
-          this.isLabelIssue() &&
-          h("p", { class: "suggestion" }, "Suggested label: ", h("strong", {}, h("bdi", {}, suggestion))),
-        h(
-          "button",
-          { type: "button", class: "plain", onclick: () => this.openDetail(item.subject_id) },
-          "Everything known (I)",
-        ),
+        "button",
+        { type: "button", class: "plain", onclick: () => this.openDetail(item.subject_id) },
+        "Everything known (I)",
       ),
     );
   }

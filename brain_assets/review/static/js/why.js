@@ -31,8 +31,8 @@ const SENTENCES = {
   rotated: () => "Stored rotated, to be turned by its EXIF orientation.",
 };
 
-/** Evidence that the sentence or the heading has told already. */
-const SAID = new Set(["given", "suggested", "model"]);
+/** Evidence that the sentence, the heading or the picture has told already. */
+const SAID = new Set(["given", "suggested", "model", "matched"]);
 
 /** The label that is suggested in place of the given one, several classes between commas; "" where there is none. */
 export function suggestionOf(evidence, subject) {
@@ -41,6 +41,9 @@ export function suggestionOf(evidence, subject) {
   const same = words.length === given.length && words.every((word) => given.includes(word));
   return same ? "" : words.join(", ");
 }
+
+/** The objects that a finding is about: its own and the one it was compared with. */
+export const involved = (subject, evidence) => [subject.object_id, evidence?.matched].filter(Boolean);
 
 /** Whether a subject has a label that people may change: what a model found has none. */
 export const relabelable = (subject) => subject.frame === "images" || subject.source === "ground_truth";
