@@ -2,7 +2,8 @@
 
 Two views of a sample each give a distribution over its classes: a model that did not train on it, and its nearest
 neighbours in embedding space. The views are joined as a weighted product, the one that errs more often counting for
-less, and the product is judged by confident learning. Either view works alone.
+less, and the product is judged by confident learning. Either view works alone. A view doubts labels only with classes
+that it tells apart: what a model or an embedding says little about contradicts every label, and proves nothing.
 
 Notes
 -----
@@ -14,6 +15,7 @@ References
 ----------
 Northcutt, Jiang and Chuang, Confident Learning: Estimating Uncertainty in Dataset Labels, 2021.
 Heskes, Selecting weighting factors in logarithmic opinion pools, 1998.
+Cohen, A Coefficient of Agreement for Nominal Scales, 1960.
 """
 
 from dataclasses import dataclass
@@ -28,6 +30,8 @@ NONE = -1
 NEIGHBORS = 32
 SURE = 0.95
 """The probability that is enough to take a class to be there, however much surer a model usually is."""
+RARE = 0.2
+"""The share of labels taken to be wrong before anything is known of them: a label is evidence of its own."""
 FLOOR = 1e-6
 """The least probability a view may give a class, so that no single view is ever beyond doubt."""
 
@@ -44,7 +48,8 @@ class LabelCalibration:
     weights : (2,) float64 in (0, 1]
         Of predictions and of neighbours where a sample has both.
     thresholds : (3, c) float64 in [0, 1]
-        The probability from which a class is confidently there: by predictions, by neighbours, by both.
+        The probability from which a class is confidently there: by predictions, by neighbours, by both. 1, which no
+        probability reaches, for a class that a view does not know.
     """
 
     weights: NDArray[np.float64]
@@ -72,7 +77,8 @@ class LabelIssues:
         The probability that the suggested class is right, if either it or the given label is: above .5 where it is the
         likelier one. For an unlabelled sample the probability of the suggested class. NaN where nothing is known.
     is_issue : (n,) bool
-        Another class, or for an unlabelled sample any class, is confidently there.
+        Another class, or for an unlabelled sample any class, is confidently there; and outweighs the label, by Bayes,
+        if one label in five is wrong.
     suggested : (n,) int64
         The most probable class other than the given one; -1 where nothing is known.
     given_probability, suggested_probability : (n,) float64 in [0, 1], NaN where there is none
@@ -198,7 +204,8 @@ def calibrate(given: ArrayLike, predicted: ArrayLike | None, votes: ArrayLike | 
     """Return the weights of the views and the thresholds of the classes, from samples that have a label.
 
     A view's weight is inverse to how often its first choice differs from the given label; the better one has weight 1.
-    A class' threshold is its mean probability among the samples that carry its label; .5 where none does.
+    A class' threshold is its mean probability among the samples that carry its label, `SURE` at most, or that from
+    which on the samples do carry it more often than not, beyond chance, whichever is higher.
 
     Parameters
     ----------
@@ -218,9 +225,11 @@ def calibrate(given: ArrayLike, predicted: ArrayLike | None, votes: ArrayLike | 
 
     Examples
     --------
-    >>> votes = neighbor_votes([[0.1, 0.2]] * 2, [[0, 0], [1, 1]], classes=2)
-    >>> calibrate([0, 1], None, votes).thresholds[1].round(3)
+    >>> votes = neighbor_votes([[0.1, 0.2]] * 10, [[0, 0]] * 5 + [[1, 1]] * 5, classes=2)
+    >>> calibrate([0] * 5 + [1] * 5, None, votes).thresholds[1].round(3)
     array([0.766, 0.766])
+    >>> calibrate([0, 1] * 5, None, votes).thresholds[1]
+    array([1., 1.])
     """
     labels = np.asarray(given, dtype=np.int64)
     views = _views(predicted, votes)
@@ -262,11 +271,12 @@ def label_issues(
     own = _pick(probability, labels)
     suggested = _best_other(probability, labels)
     best = _pick(probability, suggested)
-    usual = np.minimum(calibration.thresholds[view], SURE)
-    confident = np.where(probability >= usual, probability, -1.0)
+    confident = np.where(probability >= calibration.thresholds[view], probability, -1.0)
+    score = np.where(labels == NONE, best, _odds(best, own))
+    outweighed = (labels == NONE) | (score > 1 - RARE)
     return LabelIssues(
-        score=np.where(labels == NONE, best, _odds(best, own)),
-        is_issue=(confident.max(axis=1) >= 0) & (confident.argmax(axis=1) != labels),
+        score=score,
+        is_issue=(confident.max(axis=1) >= 0) & (confident.argmax(axis=1) != labels) & outweighed,
         suggested=suggested,
         given_probability=own,
         suggested_probability=best,
@@ -319,12 +329,28 @@ def _error_rate(labels: NDArray[np.int64], view: NDArray[np.float64]) -> float:
 
 
 def _thresholds(labels: NDArray[np.int64], probability: NDArray[np.float64]) -> NDArray[np.float64]:
-    own, classes = _pick(probability, labels), probability.shape[1]
-    counted = ~np.isnan(own)
-    total = np.bincount(labels[counted], own[counted], minlength=classes)
-    count = np.bincount(labels[counted], minlength=classes)
-    thresholds: NDArray[np.float64] = np.divide(total, count, out=np.full(classes, 0.5), where=count > 0)
+    counted = (labels != NONE) & ~np.isnan(probability).any(axis=1)
+    carries = labels[counted, None] == np.arange(probability.shape[1])
+    known = probability[counted]
+    usual = (known * carries).sum(axis=0) / np.maximum(carries.sum(axis=0), 1)
+    thresholds: NDArray[np.float64] = np.maximum(np.minimum(usual, SURE), _believed_from(carries, known))
     return thresholds
+
+
+def _believed_from(carries: NDArray[np.bool_], probability: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the probability of each class from which on more than half of what chance leaves carry it; 1 for none.
+
+    Chance is the share of all samples that carry the class. One in two more samples is taken to, as for `_error_rate`.
+    """
+    order = np.argsort(-probability, axis=0, kind="stable")
+    falling = np.take_along_axis(probability, order, axis=0)
+    count = np.arange(1, len(order) + 1)[:, None]
+    hits = np.take_along_axis(carries, order, axis=0).cumsum(axis=0)
+    chance = hits[-1:] / max(len(order), 1)
+    last_of_equals = np.diff(falling, axis=0, append=-1.0) < 0
+    believed = last_of_equals & ((hits + 1) / (count + 2) > (1 + chance) / 2)
+    lowest: NDArray[np.float64] = np.where(believed, falling, 1.0).min(axis=0, initial=1.0)
+    return lowest
 
 
 def _pick(values: NDArray[np.float64], classes: NDArray[np.int64]) -> NDArray[np.float64]:

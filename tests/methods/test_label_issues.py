@@ -9,6 +9,7 @@ from sklearn.metrics import average_precision_score
 
 from brain_assets.methods.label_issues import (
     FLOOR,
+    SURE,
     LabelCalibration,
     LabelIssues,
     calibrate,
@@ -131,11 +132,46 @@ def test_the_weaker_view_counts_for_less() -> None:
 
 
 def test_thresholds_are_mean_probabilities_of_the_own_class() -> None:
-    predicted = np.array([[0.8, 0.2, 0.0], [0.6, 0.4, 0.0], [0.3, 0.7, 0.0]])
-    with np.errstate(divide="ignore"):
-        thresholds = calibrate([0, 0, 1], np.log(predicted), None).thresholds
-    np.testing.assert_allclose(thresholds[0], [0.7, 0.7, 0.5])
-    np.testing.assert_allclose(thresholds[1], 0.5)
+    predicted = np.repeat([[0.8, 0.2], [0.6, 0.4], [0.3, 0.7]], 9, axis=0)
+    thresholds = calibrate(np.repeat([0, 0, 1], 9), np.log(predicted), None).thresholds
+    np.testing.assert_allclose(thresholds[0], [0.7, 0.7])
+
+
+def test_no_threshold_is_above_what_is_sure() -> None:
+    predicted = np.repeat([[0.999, 0.001], [0.5, 0.5], [0.001, 0.999]], [20, 2, 20], axis=0)
+    thresholds = calibrate(np.repeat([0, 1], 21), np.log(predicted), None).thresholds
+    np.testing.assert_allclose(thresholds[0], SURE)
+
+
+def test_a_class_is_believed_from_where_samples_carry_it_more_often_than_not_beyond_chance() -> None:
+    sure, unsure = np.log([[0.9, 0.1], [0.7, 0.3]])
+    labels = [0] * 20 + [1] * 10 + [0] * 10 + [1] * 20
+    predicted = np.array([sure] * 20 + [unsure] * 20 + [np.flip(sure)] * 20)
+    np.testing.assert_allclose(calibrate(labels, predicted, None).thresholds[0, 0], 0.9)
+    assert calibrate(np.arange(60) % 2, predicted, None).thresholds[0].tolist() == [1, 1]
+
+
+@pytest.mark.parametrize("shares", [[0.25, 0.25, 0.25, 0.25], [0.85, 0.05, 0.05, 0.05]])
+def test_neighbours_that_know_nothing_doubt_no_label(shares: list[float]) -> None:
+    rng = np.random.default_rng(0)
+    labels = rng.choice(4, 2000, p=shares)
+    votes = neighbor_votes(np.sort(rng.random((2000, 24)), axis=1), labels[rng.integers(0, 2000, (2000, 24))], 4)
+    assert label_issues(labels, None, votes, calibrate(labels, None, votes)).is_issue.mean() < 0.01
+
+
+def test_a_class_that_is_a_little_likelier_does_not_outweigh_the_label() -> None:
+    predicted = np.log([[0.15, 0.55, 0.3], [0.13, 0.57, 0.3]])
+    assert label_issues([0, 0], predicted, None, LabelCalibration.default(3)).is_issue.tolist() == [False, True]
+
+
+def test_nearly_half_of_the_labels_may_be_wrong() -> None:
+    rng = np.random.default_rng(0)
+    true = rng.integers(0, 6, 1200)
+    labels = np.where(rng.random(1200) < 0.4, rng.integers(0, 6, 1200), true)
+    logits = np.where(np.arange(6) == true[:, None], 4.0, rng.normal(size=(1200, 6)))
+    flagged = label_issues(labels, logits, None, calibrate(labels, logits, None)).is_issue
+    assert flagged[labels != true].mean() > 0.7
+    assert (labels != true)[flagged].mean() > 0.9
 
 
 @given(st.integers(1, 12), st.integers(1, 4), st.data())
