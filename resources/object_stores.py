@@ -5,10 +5,8 @@ its headers. Nothing is kept on disk. Credentials come from where the stores' ow
 metadata service.
 """
 
-import configparser
 import errno
 import itertools
-import os
 import re
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -17,10 +15,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
-from importlib import import_module
-from pathlib import Path
 from typing import Any
 
+from resources import store_credentials
 from resources.errors import MissingError, SourceError
 from resources.listing import Status, content_hash
 
@@ -226,63 +223,21 @@ def _store(scheme: str, bucket: str) -> Any:
         from obstore.store import from_url
     except ImportError:
         raise MissingError(f"{scheme}:// needs an optional library: pip install 'brain-assets[{scheme}]'") from None
-    given = _profile() if scheme == "s3" else {}
-    endpoint = given.get("endpoint") or os.environ.get("AWS_ENDPOINT_URL", "") if scheme == "s3" else ""
-    client: Any = {"timeout": TIMEOUT, "connect_timeout": "10s"} | (
-        {"allow_http": True} if endpoint.startswith("http:") else {}
-    )
+    given = store_credentials.found(scheme)
+    plain = str(given.get("endpoint") or given.get("base_url")).startswith("http:")
+    client: Any = {"timeout": TIMEOUT, "connect_timeout": "10s", "allow_http": plain}
     try:
         return from_url(f"{scheme}://{bucket}", client_options=client, retry_config={"max_retries": 3}, **given)
     except Exception as error:  # noqa: BLE001 - told in one line
         raise _unlisted(f"{scheme}://{bucket}", error) from None
 
 
-def _profile() -> dict[str, Any]:
-    """Return what the profile of the AWS tools says, where the environment holds no key; boto3 knows all kinds of it."""
-    if os.environ.get("AWS_ACCESS_KEY_ID"):
-        return {}
-    folder, name = Path("~/.aws").expanduser(), os.environ.get("AWS_PROFILE", "default")
-    files = [
-        Path(os.environ.get("AWS_CONFIG_FILE", folder / "config")),
-        Path(os.environ.get("AWS_SHARED_CREDENTIALS_FILE", folder / "credentials")),
-    ]
-    parser = configparser.RawConfigParser(strict=False)
-    try:
-        parser.read(files)
-    except configparser.Error as error:
-        raise SourceError(f"the AWS profile cannot be read: {_line(error)}") from None
-    found = {
-        key: value
-        for section in (f"profile {name}", name)
-        if section in parser
-        for key, value in parser[section].items()
-    }
-    names = {
-        "aws_access_key_id": "access_key_id", "aws_secret_access_key": "secret_access_key",
-        "aws_session_token": "session_token", "region": "region", "endpoint_url": "endpoint",
-    }  # fmt: skip
-    given: dict[str, Any] = {names[key]: value for key, value in found.items() if key in names}
-    if found and "access_key_id" not in given:
-        given |= _from_boto3(name)
-    return given
-
-
-def _from_boto3(name: str) -> dict[str, Any]:
-    """Return credentials of a profile with roles, single sign-on or a helper program, where boto3 is installed."""
-    try:
-        boto3 = import_module("boto3")
-        from obstore.auth.boto3 import Boto3CredentialProvider
-    except ImportError:
-        return {}
-    return {"credential_provider": Boto3CredentialProvider(boto3.Session(profile_name=name))}
-
-
 def _unlisted(uri: str, error: Exception) -> Exception:
-    return (
-        error
-        if isinstance(error, MissingError | SourceError)
-        else SourceError(f"{uri} cannot be listed: {_line(error)}")
-    )
+    if isinstance(error, MissingError | SourceError):
+        return error
+    line = _line(error)
+    hint = store_credentials.hint(uri.partition(":")[0], line)
+    return SourceError(f"{uri} cannot be listed: {hint or line}")
 
 
 def _line(error: BaseException) -> str:

@@ -1,5 +1,6 @@
 """Images in an object store and behind web addresses, against servers that speak the same protocols."""
 
+import os
 import socket
 import sys
 from collections.abc import Iterator
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from brain_assets.review.thumbnails import original
-from resources import object_stores
+from resources import object_stores, store_credentials
 from resources.errors import MissingError, SourceError
 from resources.media_source import open_source
 from tests import models
@@ -161,15 +162,48 @@ def test_a_missing_library_says_what_to_install(monkeypatch: pytest.MonkeyPatch)
 def test_keys_come_from_the_profile_where_the_environment_has_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv("AWS_ACCESS_KEY_ID", raising=False)
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_ENDPOINT_URL"):
+        monkeypatch.delenv(name, raising=False)
     (tmp_path / "config").write_text("[profile work]\nregion = eu-west-1\nendpoint_url = http://localhost:9\n")
     (tmp_path / "credentials").write_text("[work]\naws_access_key_id = k\naws_secret_access_key = s\n")
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
     monkeypatch.setenv("AWS_PROFILE", "work")
-    assert object_stores._profile() == {
+    assert store_credentials.found("s3") == {
         "region": "eu-west-1", "endpoint": "http://localhost:9", "access_key_id": "k", "secret_access_key": "s",
     }  # fmt: skip
+
+
+def test_accounts_and_emulators_come_from_the_variables_of_the_stores_own_tools(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("AZURE_STORAGE_KEY", "old")
+    connection = "DefaultEndpointsProtocol=http;AccountName=me;AccountKey=k==;BlobEndpoint=http://localhost:9/me;"
+    monkeypatch.setenv("AZURE_STORAGE_CONNECTION_STRING", connection)
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", "localhost:9")
+    assert store_credentials.found("az") == {
+        "account_name": "me", "account_key": "k==", "endpoint": "http://localhost:9/me",
+    }  # fmt: skip
+    assert store_credentials.found("gs") == {"base_url": "http://localhost:9", "skip_signature": True}
+    monkeypatch.delenv("STORAGE_EMULATOR_HOST")
+    assert store_credentials.found("gs") == {}
+
+
+def test_where_there_are_no_credentials_a_line_says_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("AZURE_")]:
+        monkeypatch.delenv(name)
+    object_stores._store.cache_clear()
+    with pytest.raises(
+        SourceError, match="az://box cannot be listed: no credentials were found: set AZURE_STORAGE_CONN"
+    ):
+        open_source("az://box/set").list()
+    # What obstore says when it asked the machine it runs on.
+    said = "Generic S3 error: Error performing PUT http://169.254.169.254/latest/api/token in 10s"
+    assert "AWS_PROFILE" in store_credentials.hint("s3", said)
+    assert "GOOGLE_APPLICATION" in store_credentials.hint(
+        "gs", "Generic GCS error: Error performing token request: ..."
+    )
+    assert store_credentials.hint("s3", "The specified bucket does not exist") is None
 
 
 def test_a_list_of_web_addresses_is_a_source(tmp_path: Path, site: str) -> None:
