@@ -21,10 +21,13 @@ code                meaning
 
 import re
 from dataclasses import dataclass
-
-from PIL import Image, UnidentifiedImageError
+from typing import TYPE_CHECKING
 
 from resources.errors import Refused as Refused
+
+# Sources know their limits without decoding anything.
+if TYPE_CHECKING:
+    from PIL import Image
 
 TRUNCATED = re.compile(
     r"truncat|\beof\b|end of file|not enough|unexpected end|premature|buffer is not large|too short", re.I
@@ -62,7 +65,7 @@ LIGHT = 1 << 26
 HELD = {"WEBP": 16, "AVIF": 16, "HEIF": 16, "JXL": 16, "RAW": 24}
 
 
-def cost(image: Image.Image) -> int:
+def cost(image: "Image.Image") -> int:
     """Return roughly the bytes that decoding an opened image in full will hold."""
     return image.width * image.height * HELD.get(image.format or "", 6)
 
@@ -91,6 +94,8 @@ def reason_of(error: BaseException) -> str:
     >>> reason_of(OSError("image file is truncated (12 bytes not processed)"))
     'truncated: image file is truncated (12 bytes not processed)'
     """
+    from PIL import Image
+
     if isinstance(error, Refused):
         return str(error)
     line = " ".join(str(error).split())[:200] or "no reason given"
@@ -102,6 +107,8 @@ def reason_of(error: BaseException) -> str:
 
 
 def _code(error: BaseException, line: str) -> str:
+    from PIL import UnidentifiedImageError
+
     if isinstance(error, UnidentifiedImageError):
         return "not_an_image"
     if isinstance(error, EOFError) or TRUNCATED.search(line):
