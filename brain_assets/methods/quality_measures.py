@@ -42,11 +42,10 @@ COLORLESS_DARK, COLORLESS_WHITE = 0.15, 0.9
 OVEREXPOSED = 1.1
 # A photo is burnt out with two fifths of its pixels clipped: that is to reach the threshold.
 CLIPPED_WEIGHT = 2.9
-# Roughness of the halved image over that of the image: up to the first it is noise, from the second on texture.
-NOISE_ONLY, TEXTURE_ONLY = 1.0, 1.4
-# Files keep about a quarter of the noise of colours, and textures have less of it: where there is more, noise is surer
-# and counts for more, up to so many times.
-CHROMA_KEPT, COLORED = 0.25, 2.0
+# Roughness of the halved image over that of the image: of noise, and of the finest texture.
+NOISE_ONLY, TEXTURE_ONLY = 0.9, 1.4
+# Files keep about a quarter of the noise of colours, which counts for at most twice as much as that of brightness.
+CHROMA_KEPT, CHROMA_MOST = 0.25, 2.0
 
 
 def highlights(columns: Columns) -> Values:
@@ -109,22 +108,24 @@ def blur(columns: Columns) -> Values:
 
 
 def grain(columns: Columns) -> Values:
-    """Return the noise in levels, as far as it is no texture; NaN for an over-exposed image.
+    """Return the noise of brightness and colours in levels, as far as it is no texture; NaN for an over-exposed image.
 
-    Up to twice as much where the colours are noisy too. Noise is as strong at every size, so that halving an image
-    takes most of it away; grass, fur and cloth have more of their roughness at larger sizes.
+    Noise is as strong at every size, so that halving an image takes most of it away; grass, fur and cloth have more of
+    their roughness at larger sizes. The squares of both add up, at either size, which gives the share of noise. Leather
+    and carpets are as fine as noise, but have one colour, which noise seldom has.
 
     Examples
     --------
-    >>> columns = {"noise": [5.0, 5.0], "noise_texture": [0.8, 1.8], "chroma_noise": [0.5, 0.5]}
+    >>> columns = {"noise": [5.0, 5.0], "noise_texture": [0.9, 1.8], "chroma_noise": [0.5, 0.5]}
     >>> tones = ("brightness", "brightness_5", "white_share", "clipped_share", "structure")
     >>> grain(columns | dict.fromkeys(tones, [0.1, 0.1])).tolist()
-    [5.0, 0.0]
+    [7.0, 0.0]
     """
-    share = np.clip((TEXTURE_ONLY - _get(columns, "noise_texture")) / (TEXTURE_ONLY - NOISE_ONLY), 0, 1)
-    noise, chroma_noise = _get(columns, "noise"), _get(columns, "chroma_noise") / CHROMA_KEPT
-    noise = share * np.clip(chroma_noise, noise, COLORED * noise)
-    return np.where(exposure(columns) >= OVEREXPOSED, np.nan, noise)
+    squares = (TEXTURE_ONLY**2 - _get(columns, "noise_texture") ** 2) / (TEXTURE_ONLY**2 - NOISE_ONLY**2)
+    share = np.sqrt(np.clip(squares, 0, 1))
+    noise, colors = _get(columns, "noise"), _get(columns, "chroma_noise") / CHROMA_KEPT
+    grains = share * (noise + np.minimum(colors, CHROMA_MOST * noise))
+    return np.where(exposure(columns) >= OVEREXPOSED, np.nan, grains)
 
 
 def chroma(columns: Columns) -> Values:

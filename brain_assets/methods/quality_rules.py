@@ -140,7 +140,7 @@ RULES: Mapping[str, Rule] = {
     "bright": Rule(measures.exposure, "above", 1.1, "exposure: light everywhere, or burnt out", fit_usual),
     "blurry": Rule(measures.blur, "above", 1.25, "width of the sharpest edges in pixels, longest side 256", fit_usual),
     "low_information": Rule(measures.contrast, "below", 0.02, "contrast between blocks over brightness", fit_usual),
-    "noisy": Rule(measures.grain, "above", 2.4, "noise in levels, longest side 256, less what is texture", fit_usual),
+    "noisy": Rule(measures.grain, "above", 3.2, "noise in levels, longest side 256, less what is texture", fit_usual),
     "grayscale": Rule(measures.chroma, "below", 2.5, "difference of channels in levels, percentile 99", fit_color),
     "odd_size": Rule(measures.side, "above", np.nan, "factor between its side and the median side", fit_size),
     "odd_aspect_ratio": Rule(measures.elongation, "above", 2.5, "longer side over shorter side", fit_usual),

@@ -88,6 +88,13 @@ def test_an_even_colour_says_nothing_about_exposure_or_colour() -> None:
     assert flagged(columns(images)) == [{"low_information"}] * 3
 
 
+def test_a_fine_texture_of_one_colour_is_no_noise_and_colours_count_twice_at_most() -> None:
+    rows = usual(4, noise=[2.6, 1.4, 1.0, 4.0], chroma_noise=[0.05, 0.5, 9.0, 4.0], noise_texture=[0.9, 0.9, 0.9, 1.4])
+    verdict = judge(rows, defaults())["noisy"]
+    assert verdict.measure == pytest.approx([2.8, 3.4, 3.0, 0.0])
+    assert verdict.is_issue.tolist() == [False, True, False, False]
+
+
 def test_a_blurred_dark_image_is_both() -> None:
     rgb = (0.2 * planted()["blurry"]).astype(np.uint8)
     assert flagged(columns([rgb])) == [{"dark", "blurry"}]
