@@ -18,6 +18,23 @@ def blur(sigma: float) -> Defect:
     return lambda image, _: image.filter(ImageFilter.GaussianBlur(sigma * max(image.size) / 224))
 
 
+def motion(length: float) -> Defect:
+    """Move the camera along a line in a random direction; ``length`` in pixels of the longest side scaled to 224."""
+
+    def defect(image: Image.Image, generator: np.random.Generator) -> Image.Image:
+        reach, angle = length * max(image.size) / 224 / 2, generator.uniform(0, np.pi)
+        steps = np.linspace(-reach, reach, 1 + 2 * int(np.ceil(reach)))
+        margin = int(np.ceil(reach))
+        levels = np.pad(np.asarray(image, np.float32), ((margin, margin), (margin, margin), (0, 0)), "edge")
+        moved = np.zeros((image.height, image.width, 3), np.float32)
+        for step in steps:
+            top, left = (margin + round(step * turn) for turn in (np.sin(angle), np.cos(angle)))
+            moved += levels[top : top + image.height, left : left + image.width]
+        return _image(moved / len(steps))
+
+    return defect
+
+
 def tones(gain: float, offset: float = 0.0) -> Defect:
     """Multiply and shift all levels, clipped."""
     return lambda image, _: _image(gain * np.asarray(image, np.float32) + offset)
@@ -60,7 +77,8 @@ def even(image: Image.Image, generator: np.random.Generator) -> Image.Image:
 
 
 DEFECTS: Mapping[str, Mapping[str, Defect]] = {
-    "blurry": {f"sigma {sigma}": blur(sigma) for sigma in (2, 3, 5, 8)},
+    "blurry": {f"sigma {sigma}": blur(sigma) for sigma in (2, 3, 5, 8)}
+    | {f"motion {length}": motion(length) for length in (10, 15, 25)},
     "dark": {f"gain {gain}": tones(gain) for gain in (0.05, 0.15, 0.3)},
     "bright": {"gain 3": tones(3), "gain 4": tones(4), "lifted by 130": tones(1, 130), "faded": tones(0.3, 178)},
     "grayscale": {"gray": gray},
