@@ -48,7 +48,7 @@ OBJECTS = Derivation(
     reads=("samples", "media", "label_objects", "label_images", "label_categories", "prediction_objects", "decisions"),
     writes=("objects", "object_images", "dropped_objects"),
     update=update_objects,
-    version="2",
+    version="3",
     checks=(
         Check(
             "no_object_without_a_sample",

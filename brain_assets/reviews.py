@@ -135,8 +135,10 @@ REVIEWS = Derivation(
             from (
                 select * from borne_tags where undone_at is null
                 qualify row_number() over (partition by subject_id, tag order by event_id desc, said_of) = 1
-            ) left join (select subject_id, content_hash as now from subject_contents) contents using (subject_id)
-            where present order by tag, subject_id""",
+            ) left join (select subject_id, content_hash as now, true as there from subject_contents) contents using (subject_id)
+            where present
+            qualify there or (said_of = subject_id and not coalesce(bool_or(there) over (partition by event_id, said_of), false))
+            order by tag, subject_id""",
             ("said_tags", "moves", "samples", "objects", "dropped_objects"),
             {
                 "subject_id": "The image or object.",

@@ -180,14 +180,15 @@ ROW_COLUMNS = """
     make_timestamp_ns(listing.modified_ns)::timestamptz as modified_at,
     coalesce(samples.added_at, now()) as added_at, now() as changed_at,
     coalesce(samples.ordinal, nextval('ordinals')) as ordinal"""
-# A file that comes with the content of one that is gone is that file under another name: what was said of it counts on.
+# A file that comes with the content of one that is gone is that file under another name: what was said of it, and of the
+# objects in it, counts on.
 MOVES = """
-    select distinct sample_id, said_of as former_id
+    select distinct sample_id, sample_of(said_of) as former_id
     from read join (
         select subject_id, said_of, content_hash from borne_decisions
         union select subject_id, said_of, content_hash from borne_tags) borne using (content_hash)
-    where read.error is null and sample_id not in (select sample_id from samples) and sample_id != said_of
-        and subject_id not in (select sample_id from listing)"""
+    where read.error is null and sample_id not in (select sample_id from samples)
+        and sample_id != sample_of(said_of) and sample_of(subject_id) not in (select sample_id from listing)"""
 # Who was dropped stays dropped while its content is the one that was looked at.
 DROPPED = f"""
     exists (from ({holding("drop")}) as said where said.subject_id = listing.sample_id

@@ -388,3 +388,41 @@ def test_the_page_may_write_while_a_run_reads(many: Events) -> None:
     connection.close()
     many.append(Event("tag", "ada", "y"), [("a", "1")])
     assert [one.value for one in reading] == ["x"]
+
+
+def test_what_was_said_of_objects_follows_a_renamed_file(workshop: Workshop, ada: Reviewer, root: Path) -> None:
+    objects = "select object_id, content_hash from objects join samples using (sample_id) where source = 'ground_truth'"
+    _, (relabelled, content), (dropped, other) = workshop.rows(f"{objects} order by filepath")
+    ada.events.append(Event("relabel", "ada", "eye"), [(relabelled, content)])
+    ada.events.append(Event("drop", "ada"), [(dropped, other)])
+    ada.events.append(Event("tag", "ada", "odd"), [(dropped, other)])
+    workshop.run(QUICK)
+    coco = (root / "coco.json").read_text()
+    for step in ("moved", "moved_again"):
+        for number in (1, 2):
+            path = next((root / "media" / "train").glob(f"*{number:05}.png"))
+            path.rename(path.with_name(f"{step}_{number:05}.png"))
+            renamed = coco.replace("train/0000", f"train/{step}_0000").replace(f"{step}_00000", "00000")
+            (root / "coco.json").write_text(renamed)
+        workshop.run(QUICK)
+    label = (
+        "select filepath, label from objects join samples using (sample_id) where source = 'ground_truth' order by 1"
+    )
+    assert workshop.rows(label) == [("train/00000.png", "ear"), ("train/moved_again_00001.png", "eye")]
+    assert workshop.rows("select count(*) from samples where status = 'dropped'") == [(0,)]
+    held = "select kind, said_of, subject_id != said_of, holds from decisions order by 1"
+    assert workshop.rows(held) == [("drop", dropped, True, True), ("relabel", relabelled, True, True)]
+    assert workshop.rows("select tag, is_current from tags") == [("odd", True)]
+
+
+def test_what_was_said_of_an_object_is_not_said_of_a_copy_of_its_image(
+    workshop: Workshop, ada: Reviewer, root: Path
+) -> None:
+    objects = "select object_id, content_hash from objects join samples using (sample_id) where source = 'ground_truth'"
+    ada.events.append(Event("drop", "ada"), workshop.rows(f"{objects} order by filepath"))
+    workshop.run(QUICK)
+    folder = root / "media" / "train"
+    (folder / "copy.png").write_bytes((folder / "00001.png").read_bytes())
+    (folder / "00002.png").rename(folder / "moved.png")
+    workshop.run(QUICK)
+    assert workshop.rows("select filepath from samples where status = 'dropped'") == []
