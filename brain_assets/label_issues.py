@@ -36,6 +36,7 @@ CELLS = 2_000_000
 MOST_FITTED = 10_000
 SEVERAL = "*"
 STANDING = pa.schema([("sample_id", pa.string()), ("label_field", pa.string()), ("inputs", pa.uint64())])
+CLASS_ORDERS = pa.schema([("source", pa.int64()), ("file", pa.string()), ("class_order", pa.int64())])
 
 GIVEN = "select sample_id, labels[1] as label from ground_truth where label_field = {field}"
 # Of a model that gives several classes at once, nothing can be said about one label.
@@ -252,15 +253,17 @@ def _predictions(update: Update, field: _Field, given: NDArray[np.int64]) -> tup
     """Return what the models together say of the samples that are asked for, and which model does."""
     orders = _class_orders(update, field)
     rows = update.query(f"""
-        select place, model, code, confidence, logits, source, file
-        from asked join ({field.predicted}) using (sample_id) join class_codes using (label) order by place, model""")
-    places = rows.column("place").to_numpy()
-    files = list(zip(rows.column("source").to_pylist(), rows.column("file").to_pylist(), strict=True))
+        select place, model, code, confidence, logits, coalesce(class_order, {NONE}) as class_order
+        from asked join ({field.predicted}) using (sample_id) join class_codes using (label)
+            left join class_orders using (source, file)
+        order by place, model""")
+    places, ordered = rows.column("place").to_numpy(), rows.column("class_order").to_numpy()
     found = method.from_confidence(
         rows.column("code").to_numpy(), rows.column("confidence").to_numpy(), len(field.classes)
     )
     usable = np.ones(rows.num_rows, bool)
-    for order, members in _by_order(files, orders).items():
+    for number, order in enumerate(orders):
+        members = np.flatnonzero(ordered == number)
         for chosen, logits in logit_matrices(rows.column("logits").take(pa.array(members))):
             if logits.shape[1] == len(order):
                 one = members[chosen]
@@ -269,28 +272,20 @@ def _predictions(update: Update, field: _Field, given: NDArray[np.int64]) -> tup
     return joined, _model_names(rows.column("model").combine_chunks(), places, usable, len(given))
 
 
-def _class_orders(update: Update, field: _Field) -> dict[tuple[int, str], tuple[int, ...]]:
-    """Return, for each prediction file that has scores over classes, the number of each column's class."""
+def _class_orders(update: Update, field: _Field) -> list[tuple[int, ...]]:
+    """Return the class of each column of scores, for each order that occurs, and register which file has which."""
     numbers = {name: number for number, name in enumerate(field.classes)}
     query = f"""
         select source, file, classes from input_files where role = 'predictions' and classes is not null
             and (source, file) in (select (source, file) from ({field.predicted}))"""
-    rows = update.dataset.store.rows(query)
-    return {(source, file): tuple(numbers[name] for name in classes) for source, file, classes in rows}
-
-
-def _by_order(
-    files: list[tuple[int, str]], orders: Mapping[tuple[int, str], tuple[int, ...]]
-) -> dict[tuple[int, ...], NDArray[np.intp]]:
-    """Return which rows have scores in which order of classes."""
-    groups: dict[tuple[int, ...], list[int]] = {}
-    known: dict[tuple[int, str], list[int]] = {}
-    for row, file in enumerate(files):
-        known.setdefault(file, []).append(row)
-    for file, members in known.items():
-        if file in orders:
-            groups.setdefault(orders[file], []).extend(members)
-    return {order: np.array(members, np.intp) for order, members in groups.items()}
+    files = [
+        (source, file, tuple(numbers[name] for name in classes))
+        for source, file, classes in update.dataset.store.rows(query)
+    ]
+    orders = list(dict.fromkeys(order for _, _, order in files))
+    rows = [{"source": source, "file": file, "class_order": orders.index(order)} for source, file, order in files]
+    update.dataset.store.connection.register("class_orders", pa.Table.from_pylist(rows, CLASS_ORDERS))
+    return orders
 
 
 def _placed(

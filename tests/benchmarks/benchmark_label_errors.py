@@ -5,7 +5,8 @@ Run as ``python -m tests.benchmarks.benchmark_label_errors``; ``CLEANLAB_PYTHON`
 Real errors: half of CIFAR-10's test images and MNIST's, with out-of-fold probabilities. People judged 150 and 100 labels,
 which confident learning had picked; ``strict`` counts those that most voters reject in agreement, ``paper`` the published
 criterion. An unjudged label counts as right among "all". The sets are small: read the intervals, which are of paired
-bootstraps of ours minus theirs.
+bootstraps of ours minus theirs. Then how many labels are flagged, also by neighbours that are drawn at random, who know
+nothing.
 
 Planted errors: labels replaced by the class of images that look alike in 8 x 8 pixels, and a weak model (logistic
 regression on these pixels, or on 48 components of the embedding) trained out of fold on the labels so damaged.
@@ -27,7 +28,7 @@ from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
-from brain_assets.methods.label_issues import calibrate, label_issues, neighbor_votes
+from brain_assets.methods.label_issues import LabelIssues, calibrate, label_issues, neighbor_votes
 from brain_assets.methods.mistakenness import certainty, mistakenness
 from resources.configuration import SimilaritySettings
 from resources.embedding_models import load_model
@@ -61,6 +62,7 @@ class Dataset:
 def main() -> None:
     for dataset in (load("cifar10"), load("mnist")):
         print_real(dataset)
+        print_flags(dataset)
         print_planted(dataset)
 
 
@@ -119,11 +121,15 @@ def nearest(vectors: np.ndarray, count: int = NEIGHBORS) -> tuple[np.ndarray, np
 
 
 def ours(dataset: Dataset, labels: np.ndarray, probabilities: np.ndarray) -> Scores:
+    return {name: found.score for name, found in judgements(dataset, labels, probabilities).items()}
+
+
+def judgements(dataset: Dataset, labels: np.ndarray, probabilities: np.ndarray) -> dict[str, LabelIssues]:
     logits = logarithm(probabilities)
     votes = neighbor_votes(dataset.distances, labels[dataset.neighbors], probabilities.shape[1])
     calibration = calibrate(labels, logits, votes)
     views = {"ours": (logits, votes), "ours, predictions": (logits, None), "ours, neighbours": (None, votes)}
-    return {name: label_issues(labels, *view, calibration).score for name, view in views.items()}
+    return {name: label_issues(labels, *view, calibration) for name, view in views.items()}
 
 
 def others(labels: np.ndarray, probabilities: np.ndarray) -> Scores:
@@ -159,6 +165,18 @@ def print_real(dataset: Dataset) -> None:
             judged = (errors, values[dataset.judged], scores["ours"][dataset.judged])
             found = wrong[np.argsort(-values, kind="stable")[:100]].sum() / wrong.sum()
             print(f"  {name:38}{cells(*judged)}       {cells(wrong, values, scores['ours'])}   {found:8.2f}")
+
+
+def print_flags(dataset: Dataset) -> None:
+    anyone = np.random.default_rng(0).integers(0, len(dataset.labels), dataset.neighbors.shape)
+    votes = neighbor_votes(dataset.distances, dataset.labels[anyone], dataset.probabilities.shape[1])
+    found = judgements(dataset, dataset.labels, dataset.probabilities)
+    found["random neighbours"] = label_issues(dataset.labels, None, votes, calibrate(dataset.labels, None, votes))
+    print(f"\n{dataset.name}: labels flagged, and the errors among them")
+    for name, issues in found.items():
+        flagged = issues.is_issue[dataset.judged]
+        hits = (f"{flagged[wrong].sum()} of {wrong.sum()} {kind}" for kind, wrong in dataset.errors.items())
+        print(f"  {name:38}{issues.is_issue.sum():5}  {', '.join(hits)}")
 
 
 def cells(wrong: np.ndarray, values: np.ndarray, reference: np.ndarray) -> str:
