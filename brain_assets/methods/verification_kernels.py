@@ -1,4 +1,8 @@
-"""The inner loops of ``verification``, compiled by numba; import this module inside functions only."""
+"""The inner loops of ``verification``, compiled by numba; import this module inside functions only.
+
+A motion is (x scale, y scale, x shift, y shift) about the centre, in units of half the side. It turns nothing, so rows and
+columns are placed apart from each other; sums run over whole planes with a weight of 0 outside, which vectorizes.
+"""
 
 from typing import Any
 
@@ -10,12 +14,13 @@ Plane = NDArray[np.float32]
 Motion = NDArray[np.float64]
 
 SCALES = np.array([0.8, 0.9, 1.0, 1.12, 1.25])
-SHIFT = 3
+COARSE_SIDE, SHIFT = 16, 3
 STARTS = 3
 STEPS_COARSE, STEPS_FINE = 5, 4
 HOPELESS = 0.25
 LEAST_OVERLAP = 0.4
 DAMPING = 1e-3
+LONGEST_STEP = 0.12
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True)
@@ -26,36 +31,70 @@ def verify(
     out = np.zeros((len(first), 2), np.float32)
     for pair in range(len(first)):
         a, b = first[pair], second[pair]
-        motion, score = _search(coarse[a].astype(np.float32), coarse[b].astype(np.float32))
+        motions, score = _search(coarse[a].astype(np.float32), coarse[b].astype(np.float32))
         if score < HOPELESS:
             continue
-        target, source = smooth[a].astype(np.float32), smooth[b].astype(np.float32)
-        best = _align(target, source, motion)
+        best = _align(smooth[a].astype(np.float32), smooth[b].astype(np.float32), motions)
         out[pair, 0], out[pair, 1] = _agreement(detail[a].astype(np.float32), detail[b].astype(np.float32), best)
     return out
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True)
 def _search(target: Plane, source: Plane) -> tuple[Motion, float]:
-    """Return the best (STARTS, 4) motions over flips, scales and shifts, and the best correlation.
-
-    A motion is (x scale, y scale, x shift, y shift) about the centre, in units of half the side.
-    """
-    n = target.shape[0]
+    """Return the best (STARTS, 4) motions over flips, scales and shifts, and the best correlation."""
     ways = 2 * len(SCALES)
     motions, scores, plain = np.zeros((ways, 4)), np.full(ways, -2.0), np.zeros(4)
+    energy = _summed(target**2)
     for way in range(ways):
         plain[1] = SCALES[way // 2]
         plain[0] = -plain[1] if way % 2 else plain[1]
         warped, inside = _warp(source, plain)
-        for dy in range(-SHIFT, SHIFT + 1):
-            for dx in range(-SHIFT, SHIFT + 1):
-                score = _shifted_correlation(target, warped, inside, dy, dx)
-                if score > scores[way]:
-                    scores[way] = score
-                    motions[way, 0], motions[way, 1] = plain[0], plain[1]
-                    motions[way, 2], motions[way, 3] = 2.0 * dx * plain[0] / n, 2.0 * dy * plain[1] / n
+        scores[way], dy, dx = _best_shift(target, warped, energy, int(inside[COARSE_SIDE // 2].argmax()))
+        motions[way, 0], motions[way, 1] = plain[0], plain[1]
+        motions[way, 2], motions[way, 3] = 2.0 * dx * plain[0] / COARSE_SIDE, 2.0 * dy * plain[1] / COARSE_SIDE
     return _best(motions, scores), scores.max()
+
+
+@numba.njit(cache=True, nogil=True, fastmath=True)
+def _best_shift(target: Plane, warped: Plane, energy: Motion, margin: int) -> tuple[float, int, int]:
+    """Return the best correlation about 0 over shifts, less where the overlap is small, and its shift along y and x.
+
+    ``energy`` holds the squares of the target, summed; the warped source is 0 up to ``margin`` from its edges.
+    """
+    theirs, best, at_y, at_x = _summed(warped**2), -2.0, 0, 0
+    padded = np.zeros((COARSE_SIDE + 2 * SHIFT, COARSE_SIDE + 2 * SHIFT), np.float32)
+    padded[SHIFT:-SHIFT, SHIFT:-SHIFT] = warped
+    for dx in range(-SHIFT, SHIFT + 1):
+        left, right = max(0, margin - dx), min(COARSE_SIDE, COARSE_SIDE - margin - dx)
+        rows = padded[:, dx + SHIFT : dx + SHIFT + COARSE_SIDE].copy().ravel()
+        for dy in range(-SHIFT, SHIFT + 1):
+            top, bottom = max(0, margin - dy), min(COARSE_SIDE, COARSE_SIDE - margin - dy)
+            share = (bottom - top) * (right - left) / COARSE_SIDE**2
+            one = _within(energy, top, bottom, left, right)
+            other = _within(theirs, top + dy, bottom + dy, left + dx, right + dx)
+            both = _dot(target.ravel(), rows[(dy + SHIFT) * COARSE_SIDE :])
+            score = both / np.sqrt(max(one * other, 0.0) + 1e-3) * share**0.15
+            if score > best and share >= LEAST_OVERLAP:
+                best, at_y, at_x = score, dy, dx
+    return best, at_y, at_x
+
+
+@numba.njit(cache=True, nogil=True, fastmath=True)
+def _summed(plane: Plane) -> Motion:
+    """Return (n + 1, n + 1) sums of all that lies above and left."""
+    n = len(plane)
+    sums = np.zeros((n + 1, n + 1))
+    for y in range(n):
+        row = 0.0
+        for x in range(n):
+            row += plane[y, x]
+            sums[y + 1, x + 1] = sums[y, x + 1] + row
+    return sums
+
+
+@numba.njit(cache=True, nogil=True, fastmath=True)
+def _within(sums: Motion, top: int, bottom: int, left: int, right: int) -> float:
+    return float(sums[bottom, right] - sums[top, right] - sums[bottom, left] + sums[top, left])
 
 
 @numba.njit(cache=True, nogil=True)
@@ -71,48 +110,40 @@ def _best(motions: Motion, scores: NDArray[np.float64]) -> Motion:
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True)
-def _shifted_correlation(target: Plane, warped: Plane, inside: Plane, dy: int, dx: int) -> float:
-    n = target.shape[0]
-    both, one, other, count = np.float32(0.0), np.float32(0.0), np.float32(0.0), np.float32(0.0)
-    for y in range(max(0, -dy), min(n, n - dy)):
-        for x in range(max(0, -dx), min(n, n - dx)):
-            value, shifted, weight = target[y, x], warped[y + dy, x + dx], inside[y + dy, x + dx]
-            both += value * shifted
-            one += value * value * weight
-            other += shifted * shifted
-            count += weight
-    if count < LEAST_OVERLAP * n * n:
-        return -2.0
-    return float(both / np.sqrt(one * other + 1e-3) * (count / (n * n)) ** 0.15)
+def _places(scale: float, shift: float, n: int, stride: int) -> tuple[Any, Plane, Plane]:
+    """Return where every ``stride``-th row or column comes from: the one before, how far to the next, and whether inside.
+
+    The edge is repeated half a pixel outwards.
+    """
+    before, way = np.empty(n // stride, np.uint32), np.empty(n // stride, np.float32)
+    inside = np.empty(n // stride, np.float32)
+    centre = (n - 1) / 2.0
+    for place in range(n // stride):
+        wanted = centre + scale * (stride * place - centre) + shift * n / 2.0
+        inside[place] = 1.0 if -0.5 <= wanted <= n - 0.5 else 0.0
+        wanted = min(max(wanted, 0.0), n - 1.0)
+        before[place] = min(int(wanted), n - 2)
+        way[place] = wanted - before[place]
+    return before, way, inside
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True)
 def _warp(source: Plane, motion: Motion) -> tuple[Plane, Plane]:
     """Return the source as the target sees it, 0 outside, and where it is inside."""
-    n = source.shape[0]
-    warped, inside = np.zeros((n, n), np.float32), np.zeros((n, n), np.float32)
-    half, centre = n / 2.0, (n - 1) / 2.0
+    n = len(source)
+    above, down, inside_y = _places(motion[1], motion[3], n, 1)
+    before, along, inside_x = _places(motion[0], motion[2], n, 1)
+    warped, inside = np.empty((n, n), np.float32), np.empty((n, n), np.float32)
+    row = np.empty(n, np.float32)
     for y in range(n):
-        v = centre + motion[1] * (y - centre) + motion[3] * half
+        upper, lower = source[above[y]], source[above[y] + np.uint32(1)]
         for x in range(n):
-            u = centre + motion[0] * (x - centre) + motion[2] * half
-            if -0.5 <= u <= n - 0.5 and -0.5 <= v <= n - 0.5:
-                inside[y, x] = 1.0
-                warped[y, x] = _sample(source, v, u)[0]
+            row[x] = upper[x] + down[y] * (lower[x] - upper[x])
+        for x in range(n):
+            left, right = row[before[x]], row[before[x] + np.uint32(1)]
+            inside[y, x] = inside_y[y] * inside_x[x]
+            warped[y, x] = (left + along[x] * (right - left)) * inside[y, x]
     return warped, inside
-
-
-@numba.njit(cache=True, nogil=True, fastmath=True, inline="always")
-def _sample(plane: Plane, v: float, u: float) -> tuple[float, float, float]:
-    """Return value, x slope and y slope at a place between pixels; the edge is repeated half a pixel outwards."""
-    n = plane.shape[0]
-    u, v = min(max(u, 0.0), n - 1.0), min(max(v, 0.0), n - 1.0)
-    x, y = min(int(u), n - 2), min(int(v), n - 2)
-    fx, fy = np.float32(u - x), np.float32(v - y)
-    one = np.float32(1.0)
-    a, b, c, d = plane[y, x], plane[y, x + 1], plane[y + 1, x], plane[y + 1, x + 1]
-    top, bottom = a + (b - a) * fx, c + (d - c) * fx
-    return top + (bottom - top) * fy, (b - a) * (one - fy) + (d - c) * fy, bottom - top
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True)
@@ -121,8 +152,8 @@ def _align(target: Plane, source: Plane, motions: Motion) -> Motion:
     small_target, small_source = _halve(target), _halve(source)
     best, score = motions[0].copy(), -2.0
     for start in range(len(motions)):
-        motion = _refine(small_target, small_source, motions[start].copy(), STEPS_COARSE)
-        reached = _correlation(small_target, small_source, motion)
+        motion = _refine(small_target, small_source, motions[start], STEPS_COARSE)
+        reached = _correlation(small_target, *_warp(small_source, motion))
         if reached > score:
             best, score = motion, reached
     return _refine(target, source, best, STEPS_FINE)
@@ -130,7 +161,7 @@ def _align(target: Plane, source: Plane, motions: Motion) -> Motion:
 
 @numba.njit(cache=True, nogil=True, fastmath=True)
 def _halve(plane: Plane) -> Plane:
-    n = plane.shape[0] // 2
+    n = len(plane) // 2
     half = np.empty((n, n), np.float32)
     for y in range(n):
         for x in range(n):
@@ -143,53 +174,70 @@ def _halve(plane: Plane) -> Plane:
 @numba.njit(cache=True, nogil=True, fastmath=True)
 def _refine(target: Plane, source: Plane, start: Motion, steps: int) -> Motion:
     """Return the motion after Gauss-Newton steps on the residual of gain x warped source + bias, outliers damped."""
+    wanted = np.ascontiguousarray(target[::2, ::2]).ravel()
     motion, gain, bias, spread = start.copy(), 1.0, 0.0, 1e9
-    normal, right = np.zeros((6, 6)), np.zeros(6)
     for step in range(steps):
-        normal[:], right[:] = 0.0, 0.0
-        seen, residual = _accumulate(target, source, motion, (gain, bias, spread), normal, right)
-        if seen < LEAST_OVERLAP * target.size / 4:
+        columns, inside = _columns(source, motion)
+        error = wanted - np.float32(gain) * columns[0] - np.float32(bias)
+        seen = inside.sum()
+        if seen < LEAST_OVERLAP * len(wanted):
             return start
+        normal, right = _normal_equations(columns, wanted, inside / (1 + (error * np.float32(1 / spread)) ** 2))
         _damp(normal)
         solution = _solve(normal, right)
         if solution[0] < 0.1:
             return start
         gain, bias = solution[0], solution[1]
         for axis in range(4):
-            motion[axis] += min(max(solution[2 + axis] / gain, -0.12), 0.12)
+            motion[axis] += min(max(solution[2 + axis] / gain, -LONGEST_STEP), LONGEST_STEP)
         if step > 0:
-            spread = max(1.5 * residual / seen, 1e-3)
+            spread = max(1.5 * _dot(np.abs(error), inside) / seen, 1e-3)
     return motion
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True)
-def _accumulate(  # type: ignore[no-untyped-def]
-    target: Plane, source: Plane, motion: Motion, fit, normal: Motion, right: Motion
-) -> tuple[int, float]:
-    """Add up the normal equations over every other row and column; return the count and the sum of residuals."""
-    gain, bias, spread = fit
-    n = target.shape[0]
-    half, centre = n / 2.0, (n - 1) / 2.0
-    row = np.empty(6)
-    seen, residual = 0, 0.0
-    for y in range(0, n, 2):
-        v = centre + motion[1] * (y - centre) + motion[3] * half
-        for x in range(0, n, 2):
-            u = centre + motion[0] * (x - centre) + motion[2] * half
-            if not (-0.5 <= u <= n - 0.5 and -0.5 <= v <= n - 0.5):
-                continue
-            value, slope_x, slope_y = _sample(source, v, u)
-            error = target[y, x] - gain * value - bias
-            weight = 1.0 / (1.0 + (error / spread) ** 2)
-            seen, residual = seen + 1, residual + abs(error)
-            row[0], row[1] = value, 1.0
-            row[2], row[3] = slope_x * (x - centre), slope_y * (y - centre)
-            row[4], row[5] = slope_x * half, slope_y * half
-            for i in range(6):
-                right[i] += weight * row[i] * target[y, x]
-                for j in range(i + 1):
-                    normal[i, j] += weight * row[i] * row[j]
-    return seen, residual
+def _columns(source: Plane, motion: Motion) -> tuple[Plane, Plane]:
+    """Return (6, m) what gain, bias, scales and shifts change in every other row and column, and which are inside."""
+    n = len(source)
+    above, down, inside_y = _places(motion[1], motion[3], n, 2)
+    before, along, inside_x = _places(motion[0], motion[2], n, 2)
+    columns, inside = np.empty((6, n // 2, n // 2), np.float32), np.empty((n // 2, n // 2), np.float32)
+    row, steep = np.empty(n, np.float32), np.empty(n, np.float32)
+    half, centre = np.float32(n / 2), np.float32((n - 1) / 2)
+    columns[1] = 1.0
+    for y in range(n // 2):
+        upper, lower = source[above[y]], source[above[y] + np.uint32(1)]
+        for x in range(n):
+            steep[x] = lower[x] - upper[x]
+            row[x] = upper[x] + down[y] * steep[x]
+        for x in range(n // 2):
+            left, right = before[x], before[x] + np.uint32(1)
+            slope_x = row[right] - row[left]
+            slope_y = steep[left] + along[x] * (steep[right] - steep[left])
+            columns[0, y, x] = row[left] + along[x] * slope_x
+            columns[2, y, x], columns[3, y, x] = slope_x * (2 * x - centre), slope_y * (2 * y - centre)
+            columns[4, y, x], columns[5, y, x] = slope_x * half, slope_y * half
+            inside[y, x] = inside_y[y] * inside_x[x]
+    return columns.reshape(6, -1), inside.ravel()
+
+
+@numba.njit(cache=True, nogil=True, fastmath=True)
+def _normal_equations(columns: Plane, wanted: Plane, weight: Plane) -> tuple[Motion, Motion]:
+    normal, right = np.zeros((6, 6)), np.zeros(6)
+    for i in range(6):
+        weighted = columns[i] * weight
+        right[i] = _dot(weighted, wanted)
+        for j in range(i + 1):
+            normal[i, j] = _dot(weighted, columns[j])
+    return normal, right
+
+
+@numba.njit(cache=True, nogil=True, fastmath=True)
+def _dot(one: Plane, other: Plane) -> float:
+    total = np.float32(0.0)
+    for place in range(len(one)):
+        total += one[place] * other[place]
+    return float(total)
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True)
@@ -225,25 +273,25 @@ def _solve(normal: Motion, right: Motion) -> Motion:
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True)
-def _correlation(target: Plane, source: Plane, motion: Motion) -> float:
-    warped, inside = _warp(source, motion)
-    count, a, b, aa, bb, ab = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
-    for y in range(target.shape[0]):
-        for x in range(target.shape[1]):
-            if inside[y, x] > 0:
-                p, q = target[y, x], warped[y, x]
-                count, a, b = count + 1, a + p, b + q
-                aa, bb, ab = aa + p * p, bb + q * q, ab + p * q
+def _correlation(target: Plane, warped: Plane, inside: Plane) -> float:
+    """Return the correlation of two planes where both are seen, -2 where that is too little."""
+    count, a, b = np.float32(0.0), np.float32(0.0), np.float32(0.0)
+    aa, bb, ab = np.float32(0.0), np.float32(0.0), np.float32(0.0)
+    for y in range(len(target)):
+        for x in range(len(target)):
+            p, q = target[y, x] * inside[y, x], warped[y, x]
+            count, a, b = count + inside[y, x], a + p, b + q
+            aa, bb, ab = aa + p * p, bb + q * q, ab + p * q
     if count < LEAST_OVERLAP * target.size:
         return -2.0
     variance = (aa - a * a / count) * (bb - b * b / count)
-    return float((ab - a * b / count) / np.sqrt(max(variance, 0.0) + 1e-3))
+    return float((ab - a * b / count) / np.sqrt(max(variance, np.float32(0.0)) + np.float32(1e-3)))
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True)
 def _agreement(target: Plane, source: Plane, motion: Motion) -> tuple[float, float]:
     """Return the correlation of the aligned details, at least 0, and the share of the larger view that both show."""
-    _, inside = _warp(source, motion)
+    warped, inside = _warp(source, motion)
     overlap = inside.sum() / inside.size
     shared = min(overlap, overlap * abs(motion[0] * motion[1]))
-    return max(_correlation(target, source, motion), 0.0), shared
+    return max(_correlation(target, warped, inside), 0.0), shared
