@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from brain_assets.calibrations import CHOSEN, calibrated
 from brain_assets.candidates import update_pairs
@@ -26,12 +27,15 @@ from brain_assets.labelled import LABELLED
 from brain_assets.labelled import READS as LABELS
 from brain_assets.methods import duplicates
 from brain_assets.methods import keep_policy as policy
-from brain_assets.methods.calibration import DEFAULT_THRESHOLD, calibrate, mild_edits
+from brain_assets.methods.calibration import DEFAULT_THRESHOLD, Image, calibrate, may_decide, mild_edits
+from brain_assets.methods.perceptual_hash import pair_hamming
 from brain_assets.pairs import Contents, preview_pixels
 from resources.configuration import NearDuplicateSettings, RunSettings
 from resources.dataset import Dataset
 from resources.store import Merge
 from resources.threads import one_blas_thread
+
+Distances = NDArray[np.float64]
 
 ISSUE = "near_duplicate"
 EDITED_SAMPLES = 96
@@ -104,44 +108,63 @@ def _fit(update: Update, contents: Contents, pairs: duplicates.Pairs) -> tuple[f
     return found.threshold, {name: value for name, value in evidence.items() if np.isfinite(value)}
 
 
-def _edit_distances(update: Update, contents: Contents, chosen: list[str]) -> "np.ndarray[Any, np.dtype[np.float64]]":
-    """Return the distances of mild edits of some images to their originals; none where the model sees no pixels."""
-    from brain_assets.methods import verification
+def _edit_distances(update: Update, contents: Contents, chosen: list[str]) -> Distances:
+    """Return the distances of mild edits of some images to their originals; none where the model sees no pixels.
+
+    An edit that the threshold cannot depend on, however the model sees it, is not embedded: the farthest it can be stands.
+    """
+    from brain_assets.methods.verification import duplicate_distance
 
     model = update.dataset.model(update.run.settings["model"])
-    place = {content: position for position, content in enumerate(contents.hashes)}
     if model.input is None:
         return np.zeros(0)
-    distances = []
+    originals = list(_originals(update, contents, chosen))
+    looks = [_looks(original) for original in originals]
+    bits, verified = np.concatenate([np.zeros((2, 0)), *looks], axis=1)
+    nearest, farthest = np.zeros(len(bits)), np.ones(len(bits))
+    undecided = may_decide(*(duplicate_distance(cosine, bits, verified) for cosine in (nearest, farthest)))
+    ends = np.cumsum([look.shape[1] for look in looks])
+    cosine = np.split(farthest, ends)
+    for original, apart, wanted in zip(originals, cosine, np.split(undecided, ends), strict=False):
+        apart[wanted] = _apart(original, wanted, model)
+    return duplicate_distance(farthest, bits, verified)
+
+
+def _originals(update: Update, contents: Contents, chosen: list[str]) -> Iterator[Image]:
+    place = {content: position for position, content in enumerate(contents.hashes)}
     for content in chosen:
         offset, length = contents.previews[place[content]].tolist() if content in place else (-1, -1)
-        if offset < 0:
-            continue
-        original = preview_pixels(update.dataset.previews.read(offset, length))
-        pictures = [original, *mild_edits(original).values()]
-        prints = verification.prints_of(pictures)
-        first, second = np.zeros(len(pictures) - 1, np.int64), np.arange(1, len(pictures))
-        verified = verification.verify(prints, first, second)
-        distances.append(verification.duplicate_distance(*_apart(pictures, model), verified))
-    return np.concatenate(distances) if distances else np.zeros(0)
+        if offset >= 0:
+            yield preview_pixels(update.dataset.previews.read(offset, length))
 
 
-def _apart(pictures: list[Any], model: Any) -> tuple[Any, Any]:
-    """Return cosine and Hamming distances of all pictures to the first."""
-    from PIL import Image
+def _looks(original: Image) -> Distances:
+    """Return (2, m): the bits in which hashes of mild edits differ from the original's, and how far the pixels agree."""
+    from PIL.Image import fromarray
 
+    from brain_assets.methods import verification
     from resources.fingerprints import perceptual_hashes
+
+    pictures = [original, *mild_edits(original).values()]
+    first, second = np.zeros(len(pictures) - 1, np.int64), np.arange(1, len(pictures))
+    plain, mirrored = np.array([perceptual_hashes(fromarray(picture)) for picture in pictures], np.uint64).T
+    bits = pair_hamming(plain, mirrored, first, second)
+    return np.stack([bits, verification.verify(verification.prints_of(pictures), first, second)])
+
+
+def _apart(original: Image, wanted: NDArray[np.bool_], model: Any) -> Distances:
+    """Return the cosine distances of some mild edits to their original."""
+    from PIL.Image import fromarray
+
     from resources.resampling import model_input
 
-    images = [Image.fromarray(picture) for picture in pictures]
-    vectors = model.embed(np.stack([model_input(image, model.input) for image in images])).astype(np.float64)
+    if not wanted.any():
+        return np.zeros(0)
+    edits = (edit for edit, is_wanted in zip(mild_edits(original).values(), wanted, strict=True) if is_wanted)
+    inputs = [model_input(fromarray(picture), model.input) for picture in (original, *edits)]
+    vectors = np.asarray(model.embed(np.stack(inputs)), np.float64)
     lengths = np.linalg.norm(vectors, axis=1)
-    cosine = 1 - vectors[1:] @ vectors[0] / np.maximum(lengths[1:] * lengths[0], 1e-12)
-    hashes = [perceptual_hashes(image) for image in images]
-    bits = [
-        min((hashes[0][0] ^ plain).bit_count(), (hashes[0][0] ^ mirrored).bit_count()) for plain, mirrored in hashes[1:]
-    ]
-    return cosine, np.array(bits)
+    return np.asarray(1 - vectors[1:] @ vectors[0] / np.maximum(lengths[1:] * lengths[0], 1e-12))
 
 
 def read_samples(dataset: Dataset, run: MethodRun, threshold: float) -> Samples:

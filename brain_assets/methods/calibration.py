@@ -85,6 +85,32 @@ def calibrate(edits: NDArray[np.floating], others: NDArray[np.floating]) -> Cali
     return Calibration(round((near + far) / 2, 6), near, far, is_default=False)
 
 
+def may_decide(least: NDArray[np.floating], most: NDArray[np.floating]) -> NDArray[np.bool_]:
+    """Return the edits whose distance ``calibrate`` needs to know, when that of each lies between two limits.
+
+    The others lie on one side of the 95 % whatever their distance is: any value within the limits does for them.
+
+    Parameters
+    ----------
+    least, most : (m,) float
+        Limits of each edit's distance, inclusive.
+
+    Returns
+    -------
+    (m,) bool
+
+    Examples
+    --------
+    >>> may_decide(np.array([0.0, 0.5, 0.7, 0.9]), np.array([0.1, 0.8, 0.8, 0.9]))
+    array([False,  True,  True,  True])
+    """
+    if not len(least):
+        return np.zeros(0, np.bool_)
+    lowest = np.quantile(least, EDIT_SHARE, method="lower")
+    highest = np.quantile(most, EDIT_SHARE, method="higher")
+    return np.asarray((most >= lowest) & (least <= highest), np.bool_)
+
+
 def _nearest_beyond(near: float, others: NDArray[np.floating]) -> NDArray[np.floating]:
     """Return the smallest distance above ``near`` of each sample that has one, at most ``FARTHEST``."""
     rows = others if others.ndim == 2 else others[:, None]

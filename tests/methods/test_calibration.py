@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from brain_assets.methods.calibration import DEFAULT_THRESHOLD, calibrate, mild_edits
+from brain_assets.methods.calibration import DEFAULT_THRESHOLD, calibrate, may_decide, mild_edits
 
 RNG = np.random.default_rng(0)
 EDITS = RNG.uniform(0.0, 0.2, 500)
@@ -50,6 +50,19 @@ def test_the_order_does_not_matter_and_the_result_is_between(edits: np.ndarray, 
     assert calibrate(edits[::-1], np.r_[np.nan, others[::-1]]).threshold == found.threshold
     if not found.is_default:
         assert found.edits <= found.threshold + 1e-6 <= found.others + 2e-6
+
+
+@given(arrays(np.float64, st.tuples(st.integers(0, 90), st.just(3)), elements=st.floats(0, 1)))
+def test_what_may_not_decide_can_be_anything_within_its_limits(limits: np.ndarray) -> None:
+    least, true, most = np.sort(limits, axis=1).T
+    decides = may_decide(least, most)
+    for other in (least, most):
+        assert calibrate(np.where(decides, true, other), OTHERS) == calibrate(true, OTHERS)
+
+
+def test_narrow_limits_decide_nearly_all() -> None:
+    assert may_decide(EDITS, EDITS + 0.01).sum() < 0.15 * len(EDITS)
+    assert may_decide(np.zeros(500), np.ones(500)).all()
 
 
 @pytest.mark.parametrize(
