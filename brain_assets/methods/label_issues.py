@@ -30,6 +30,8 @@ NONE = -1
 NEIGHBORS = 32
 SURE = 0.95
 """The probability that is enough to take a class to be there, however much surer a model usually is."""
+UNFITTED = 0.5
+"""The threshold of a class for which there are no samples to calibrate with."""
 RARE = 0.2
 """The share of labels taken to be wrong before anything is known of them: a label is evidence of its own."""
 FLOOR = 1e-6
@@ -64,7 +66,7 @@ class LabelCalibration:
         >>> LabelCalibration.default(2).thresholds.shape
         (3, 2)
         """
-        return cls(np.ones(2), np.full((3, classes), 0.5))
+        return cls(np.ones(2), np.full((3, classes), UNFITTED))
 
 
 @dataclass(frozen=True)
@@ -205,7 +207,7 @@ def calibrate(given: ArrayLike, predicted: ArrayLike | None, votes: ArrayLike | 
 
     A view's weight is inverse to how often its first choice differs from the given label; the better one has weight 1.
     A class' threshold is its mean probability among the samples that carry its label, `SURE` at most, or that from
-    which on the samples do carry it more often than not, beyond chance, whichever is higher.
+    which on the samples do carry it more often than not, beyond chance, whichever is higher; .5 where none carries it.
 
     Parameters
     ----------
@@ -333,7 +335,8 @@ def _thresholds(labels: NDArray[np.int64], probability: NDArray[np.float64]) -> 
     carries = labels[counted, None] == np.arange(probability.shape[1])
     known = probability[counted]
     usual = (known * carries).sum(axis=0) / np.maximum(carries.sum(axis=0), 1)
-    thresholds: NDArray[np.float64] = np.maximum(np.minimum(usual, SURE), _believed_from(carries, known))
+    fitted = np.maximum(np.minimum(usual, SURE), _believed_from(carries, known))
+    thresholds: NDArray[np.float64] = np.where(carries.any(axis=0), fitted, UNFITTED)
     return thresholds
 
 
