@@ -36,7 +36,7 @@ AHEAD_BYTES = 1 << 26
 # A reason of this kind says nothing of the content: it is tried again.
 TRANSIENT = "missing"
 # Another version measures every content again.
-STATISTICS_VERSION = "2"
+STATISTICS_VERSION = "3"
 
 MEDIA = pa.schema([
     ("content_hash", pa.string()),

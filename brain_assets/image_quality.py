@@ -171,7 +171,7 @@ IMAGE_QUALITY = Derivation(
     writes=("quality_issues",),
     update=update_image_quality,
     runs=_runs,
-    version="2",
+    version="3",
     kinds=("python", "numpy", "duckdb"),
     checks=(
         Check(

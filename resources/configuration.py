@@ -160,7 +160,8 @@ class QualityThresholds(Section):
     )
     bright: Limit = Field(None, description="Exposure: light everywhere, or burnt out, in [0, 2.6]; flagged above.")
     blurry: Limit = Field(
-        None, description="Width of the sharpest edges in pixels, the longest side reduced to 256; flagged above."
+        None,
+        description="Width in pixels of strong edges where they are widest, the longest side reduced to 256; flagged above.",
     )
     low_information: Limit = Field(None, description="Contrast between blocks over brightness; flagged below.")
     noisy: Limit = Field(

@@ -41,6 +41,25 @@ def slope(plane: Plane) -> Plane:
     return squared
 
 
+@numba.njit(cache=True, nogil=True)
+def structure_tensor(plane: Plane, where: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return the sum over some pixels of the products of the gradient with itself: (2, 2), down and across.
+
+    ``where`` is a pixel per side smaller than the plane.
+    """
+    tensor = np.zeros((2, 2))
+    for row in range(len(where)):
+        for column in range(where.shape[1]):
+            if where[row, column]:
+                down = 0.5 * (plane[row + 2, column + 1] - plane[row, column + 1])
+                across = 0.5 * (plane[row + 1, column + 2] - plane[row + 1, column])
+                tensor[0, 0] += down * down
+                tensor[0, 1] += down * across
+                tensor[1, 1] += across * across
+    tensor[1, 0] = tensor[0, 1]
+    return tensor
+
+
 @numba.njit(cache=True, nogil=True, fastmath=FAST)
 def laplacian_variance(plane: Plane) -> float:
     """Return the variance of the Laplacian, from its sums row by row."""

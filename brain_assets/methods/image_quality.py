@@ -51,7 +51,7 @@ STATISTICS = {
     "structure": "Standard deviation of block means of the luma, in [0, 0.5]: contrast without noise.",
     "edge_density": "Share of pixels whose luma gradient exceeds 10 levels per pixel.",
     "laplacian_variance": "Variance of the Laplacian of the luma, in square levels: high for sharp or noisy images.",
-    "edge_width": "Standard deviation in pixels of the blur at the sharpest strong edges; NaN without strong edges.",
+    "edge_width": "Width in pixels of strong edges in the direction in which they are widest; NaN without strong edges.",
     "noise": "Standard deviation in levels of the luma noise in the flattest parts; NaN where all are black or white.",
     "chroma_noise": "The same for the difference of red and green.",
     "noise_texture": "Noise at half the size over noise: about 1 or less for noise, 1.5 and more for a fine texture.",

@@ -97,7 +97,7 @@ def contrast(columns: Columns) -> Values:
 
 
 def blur(columns: Columns) -> Values:
-    """Return how wide the sharpest edges are, in pixels; NaN for an image with next to nothing on it.
+    """Return how wide strong edges are, in pixels; NaN for an image with next to nothing on it.
 
     Examples
     --------

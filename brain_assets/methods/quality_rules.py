@@ -23,6 +23,8 @@ MIN_SAMPLES = 100
 DEVIATIONS = 4.0
 # A normal distribution's standard deviation over its median absolute deviation.
 NORMAL = 1.4826
+# A blurred image has edges so many times wider than the sharpest share of its dataset.
+SHARPEST, SOFTER = 0.25, 1.7
 # A side this many times longer or shorter than the median is odd.
 ODD_FACTOR = 3.0
 # Useful images of photo models have sides of at least so many pixels; a tiny one is this much smaller than the median.
@@ -112,6 +114,14 @@ def fit_usual(rule: Rule, measure: Values) -> Threshold:
     return Threshold(value, evidence={"basis": "usual", **evidence, "median": float(np.exp(median)), "spread": spread})
 
 
+def fit_sharp(rule: Rule, measure: Values) -> Threshold:
+    """Return the default, or more where even the sharpest quarter of a dataset is soft, as through a microscope."""
+    quartile = float(np.quantile(measure, SHARPEST))
+    value = max(rule.default, SOFTER * quartile)
+    basis = "default" if value == rule.default else "usual"
+    return Threshold(value, evidence={"basis": basis, "samples": len(measure), "quartile": quartile})
+
+
 def fit_color(rule: Rule, measure: Values) -> Threshold:
     """Return the default in a colour dataset, and NaN where at least half of the samples are gray."""
     share = float(np.mean(_reaches(rule, measure, rule.default)))
@@ -138,7 +148,7 @@ def fit_tiny(rule: Rule, measure: Values) -> Threshold:
 RULES: Mapping[str, Rule] = {
     "dark": Rule(measures.highlights, "below", 0.4, "perceived brightness of the brightest hundredth", fit_usual),
     "bright": Rule(measures.exposure, "above", 1.1, "exposure: light everywhere, or burnt out", fit_usual),
-    "blurry": Rule(measures.blur, "above", 1.25, "width of the sharpest edges in pixels, longest side 256", fit_usual),
+    "blurry": Rule(measures.blur, "above", 1.9, "width of strong edges in pixels, longest side 256", fit_sharp),
     "low_information": Rule(measures.contrast, "below", 0.02, "contrast between blocks over brightness", fit_usual),
     "noisy": Rule(measures.grain, "above", 3.2, "noise in levels, longest side 256, less what is texture", fit_usual),
     "grayscale": Rule(measures.chroma, "below", 2.5, "difference of channels in levels, percentile 99", fit_color),

@@ -58,7 +58,7 @@ ISSUES: Mapping[str, Words] = {
     ),
     "dark": Words("Dark images", "Even the brightest parts are dark.", "Drop them or expose them anew."),
     "bright": Words("Bright images", "Light everywhere, or burnt out.", "Drop them or expose them anew."),
-    "blurry": Words("Blurred images", "Even the sharpest edges are wide.", "Drop them where detail matters."),
+    "blurry": Words("Blurred images", "Even the strongest edges are wide.", "Drop them where detail matters."),
     "noisy": Words("Noisy images", "Grain that is no texture.", "Drop them or denoise all alike."),
     "low_information": Words("Hardly anything to see", "Next to no contrast anywhere.", "Drop blank images."),
     "odd_size": Words("Odd sizes", "Much larger or smaller than most.", "See whether they are from another source."),

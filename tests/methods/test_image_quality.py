@@ -142,26 +142,32 @@ def test_the_laplacian_equals_a_loop() -> None:
 
 
 @pytest.mark.parametrize("sigma", [1.5, 2.0, 3.0, 4.0])
-def test_the_width_of_edges_is_the_sigma_of_a_blur(sigma: float) -> None:
-    assert measure(blurred(scene(), sigma))["edge_width"] == pytest.approx(sigma, rel=0.2)
+def test_the_width_of_edges_is_the_sigma_of_a_blur_and_half_a_pixel(sigma: float) -> None:
+    assert measure(blurred(scene(), sigma))["edge_width"] == pytest.approx(sigma + 0.5, abs=0.1)
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_edges_are_wide_across_the_way_of_a_movement(axis: int) -> None:
+    moved = np.mean([np.roll(scene(), step, axis) for step in range(12)], axis=0).astype(np.uint8)
+    assert measure(moved)["edge_width"] > 2.5
 
 
 def test_a_sharp_image_has_narrow_edges_whatever_its_contrast() -> None:
     for gain in (1.0, 0.5, 0.2):
-        assert measure((gain * scene()).astype(np.uint8))["edge_width"] < 1
+        assert measure((gain * scene()).astype(np.uint8))["edge_width"] < 1.1
 
 
 def test_an_image_sharp_in_one_part_counts_as_sharp() -> None:
     rgb = scene()
     rgb[:, 100:] = blurred(rgb, 4)[:, 100:]
-    assert measure(rgb)["edge_width"] < 1
+    assert measure(rgb)["edge_width"] < 1.4
 
 
 def test_noise_does_not_pass_for_sharpness() -> None:
     soft, grainy = blurred(scene(), 3), noisy(blurred(scene(), 3), 8)
     assert measure(grainy)["laplacian_variance"] > 5 * measure(soft)["laplacian_variance"]
     assert measure(grainy)["edge_width"] > 1.5
-    assert measure(noisy(scene(), 8))["edge_width"] < 1
+    assert measure(noisy(scene(), 8))["edge_width"] < 1.1
 
 
 @pytest.mark.parametrize("sigma", [3.0, 6.0, 12.0])

@@ -184,7 +184,7 @@ def test_an_ordinary_dataset_keeps_the_defaults() -> None:
     [
         ("brightness_99", 0.3, "dark"),
         ("brightness", 1.2, "bright"),
-        ("edge_width", 1.5, "blurry"),
+        ("edge_width", 2.2, "blurry"),
         ("structure", 0.001, "low_information"),
         ("channel_difference_99", 0, "grayscale"),
         ("width", 1200, "odd_aspect_ratio"),
@@ -210,9 +210,19 @@ def test_what_is_usual_in_a_dataset_is_no_issue_there() -> None:
 
 
 def test_the_usual_spread_does_not_collapse() -> None:
-    rows = usual(edge_width=2.0)
-    rows["edge_width"][:2] = 2.1, 2.5
-    assert judge(rows, calibrate(rows))["blurry"].is_issue.tolist() == [False, True] + [False] * 198
+    rows = usual(width=1200)
+    rows["width"][:2] = 1260, 1500
+    assert judge(rows, calibrate(rows))["odd_aspect_ratio"].is_issue.tolist() == [False, True] + [False] * 198
+
+
+@pytest.mark.parametrize("share", [0.01, 0.3])
+def test_a_soft_dataset_has_blurred_images_where_they_are_softer_than_its_sharpest(share: float) -> None:
+    rows, bad = usual(edge_width=np.random.default_rng(0).normal(1.5, 0.1, 200)), round(share * 200)
+    rows["edge_width"][:bad], rows["edge_width"][-1] = 3.0, 2.1
+    threshold = calibrate(rows)["blurry"]
+    assert threshold.evidence["basis"] == "usual"
+    assert threshold.value == pytest.approx(1.7 * threshold.evidence["quartile"])
+    assert judge(rows, {"blurry": threshold})["blurry"].is_issue.tolist() == [True] * bad + [False] * (200 - bad)
 
 
 def test_gray_is_an_issue_in_a_colour_dataset_only() -> None:
