@@ -343,8 +343,10 @@ class Collector:
     def _split(self, relative: str, row: dict[str, Any]) -> str | None:
         if self.split_from == "column":
             return split_of(row.get("split"))
-        folders = [name for name in relative.split("/")[:-1] if not is_archive(name.removesuffix("!"))]
-        return SPLITS.get(folders[0].lower()) if self.split_from == "folder" and folders else None
+        if self.split_from == "none":
+            return None
+        folders = (name for name in relative.split("/")[:-1] if not is_archive(name.removesuffix("!")))
+        return SPLITS.get(next(folders, "").lower())
 
 
 def tags_of(value: Any) -> list[str]:
