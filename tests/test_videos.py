@@ -187,7 +187,7 @@ def _hang(*_: object) -> None:
 
 
 def _eat(*_: object) -> None:
-    bytearray(1 << 29)
+    bytearray(1 << 30)
 
 
 def _abort(*_: object) -> None:
@@ -205,7 +205,7 @@ def test_a_crash_in_a_video_is_its_reason(tmp_path: Path, monkeypatch: pytest.Mo
 @pytest.mark.parametrize(
     ("call", "setting", "reason"),
     [(_hang, {"timeout": 0.5}, "timeout: decoding took longer than 0.5 s (decoding.timeout)"),
-     (_eat, {"max_memory": 1 << 28}, "memory: decoding needs more memory than allowed")],
+     (_eat, {"max_memory": 1 << 29}, "memory: decoding needs more memory than allowed")],
 )  # fmt: skip
 def test_what_decoding_may_cost_holds_for_videos(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: object, setting: dict[str, float], reason: str

@@ -36,6 +36,7 @@ def bucket(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         monkeypatch.setenv(f"AWS_{name}", value)
     urllib3.request("POST", f"{endpoint}/moto-api/reset")
     object_stores._store.cache_clear()
+    object_stores._versions.clear()
     assert urllib3.request("PUT", f"{endpoint}/pictures").status == 200
     yield "s3://pictures"
     object_stores._store.cache_clear()
