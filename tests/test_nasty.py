@@ -7,9 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from brain_assets import catalog
+from brain_assets.methods.image_quality import measure
 from tests.resources.test_decoding import OPTIONAL, STRICTER
 from tests.workshop import Workshop
 
@@ -51,7 +53,11 @@ def listed(shared_data: Path, entries: Mapping[str, Any], tmp_path: Path) -> Pat
 
 
 def run(tmp_path: Path, listed: Path, assets: tuple[str, ...]) -> int:
-    """Bring a dataset of the files up to date in a process of its own and return the bytes it and a worker took."""
+    """Bring a dataset of the files up to date in a process of its own and return the bytes it and a worker took.
+
+    The statistics are compiled before: that takes memory of its own, once per installation.
+    """
+    measure(np.random.default_rng(0).integers(0, 256, (128, 128, 3), dtype=np.uint8))
     command = [sys.executable, "-c", SCRIPT, str(tmp_path / "home"), str(listed), ",".join(assets)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
