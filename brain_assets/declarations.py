@@ -2,7 +2,7 @@
 
 import difflib
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 
 from brain_assets import catalog
 from brain_assets.gates import ISSUE
@@ -36,14 +36,15 @@ ISSUES = (
 
 
 # Methods that read both neighbours and vectors, and those that are about images alone.
-OF_BOTH = {"selections", "visualization"}
-OF_IMAGES = {"label_issues", "leaks", "near_duplicates"}
+OF_BOTH = {"near_duplicates", "selections", "visualization"}
+OF_IMAGES = {"label_issues", "leaks"}
 # Methods for which objects may stand where images do.
 OF_OBJECTS = {
     "object_embeddings",
     "similarity",
     "uniqueness",
     "outliers",
+    "near_duplicates",
     "representativeness",
     "selections",
     "visualization",
@@ -61,7 +62,7 @@ def check_declaration(settings: DatasetSettings) -> None:
     for gate in settings.gates:
         _known(f"gate on {gate.metric!r}", "metric", gate.metric, metrics())
     for run in settings.runs:
-        _check_run(run, settings.runs)
+        _check_run(run, settings)
 
 
 def metrics() -> set[str]:
@@ -76,7 +77,8 @@ def default_keys() -> set[str]:
     }
 
 
-def _check_run(run: RunSettings, runs: Sequence[RunSettings]) -> None:
+def _check_run(run: RunSettings, settings: DatasetSettings) -> None:
+    runs = settings.runs
     name = f"run {run.brain_key!r}"
     if Counter(other.brain_key for other in runs)[run.brain_key] > 1:
         raise ConfigurationError(f"dataset.yaml: {name} is declared twice: give each run a brain_key of its own")
@@ -90,27 +92,20 @@ def _check_run(run: RunSettings, runs: Sequence[RunSettings]) -> None:
     ):
         known = {default} | {other.brain_key for other in runs if other.method in makers}
         _known(name, f"run of {method}", wanted, known)
-    _check_subjects(run, {other.brain_key: other for other in runs})
+    _check_subjects(run, settings)
 
 
-def _check_subjects(run: RunSettings, runs: Mapping[str, RunSettings]) -> None:
+def _check_subjects(run: RunSettings, settings: DatasetSettings) -> None:
     """Refuse neighbours of other subjects than the run's own: objects of images, or images of objects."""
-    near = runs.get(run.similarity)
-    theirs = _objects(near.embeddings if near else "embeddings", runs)
-    own = _objects(run.embeddings, runs)
+    near = {other.brain_key: other.embeddings for other in settings.runs}
+    theirs = settings.objects_of(near.get(run.similarity, "embeddings"))
+    own = settings.objects_of(run.embeddings)
     wrong = own != theirs if run.method in OF_BOTH else theirs is not None and run.method in OF_IMAGES
     if wrong:
         hint = f"name as similarity a run of similarity with embeddings: {run.embeddings}"
         raise ConfigurationError(
             f"dataset.yaml: run {run.brain_key!r}: the neighbours of {run.similarity!r} are not of its subjects; {hint}"
         )
-
-
-def _objects(embeddings: str, runs: Mapping[str, RunSettings]) -> str | None:
-    """Return the run whose objects have these vectors; None where they are of images, as means of regions are."""
-    run = runs.get(embeddings)
-    mean = run is not None and run.embeddings in runs
-    return embeddings if run is not None and run.method == "object_embeddings" and not mean else None
 
 
 def _known(where: str, what: str, word: str, known: Iterable[str]) -> None:

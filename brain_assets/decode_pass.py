@@ -3,7 +3,7 @@
 import os
 import traceback
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -18,6 +18,7 @@ from brain_assets.methods.image_quality import STATISTICS, statistics
 from resources.addresses import name_of_content, read_in_order, sequential
 from resources.dataset import Dataset
 from resources.errors import BrainError, Refused
+from resources.image_input import InputSpec
 from resources.object_stores import CONNECTIONS, is_remote
 from resources.store import Merge
 from resources.threads import one_blas_thread
@@ -66,6 +67,17 @@ VECTORS = pa.schema([
     ("vector", pa.list_(pa.float32())),
     ("error", pa.string()),
 ])  # fmt: skip
+CROPS = pa.schema([
+    ("input_key", pa.string()),
+    ("content_hash", pa.string()),
+    ("rectangle", pa.list_(pa.int64())),
+    ("phash", pa.uint64()),
+    ("phash_mirrored", pa.uint64()),
+    ("preview_offset", pa.int64()),
+    ("preview_length", pa.int32()),
+])  # fmt: skip
+# What is kept of a crop's pixels, to see whether it is a copy of another.
+KEPT = InputSpec("kept", 128, 128)
 FACTS = set(MEDIA.names) - {"content_hash", "signature", "preview_offset", "preview_length"}
 
 
@@ -109,7 +121,7 @@ def decode(update: Update, contents: pa.Table, *, facts: bool, model: "Embedding
 
 
 def embed_crops(update: Update, contents: pa.Table, model: "EmbeddingModel") -> None:
-    """Decode contents once each and commit the vectors of all their crops, batch by batch.
+    """Decode contents once each and commit the vectors of all their crops and what is kept of these, batch by batch.
 
     Parameters
     ----------
@@ -117,23 +129,48 @@ def embed_crops(update: Update, contents: pa.Table, model: "EmbeddingModel") -> 
         Vectors are committed in its name; it is marked incomplete where a file could not be read this time.
     contents : pyarrow.Table
         Columns ``content_hash``, ``uri``, ``bytes``, and lists of equal length: ``rectangles`` (left, top, right, bottom
-        in displayed pixels) and ``input_keys``, which name the vectors.
+        in displayed pixels) and ``input_keys``, which name the crops and their vectors.
     model : EmbeddingModel
     """
-    rows = contents.to_pylist()
-    rectangles = {row["content_hash"]: row["rectangles"] for row in rows}
-    keys = {row["content_hash"]: row["input_keys"] for row in rows}
-    dataset, total = update.dataset, sum(map(len, keys.values()))
+    images = {row["content_hash"]: row for row in contents.to_pylist()}
+    places = {key: place for row in images.values() for key, place in _places(row)}
+    dataset = update.dataset
     with (
         one_blas_thread(),
-        open_decoder(dataset, model) as decoder,
-        tqdm(total=total, desc="embed objects", disable=None) as bar,
+        open_decoder(dataset, model, crops=True) as decoder,
+        tqdm(total=len(places), desc="embed objects", disable=None) as bar,
     ):
-        cut = (replace(job, rectangles=[tuple(one) for one in rectangles[job.key]]) for job in jobs(dataset, rows))
-        crops = (crop for row in decoder.decode(cut) for crop in _crops(row, keys[row.key]))
+        cut = (replace(one, rectangles=images[one.key]["rectangles"]) for one in jobs(dataset, images.values()))
+        crops = (crop for row in decoder.decode(cut) for crop in _crops(row, images[row.key]["input_keys"]))
         for group in _groups(_embedded(crops, model), COMMIT_ROWS):
+            _commit_crops(update, [row for row, _ in group], places)
             _commit(update, group, model, facts=False)
             bar.update(len(group))
+
+
+def _places(row: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the name of each crop of an image, with where it is."""
+    for key, rectangle in zip(row["input_keys"], row["rectangles"], strict=True):
+        yield key, {"input_key": key, "content_hash": row["content_hash"], "rectangle": rectangle}
+
+
+def _commit_crops(update: Update, crops: "list[Decoded]", places: Mapping[str, dict[str, Any]]) -> None:
+    """Commit what copies are found by: hashes, and a small picture."""
+    from PIL import Image
+
+    from resources.decoding import encode_preview
+    from resources.fingerprints import perceptual_hashes
+
+    found = []
+    for crop in crops:
+        if crop.status == "ok":
+            picture = Image.fromarray(crop.inputs[KEPT.name])
+            offset, length = update.dataset.previews.append(encode_preview(picture, lossless=False))
+            plain, mirrored = perceptual_hashes(picture)
+            hashes = {"phash": plain, "phash_mirrored": mirrored}
+            found.append(places[crop.key] | hashes | {"preview_offset": offset, "preview_length": length})
+    update.dataset.previews.sync()
+    update.commit(Merge("crops", pa.Table.from_pylist(found, schema=CROPS)))
 
 
 def _crops(row: "Decoded", keys: list[str]) -> "Iterator[Decoded]":
@@ -147,12 +184,17 @@ def _crops(row: "Decoded", keys: list[str]) -> "Iterator[Decoded]":
 
 
 def open_decoder(
-    dataset: Dataset, model: "EmbeddingModel | None" = None, measure: "Measure | None" = None
+    dataset: Dataset,
+    model: "EmbeddingModel | None" = None,
+    measure: "Measure | None" = None,
+    *,
+    crops: bool = False,
 ) -> "Decoder":
-    """Return a decoder with the dataset's limits."""
+    """Return a decoder with the dataset's limits, which for crops gives also what is kept of them."""
     from resources.decoding import Decoder
 
     inputs = [model.input] if model and model.input else []
+    inputs += [KEPT] if crops else []
     return Decoder(
         inputs=inputs,
         preview_size=dataset.settings.decoding.preview_size,

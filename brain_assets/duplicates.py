@@ -27,7 +27,7 @@ MOST_PAIRS = 20_000_000
 FIRST_RADIUS, LARGEST_RADIUS = 0.02, 2.0
 NO_PAIRS = method.Pairs(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))
 MEMBERS = f"""
-    select samples.*, coalesce(group_id, sample_id) as identity, {TIME} as existed_at,
+    select samples.*, coalesce(group_id, sample_id) as identity, {TIME} as existed_at, not coalesce(keep, true) as is_copy,
         sample_id in (select sample_id from ground_truth where len(labels) > 0
             union select sample_id from objects where source = 'ground_truth') as labelled
     from samples left join exact_duplicates using (sample_id)
@@ -51,7 +51,7 @@ class Copies:
     Attributes
     ----------
     rows : pyarrow.Table
-        ``samples``, by ascending id, with ``identity``, ``labelled`` and ``existed_at``.
+        ``samples``, by ascending id, with ``identity``, ``labelled``, ``existed_at`` and ``is_copy``.
     identity : (n,) int64
         Equal for samples with equal bytes or pixels.
     rank : (n,) int64
@@ -238,7 +238,7 @@ def _samples(
     connection: duckdb.DuckDBPyConnection, copies: Copies, chosen: NDArray[np.bool_]
 ) -> duckdb.DuckDBPyRelation:
     return connection.from_arrow(
-        copies.rows.filter(pa.array(chosen)).drop_columns(["identity", "labelled", "existed_at"])
+        copies.rows.filter(pa.array(chosen)).drop_columns(["identity", "labelled", "existed_at", "is_copy"])
     )
 
 

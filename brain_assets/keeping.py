@@ -12,12 +12,13 @@ TIME = "coalesce(taken_at, modified_at::timestamp)"
 
 
 def keep_criteria(rows: pa.Table, order: Sequence[str], protected: Sequence[str]) -> list[policy.Criterion]:
-    """Return the criteria by which samples are preferred.
+    """Return the criteria by which samples are preferred: before all else one that no exact copy makes superfluous.
 
     Parameters
     ----------
     rows : pyarrow.Table
-        ``split``, ``labelled``, ``width``, ``height``, ``bytes`` and ``existed_at`` (``TIME``) of each sample.
+        ``is_copy`` (an exact copy is kept instead), ``split``, ``labelled``, ``width``, ``height``, ``bytes`` and
+        ``existed_at`` (``TIME``) of each sample.
     order : sequence of str
         The setting ``near_duplicates.keep``.
     protected : sequence of str
@@ -30,7 +31,8 @@ def keep_criteria(rows: pa.Table, order: Sequence[str], protected: Sequence[str]
         "size": lambda: policy.file_size(_whole(rows, "bytes")),
         "age": lambda: policy.age(rows.column("existed_at").to_numpy().astype("datetime64[s]")),
     }
-    return [made[name]() for name in order]
+    exact = policy.kept_exactly(np.array(rows.column("is_copy"), np.bool_))
+    return [exact, *(made[name]() for name in order)]
 
 
 def _whole(rows: pa.Table, name: str) -> policy.Rows:

@@ -45,9 +45,11 @@ def _threshold(update: Update) -> float:
 
 
 def _runs(dataset: Dataset) -> list[MethodRun]:
-    """Return one run per run of near duplicates, whose pairs and threshold it uses."""
+    """Return one run per run of near duplicates of images, whose pairs and threshold it uses."""
     return [
-        MethodRun(_key(run.brain_key), {**run.settings, "duplicates": run.brain_key}) for run in duplicate_runs(dataset)
+        MethodRun(_key(run.brain_key), {**run.settings, "duplicates": run.brain_key})
+        for run in duplicate_runs(dataset)
+        if dataset.settings.objects_of(run.settings["embeddings"]) is None
     ]
 
 

@@ -52,7 +52,7 @@ MEDIA = Derivation(
     " hashes, statistics of its pixels, and a small preview. Each content is decoded once, wherever it moves.",
     group="media",
     reads=("samples",),
-    writes=("media", "quality_statistics"),
+    writes=("media", "quality_statistics", "crops"),
     update=update_media,
     runs=_runs,
     kinds=("python", "pillow", "duckdb"),

@@ -1,5 +1,6 @@
-"""Images that are copies of each other but for an edit, in groups that mean what they say."""
+"""Images, or objects in them, that are copies of each other but for an edit, in groups that mean what they say."""
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -8,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from brain_assets.calibrations import CHOSEN, calibrated
+from brain_assets.calibrations import calibrated
 from brain_assets.candidates import update_pairs
 from brain_assets.incremental import (
     Check,
@@ -29,7 +30,8 @@ from brain_assets.methods import duplicates
 from brain_assets.methods import keep_policy as policy
 from brain_assets.methods.calibration import DEFAULT_THRESHOLD, Image, calibrate, may_decide, mild_edits
 from brain_assets.methods.perceptual_hash import pair_hamming
-from brain_assets.pairs import Contents, preview_pixels
+from brain_assets.pairs import Contents, Rows, preview_pixels
+from brain_assets.subjects import PICTURED, SUBJECT
 from resources.configuration import NearDuplicateSettings, RunSettings
 from resources.dataset import Dataset
 from resources.store import Merge
@@ -40,33 +42,38 @@ Distances = NDArray[np.float64]
 ISSUE = "near_duplicate"
 EDITED_SAMPLES = 96
 NO_PARTNER = 1.0
-# Samples with equal bytes or equal pixels are one identity: copies at distance 0.
+# What exact_duplicates proposes to drop is told there.
+COPIES = "select sample_id from exact_duplicates where not keep"
+# Subjects with equal bytes or equal pixels are one identity: copies at distance 0.
 IDENTITIES = """
-    select sample_id, coalesce(pixel_hash, content_hash) as identity, content_hash
-    from readable left join pixel_hashes using (content_hash)
-    where sample_id in (select sample_id from embeddings join neighbors using (subject_id)
-        where neighbors.brain_key = {similarity} and embeddings.brain_key = {embeddings})"""
+    select subject_id, sample_id, identity, picture, rectangle[3] - rectangle[1] as width, rectangle[4] - rectangle[2] as height
+    from depicted join pictures using (picture)
+    where brain_key = {embeddings} and subject_id in (select subject_id from neighbors where brain_key = {similarity})"""
 
-# Pairs of identities within a threshold, and what is asked of the samples that share an identity or are in a pair.
+# Pairs of identities within a threshold, and what is asked of the subjects that share an identity or are in a pair.
 LINKS = """
     with identities as materialized ({identities}),
-    contents as (select distinct content_hash, identity from identities),
+    contents as (select distinct picture, identity from identities),
     links as (
         select least(a.identity, b.identity) as one, greatest(a.identity, b.identity) as other, min(distance) as distance
-        from content_pairs join contents a on a.content_hash = first_content join contents b on b.content_hash = second_content
+        from content_pairs join contents a on a.picture = first_content join contents b on b.picture = second_content
         where brain_key = {key} and distance <= {threshold} and a.identity != b.identity group by all)"""
 CONCERNED = f"""
-    select sample_id, split, bytes, filepath, width, height, identity, {TIME} as existed_at,
-        sample_id in ({LABELLED}) as labelled
+    select subject_id, sample_id, split, bytes, filepath, identities.width, identities.height, identity,
+        {TIME} as existed_at, sample_id in ({LABELLED}) as labelled, sample_id in ({COPIES}) as is_copy
     from sample_facts join identities using (sample_id)
     where identity in (select one from links union select other from links
         union select identity from identities group by identity having count(*) > 1)
-    order by sample_id"""
+    order by subject_id"""
+# The picture of every subject, by the run of near duplicates that compares it.
+COMPARED = """
+    select watermarks.brain_key, subject_id, sample_id, object_id, picture from depicted
+    join watermarks on asset = 'near_duplicates' and depicted.brain_key = fingerprint ->> '$[1].embeddings'"""
 
 
 @dataclass(frozen=True)
 class Samples:
-    """Samples with copies, ordered by id, with the identity of each and the pairs of identities."""
+    """Samples, or objects in them, with copies, ordered by id, with the identity of each and the pairs of identities."""
 
     rows: pa.Table
     identity: "np.ndarray[Any, np.dtype[np.int64]]"
@@ -90,17 +97,19 @@ def _threshold(update: Update, settings: NearDuplicateSettings, contents: Conten
     if settings.threshold is not None:
         return settings.threshold
     default = (DEFAULT_THRESHOLD, {"why": "too few samples to fit a threshold"})
-    return calibrated(update, ISSUE, lambda: _fit(update, contents, pairs), default).value
+    subjects = f"select count(*) from depicted where brain_key = {literal(update.run.settings['embeddings'])}"
+    size = int(update.dataset.store.value(subjects))
+    return calibrated(update, ISSUE, lambda: _fit(update, contents, pairs), default, size).value
 
 
 def _fit(update: Update, contents: Contents, pairs: duplicates.Pairs) -> tuple[float, Mapping[str, Any]]:
-    """Compare mild edits of some images with the nearest other images."""
-    chosen = update.column(CHOSEN.format(limit=update.dataset.settings.calibration.sample_size))
+    """Compare mild edits of some pictures, which their names choose, with the nearest other pictures."""
+    by_chance = np.argsort([hashlib.md5(name.encode()).hexdigest() for name in contents.names])
+    chosen = by_chance[: update.dataset.settings.calibration.sample_size]
     nearest = np.full(len(contents), NO_PARTNER)
     for end in (pairs.first, pairs.second):
         np.minimum.at(nearest, end, pairs.distance)
-    partners = dict(zip(contents.hashes, nearest.tolist(), strict=True))
-    others = np.array([partners.get(content, NO_PARTNER) for content in chosen], np.float64)
+    others = nearest[chosen]
     with one_blas_thread():
         edits = _edit_distances(update, contents, chosen[:EDITED_SAMPLES])
     found = calibrate(edits, others)
@@ -108,8 +117,8 @@ def _fit(update: Update, contents: Contents, pairs: duplicates.Pairs) -> tuple[f
     return found.threshold, {name: value for name, value in evidence.items() if np.isfinite(value)}
 
 
-def _edit_distances(update: Update, contents: Contents, chosen: list[str]) -> Distances:
-    """Return the distances of mild edits of some images to their originals; none where the model sees no pixels.
+def _edit_distances(update: Update, contents: Contents, chosen: Rows) -> Distances:
+    """Return the distances of mild edits of some pictures to their originals; none where the model sees no pixels.
 
     An edit that the threshold cannot depend on, however the model sees it, is not embedded: the farthest it can be stands.
     """
@@ -130,10 +139,8 @@ def _edit_distances(update: Update, contents: Contents, chosen: list[str]) -> Di
     return duplicate_distance(farthest, bits, verified)
 
 
-def _originals(update: Update, contents: Contents, chosen: list[str]) -> Iterator[Image]:
-    place = {content: position for position, content in enumerate(contents.hashes)}
-    for content in chosen:
-        offset, length = contents.previews[place[content]].tolist() if content in place else (-1, -1)
+def _originals(update: Update, contents: Contents, chosen: Rows) -> Iterator[Image]:
+    for offset, length in contents.previews[chosen].tolist():
         if offset >= 0:
             yield preview_pixels(update.dataset.previews.read(offset, length))
 
@@ -183,7 +190,7 @@ def read_samples(dataset: Dataset, run: MethodRun, threshold: float) -> Samples:
 
 
 def _groups(update: Update, settings: NearDuplicateSettings, samples: Samples) -> pa.Table:
-    ids, paths = (samples.rows.column(name).to_pylist() for name in ("sample_id", "filepath"))
+    ids, paths = (samples.rows.column(name).to_pylist() for name in ("subject_id", "filepath"))
     criteria = keep_criteria(samples.rows, settings.keep, update.dataset.settings.keep_first)
     cover = duplicates.cover_with_copies(samples.pairs, samples.identity, policy.keep_rank(criteria, ids))
     sizes = np.bincount(cover.nearest, minlength=len(ids))
@@ -207,7 +214,7 @@ def _groups(update: Update, settings: NearDuplicateSettings, samples: Samples) -
 
 def _components(update: Update, samples: Samples, threshold: float) -> pa.Table:
     """Return the connected components of more than one sample; copies are linked at distance 0."""
-    ids = samples.rows.column("sample_id").to_pylist()
+    ids = samples.rows.column("subject_id").to_pylist()
     count = int(samples.identity.max(initial=-1)) + 1
     component = duplicates.connected_components(samples.pairs, count)[samples.identity] if count else samples.identity
     sizes = np.bincount(component, minlength=count)
@@ -255,10 +262,11 @@ def _run(dataset: Dataset, run: RunSettings) -> MethodRun:
 
 NEAR_DUPLICATES = Derivation(
     name="near_duplicates",
-    description="Images that are copies but for an edit (recompressed, resized, cropped, mirrored, stamped): found by embedding"
-    " or perceptual hash, verified on pixels. Every member lies within the threshold of the image that is kept.",
+    description="Images, or objects where a run reads their vectors, that are copies but for an edit (recompressed, resized,"
+    " cropped, mirrored, stamped): found by embedding or perceptual hash, verified on pixels. Every member lies within the"
+    " threshold of the one that is kept.",
     group="duplicates",
-    reads=("neighbors", "embeddings", "samples", "media", "pixel_hashes", *LABELS),
+    reads=("neighbors", "embeddings", "samples", "media", "crops", "pixel_hashes", "exact_duplicates", *LABELS),
     writes=("content_pairs", "near_duplicates", "components"),
     update=update_near_duplicates,
     version="3",
@@ -275,10 +283,9 @@ NEAR_DUPLICATES = Derivation(
     publishes=(
         Publication(
             "near_duplicates",
-            """
-            select brain_key, group_id, subject_id, subject_id as sample_id, null::varchar as object_id, nearest_id, distance,
-                keep, reason
-            from near_duplicates order by brain_key, group_id, distance, subject_id""",
+            f"""
+            select brain_key, group_id, {SUBJECT}, nearest_id, distance, keep, reason
+            from near_duplicates {PICTURED} order by brain_key, group_id, distance, subject_id""",
             ("near_duplicates",),
             {
                 "brain_key": "The run.",
@@ -294,9 +301,9 @@ NEAR_DUPLICATES = Derivation(
         ),
         Publication(
             "components",
-            """
-            select brain_key, component_id, subject_id, subject_id as sample_id, null::varchar as object_id, size, threshold
-            from components order by brain_key, component_id, subject_id""",
+            f"""
+            select brain_key, component_id, {SUBJECT}, size, threshold
+            from components {PICTURED} order by brain_key, component_id, subject_id""",
             ("components",),
             {
                 "brain_key": "The run.",
@@ -310,13 +317,17 @@ NEAR_DUPLICATES = Derivation(
         ),
         Publication(
             "pairs",
-            """
-            select brain_key, least(a.sample_id, b.sample_id) as subject_id, greatest(a.sample_id, b.sample_id) as partner_id,
-                least(a.sample_id, b.sample_id) as sample_id, null::varchar as object_id, distance, verification,
+            f"""
+            with compared as ({COMPARED}),
+            both_ways as (
+                from content_pairs union all
+                select * replace (second_content as first_content, first_content as second_content) from content_pairs)
+            select brain_key, a.subject_id, b.subject_id as partner_id, a.sample_id, a.object_id, distance, verification,
                 embedding_distance, hamming
-            from content_pairs join readable a on a.content_hash = first_content
-            join readable b on b.content_hash = second_content order by brain_key, distance, subject_id, partner_id""",
-            ("content_pairs", "samples", "media"),
+            from both_ways join compared a using (brain_key) join compared b using (brain_key)
+            where a.picture = first_content and b.picture = second_content and a.subject_id < b.subject_id
+            order by brain_key, distance, subject_id, partner_id""",
+            ("content_pairs", "embeddings", "samples"),
             {
                 "brain_key": "The run.",
                 "subject_id": "One of two.",
@@ -332,12 +343,12 @@ NEAR_DUPLICATES = Derivation(
     ),
     issues=(
         IssueQuery(
-            """
-            select subject_id, subject_id as sample_id, null as object_id, 'near_duplicate' as issue, brain_key as source,
-                1.0 - 0.5 * distance as score, true as is_issue,
-                json_object('partner', nearest_id, 'distance', distance, 'reason', reason) as evidence
-            from near_duplicates where not keep
-                and subject_id not in (select sample_id from exact_duplicates where not keep)""",
+            f"""
+            from (
+                select {SUBJECT}, 'near_duplicate' as issue, brain_key as source, 1.0 - 0.5 * distance as score,
+                    true as is_issue, json_object('partner', nearest_id, 'distance', distance, 'reason', reason) as evidence
+                from near_duplicates {PICTURED} where not keep)
+            where sample_id not in ({COPIES})""",
             ("near_duplicates", "exact_duplicates"),
         ),
     ),

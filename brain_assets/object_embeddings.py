@@ -21,6 +21,7 @@ from brain_assets.incremental import (
     with_parameters,
 )
 from brain_assets.methods.objects import crop_rectangles, expand_boxes, region_means
+from brain_assets.pruning import unused
 from resources.configuration import RunSettings
 from resources.dataset import Dataset
 from resources.errors import ConfigurationError
@@ -42,6 +43,7 @@ WITHOUT_VECTOR = f"""
     with missing as (
         select distinct content_hash, input_key, rectangle from ({CROPS})
         where input_key not in (select input_key from vectors where model_version = ?)
+            or input_key not in (select input_key from crops where preview_length is not null)
     )
     select content_hash, any_value(uri order by sample_id) as uri, any_value(bytes) as bytes,
         any_value(input_keys) as input_keys, any_value(rectangles) as rectangles
@@ -73,7 +75,10 @@ REGION_ROWS = """
 
 
 def update_object_embeddings(update: Update) -> Iterator[Merge]:
-    """Give every chosen object the vector of its crop; only crops that have none of this model yet are embedded."""
+    """Give every chosen object the vector of its crop; only crops that have none of this model yet are embedded.
+
+    What is kept of a crop's pixels is made in the same pass, and where it was lost the crop is cut again.
+    """
     if "regions_of" in update.run.settings:
         yield _regions(update)
         return
@@ -84,6 +89,7 @@ def update_object_embeddings(update: Update) -> Iterator[Merge]:
     if contents.num_rows:
         decode_pass.embed_crops(update, contents, update.dataset.model(settings["model"]))
     yield Merge("embeddings", ROWS.format(key=update.key, version=version), within=f"brain_key = {update.key}")
+    yield unused("crops", "input_key not in (select input_key from embeddings)")
 
 
 def _register(update: Update) -> None:
@@ -148,11 +154,12 @@ def _run(dataset: Dataset, run: RunSettings) -> MethodRun:
 OBJECT_EMBEDDINGS = Derivation(
     name=METHOD,
     description="One vector per object, of the crop of its box, for runs that dataset.yaml declares. Similarity, uniqueness,"
-    " outliers, maps and clusters of objects are runs that read them as others read vectors of whole images.",
+    " outliers, near duplicates, maps and clusters of objects are runs that read them as others read vectors of whole images.",
     group="similarity",
     reads=("objects", "samples", "media"),
-    writes=("embeddings", "vectors"),
+    writes=("embeddings", "vectors", "crops"),
     update=update_object_embeddings,
+    version="2",
     runs=_runs,
     kinds=("python", "pytorch", "duckdb"),
     checks=(

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from brain_assets.incremental import Update, literal
 from brain_assets.methods.distances import pair_distances
 from brain_assets.methods.duplicates import Pairs
+from brain_assets.methods.objects import contained
 from brain_assets.methods.perceptual_hash import pair_hamming
 from brain_assets.similarity import vectors_of
 from resources.threads import one_blas_thread
@@ -20,6 +21,8 @@ Rows = NDArray[np.int64]
 Floats = NDArray[np.float64]
 AT_ONCE = 8192
 DIGITS = 6
+SAME_PIXELS = 0.5
+"""Share of the smaller of two crops of one image that lies in the other: from here on they are the same pixels twice."""
 PAIRS = pa.schema([
     ("brain_key", pa.string()),
     ("first_content", pa.string()),
@@ -33,11 +36,12 @@ PAIRS = pa.schema([
 
 @dataclass(frozen=True)
 class Contents:
-    """The distinct contents of a similarity run, ordered by content hash.
+    """The distinct pictures of a similarity run, whole images or crops of them, ordered by name.
 
     Attributes
     ----------
-    hashes : list of str
+    names : list of str
+        Content hashes, or the input keys of crops.
     nodes : (n,) int64
         Their nodes in the graph.
     phash, mirrored : (n,) uint64
@@ -46,17 +50,30 @@ class Contents:
         Offset and length of each preview, -1 where there is none.
     fresh : (n,) bool
         Which may be new, or have another vector or hash than the last run saw.
+    images : (n,) int64
+        A number for the image that each is a crop of.
+    boxes : (n, 4) int64, x, y, width, height
+        In pixels of that image.
     """
 
-    hashes: list[str]
+    names: list[str]
     nodes: Rows
     phash: NDArray[np.uint64]
     mirrored: NDArray[np.uint64]
     previews: Rows
     fresh: NDArray[np.bool_]
+    images: Rows
+    boxes: Rows
 
     def __len__(self) -> int:
-        return len(self.hashes)
+        return len(self.names)
+
+    def apart(self, first: Rows, second: Rows) -> NDArray[np.bool_]:
+        """Return which pairs are not the same pixels twice: crops of one image, of which the smaller lies half in the other."""
+        shared = np.zeros(len(first))
+        same = np.flatnonzero(self.images[first] == self.images[second])
+        shared[same] = contained(self.boxes[first[same]], self.boxes[second[same]])
+        return shared < SAME_PIXELS
 
 
 class MeasuredPairs:
@@ -84,7 +101,7 @@ class MeasuredPairs:
         """Make pairs candidates; what is not known of them, their cosine distances perhaps, is measured."""
         count = max(len(self.contents), 1)
         keys, place = np.unique(np.minimum(first, second) * count + np.maximum(first, second), return_index=True)
-        is_new = ~among(self.keys, keys)
+        is_new = ~among(self.keys, keys) & self.contents.apart(*np.divmod(keys, count))
         keys, place = keys[is_new], place[is_new]
         known = self._known(keys)
         if embedding is not None:
@@ -137,7 +154,7 @@ class MeasuredPairs:
 
     def table(self) -> pa.Table:
         """Return the rows of ``content_pairs``."""
-        names = pa.array(self.contents.hashes, pa.string())
+        names = pa.array(self.contents.names, pa.string())
         first, second, distance = self.pairs
         columns = [
             pa.array([self.update.run.brain_key] * len(first), pa.string()),
@@ -154,22 +171,26 @@ class MeasuredPairs:
 def read_contents(update: Update) -> Contents:
     """Return the contents of the similarity and embeddings runs that ``update.run`` names."""
     rows = update.query(f"""
-        select content_hash, any_value(node) as node, any_value(coalesce(phash, 0)) as phash,
+        select picture, any_value(node) as node, any_value(coalesce(phash, 0)) as phash,
             any_value(coalesce(phash_mirrored, 0)) as mirrored, any_value(coalesce(preview_offset, -1)) as preview_offset,
             any_value(coalesce(preview_length, -1))::bigint as preview_length,
-            max(greatest(embeddings.changed, samples.changed, media.changed)) > {update.since} as fresh
-        from neighbors join embeddings using (subject_id) join vectors using (model_version, input_key)
-        join samples on samples.sample_id = embeddings.sample_id join media using (content_hash)
+            max(greatest(depicted.changed, pictures.changed)) > {update.since} as fresh,
+            any_value(content_hash) as image, any_value(rectangle) as rectangle
+        from neighbors join depicted using (subject_id) join vectors using (model_version, input_key)
+        join pictures using (picture)
         where neighbors.brain_key = {literal(update.run.settings["similarity"])}
-            and embeddings.brain_key = {literal(update.run.settings["embeddings"])}
-        group by content_hash order by content_hash""")
+            and depicted.brain_key = {literal(update.run.settings["embeddings"])}
+        group by picture order by picture""")
+    corners = rows.column("rectangle").combine_chunks().flatten().to_numpy().reshape(-1, 4)
     return Contents(
-        rows.column("content_hash").to_pylist(),
+        rows.column("picture").to_pylist(),
         rows.column("node").to_numpy(),
         rows.column("phash").to_numpy().astype(np.uint64),
         rows.column("mirrored").to_numpy().astype(np.uint64),
         np.stack([rows.column(name).to_numpy() for name in ("preview_offset", "preview_length")], axis=1),
         rows.column("fresh").to_numpy(zero_copy_only=False),
+        np.unique(np.array(rows.column("image").to_pylist(), np.str_), return_inverse=True)[1],
+        np.hstack([corners[:, :2], corners[:, 2:] - corners[:, :2]]),
     )
 
 
@@ -191,7 +212,7 @@ class Measurements:
 
 def _stored(update: Update, contents: Contents) -> Measurements:
     connection = update.dataset.store.connection
-    place = pa.table({"content": contents.hashes, "place": np.arange(len(contents))})
+    place = pa.table({"content": contents.names, "place": np.arange(len(contents))})
     connection.register("content_places", place.cast(pa.schema([("content", pa.string()), ("place", pa.int64())])))
     rows = update.query(f"""
         select a.place * {len(contents)} + b.place as key, embedding_distance, hamming::bigint as hamming, verification
@@ -237,7 +258,7 @@ def _verified(update: Update, contents: Contents, first: Rows, second: Rows) -> 
         shown = used[contents.previews[used, 0] >= 0]
         with one_blas_thread():
             prints = verification.prints_of(_previews(update, contents, shown))
-        row = np.full(len(contents.hashes), -1, np.int64)
+        row = np.full(len(contents.names), -1, np.int64)
         row[shown] = np.arange(len(shown))
         both = (row[a] >= 0) & (row[b] >= 0)
         if both.any():

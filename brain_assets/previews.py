@@ -10,11 +10,13 @@ from resources.store import Merge
 
 # A pack below this size is not worth rewriting.
 SMALL_PACK = 1 << 22
-FORGOTTEN = """
-    select * exclude (changed) replace (null as preview_offset, null as preview_length) from media"""
+# The tables whose rows have previews.
+TABLES = ("media", "crops")
+ADDRESSES = " union all ".join(f"select preview_offset, preview_length from {table}" for table in TABLES)
+FORGOTTEN = "select * exclude (changed) replace (null as preview_offset, null as preview_length) from {table}"
 MOVED = """
-    select media.* exclude (changed) replace (moved.place as preview_offset)
-    from media join moved using (content_hash)"""
+    select {table}.* exclude (changed) replace (moved.place as preview_offset)
+    from {table} join moved using (preview_offset)"""
 
 
 def mend(update: Update) -> None:
@@ -26,8 +28,10 @@ def mend(update: Update) -> None:
     for path in dataset.paths.folder.glob("previews*.pack"):
         if path.name != dataset.preview_pack:
             path.unlink()
-    if dataset.store.value("select coalesce(max(preview_offset + preview_length), 0) from media") > _size(dataset):
-        update.commit(Merge("media", FORGOTTEN))
+    if dataset.store.value(f"select coalesce(max(preview_offset + preview_length), 0) from ({ADDRESSES})") > _size(
+        dataset
+    ):
+        update.commit(*(Merge(table, FORGOTTEN.format(table=table)) for table in TABLES))
 
 
 def compact(update: Update) -> None:
@@ -36,12 +40,11 @@ def compact(update: Update) -> None:
     The new addresses and the pack's name are committed together.
     """
     dataset = update.dataset
-    used = dataset.store.value("select coalesce(sum(preview_length), 0) from media")
+    used = dataset.store.value(f"select coalesce(sum(preview_length), 0) from ({ADDRESSES})")
     if _size(dataset) <= max(SMALL_PACK, 2 * used):
         return
-    rows = "select content_hash, preview_offset, preview_length from media where preview_length is not null"
-    live = update.query(rows)
-    addresses = list(zip(live.column(1).to_pylist(), live.column(2).to_pylist(), strict=True))
+    live = update.query(f"select * from ({ADDRESSES}) where preview_length is not null")
+    addresses = list(zip(*(column.to_pylist() for column in live.columns), strict=True))
     target = dataset.paths.folder / f"previews-{dataset.run_id}.pack"
     try:
         moved = copy_previews(dataset.previews, target, addresses)
@@ -51,7 +54,7 @@ def compact(update: Update) -> None:
         return
     places = live.select([0]).append_column("place", pa.array([place for place, _ in moved], pa.int64()))
     dataset.store.connection.register("moved", places)
-    update.commit(Merge("media", MOVED), fact(PREVIEW_PACK, target.name))
+    update.commit(*(Merge(table, MOVED.format(table=table)) for table in TABLES), fact(PREVIEW_PACK, target.name))
     dataset.previews.close()
     dataset.previews = PreviewPack(target)
 

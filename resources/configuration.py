@@ -144,7 +144,7 @@ class NearDuplicateSettings(Section):
     keep: list[Literal["split", "label", "resolution", "size", "age"]] = Field(
         ["split", "label", "resolution", "size", "age"],
         description="What decides which of several copies is kept, in this order: its split (keep_first), that it has a"
-        " label, more pixels, a larger file, an earlier time; then the smaller id.",
+        " label, more pixels, a larger file, an earlier time; then the smaller id. Of exact copies exact_duplicates decides.",
     )
 
 
@@ -351,6 +351,13 @@ class DatasetSettings(Section):
     runs: list[RunSettings] = Field(
         [], description="Further runs of methods, each with its brain_key, method and parameters."
     )
+
+    def objects_of(self, embeddings: str) -> str | None:
+        """Return the run whose objects have these vectors; None where they are of images, as means of regions are."""
+        runs = {run.brain_key: run for run in self.runs}
+        run = runs.get(embeddings)
+        mean = run is not None and run.embeddings in runs
+        return embeddings if run is not None and run.method == "object_embeddings" and not mean else None
 
 
 class ServiceSettings(Section):

@@ -43,6 +43,7 @@ classes = st.sampled_from(["cat", "dog", "owl"])
 RUNS = [
     {"brain_key": "crops", "method": "object_embeddings"},
     {"brain_key": "alike", "method": "similarity", "embeddings": "crops"},
+    {"brain_key": "copies", "method": "near_duplicates", "embeddings": "crops", "similarity": "alike"},
 ]
 # Limits at which some of the files become too large, and come back.
 SETTINGS: list[dict[str, dict[str, object]]] = [

@@ -120,7 +120,7 @@ def test_a_label_that_arrives_changes_which_copy_is_kept(tmp_path: Path) -> None
     # The protected split still comes first.
     assert ("test/smaller.png", "train/07.png") in workshop.rows(GROUPS)
     why = f"select n.reason from near_duplicates n join samples using (sample_id) where filepath = '{kept}'"
-    assert workshop.rows(why) == [(f"{lost} is kept: it has a label",)]
+    assert workshop.rows(why) == [(f"{lost} is kept: it is the one kept of exact copies",)]
     exact = "select filepath from exact_duplicates join samples using (sample_id) where keep and filepath like 'train%'"
     assert workshop.rows(exact) == [(lost,)]
 

@@ -146,7 +146,10 @@ def test_a_crop_may_be_wider_and_square_and_of_a_models_objects(tmp_path: Path, 
 @pytest.mark.parametrize(
     ("run", "words"),
     [
-        ({"brain_key": "copies", "method": "near_duplicates", "embeddings": "crops"}, "unknown run of embeddings"),
+        (
+            {"brain_key": "copies", "method": "near_duplicates", "embeddings": "crops"},
+            "neighbours of 'neighbors' are not of its",
+        ),
         (
             {"brain_key": "map", "method": "visualization", "embeddings": "crops"},
             "neighbours of 'neighbors' are not of its",

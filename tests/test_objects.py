@@ -197,3 +197,23 @@ def test_masks_of_runs_are_outlines_and_broken_ones_leave_the_box(tmp_path: Path
     corners = [[first[0][0][i] * 20, first[0][0][i + 1] * 16] for i in range(0, len(first[0][0]), 2)]
     assert sorted(map(tuple, corners)) == [(2, 5), (2, 12), (3, 4), (3, 5), (6, 4), (6, 12)]
     assert workshop.rows("select line, reason from rejected_rows") == [(2, "mask")]
+
+
+@pytest.mark.parametrize(
+    ("given", "found", "iou"),
+    [("outline", "outline", 0.875), ("outline", "box", 1), ("box", "outline", 1), ("box", "box", 1)],
+)
+def test_outlines_are_compared_where_both_have_one(tmp_path: Path, given: str, found: str, iou: float) -> None:
+    write_pictures(tmp_path / "media", [0])
+    square, without_corner = [2, 2, 10, 2, 10, 10, 2, 10], [2, 2, 10, 2, 10, 6, 6, 10, 2, 10]
+    label, result = (
+        {"image_id": 0, "category_id": 0, "bbox": GOOD} | ({"segmentation": [ring]} if kind == "outline" else {})
+        for kind, ring in ((given, without_corner), (found, square))
+    )
+    write_coco(tmp_path / "labels.json", {0: []})
+    content = json.loads((tmp_path / "labels.json").read_text()) | {"annotations": [label]}
+    (tmp_path / "labels.json").write_text(json.dumps(content))
+    workshop = make_workshop(tmp_path, "home")
+    (tmp_path / "predictions" / "net.json").write_text(json.dumps([result | {"score": 0.9}]))
+    workshop.run(STEPS)
+    assert workshop.rows("select distinct iou from object_mistakenness") == [(pytest.approx(iou),)]

@@ -27,6 +27,17 @@ class Criterion:
     describe: Callable[[int, int], str]
 
 
+def kept_exactly(is_copy: NDArray[np.bool_]) -> Criterion:
+    """Return the criterion that prefers images of which no exact copy was kept instead; ``is_copy`` is (n,) bool.
+
+    Examples
+    --------
+    >>> kept_exactly(np.array([False, True])).describe(0, 1)
+    'it is the one kept of exact copies'
+    """
+    return Criterion("exact", (~is_copy).astype(np.float64), lambda winner, loser: "it is the one kept of exact copies")
+
+
 def protected_splits(splits: Sequence[str | None], protected: Sequence[str]) -> Criterion:
     """Return the criterion that prefers samples of the protected splits, the first named most.
 

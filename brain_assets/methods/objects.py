@@ -117,6 +117,27 @@ def box_iou(first: ArrayLike, second: ArrayLike, crowd: ArrayLike | None = None)
     return _ratio(shared, union if crowd is None else np.where(crowd, own, union))
 
 
+def contained(first: ArrayLike, second: ArrayLike) -> Floats:
+    """Return the share of the smaller of two boxes that lies in the other, row by row.
+
+    Parameters
+    ----------
+    first, second : (n, 4) float, x, y, width, height
+
+    Returns
+    -------
+    (n,) float64 in [0, 1]
+        0 for boxes that do not touch, or without area.
+
+    Examples
+    --------
+    >>> contained([[0, 0, 4, 4], [0, 0, 4, 4]], [[1, 1, 2, 2], [3, 0, 2, 2]])
+    array([1. , 0.5])
+    """
+    whole = np.ones(len(np.asarray(first)), dtype=bool)
+    return np.maximum(box_iou(first, second, whole), box_iou(second, first, whole))
+
+
 def overlaps(first: Objects, second: Objects) -> Overlaps:
     """Return every pair of objects of the same image that overlap, with their IoU.
 
