@@ -1,18 +1,20 @@
 """Thresholds that fit the dataset: an input of the signals, fitted once and kept with their evidence.
 
 A calibration is computed when the dataset has ``calibration.min_samples``, from a bounded number of samples that their
-content chooses, and redone only on request (``brain calibrate``) or when the dataset has doubled. So a threshold does not
+content chooses, and redone only on request (``brain calibrate``), when the dataset has doubled, or when half of the vectors
+that it was fitted to have gone or become others. So a threshold does not
 move with every sample, and a dataset given the same calibrations is the same however it came about.
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 
 from brain_assets.incremental import Update
+from brain_assets.vectors import mostly_replaced, remembered
 from resources.store import Merge
 
 DOUBLED = 2
@@ -29,10 +31,13 @@ class Calibration:
     value : float
     evidence : mapping
         JSON values; ``samples`` is the size of the dataset when it was fitted, ``origin`` is fitted, default or settings.
+    fitted_to : sequence of str
+        Keys of some of the vectors that it was fitted to; none where it was not fitted to vectors.
     """
 
     value: float
     evidence: Mapping[str, Any]
+    fitted_to: Sequence[str] = ()
 
 
 def calibrated(
@@ -60,14 +65,20 @@ def calibrated(
     if size is None:
         size = int(update.dataset.store.value("select count(*) from readable"))
     stored = None if update.anew else stored_calibration(update, issue)
-    if stored and size < DOUBLED * stored.evidence.get("samples", size):
+    few = size < update.dataset.settings.calibration.min_samples
+    if stored and (few or not _refit_due(update, stored, size)):
         return stored
-    if size < update.dataset.settings.calibration.min_samples:
+    if few:
         return Calibration(default[0], {**default[1], "origin": "default"})
     value, evidence = fit()
-    fitted = Calibration(float(value), {**evidence, "samples": size, "origin": "fitted"})
+    fitted_to = remembered(update) if "embeddings" in update.run.settings else ()
+    fitted = Calibration(float(value), {**evidence, "samples": size, "origin": "fitted"}, fitted_to)
     update.commit(Merge("calibrations", _row(update, issue, fitted)))
     return fitted
+
+
+def _refit_due(update: Update, stored: Calibration, size: int) -> bool:
+    return size >= DOUBLED * stored.evidence.get("samples", size) or mostly_replaced(update, stored.fitted_to)
 
 
 def keep_visible(update: Update, standing: Mapping[str, Calibration]) -> None:
@@ -83,9 +94,9 @@ def keep_visible(update: Update, standing: Mapping[str, Calibration]) -> None:
 
 def stored_calibration(update: Update, issue: str) -> Calibration | None:
     """Return the fitted threshold, or None."""
-    query = "select value, evidence from calibrations where brain_key = ? and issue = ?"
+    query = "select value, evidence, fitted_to from calibrations where brain_key = ? and issue = ?"
     rows = update.dataset.store.rows(query, [update.run.brain_key, issue])
-    return Calibration(rows[0][0], json.loads(rows[0][1])) if rows else None
+    return Calibration(rows[0][0], json.loads(rows[0][1]), rows[0][2] or ()) if rows else None
 
 
 def _row(update: Update, issue: str, calibration: Calibration) -> pa.Table:
@@ -95,6 +106,7 @@ def _row(update: Update, issue: str, calibration: Calibration) -> pa.Table:
         "issue": issue,
         "value": calibration.value,
         "evidence": json.dumps(calibration.evidence, default=float),
+        "fitted_to": list(calibration.fitted_to),
         "calibrated_at": update.dataset.store.value("select now()"),
     }
     return pa.Table.from_pylist([row])

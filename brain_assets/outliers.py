@@ -89,7 +89,12 @@ def _run(dataset: Dataset, run: RunSettings) -> MethodRun:
     metric = with_parameters(dataset.settings.similarity, graph).metric
     return MethodRun(
         run.brain_key,
-        {"similarity": run.similarity, "metric": metric, "model": model_of(dataset, graph.embeddings)},
+        {
+            "similarity": run.similarity,
+            "embeddings": graph.embeddings,
+            "metric": metric,
+            "model": model_of(dataset, graph.embeddings),
+        },
     )
 
 

@@ -19,7 +19,7 @@ from brain_assets.incremental import (
 )
 from brain_assets.methods import representativeness as method
 from brain_assets.subjects import PICTURED, SUBJECT
-from brain_assets.vectors import Vectors, gone_from, read_vectors, unit_rows
+from brain_assets.vectors import Vectors, gone_from, mostly_replaced, read_vectors, remembered, unit_rows
 from resources.configuration import RepresentativenessSettings, RunSettings
 from resources.dataset import Dataset
 from resources.errors import ConfigurationError
@@ -27,7 +27,7 @@ from resources.store import Merge
 
 
 def update_representativeness(update: Update) -> Iterator[Merge]:
-    """Assign new samples to frozen centres; fit the centres anew when the dataset has doubled or halved since."""
+    """Assign new samples to frozen centres; fit the centres anew when most samples are not those of the fit."""
     settings = RepresentativenessSettings.model_validate(update.run.settings["settings"])
     if settings.mode == "compat":
         vectors = read_vectors(update)
@@ -128,7 +128,8 @@ def _refit(update: Update, settings: RepresentativenessSettings) -> bool:
     present = len(
         update.column(f"select 1 from embeddings where brain_key = {literal(update.run.settings['embeddings'])}")
     )
-    if not update.anew and _same_length(update) and not method.refit_due(fitted_on, present):
+    due = method.refit_due(fitted_on, present) or mostly_replaced(update, _fitted_to(update))
+    if not update.anew and not due:
         return False
     centers = method.fit_centers(unit_rows(read_vectors(update).matrix), settings.clusters)
     rows = pa.table({
@@ -136,20 +137,17 @@ def _refit(update: Update, settings: RepresentativenessSettings) -> bool:
         "cluster": pa.array(range(len(centers)), pa.int32()),
         "center": pa.array(list(centers), pa.list_(pa.float32())),
         "fitted_on": pa.array([present] * len(centers), pa.int64()),
+        "fitted_to": pa.array([remembered(update)] * len(centers), pa.list_(pa.string())),
     })  # fmt: skip
     update.commit(Merge("cluster_centers", rows, within=f"brain_key = {update.key}"))
     update.notes["refitted on"] = present
     return True
 
 
-def _same_length(update: Update) -> bool:
-    """Return whether the centres are as long as the vectors, which may be given and then become others."""
-    return bool(
-        update.dataset.store.value(f"""
-            select count(*) = 0 from cluster_centers where brain_key = {update.key} and len(center) != (
-                select len(vector) from embeddings join vectors using (model_version, input_key)
-                where brain_key = {literal(update.run.settings["embeddings"])} limit 1)""")
-    )
+def _fitted_to(update: Update) -> list[str]:
+    """Return what is remembered of the vectors that the centres were fitted to."""
+    found = update.column(f"select fitted_to from cluster_centers where brain_key = {update.key} limit 1")
+    return (found and found[0]) or []
 
 
 def _centers(update: Update) -> NDArray[np.float32]:
@@ -180,7 +178,7 @@ def _run(dataset: Dataset, run: RunSettings) -> MethodRun:
 REPRESENTATIVENESS = Derivation(
     name="representativeness",
     description="How typical each image is: 1 at the heart of its cluster, low at the rim. Cluster centres are fitted once and"
-    " frozen, and fitted anew when the dataset has doubled or halved.",
+    " frozen, and fitted anew when the dataset has doubled, or half of what they were fitted to has left or become other.",
     group="similarity",
     reads=("embeddings", "samples", "media", "neighbors"),
     writes=("representativeness", "cluster_centers"),

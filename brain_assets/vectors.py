@@ -1,5 +1,6 @@
 """Vectors of a run's subjects as a matrix, for the methods that need them and not only their distances."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,6 +8,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from brain_assets.incremental import Update, literal
+
+# Keys that a fit keeps of the vectors it rests on: a share of a half is told to within an eighth.
+REMEMBERED = 64
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,24 @@ def unit_rows(matrix: NDArray[np.float32]) -> NDArray[np.float32]:
     lengths = np.linalg.norm(matrix, axis=1, keepdims=True)
     unit: NDArray[np.float32] = np.divide(matrix, lengths, out=np.zeros_like(matrix), where=lengths > 0)
     return unit
+
+
+def remembered(update: Update) -> list[str]:
+    """Return the keys of some of the vectors that are there now, chosen by hash, in whatever order they came."""
+    return [str(key) for key in update.column(f"{_keys(update)} order by md5(input_key) limit {REMEMBERED}")]
+
+
+def mostly_replaced(update: Update, fitted_to: Sequence[str]) -> bool:
+    """Return whether half of the vectors that something was fitted to have gone or become others."""
+    if not fitted_to:
+        return False
+    left = f"select count(*) from ({_keys(update)}) where input_key in (select unnest(?::varchar[]))"
+    return bool(2 * update.dataset.store.value(left, [list(fitted_to)]) <= len(fitted_to))
+
+
+def _keys(update: Update) -> str:
+    embeddings = literal(update.run.settings["embeddings"])
+    return f"select distinct input_key from embeddings where brain_key = {embeddings}"
 
 
 def gone_from(update: Update, source: str, key: str) -> str:

@@ -1,11 +1,13 @@
 """Vectors at the edge: few, equal, zero or not finite, in splits of which one has a single sample."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from brain_assets.api import DatasetReader
+from resources.dataset import Opening, open_dataset
 from resources.errors import ConfigurationError, MissingError
 from tests.workshop import Workshop, assert_equals_rebuild, encoded, picture, write_pictures
 
@@ -154,3 +156,27 @@ def test_another_metric_has_a_cut_of_its_own(tmp_path: Path) -> None:
     rebuild.run(FITTED)
     assert_equals_rebuild(workshop, rebuild)
     assert workshop.rows("select min(cut) > 2 from outliers") == [(True,)]
+
+
+def test_what_was_fitted_to_vectors_is_fitted_anew_once_half_of_them_are_others(tmp_path: Path) -> None:
+    settings: dict[str, Any] = {"calibration": {"min_samples": 10}, "representativeness": {"clusters": 2}}
+    before, after = cloud(30), 5 + cloud(60)[30:]
+    workshop = make(tmp_path, before, **settings)
+    workshop.run(FITTED)
+    fits = fitted(workshop)
+    make(tmp_path, np.concatenate([after[:14], before[14:]]), **settings)
+    workshop.run(FITTED)
+    assert fitted(workshop) == fits
+    make(tmp_path, np.concatenate([after[:15], before[15:]]), **settings)
+    workshop.run(FITTED)
+    rebuild = make(tmp_path, np.concatenate([after[:15], before[15:]]), "rebuild", **settings)
+    rebuild.run(FITTED)
+    assert fitted(workshop) == fitted(rebuild) != fits
+    assert_equals_rebuild(workshop, rebuild)
+
+
+def fitted(workshop: Workshop) -> list[object]:
+    """Return the centres, and the cut of outliers."""
+    with open_dataset(workshop.home, workshop.name, Opening("look", "test")) as dataset:
+        centers = dataset.store.rows("select cluster, center from cluster_centers order by all")
+        return [centers, dataset.store.rows("select value from calibrations where issue = 'outlier'")]
