@@ -46,6 +46,7 @@ SCHEMA = pa.schema([
     ("source", pa.string()), ("mistakenness", pa.float64()), ("mistakenness_loc", pa.float64()),
     ("possible_missing", pa.bool_()), ("possible_spurious", pa.bool_()), ("missing_score", pa.float64()),
     ("spurious_score", pa.float64()), ("matched_id", pa.string()), ("iou", pa.float64()), ("suggested", pa.string()),
+    ("placed_by", pa.string()),
 ])  # fmt: skip
 
 
@@ -202,6 +203,7 @@ def _judge(both: _Comparison, calibration: Calibration, update: Update) -> list[
     of_labels = {
         "mistakenness": scores.mistakenness, "mistakenness_loc": scores.mistakenness_loc,
         "spurious_score": scores.spurious_score, "possible_spurious": scores.possible_spurious, "suggested": suggested,
+        "placed_by": _ids(predictions, scores.placed_by),
     }  # fmt: skip
     of_predictions = {"missing_score": scores.missing_score, "possible_missing": scores.possible_missing}
     return [
@@ -215,11 +217,10 @@ def _rows(
 ) -> pa.Table:
     """Return one row per object of a side, with its partner on the other."""
     partner, iou = matched
-    found = partner != NONE
     columns: dict[str, Any] = {
         "object_id": side.ids,
         "sample_id": side.samples,
-        "matched_id": other.ids.take(pa.array(np.where(found, partner, 0), mask=~found)),
+        "matched_id": _ids(other, partner),
         "iou": pa.array(iou, from_pandas=True),
         "source": pa.repeat("ground_truth" if side.objects.confidence is None else None, len(side.ids)).cast(
             pa.string()
@@ -236,6 +237,11 @@ def _rows(
     )
 
 
+def _ids(side: _Side, places: NDArray[np.intp]) -> pa.Array:
+    """Return the ids of objects of a side by their places, null for none."""
+    return side.ids.take(pa.array(np.maximum(places, 0), mask=places == NONE))
+
+
 def _named(rows: pa.Table, names: Mapping[str, str]) -> pa.Table:
     """Return rows with the field and the model of the comparison, which is also the source of predictions."""
     for name, value in names.items():
@@ -249,14 +255,15 @@ def _runs(dataset: Dataset) -> list[MethodRun]:
     return [MethodRun("object_mistakenness", section_settings(dataset.settings.mistakenness))]
 
 
-def _issue(issue: str, score: str, is_issue: str, condition: str) -> IssueQuery:
+def _issue(issue: str, score: str, is_issue: str, condition: str, partner: str = "matched_id") -> IssueQuery:
     return IssueQuery(
         f"""
         select object_id as subject_id, scores.sample_id, object_id, '{issue}' as issue,
             if(label_field = 'ground_truth', scores.model, label_field || '/' || scores.model) as source,
             {score} as score, {is_issue} as is_issue,
             json_object('label_field', label_field, 'model', scores.model, 'label', objects.label, 'confidence', confidence,
-                'suggested', nullif(suggested, ''), 'matched', matched_id, 'iou', iou) as evidence
+                'suggested', nullif(suggested, ''), 'matched', {partner}, 'iou', if({partner} = matched_id, iou, null))
+                as evidence
         from object_mistakenness scores join (select object_id, label, confidence from objects) objects using (object_id)
         where {score} is not null and {condition}""",
         ("object_mistakenness", "objects"),
@@ -273,6 +280,7 @@ OBJECT_MISTAKENNESS = Derivation(
     group="labels",
     reads=("objects", "object_images"),
     writes=("object_mistakenness",),
+    version="2",
     update=update_object_mistakenness,
     runs=_runs,
     checks=(
@@ -287,7 +295,8 @@ OBJECT_MISTAKENNESS = Derivation(
             "object_mistakenness",
             """
             select object_id, sample_id, label_field, model, source, mistakenness, mistakenness_loc, possible_missing,
-                possible_spurious, missing_score, spurious_score, matched_id, iou, nullif(suggested, '') as suggested
+                possible_spurious, missing_score, spurious_score, matched_id, iou, nullif(suggested, '') as suggested,
+                placed_by
             from object_mistakenness order by sample_id, label_field, model, source, object_id""",
             ("object_mistakenness",),
             {
@@ -305,6 +314,7 @@ OBJECT_MISTAKENNESS = Derivation(
                 "matched_id": "The object of the other side that it goes with.",
                 "iou": "Overlap with it.",
                 "suggested": "The class that predictions would give.",
+                "placed_by": "The prediction that mistakenness_loc is measured from.",
             },
         ),
     ),
@@ -315,7 +325,13 @@ OBJECT_MISTAKENNESS = Derivation(
             f"mistakenness >= {LEAST_MISTAKE}",
             f"{OF_LABELS} and coalesce(suggested, '') != ''",
         ),
-        _issue("bad_box", "mistakenness_loc", f"mistakenness_loc >= {LEAST_MISPLACED}", OF_LABELS),
+        _issue(
+            "bad_box",
+            "mistakenness_loc",
+            f"mistakenness_loc >= {LEAST_MISPLACED}",
+            OF_LABELS,
+            "coalesce(placed_by, matched_id)",
+        ),
         _issue("spurious_object", "spurious_score", "coalesce(possible_spurious, false)", OF_LABELS),
         _issue("missing_object", "missing_score", "coalesce(possible_missing, false)", "source != 'ground_truth'"),
     ),

@@ -80,6 +80,16 @@ def test_objects_are_relative_to_the_image_and_judged(workshop: Workshop, tmp_pa
         ("00005.png", "missing_object"),
     }
     assert ("00000.png", "label_mistake") not in workshop.rows(query)
+    # A label's place is compared with a prediction that shares no more than a corner, too.
+    compared = """
+        select filepath, matched_id is not null from object_mistakenness scores join samples using (sample_id)
+        join objects on placed_by = objects.object_id and scores.model = objects.source order by 1"""
+    assert workshop.rows(compared) == [
+        ("00000.png", True),
+        ("00001.png", True),
+        ("00002.png", False),
+        ("00003.png", True),
+    ]
     clean = "select count(*) from issues join samples using (sample_id) where is_issue and filepath in ('00000.png', '00006.png')"
     assert workshop.rows(clean) == [(0,)]
     assert workshop.rows(

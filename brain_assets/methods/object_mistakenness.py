@@ -124,6 +124,8 @@ class ObjectScores:
     mistakenness_loc : (g,) float64 in [0, 1]
         That the box is badly placed: one less the IoU with the prediction that fits it best, drawn towards `UNSEEN` by
         what that prediction cannot be trusted. `UNSEEN` where there is none.
+    placed_by : (g,) int
+        That prediction, or -1.
     spurious_score : (g,) float64 in [0, 1]
         That there is no object, or that another label holds it already.
     duplicate_of : (g,) int
@@ -141,6 +143,7 @@ class ObjectScores:
     matches: Matches
     mistakenness: Floats
     mistakenness_loc: Floats
+    placed_by: Indices
     spurious_score: Floats
     duplicate_of: Indices
     suggested: NDArray[np.int64]
@@ -204,10 +207,12 @@ def object_scores(
     absent, support = _absence(labels, evidence, recall)
     superfluous = np.maximum(_second(absent, other_view, 1 - support), copied)
     unlabelled = _unlabelled(len(predictions), evidence)
+    misplaced, placed_by = _misplacement(len(labels), evidence)
     return ObjectScores(
         matches=match(labels, predictions, cuts.iou, own_class_first=True),
         mistakenness=np.where(labels.is_crowd, np.nan, _second(wrong_class, other_view)),
-        mistakenness_loc=np.where(labels.is_crowd, np.nan, _misplacement(len(labels), evidence)),
+        mistakenness_loc=np.where(labels.is_crowd, np.nan, misplaced),
+        placed_by=placed_by,
         spurious_score=np.where(labels.is_crowd, np.nan, superfluous),
         duplicate_of=duplicate_of,
         suggested=np.where(labels.is_crowd, NONE, suggested),
@@ -372,15 +377,17 @@ def _class_doubt(
     return contradicted + (1 - contradicted) * _unsupported(same, recall), suggested
 
 
-def _misplacement(size: int, evidence: _Evidence) -> Floats:
-    """Return how far each box is from the prediction that fits it best: of its class, or one that fits nothing better."""
+def _misplacement(size: int, evidence: _Evidence) -> tuple[Floats, Indices]:
+    """Return how far each box is from the prediction that fits it best, of its class or fitting nothing better; and which."""
     best = _highest(evidence.iou, evidence.prediction, len(evidence.all_trust))[evidence.prediction]
     about_it = evidence.same | ((evidence.iou >= best) & (evidence.iou > 0.3))
     usable = np.flatnonzero(about_it & (evidence.iou >= 0.05) & ~evidence.crowd)
     order = usable[np.argsort((evidence.trust * evidence.iou)[usable], kind="stable")]
     doubt: Floats = np.full(size, UNSEEN)
     doubt[evidence.label[order]] += evidence.trust[order] * (1 - evidence.iou[order] - UNSEEN)
-    return doubt
+    placed_by = np.full(size, NONE, dtype=np.intp)
+    placed_by[evidence.label[order]] = evidence.prediction[order]
+    return doubt, placed_by
 
 
 def _duplicates(labels: Objects, evidence: _Evidence, iou: float) -> tuple[Indices, Floats]:

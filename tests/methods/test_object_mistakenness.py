@@ -10,7 +10,7 @@ from hypothesis import given
 from sklearn.metrics import roc_auc_score
 
 from brain_assets.methods.detectors import DetectorProfile, calibrate
-from brain_assets.methods.matching import match
+from brain_assets.methods.matching import NONE, match
 from brain_assets.methods.mistakenness import certainty
 from brain_assets.methods.object_mistakenness import (
     UNSEEN,
@@ -216,7 +216,13 @@ def test_a_box_is_the_worse_placed_the_further_it_is_from_its_object(shift: floa
 
 
 def test_a_box_without_prediction_is_neither_well_nor_badly_placed() -> None:
-    assert judge([box(0, 0)], [box(7, 7)]).mistakenness_loc.tolist() == [UNSEEN]
+    scores = judge([box(0, 0)], [box(7, 7)])
+    assert (scores.mistakenness_loc.tolist(), scores.placed_by.tolist()) == ([UNSEEN], [NONE])
+
+
+def test_a_place_is_told_by_the_prediction_that_fits_best() -> None:
+    scores = judge([box(0, 0), box(0.5, 0)], [box(1.2, 0, confidence=0.9), box(0.2, 0, confidence=0.9)])
+    assert scores.placed_by.tolist() == [1, 1]
 
 
 def test_of_two_labels_on_one_object_the_worse_is_one_too_many() -> None:
