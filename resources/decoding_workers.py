@@ -37,7 +37,8 @@ Task = Callable[[Image.Image, bytes], Any]
 Work = Task | Direct
 Reply = tuple[Literal["done", "refused", "heavy"], Any]
 BOOT = "import sys; sys.path[:] = {path!r}; from resources.decoding_workers import main; main({fd})"
-ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+# glibc returns large blocks as they are freed where told what is large; else heaps grow beyond what any image needs.
+ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MALLOC_MMAP_THRESHOLD_": "1000000"}
 # The worker's own alarm comes after the parent's timeout: it is there for a parent that is gone.
 GRACE = 10
 STARTUP = 60

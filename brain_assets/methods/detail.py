@@ -98,7 +98,7 @@ def edges(luma: Plane) -> tuple[float, float]:
     >>> step = np.where(np.arange(32) < 16, 50, 200) * np.ones((32, 1))
     >>> density, width = edges(step.astype(np.float32))
     >>> round(density, 2), round(width, 1)
-    (0.14, 0.8)
+    (0.14, 1.2)
     """
     from brain_assets.methods.detail_kernels import convolve, slope
 
