@@ -213,11 +213,16 @@ def main(fd: int) -> None:
 def _serve_all(pipe: Connection, limits: Limits) -> None:
     formats = openable()
     while True:
-        task, grant = pipe.recv()
-        data = pipe.recv_bytes()
-        signal.alarm(int(limits.seconds) + GRACE)
-        pipe.send(_serve(task, data, formats, limits, grant))
-        signal.alarm(0)
+        _serve_next(pipe, formats, limits)
+
+
+def _serve_next(pipe: Connection, formats: Sequence[str], limits: Limits) -> None:
+    # Nothing of an image is held while the next one is waited for and received.
+    task, grant = pipe.recv()
+    data = pipe.recv_bytes()
+    signal.alarm(int(limits.seconds) + GRACE)
+    pipe.send(_serve(task, data, formats, limits, grant))
+    signal.alarm(0)
 
 
 def _serve(task: Work, data: bytes, formats: Sequence[str], limits: Limits, grant: int) -> Reply:

@@ -87,7 +87,8 @@ def test_each_odd_file_has_a_row_with_a_verdict_that_agrees(
     assert workshop.rows("select count(*) from uniqueness") == [(sound,)]
     assert workshop.rows("select count(*) from issues where issue = 'unreadable'") == [(len(found) - sound,)]
     assert workshop.wrong(SPINE) == {}
-    assert peak < 10**9
+    # Two peaks are added that seldom meet, and a worker's depends on which images it was given.
+    assert peak < 1 << 30
     again = workshop.run(SPINE)
     assert again["media"].up_to_date
     assert again["published"].notes["written"] == ""
@@ -99,4 +100,4 @@ def test_every_asset_stands_the_odd_files(tmp_path: Path, listed: Path) -> None:
     workshop = Workshop(tmp_path / "home", listed)
     assert workshop.wrong() == {}
     # The compiled kernels and umap come on top of the spine.
-    assert peak < 1.5 * 10**9
+    assert peak < 7 << 28
