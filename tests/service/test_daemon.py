@@ -95,6 +95,7 @@ def service(home: Home, tmp_path: Path) -> Iterator[Service]:
     started.stop()
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_dropped_files_are_derived_and_published_once(service: Service, home: Home, tmp_path: Path) -> None:
     media = tmp_path / "media"
