@@ -9,8 +9,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-# Sums may be taken in any order, as vectors of partial sums.
-FAST = {"reassoc", "contract", "nsz"}
+from brain_assets.methods.detail_kernels import FAST
 
 
 @numba.njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
