@@ -41,7 +41,8 @@ def status(home: Home, name: str) -> dict[str, Any]:
     }
     try:
         with connect(paths.published) as connection:
-            counts = "select count(*), count_if(status = 'error'), count_if(status = 'dropped') from samples"
+            counts = """
+                select count(*), count(*) filter (status = 'error'), count(*) filter (status = 'dropped') from samples"""
             found["samples"], found["errors"], found["dropped"] = connection.execute(counts).fetchall()[0]
             found["issues"] = dict(
                 connection.execute(
