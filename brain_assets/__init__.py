@@ -6,6 +6,8 @@
 
 from typing import TYPE_CHECKING
 
+from resources import telemetry  # noqa: F401 - first of all, before any library is imported
+
 if TYPE_CHECKING:
     from brain_assets.api import DatasetReader
 
