@@ -6,6 +6,7 @@ gets the pixels as they are. What a file leaves open comes from the JSON file be
 exporters name them (``model.onnx.data``, ``model.onnx_data``), so that the model version covers them.
 """
 
+import pickle
 import warnings
 import zipfile
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from resources.embedding_archives import ADVICE, check_archive, weights_only
 from resources.embedding_cache import files_digest
 from resources.embedding_networks import Network, Placement, first_line, onnx_session, probe, torch_runner
 from resources.embedding_preprocessing import DEFAULT_SIZE, Layout, Preprocessing, Sidecar
@@ -101,6 +103,8 @@ class TorchFileSource:
             module, shape = _load_torch(path)
         except ConfigurationError:
             raise
+        except pickle.UnpicklingError as error:
+            raise ConfigurationError(f"{path} holds more than tensors, which may run code: {ADVICE}") from error
         except Exception as error:
             raise ConfigurationError(f"{path} is not a usable torch model: {first_line(error)}") from error
         batch, preprocessing = _declared(shape, sidecar, str(path))
@@ -122,8 +126,11 @@ def _load_torch(path: Path) -> tuple["nn.Module", Sequence[int | None]]:
         if kind == "torchscript":
             module: nn.Module = torch.jit.load(path, map_location="cpu").eval()  # type: ignore[no-untyped-call]
             return module, (None, None, None, None)
-        program = torch.export.load(path)
-        return program.module(), _exported_shape(program, path)
+        check_archive(path)
+        with weights_only():
+            program = torch.export.load(path)
+        # Its own checks of inputs are code that torch would make of texts in the file.
+        return program.module(check_guards=False), _exported_shape(program, path)
 
 
 def _archive_kind(path: Path) -> str:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from resources.embedding_archives import weights_only
 from resources.embedding_cache import files_digest, fingerprint, write_text
 from resources.embedding_libraries import image_network, import_library
 from resources.embedding_networks import Network, Placement, TextFunction, first_line, one_by_one, torch_runner
@@ -89,9 +90,10 @@ def _load_model(transformers: Any, folder: Path) -> tuple[Any, frozenset[str]]:
     import torch
 
     try:
-        model, report = transformers.AutoModel.from_pretrained(
-            folder, dtype=torch.float32, local_files_only=True, output_loading_info=True
-        )
+        with weights_only():
+            model, report = transformers.AutoModel.from_pretrained(
+                folder, dtype=torch.float32, local_files_only=True, trust_remote_code=False, output_loading_info=True
+            )
     except Exception as error:
         raise ConfigurationError(f"transformers cannot load {folder}: {first_line(error)}") from error
     missing = frozenset(report["missing_keys"])
@@ -122,7 +124,7 @@ def _text_function(transformers: Any, model: Any, folder: Path, placement: Place
     """Return what embeds text, None when the model or its folder has no means to."""
     if not hasattr(model, "get_text_features") or not any((folder / name).exists() for name in TOKENIZERS):
         return None
-    tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     length = model.config.text_config.max_position_embeddings
 
     def tokenize(text: str) -> Sequence[Any]:

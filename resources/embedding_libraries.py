@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from resources.embedding_archives import weights_only
 from resources.embedding_cache import file_digest
 from resources.embedding_networks import Network, Placement, first_line, one_by_one, probe, torch_runner
 from resources.embedding_preprocessing import Preprocessing
@@ -58,7 +59,8 @@ class TimmSource:
         """Return the network, tried once."""
         timm = import_library("timm", "timm")
         try:
-            model = timm.create_model(self.target, pretrained=True, num_classes=0).eval()
+            with weights_only():
+                model = timm.create_model(self.target, pretrained=True, num_classes=0).eval()
         except Exception as error:
             raise ConfigurationError(f"timm cannot create {self.target!r}: {first_line(error)}") from error
         preprocessing = _timm_preprocessing(timm.data.resolve_model_data_config(model))
@@ -105,7 +107,8 @@ class OpenClipSource:
         name, weights = self._parts()
         open_clip = import_library("open_clip", "open-clip")
         try:
-            model = open_clip.create_model(name, pretrained=weights).eval()
+            with weights_only():
+                model = open_clip.create_model(name, pretrained=weights).eval()
             tokenizer = open_clip.get_tokenizer(name)
         except Exception as error:
             raise ConfigurationError(f"open_clip cannot create {self.target!r}: {first_line(error)}") from error
