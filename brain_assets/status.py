@@ -7,6 +7,7 @@ from typing import Any
 import duckdb
 
 from brain_assets import catalog
+from brain_assets.last_run import left_undone
 from brain_assets.published import code_state
 from brain_assets.review.events import Events
 from brain_assets.reviews import REVIEW_STATE, state_of
@@ -18,6 +19,8 @@ from resources.input_files import input_state
 from resources.media_source import open_source
 from resources.publishing import connect, manifest
 
+UP_TO_DATE, NOTHING = "up to date", "nothing published yet"
+
 
 def status(home: Home, name: str) -> dict[str, Any]:
     """Return how a dataset stands, read from what is published and from its media source.
@@ -26,13 +29,17 @@ def status(home: Home, name: str) -> dict[str, Any]:
     -------
     dict
         ``dataset``, ``samples``, ``errors``, ``dropped``, ``running`` (who works on it, or None), ``state`` (``up to date``
-        or what is pending), ``assets`` (name to rows and last run) and ``issues`` (name to count).
+        or what is pending, and why the last run left it so), ``assets`` (name to rows and last run) and ``issues`` (name
+        to count).
     """
     paths = home.existing(name)
+    running, state = locks.holder(paths.lock), _state(paths)
+    if running is None and state != UP_TO_DATE and (undone := left_undone(home, name)):
+        state = f"{state}; {undone}"
     found: dict[str, Any] = {
         "dataset": name,
-        "running": locks.holder(paths.lock),
-        "state": _state(paths),
+        "running": running,
+        "state": state,
         "samples": 0,
         "errors": 0,
         "dropped": 0,
@@ -62,7 +69,8 @@ def status(home: Home, name: str) -> dict[str, Any]:
                     "last_run": last.get(derivation.name),
                 }
     except MissingError:
-        found["state"] = "nothing published yet"
+        if state == UP_TO_DATE:
+            found["state"] = NOTHING
     return found
 
 
@@ -83,7 +91,7 @@ def _state(paths: DatasetPaths) -> str:
     except (BrainError, sqlite3.DatabaseError) as error:
         return f"cannot be looked at: {error}"
     if published is None:
-        return "nothing published yet"
+        return NOTHING
     facts = published["facts"]
     told = {
         "the media changed": facts["source_state"] != listing.state,
@@ -95,7 +103,7 @@ def _state(paths: DatasetPaths) -> str:
     pending = [reason for reason, holds in told.items() if holds]
     if behind := facts.get("behind"):
         pending.append(f"not brought up to date: {', '.join(behind)}")
-    return "pending: " + ", ".join(pending) if pending else "up to date"
+    return "pending: " + ", ".join(pending) if pending else UP_TO_DATE
 
 
 def as_text(found: dict[str, Any]) -> str:

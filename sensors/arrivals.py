@@ -31,6 +31,7 @@ class Look:
 
     state: str = ""
     next_at: float = 0.0
+    reason: str = ""
 
 
 @dg.sensor(
@@ -50,7 +51,11 @@ def new_samples(context: dg.SensorEvaluationContext) -> dg.SensorResult:
     reasons: list[str] = []
     for name in names:
         look = looks.setdefault(name, Look())
-        requests.extend(_requests(context, home.paths(name), look, reasons))
+        said: list[str] = []
+        requests.extend(_requests(context, home.paths(name), look, said))
+        # Between two looks at a source that takes long to list, what was found at the last one is said again.
+        look.reason = "; ".join(said) or look.reason
+        reasons.append(look.reason)
     cursor = json.dumps({name: asdict(look) for name, look in looks.items() if name in names})
     return answer(context, requests, reasons, cursor)
 
@@ -58,7 +63,7 @@ def new_samples(context: dg.SensorEvaluationContext) -> dg.SensorResult:
 def _requests(
     context: dg.SensorEvaluationContext, paths: DatasetPaths, look: Look, reasons: list[str]
 ) -> Iterator[dg.RunRequest]:
-    """Yield a request when the dataset has settled in a state that was not ingested; else add a reason."""
+    """Yield a request when the dataset has settled in a state that was not ingested; say what was found, if it was looked at."""
     now = time.time()
     if now < look.next_at:
         return
@@ -66,6 +71,7 @@ def _requests(
         configuration = load_dataset(paths.config)
         settings = configuration.settings
         if not settings.sensor.enabled:
+            reasons.append(f"{paths.name}: sensor.enabled is off")
             return
         started = time.monotonic()
         listing = open_source(settings.media, settings.split_from, settings.frames).list()
@@ -79,6 +85,7 @@ def _requests(
     look.state = state
     published = manifest(paths.published)
     if published and state == _published_state(published["facts"]) and not published["facts"].get("behind"):
+        reasons.append(f"{paths.name}: up to date")
         return
     if before != state and now - max(listing.newest, newest_input) < settings.sensor.quiet_seconds:
         look.next_at = 0.0

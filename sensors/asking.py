@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 
 import dagster as dg
 
+from brain_assets.last_run import cancelled
 from brain_assets.lineage import DATASETS, PARTITION_TAG, UNDER_WAY
 
 STATE_TAG = "brain/state"
@@ -19,30 +20,42 @@ def mark_of(state: str) -> str:
 def ask(
     context: dg.SensorEvaluationContext, name: str, mark: str, attempts: int, reasons: list[str]
 ) -> Iterator[dg.RunRequest]:
-    """Yield a request for the state that ``mark`` names unless a run is under way or it was tried too often.
+    """Yield a request for the state that ``mark`` names unless a run is under way, was cancelled, or it was tried too often.
 
-    A run that succeeded without publishing the state, as the source was another by then, counts as a try.
+    A run that succeeded without publishing the state, as the source was another by then, counts as a try. Whoever cancels
+    a run does not want it to start again by itself; what arrives later is another state, and goes on.
     """
     count = context.instance.get_runs_count
     if count(dg.RunsFilter(tags={PARTITION_TAG: name}, statuses=UNDER_WAY)):
         reasons.append(f"{name}: a run is under way")
         return
+    newest = context.instance.get_runs(dg.RunsFilter(tags={PARTITION_TAG: name, STATE_TAG: mark}), limit=1)
+    if newest and newest[0].status == dg.DagsterRunStatus.CANCELED:
+        reasons.append(f"{name}: {cancelled(name)}")
+        return
     tried = count(dg.RunsFilter(tags={PARTITION_TAG: name, STATE_TAG: mark}, statuses=TRIED))
     if tried >= attempts:
         reasons.append(f"{name}: gave up after {tried} runs; run 'brain materialize {name}' to try again")
         return
+    reasons.append(f"{name}: asked for a run")
     yield dg.RunRequest(run_key=f"{name}:{mark}:{tried}", partition_key=name, tags={STATE_TAG: mark})
 
 
 def answer(
     context: dg.SensorEvaluationContext, requests: Sequence[dg.RunRequest], reasons: Sequence[str], cursor: str
 ) -> dg.SensorResult:
-    """Return what a sensor found: the requests, with partitions for datasets that have none yet, or why there are none."""
+    """Return what a sensor found: the requests, with partitions for datasets that have none yet, or why there are none.
+
+    Dagster shows a tick's reasons only where it asks for no run; where it does, they stand in its log.
+    """
+    if requests:
+        for reason in reasons:
+            context.log.info(reason)
     known = set(context.instance.get_dynamic_partitions(str(DATASETS.name)))
     fresh = sorted({str(request.partition_key) for request in requests} - known)
     return dg.SensorResult(
         run_requests=list(requests),
-        skip_reason=None if requests else "; ".join(reasons) or "no dataset changed",
+        skip_reason=None if requests else "; ".join(reasons) or "there is no dataset",
         dynamic_partitions_requests=[DATASETS.build_add_request(fresh)] if fresh else [],
         cursor=cursor,
     )

@@ -50,15 +50,18 @@ def review_events(context: dg.SensorEvaluationContext) -> dg.SensorResult:
 def _requests(
     context: dg.SensorEvaluationContext, paths: DatasetPaths, state: str, before: str | None, reasons: list[str]
 ) -> Iterator[dg.RunRequest]:
-    """Yield a request when what was said is not published and nobody is about to say more."""
+    """Yield a request when what was said is not published and nobody is about to say more; else add a reason."""
     published = manifest(paths.published)
     if published is None:
+        reasons.append(f"{paths.name}: nothing published yet")
         return
     taken_in = str(published["facts"].get(REVIEW_STATE) or "")
     if state == taken_in:
+        reasons.append(f"{paths.name}: all that was said is taken in")
         return
     settings = load_dataset(paths.config).settings.sensor
     if not settings.enabled:
+        reasons.append(f"{paths.name}: sensor.enabled is off")
         return
     if before != state and _busy(Events(paths.events), state, taken_in, settings.quiet_seconds):
         reasons.append(f"{paths.name}: reviewed a moment ago, waiting for a pause")

@@ -1,6 +1,7 @@
 """The arrival sensor asks for one run per state of a source, whatever it remembers and however often it looks."""
 
 import json
+import logging
 import os
 import time
 import uuid
@@ -13,6 +14,7 @@ import pytest
 
 from brain_assets.lineage import PARTITION_TAG
 from brain_assets.status import status
+from resources import instance as dagster_instance
 from resources import locks
 from sensors import abandoned
 from sensors.arrivals import new_samples
@@ -96,7 +98,7 @@ def test_a_new_dataset_gets_one_run_and_its_partition(workshop: Workshop, clock:
 
 def test_what_is_published_starts_nothing_even_without_the_cursor(workshop: Workshop, clock: Clock) -> None:
     workshop.run(STATEFUL)
-    assert clock.reason() == "no dataset changed"
+    assert clock.reason() == "test: up to date"
     clock.cursor = None
     assert clock.requests() == []
 
@@ -154,11 +156,67 @@ def test_a_failing_state_is_tried_a_bounded_number_of_times(workshop: Workshop, 
     assert len(clock.requests()) == 1
 
 
-def test_a_canceled_run_is_not_started_again_by_itself(workshop: Workshop, clock: Clock) -> None:
+def test_a_canceled_run_is_told_of_and_what_arrives_later_goes_on(
+    workshop: Workshop, clock: Clock, media: Path
+) -> None:
     (request,) = clock.requests()
     clock.record(request, CANCELED)
-    # The same key: the daemon starts no second run for it.
-    assert [again.run_key for again in clock.requests()] == [request.run_key]
+    for _ in range(2):
+        assert clock.reason() == "test: cancelled; 'brain materialize test' or the next change goes on"
+    write_pictures(media, [9])
+    (later,) = clock.requests()
+    assert later.run_key != request.run_key
+    clock.record(later, FAILURE)
+    (again,) = clock.requests()
+    assert again.tags[STATE_TAG] == later.tags[STATE_TAG]
+
+
+def test_a_canceled_run_is_told_of_beside_the_requests_of_others(workshop: Workshop, clock: Clock, media: Path) -> None:
+    (request,) = clock.requests()
+    clock.record(request, CANCELED)
+    Workshop(workshop.home.root, media, "sound", sensor={"quiet_seconds": 0})
+    context = dg.build_sensor_context(clock.instance)
+    said: list[str] = []
+    context.log.addHandler(_Keeping(said))
+    result = new_samples(context)
+    assert isinstance(result, dg.SensorResult)
+    assert [one.partition_key for one in result.run_requests or []] == ["sound"]
+    assert any("test: cancelled" in line for line in said)
+
+
+class _Keeping(logging.Handler):
+    """Keeps the lines of a log."""
+
+    def __init__(self, lines: list[str]) -> None:
+        super().__init__()
+        self.lines = lines
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(record.getMessage())
+
+
+@pytest.mark.parametrize(
+    ("ending", "told"),
+    [
+        (CANCELED, "nothing published yet; cancelled; 'brain materialize test' or the next change goes on"),
+        (FAILURE, "nothing published yet; failed: the run failed; 'brain materialize test' tries again"),
+        (SUCCESS, "nothing published yet"),
+    ],
+)
+def test_status_says_how_the_last_run_ended(workshop: Workshop, ending: dg.DagsterRunStatus, told: str) -> None:
+    dagster_instance.prepare(workshop.home)
+    with dg.DagsterInstance.from_config(str(workshop.home.dagster)) as kept:
+        Clock(kept).record(dg.RunRequest(partition_key="test"), ending)
+    assert status(workshop.home, "test")["state"] == told
+
+
+def test_between_looks_at_a_slow_source_the_reason_is_said_again(
+    workshop: Workshop, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (request,) = clock.requests()
+    clock.record(request, CANCELED)
+    monkeypatch.setattr("sensors.arrivals.LOOKING_SHARE", 1e-9)
+    assert clock.reason() == clock.reason() == "test: cancelled; 'brain materialize test' or the next change goes on"
 
 
 def test_a_state_that_comes_back_is_ingested_again(workshop: Workshop, clock: Clock, media: Path) -> None:

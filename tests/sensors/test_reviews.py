@@ -45,7 +45,7 @@ def say(workshop: Workshop) -> Events:
 
 
 def test_what_is_said_gets_one_run_and_is_then_at_rest(workshop: Workshop, clock: Reviews) -> None:
-    assert clock.reason() == "no dataset changed"
+    assert clock.reason() == "test: all that was said is taken in"
     events = say(workshop)
     assert "reviews were said" in status(workshop.home, "test")["state"]
     (request,) = clock.requests()
