@@ -6,12 +6,14 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import dagster as dg
+from sqlalchemy.exc import SQLAlchemyError
 
 from brain_assets import catalog, gates, pages
 from brain_assets.declarations import check_declaration
 from brain_assets.incremental import Derivation, Report, bring_up_to_date
 from resources.dataset import Dataset, Opening, open_dataset
 from resources.errors import BrainError
+from resources.history import purge
 from resources.home import Home
 from resources.instance import PARTITIONS
 
@@ -54,8 +56,21 @@ def dataset(context: dg.InitResourceContext) -> Iterator[Dataset]:
         with open_dataset(Home.default(), run.tags[PARTITION_TAG], opening) as opened:
             check_declaration(opened.settings)
             yield opened
+            keep = opened.service.keep_runs
     except BrainError as error:
         raise dg.Failure(str(error), allow_retries=False) from error
+    _forget_old_runs(context, run.tags[PARTITION_TAG], keep)
+
+
+def _forget_old_runs(context: dg.InitResourceContext, name: str, keep: int) -> None:
+    """Keep Dagster's history within bounds; a run whose work is done does not fail for it."""
+    if context.instance is None:
+        return
+    try:
+        purge(context.instance, {PARTITION_TAG: name}, keep)
+    except (OSError, SQLAlchemyError) as error:
+        if context.log:
+            context.log.warning(f"old runs could not be deleted: {error}")
 
 
 def asset_of(derivation: Derivation) -> dg.AssetsDefinition:

@@ -378,6 +378,12 @@ class ServiceSettings(Section):
         description="Where the review page is served, for links to it; 'brain up' says it to what it starts.",
     )
     keep_sets: int = Field(3, ge=1, description="Published sets that are kept beside those in use.")
+    keep_runs: int = Field(
+        50,
+        ge=50,
+        description="Runs of each dataset that Dagster remembers, with their events and logs (a megabyte each); every run"
+        " deletes some of the older ones. The tables runs and health keep what they hold. Fewer would forget what was tried.",
+    )
 
 
 SettingsT = TypeVar("SettingsT", bound=Section)

@@ -6,7 +6,7 @@ from pathlib import Path
 from resources.home import Home
 
 PARTITIONS = "dataset"
-SETTINGS = """\
+FORMER = """\
 # Written once; yours to edit.
 telemetry:
   enabled: false
@@ -32,13 +32,26 @@ sensors:
   use_threads: true
   num_workers: 4
 """
+SETTINGS = (
+    FORMER
+    + """\
+# Ticks of sensors, one every few seconds, are forgotten after so many days; of runs settings.yaml says it (keep_runs).
+retention:
+  sensor:
+    purge_after_days:
+      skipped: 1
+      started: 7
+      success: 30
+      failure: 30
+"""
+)
 
 
 def prepare(home: Home) -> Path:
-    """Write the instance's settings where there are none, point this process at them, and return their folder."""
+    """Write the instance's settings where there are none of a person's, point this process at them, and return their folder."""
     home.dagster.mkdir(parents=True, exist_ok=True)
     settings = home.dagster / "dagster.yaml"
-    if not settings.exists():
+    if not settings.exists() or settings.read_text("utf-8") == FORMER:
         settings.write_text(SETTINGS, "utf-8")
     os.environ["BRAIN_HOME"] = str(home.root)
     os.environ["DAGSTER_HOME"] = str(home.dagster)

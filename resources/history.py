@@ -1,0 +1,69 @@
+"""Dagster's own history within bounds: a run's events and logs take a megabyte, however little it had to do.
+
+Each run deletes the oldest of its dataset's runs beyond what ``keep_runs`` says, some at a time, so that a long history
+drains as runs go by and none of them waits for it. What our own pages tell of runs (tables ``runs`` and ``health``)
+stands in the dataset's store and is not touched. Ticks of sensors are purged by Dagster's daemon, as dagster.yaml says.
+"""
+
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import dagster as dg
+    from dagster._core.storage.event_log import SqliteEventLogStorage
+
+BATCH = 10
+
+
+def purge(instance: "dg.DagsterInstance", tags: dict[str, str], keep: int) -> int:
+    """Delete the finished runs with ``tags`` that are older than the newest ``keep``, at most ``BATCH`` of them.
+
+    The newest run of all assets that succeeded stays, however old, so that Dagster's pages know every asset.
+
+    Parameters
+    ----------
+    instance : DagsterInstance
+    tags : dict of str to str
+        Those that the runs of one dataset have.
+    keep : int
+        How many of the newest stay.
+
+    Returns
+    -------
+    int
+        The number of runs deleted.
+    """
+    import dagster as dg
+
+    finished = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
+    runs = instance.get_runs(dg.RunsFilter(tags=tags, statuses=finished), limit=keep + BATCH + 1)
+    whole = [run.run_id for run in runs if run.is_success and not run.asset_selection]
+    old = [run.run_id for run in runs[keep:] if run.run_id not in whole[:1]][:BATCH]
+    for run_id in old:
+        _delete(instance, run_id)
+    return len(old)
+
+
+def _delete(instance: "dg.DagsterInstance", run_id: str) -> None:
+    from dagster._core.storage.event_log import SqliteEventLogStorage
+
+    storage = instance.event_log_storage
+    if isinstance(storage, SqliteEventLogStorage):
+        instance.run_storage.delete_run(run_id)
+        _delete_events(storage, run_id)
+    else:
+        instance.delete_run(run_id)
+    instance.compute_log_manager.delete_logs(prefix=[run_id])
+
+
+def _delete_events(storage: "SqliteEventLogStorage", run_id: str) -> None:
+    """Delete a run's own file of events, which Dagster would empty and leave, and what other runs share with it."""
+    from sqlalchemy import text
+
+    with storage.index_connection() as connection:
+        storage.delete_events_for_run(connection, run_id)
+        connection.execute(text("delete from asset_check_executions where run_id = :run"), {"run": run_id})
+    for suffix in ("", "-wal", "-shm"):
+        with suppress(FileNotFoundError):
+            Path(storage.path_for_shard(run_id) + suffix).unlink()
