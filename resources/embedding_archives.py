@@ -32,18 +32,10 @@ OPERATOR = re.compile(
 )
 FILE_OPERATORS = {"torch.ops.aten.from_file.default", "torch.ops.aten.from_file.out"}
 SYMBOL = re.compile(r"[a-z]{1,3}\d+")
-EXPRESSION = (
-    ast.Expression,
-    ast.Call,
-    ast.keyword,
-    ast.Name,
-    ast.Constant,
-    ast.Load,
-    ast.Tuple,
-    ast.BinOp,
-    ast.UnaryOp,
-)
-EXPRESSION += (ast.Compare, ast.operator, ast.unaryop, ast.cmpop)
+EXPRESSION: tuple[type[ast.AST], ...] = (
+    ast.Expression, ast.Call, ast.keyword, ast.Name, ast.Constant, ast.Load, ast.Tuple, ast.BinOp, ast.UnaryOp, ast.Compare,
+    ast.operator, ast.unaryop, ast.cmpop,
+)  # fmt: skip
 FUNCTIONS = {
     "Symbol", "Integer", "Float", "Rational", "Add", "Mul", "Pow", "Mod", "Max", "Min", "Abs", "floor", "ceiling",
     "FloorDiv", "CleanDiv", "CeilDiv", "PythonMod", "ModularIndexing", "Where", "IntTrueDiv", "FloatTrueDiv", "ToFloat",
