@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from resources import instance, locks
+from resources import history, instance, locks
 from resources.configuration import DatasetSettings, load_dataset
 from resources.errors import ConfigurationError
 from resources.home import DatasetPaths, Home
@@ -68,8 +68,11 @@ def remove(home: Home, name: str) -> None:
         shutil.rmtree(paths.folder)
     import dagster as dg
 
+    from brain_assets.lineage import PARTITION_TAG
+
     with dg.DagsterInstance.get() as dagster_instance:
         dagster_instance.delete_dynamic_partition(instance.PARTITIONS, name)
+        history.forget(dagster_instance, {PARTITION_TAG: name})
 
 
 def _declare_inputs(tree: dict[str, Any]) -> None:

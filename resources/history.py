@@ -5,6 +5,7 @@ drains as runs go by and none of them waits for it. What our own pages tell of r
 stands in the dataset's store and is not touched. Ticks of sensors are purged by Dagster's daemon, as dagster.yaml says.
 """
 
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,15 +35,26 @@ def purge(instance: "dg.DagsterInstance", tags: dict[str, str], keep: int) -> in
     int
         The number of runs deleted.
     """
-    import dagster as dg
-
-    finished = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
-    runs = instance.get_runs(dg.RunsFilter(tags=tags, statuses=finished), limit=keep + BATCH + 1)
+    runs = _finished(instance, tags, keep + BATCH + 1)
     whole = [run.run_id for run in runs if run.is_success and not run.asset_selection]
     old = [run.run_id for run in runs[keep:] if run.run_id not in whole[:1]][:BATCH]
     for run_id in old:
         _delete(instance, run_id)
     return len(old)
+
+
+def forget(instance: "dg.DagsterInstance", tags: dict[str, str]) -> None:
+    """Delete all finished runs with ``tags``, those of a dataset that was removed: another may get its name."""
+    for run in _finished(instance, tags, None):
+        _delete(instance, run.run_id)
+
+
+def _finished(instance: "dg.DagsterInstance", tags: dict[str, str], limit: int | None) -> "Sequence[dg.DagsterRun]":
+    """Return the newest runs with ``tags`` that have ended, the newest first."""
+    import dagster as dg
+
+    ended = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
+    return instance.get_runs(dg.RunsFilter(tags=tags, statuses=ended), limit=limit)
 
 
 def _delete(instance: "dg.DagsterInstance", run_id: str) -> None:

@@ -8,8 +8,10 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from brain_assets.declaring import remove
 from brain_assets.lineage import PARTITION_TAG
 from brain_assets.materializing import materialize
+from brain_assets.status import status
 from resources import instance
 from resources.history import BATCH, purge
 from resources.home import Home
@@ -137,3 +139,15 @@ def _sensor() -> object:
     from dagster._core.definitions.run_request import InstigatorType
 
     return InstigatorType.SENSOR
+
+
+def test_a_removed_dataset_leaves_no_runs_to_another_of_its_name(
+    home: Home, kept: dg.DagsterInstance, tmp_path: Path
+) -> None:
+    workshop = Workshop(home.root, tmp_path, "flowers")
+    ended(kept, FAILURE)
+    other = run(kept, "trees")
+    remove(home, "flowers")
+    assert [one.run_id for one in kept.get_runs()] == [other]
+    Workshop(home.root, tmp_path, "flowers")
+    assert status(workshop.home, "flowers")["state"] == "nothing published yet"
