@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 
 from brain_assets.methods.duplicates import Pairs, find_duplicates, greedy_cover
+from brain_assets.methods.hardness import hardness
 from brain_assets.methods.leaks import find_leaks, leaky, splits_from_labels
+from brain_assets.methods.mistakenness import certainty
+from brain_assets.methods.outliers import calibrate, neighbor_distance, outlier_score
 from brain_assets.methods.queries import Query, distances_between, sort_by_similarity
 from brain_assets.methods.representativeness import assign, centrality
 from brain_assets.methods.selections import most_unique
@@ -50,6 +53,11 @@ def central(vectors: np.ndarray, ids: np.ndarray) -> np.ndarray:
     return centrality(assign(vectors, np.eye(4, 8, dtype=np.float32)).distance)
 
 
+def outliers_of(vectors: np.ndarray, ids: np.ndarray) -> np.ndarray:
+    raw = neighbor_distance(graph_of(vectors, ids))
+    return outlier_score(raw, calibrate(raw))
+
+
 FAMILIES: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
     "similarity": graph_of,
     "duplicates": kept,
@@ -57,7 +65,11 @@ FAMILIES: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
     "leaks": leaks_of,
     "uniqueness": unique,
     "representativeness": central,
+    "outliers": outliers_of,
+    "hardness": lambda vectors, _: hardness(vectors),
+    "mistakenness": lambda vectors, _: certainty(vectors),
 }
+SCORES = ("similarity", "uniqueness", "representativeness", "outliers", "hardness", "mistakenness")
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -70,7 +82,7 @@ def test_the_order_of_rows_changes_nothing(family: str) -> None:
         np.testing.assert_array_equal(FAMILIES[family](VECTORS[order], ids[order]), expected[order])
 
 
-@pytest.mark.parametrize("family", ["similarity", "uniqueness", "representativeness"])
+@pytest.mark.parametrize("family", SCORES)
 def test_the_last_bit_changes_next_to_nothing(family: str) -> None:
     """Within single precision: a distance of unit vectors has an error of some 1e-7."""
     expected = FAMILIES[family](VECTORS, np.arange(COUNT))
