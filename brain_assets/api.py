@@ -126,8 +126,8 @@ class DatasetReader:
         threshold : float, optional
             Inclusive; by default the dataset's own, as in the table ``near_duplicates``.
         fraction : float, optional
-            Share of the samples to drop, in [0, 1], instead of a threshold; equal distances are treated alike, so the
-            share may be exceeded.
+            Share of the samples to drop, in [0, 1], instead of a threshold, rounded to a number of samples; of equally
+            distant ones, those that rank last are dropped.
         by : {"pixels", "embedding"}
             The distance of the table ``pairs``, or 1 - cosine of the default vectors, of which all pairs are compared.
 

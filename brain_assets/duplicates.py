@@ -80,6 +80,12 @@ class Copies:
         return np.asarray(by_rank[np.unique(self.identity[by_rank], return_index=True)[1]], np.int64)
 
     @property
+    def surplus(self) -> Rows:
+        """The other samples of each identity, those that are kept first leading."""
+        others = np.setdiff1d(np.arange(len(self.identity)), self.best)
+        return np.asarray(others[np.argsort(self.rank[others])], np.int64)
+
+    @property
     def identity_rank(self) -> Rows:
         """The place of each identity in the order of keeping: that of its best sample."""
         return np.argsort(np.argsort(self.rank[self.best]))
@@ -259,7 +265,8 @@ def find_duplicates(
     threshold : float, optional
         Inclusive; by default the dataset's own.
     fraction : float, optional
-        Share of the samples to drop, in [0, 1], instead of a threshold.
+        Share of the samples to drop, in [0, 1], instead of a threshold; rounded to a number of samples. Of equally
+        distant ones, those that rank last (``near_duplicates.keep``, then the larger id) are dropped.
     by : {"pixels", "embedding"}
         The distance of the table ``pairs``, or 1 - cosine of the vectors.
 
@@ -304,8 +311,7 @@ def find_unique(
     copies = _copies(connection, settings, by)
     best, identity_rank = copies.best, copies.identity_rank
     # Copies come last: they are at distance 0 from one that was chosen.
-    surplus = np.setdiff1d(np.arange(len(copies.identity)), best)
-    surplus = surplus[np.argsort(copies.rank[surplus])][: max(count - len(best), 0)]
+    surplus = copies.surplus[: max(count - len(best), 0)]
     try:
         found = method.find_unique(copies.pairs_for(count), identity_rank, count)
     except ValueError as error:
@@ -337,20 +343,23 @@ def copies_by_pixels(connection: duckdb.DuckDBPyConnection, settings: DatasetSet
 
 
 def _share(connection: duckdb.DuckDBPyConnection, copies: Copies, target: int) -> FoundDuplicates:
-    """Keep no more than ``target``, at the smallest threshold that does."""
+    """Keep ``target`` samples, and drop the others at the smallest threshold that drops as many."""
     count, identities = len(copies.identity), len(copies.best)
+    own = np.arange(count)
     if target >= count or target <= 0:
-        own = np.arange(count)
         cover = method.Cover(np.full(count, target > 0), own, np.zeros(count), own)
         return FoundDuplicates(connection, copies, cover, float("nan"))
     if target >= identities:
-        return _found(connection, copies, 0.0)
+        kept = np.isin(own, np.append(copies.best, copies.surplus[: target - identities]))
+        nearest = np.where(kept, own, copies.best[copies.identity])
+        return FoundDuplicates(connection, copies, method.Cover(kept, nearest, np.zeros(count), nearest), 0.0)
     try:
         pairs = copies.pairs_for(target)
         found = method.find_duplicates(pairs, copies.identity_rank, fraction=1 - target / identities)
     except ValueError as error:
         raise BrainError(f"{error}: ask with by='embedding'") from None
-    return _found(connection, copies, found.threshold)
+    cover = method.told_of_copies(found.cover, copies.identity, copies.best)
+    return FoundDuplicates(connection, copies, cover, found.threshold)
 
 
 def _found(connection: duckdb.DuckDBPyConnection, copies: Copies, threshold: float) -> FoundDuplicates:

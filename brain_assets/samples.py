@@ -281,7 +281,7 @@ SAMPLES = Derivation(
         ),
     ),
     metrics={
-        "samples": "select count(*) from samples",
+        "samples": "select count(*) from samples where not dropped",
         "unreadable": "select count(*) from samples left join media using (content_hash)"
         " where (samples.error is not null or media.status = 'error') and not dropped",
         "unreadable_share": "select coalesce(avg((samples.error is not null or media.status = 'error')::int), 0)"

@@ -104,7 +104,12 @@ class VisualizationSettings(Section):
         description="A map is fitted anew when more points than this share of those fitted have joined it.",
     )
     points: str | None = Field(None, description="File with filepath or sample_id, x, y (and z) for the method manual.")
-    reducer: str | None = Field(None, description="MODULE:CALLABLE for the method custom: vectors to positions.")
+    reducer: str | None = Field(
+        None,
+        description="MODULE:CALLABLE for the method custom: a function of (vectors, dimensions) or of the vectors alone that"
+        " returns a row of positions per vector; or a class with fit_transform, made with n_components and, if it takes one,"
+        " random_state.",
+    )
 
 
 class NearDuplicateSettings(Section):

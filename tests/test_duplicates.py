@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from brain_assets.api import DatasetReader
+from brain_assets.duplicates import By
 from brain_assets.methods.calibration import DEFAULT_THRESHOLD
 from brain_assets.review.events import Events
 from resources.errors import BrainError, ConfigurationError, MissingError
@@ -94,7 +95,13 @@ def test_views_are_sorted_and_cover_all_samples(flowers: DatasetReader) -> None:
     assert all(row[1:3] == row[6:8] for row in plotted if row[4] != "duplicate")
 
 
-def test_a_share_drops_at_least_so_many(flowers: DatasetReader) -> None:
+@pytest.mark.parametrize("by", ["pixels", "embedding"])
+def test_a_share_drops_exactly_so_many(flowers: DatasetReader, by: By) -> None:
+    for dropped in (0, 1, 2, 3, 4, 24) if by == "pixels" else range(25):
+        assert len(flowers.find_duplicates(fraction=dropped / 24, by=by).duplicate_ids) == dropped
+
+
+def test_a_share_has_a_threshold(flowers: DatasetReader) -> None:
     assert len(flowers.find_duplicates(fraction=1 / 24).duplicate_ids) == 1
     assert flowers.find_duplicates(fraction=1 / 24).threshold == 0.0
     found = flowers.find_duplicates(fraction=3 / 24)

@@ -109,6 +109,12 @@ def labels(workshop: Workshop, filepath: str) -> list[tuple]:
     return workshop.rows(query.format(filepath))
 
 
+def growth(workshop: Workshop) -> float:
+    """Return by how many samples the last run has changed the dataset's health, as the report tells it."""
+    course = workshop.rows("select value from health where metric = 'samples' order by \"at\"")
+    return float(course[-1][0] - course[-2][0])
+
+
 def test_dropped_samples_leave_every_signal_and_come_back(workshop: Workshop, ada: Reviewer, root: Path) -> None:
     workshop.run()
     ((dropped,),) = workshop.rows("select sample_id from samples where filepath = 'train/00000.png'")
@@ -128,7 +134,7 @@ def test_dropped_samples_leave_every_signal_and_come_back(workshop: Workshop, ad
     event = ada.say("drop", "train/00000.png")
     models.EMBEDDED.clear()
     reports = workshop.run()
-    assert tables_naming(workshop, dropped) == LISTS & {"samples", "decisions"}
+    assert (tables_naming(workshop, dropped), growth(workshop)) == (LISTS & {"samples", "decisions"}, -1)
     assert tables_naming(workshop, inside) == set()
     assert workshop.rows("select filepath, status, error, width from samples where status != 'ok'") == [
         ("train/00000.png", "dropped", None, 20)

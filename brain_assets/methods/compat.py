@@ -125,14 +125,14 @@ class PeerIndex:
         """Return (n, k) neighbours without self; a large index gives Euclidean distances of unit vectors for cosine."""
         if not self.is_large:
             matrix = self._distances()
-            order = np.argsort(matrix, axis=1)[:, :k]
+            order = np.argsort(matrix, axis=1, kind="stable")[:, :k]
             return order, np.take_along_axis(matrix, order, axis=1)
         self._centre()
         distances, rows = self._searcher(self.stored).kneighbors(n_neighbors=k)
         return np.asarray(rows, np.int64), np.asarray(distances, np.float64)
 
     def sort_by_similarity(self, query: Query, view: Rows | None = None) -> tuple[Rows, Distances]:
-        """Return the positions in order and their distances, by the rules of the peer."""
+        """Return the positions in order and their distances, by the rules of the peer; of equals the lower one first."""
         answers = np.arange(len(self.stored)) if view is None else view
         rows = np.asarray(query.rows, np.int64)
         inside = len(rows) > 0 and bool(np.isin(rows, answers).all())
@@ -140,8 +140,8 @@ class PeerIndex:
             distances = self._post(self._distances()[np.ix_(rows, answers)], query)
         else:
             distances = self._post(self._from_stored(query, answers), query)
-        order = np.argsort(distances)
-        order = (order[::-1] if query.reverse else order)[: query.k]
+        # The peer's sort leaves the order of equals to the processor; here the position breaks ties.
+        order = np.argsort(-distances if query.reverse else distances, kind="stable")[: query.k]
         return answers[order], distances[order]
 
     def _from_stored(self, query: Query, answers: Rows) -> Distances:

@@ -120,7 +120,11 @@ def greedy_cover(pairs: Pairs, rank: Rows) -> Cover:
     >>> greedy_cover(pairs, np.array([0, 1, 2])).nearest
     array([0, 2, 2])
     """
-    keep = _independent(pairs, rank)
+    return _covered(pairs, _independent(pairs, rank), rank)
+
+
+def _covered(pairs: Pairs, keep: Mask, rank: Rows) -> Cover:
+    """Return whom each of the samples that are not kept duplicates."""
     own = np.arange(len(rank))
     member, kept, distance = _memberships(pairs, keep)
     nearest, dropped_by, to_nearest = own.copy(), own.copy(), np.zeros(len(rank))
@@ -189,7 +193,27 @@ def cover_with_copies(pairs: Pairs, content: Rows, rank: Rows) -> Cover:
     best[contents] = by_rank[first]
     content_rank = np.empty(len(best), np.int64)
     content_rank[np.argsort(rank[best] if len(rank) else best, kind="stable")] = np.arange(len(best))
-    cover = greedy_cover(pairs, content_rank)
+    return told_of_copies(greedy_cover(pairs, content_rank), content, best)
+
+
+def told_of_copies(cover: Cover, content: Rows, best: Rows) -> Cover:
+    """Return the cover of samples of which some are copies, from that of their contents.
+
+    Parameters
+    ----------
+    cover : Cover
+        Of contents.
+    content : (n,) int64
+        The content of each sample.
+    best : (c,) int64
+        The sample that stands for each content; the others duplicate it.
+
+    Examples
+    --------
+    >>> cover = greedy_cover(Pairs(np.array([0]), np.array([1]), np.array([0.1])), np.arange(2))
+    >>> told_of_copies(cover, np.array([0, 0, 1]), np.array([1, 2])).nearest
+    array([1, 1, 1])
+    """
     keep = cover.keep[content] & (best[content] == np.arange(len(content)))
     return Cover(keep, best[cover.nearest[content]], cover.distance[content], best[cover.dropped_by[content]])
 
@@ -322,7 +346,7 @@ def touched(components: Rows, rows: Rows) -> Mask:
 
 
 def find_duplicates(pairs: Pairs, rank: Rows, threshold: float | None = None, fraction: float | None = None) -> Found:
-    """Return the cover at a threshold, or at the one that calls about a given fraction duplicates.
+    """Return the cover at a threshold, or one that calls a given fraction duplicates.
 
     Parameters
     ----------
@@ -333,8 +357,9 @@ def find_duplicates(pairs: Pairs, rank: Rows, threshold: float | None = None, fr
     threshold : float, optional
         Inclusive.
     fraction : float, optional
-        Share of the samples to drop, in [0, 1]; exactly one of the two is given. The smallest distance that drops at
-        least as many is chosen, so that equal distances are treated alike and the share may be exceeded.
+        Share of the samples to drop, in [0, 1], rounded to a number of samples; exactly one of the two is given. The
+        smallest distance that drops at least as many is the threshold; of those farthest from the kept ones, the best
+        ranked are kept after all, so that equal distances do not drop more.
 
     Returns
     -------
@@ -506,8 +531,13 @@ def _cover_of_size(pairs: Pairs, rank: Rows, target: int) -> Found:
     _check_reach(pairs, rank, target)
     distances = np.r_[-1.0, np.unique(pairs.distance)]
     step = _last_step_keeping(pairs, rank, distances, target + 1) + 1
-    cover = greedy_cover(pairs.within(distances[step]), rank)
-    return Found(cover, float(distances[step]))
+    near = pairs.within(distances[step])
+    cover = greedy_cover(near, rank)
+    dropped = np.flatnonzero(~cover.keep)
+    farthest_first = dropped[np.lexsort((rank[dropped], -cover.distance[dropped]))]
+    keep = cover.keep.copy()
+    keep[farthest_first[: target - int(keep.sum())]] = True
+    return Found(_covered(near, keep, rank), float(distances[step]))
 
 
 def _check_reach(pairs: Pairs, rank: Rows, target: int) -> None:

@@ -397,7 +397,8 @@ def _descend(
     moved = np.zeros((len(points), 3), np.float32)
     moved[:, : points.shape[1]] = points
     still, chunks = moved.copy(), _chunks(len(edges.rows), settings.threads)
-    period = np.asarray(edges.weights.max() / edges.weights, np.float32)
+    # An edge whose weight rounds to 0 is never due.
+    period = np.asarray(edges.weights.max() / np.maximum(edges.weights, np.finfo(np.float32).tiny), np.float32)
     due = period.copy()
 
     def move(chunk: slice) -> None:

@@ -315,7 +315,8 @@ def _downweight_compat(
     from scipy.spatial import cKDTree
 
     visited = np.empty(len(score), np.int64)
-    visited[np.argsort(score)[::-1]] = np.arange(len(score))
+    # The peer's sort leaves the order of equal scores to the processor; here the lower position comes first.
+    visited[np.argsort(-score, kind="stable")] = np.arange(len(score))
     pairs = cKDTree(vectors).query_pairs(radius, output_type="ndarray")
     first, second = pairs[:, 0], pairs[:, 1]
     shaded = np.unique(np.where(visited[first] < visited[second], second, first))

@@ -236,7 +236,8 @@ def custom(
     ----------
     reducer : callable
         A class with ``fit_transform`` in the manner of scikit-learn, made with ``n_components`` and, if it takes one,
-        ``random_state``; or a function of (vectors, dims).
+        ``random_state``; an object of such a class, used as it is; or a function of (vectors, dims), or of the vectors
+        alone.
     vectors : (n, d) float
     dims : int, 2 or 3
     seed : int
@@ -270,9 +271,22 @@ def custom(
 
 def _reduced(reducer: Callable[..., Any], vectors: NDArray[np.floating], dims: int, seed: int) -> Any:
     if not hasattr(reducer, "fit_transform"):
-        return reducer(vectors, dims)
+        return reducer(vectors, dims) if _takes_two(reducer) else reducer(vectors)
+    if not isinstance(reducer, type):
+        return reducer.fit_transform(vectors)
     seeded = {"random_state": seed} if "random_state" in inspect.signature(reducer).parameters else {}
     return reducer(n_components=dims, **seeded).fit_transform(vectors)
+
+
+def _takes_two(reducer: Callable[..., Any]) -> bool:
+    """Return whether a function can be called with vectors and dims; compiled ones that do not say are taken to."""
+    try:
+        inspect.signature(reducer).bind(None, None)
+    except TypeError:
+        return False
+    except ValueError:
+        return True
+    return True
 
 
 def trustworthiness(

@@ -47,7 +47,7 @@ def build(
         dataset=paths.name,
         set_number=manifest["number"],
         published_at=manifest.get("published_at", ""),
-        samples=tables.value("select count(*) from samples") if tables.has("samples") else 0,
+        samples=numbers.count_samples(tables),
         flagged=tables.value(flagged) if tables.has("issues") else 0,
         behind=manifest.get("facts", {}).get("behind") or (),
         splits=numbers.splits(tables),

@@ -172,9 +172,19 @@ def _complete(values: Sequence[float | None] | None) -> bool:
     return values is not None and None not in values
 
 
+# What reviewers dropped is no part of the dataset any more.
+PRESENT = "status is distinct from 'dropped'"
+
+
+def count_samples(tables: Tables) -> int:
+    """Return how many samples there are, without those that reviewers dropped."""
+    return int(tables.value(f"select count(*) from samples where {PRESENT}")) if tables.has("samples", "status") else 0
+
+
 def splits(tables: Tables) -> list[tuple[str, int]]:
     """Return the splits with their sizes, the largest first; none where no sample has one."""
-    if not tables.has("samples", "split"):
+    if not tables.has("samples", "split", "status"):
         return []
-    query = "select split, count(*) as count from samples where split is not null group by 1 order by 2 desc, 1"
+    query = f"""
+        select split, count(*) as count from samples where split is not null and {PRESENT} group by 1 order by 2 desc, 1"""
     return [(row["split"], row["count"]) for row in tables.rows(query)]

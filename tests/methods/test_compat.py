@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,14 @@ import pytest
 
 from brain_assets.methods.compat import (
     PeerIndex,
+    centred_distances,
     peer_duplicates_view,
     peer_leaks,
     peer_leaks_for_sample,
     peer_splits,
 )
 from brain_assets.methods.queries import Query, samples_of_hits, upsert_vectors
+from tests.methods.ties import assert_same_order, nudged
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "seed7"
 INPUTS = dict(np.load(GOLDEN / "inputs.npz"))
@@ -108,9 +111,11 @@ def test_unique_view_is_the_kept_samples_in_order() -> None:
 
 def test_neighbours_and_the_distances_of_the_histogram() -> None:
     rows, distances = PeerIndex(VECTORS).kneighbors(4)
-    assert rows.tolist() == OUTPUTS["kneighbors.full.k4"]["inds"]
-    np.testing.assert_allclose(distances, OUTPUTS["kneighbors.full.k4"]["dists"], rtol=1e-12)
-    np.testing.assert_allclose(distances[:, 0], OUTPUTS["plot_distances.nn1"], rtol=1e-12)
+    matrix = centred_distances(VECTORS)
+    for row, expected in enumerate(OUTPUTS["kneighbors.full.k4"]["inds"]):
+        assert_same_order(rows[row], expected, np.nan_to_num(matrix[row], nan=np.inf))
+    np.testing.assert_allclose(distances, OUTPUTS["kneighbors.full.k4"]["dists"], rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(distances[:, 0], OUTPUTS["plot_distances.nn1"], rtol=1e-9, atol=1e-12)
 
 
 QUERIES: dict[str, Query] = {
@@ -125,11 +130,18 @@ QUERIES: dict[str, Query] = {
 }
 
 
+def placed(rows: np.ndarray, distances: np.ndarray) -> np.ndarray:
+    """Return the distance of every row of the index, inf where it is no answer."""
+    key = np.full(len(VECTORS), np.inf)
+    key[rows] = distances
+    return key
+
+
 def assert_same_hits(index: PeerIndex, query: Query, expected: dict[str, Any], view: np.ndarray | None = None) -> None:
     rows, distances = index.sort_by_similarity(query, view)
     np.testing.assert_allclose(distances, expected["dist"], rtol=1e-9, atol=1e-9)
-    differ = rows != np.array(expected["order"])
-    assert np.all(np.isin(rows[differ], expected["order"])), "only equally distant hits may swap"
+    everyone, key = index.sort_by_similarity(replace(query, k=None), view)
+    assert_same_order(rows, expected["order"], placed(everyone, key))
 
 
 @pytest.mark.parametrize("metric", ["cosine", "euclidean"])
@@ -154,6 +166,23 @@ def test_sort_by_similarity_answers_otherwise_after_find_duplicates(metric: str,
 )
 def test_sort_by_similarity_in_views_and_by_prompts(name: str, query: Query, view: np.ndarray | None) -> None:
     assert_same_hits(PeerIndex(VECTORS), query, OUTPUTS[name], view)
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_equally_distant_answers_stand_by_position(reverse: bool) -> None:
+    vectors = np.repeat(np.eye(4), 100, axis=0)[np.random.default_rng(0).permutation(400)]
+    index = PeerIndex(vectors, "euclidean")
+    rows, distances = index.sort_by_similarity(Query(rows=[0], k=350, reverse=reverse))
+    same = np.flatnonzero(np.diff(distances) == 0)
+    assert len(same) > 300
+    assert (rows[same] < rows[same + 1]).all()
+    np.testing.assert_array_equal(np.diff(index.kneighbors(90)[0], axis=1) > 0, True)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("name", ["ids3.post-max.k25", "id.k25", "vector.k25"])
+def test_the_last_bit_moves_no_answer_but_among_equals(name: str, seed: int) -> None:
+    assert_same_hits(PeerIndex(nudged(VECTORS, seed)), QUERIES[name], OUTPUTS[f"sim.cosine.{name}"])
 
 
 def test_sort_by_similarity_of_patches() -> None:

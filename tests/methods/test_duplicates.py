@@ -161,17 +161,29 @@ def test_components_equal_the_closure(graph: tuple[Pairs, np.ndarray]) -> None:
 
 
 @given(graphs(), st.floats(0, 1))
-def test_a_fraction_drops_at_least_that_many_and_no_more_than_the_next_smaller_distance_would(
+def test_a_fraction_drops_exactly_that_many_at_the_smallest_distance_that_can(
     graph: tuple[Pairs, np.ndarray], fraction: float
 ) -> None:
     pairs, rank = graph
     complete = complete_graph(pairs, len(rank))
     found = find_duplicates(complete, rank, fraction=fraction)
     target = round((1 - fraction) * len(rank))
-    assert found.cover.keep.sum() <= max(target, 0)
+    assert found.cover.keep.sum() == target
+    dropped = np.flatnonzero(~found.cover.keep)
     if not np.isnan(found.threshold):
+        assert (found.cover.keep[found.cover.nearest]).all()
+        assert (found.cover.distance <= found.threshold).all()
+        assert (found.cover.nearest[dropped] != dropped).all()
         below = complete.distance[complete.distance < found.threshold].max(initial=-1.0)
         assert find_duplicates(complete, rank, below).cover.keep.sum() > target
+
+
+def test_equal_distances_do_not_drop_more_than_asked_and_the_best_ranked_are_kept() -> None:
+    count = 10
+    first, second = np.triu_indices(count, 1)
+    found = find_duplicates(Pairs(first, second, np.full(len(first), 0.5)), np.arange(count)[::-1], fraction=0.3)
+    assert np.flatnonzero(~found.cover.keep).tolist() == [0, 1, 2]
+    assert found.cover.nearest[:3].tolist() == [9, 9, 9]
 
 
 def complete_graph(pairs: Pairs, count: int) -> Pairs:

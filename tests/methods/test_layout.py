@@ -1,5 +1,7 @@
 """Maps from a graph: quality, determinism, joining without moving others, refits that stay recognisable, odd sets."""
 
+import warnings
+
 import numpy as np
 import pytest
 from scipy.optimize import curve_fit
@@ -240,3 +242,17 @@ def test_wrong_use_is_one_clear_line() -> None:
         LayoutSettings(n_neighbors=1)
     with pytest.raises(ValueError, match=r"min_dist must lie in \[0, spread = 1.0\], got 1.5"):
         LayoutSettings(min_dist=1.5)
+
+
+def test_edges_too_weak_to_count_are_neither_used_nor_warned_of() -> None:
+    count = 40
+    neighbors = (np.arange(count)[:, None] + np.arange(1, 17)) % count
+    distances = np.tile(np.r_[np.linspace(0.1, 1.5, 15), 16.5].astype(np.float32), (count, 1))
+    assert 0 < memberships(distances, np.log2(17))[:, -1].max() < 1e-16
+    first = start(np.random.default_rng(0).normal(size=(count, 5)))
+    settings = LayoutSettings(n_neighbors=17)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        points = umap(neighbors, distances, first, settings)
+    assert np.isfinite(points).all()
+    np.testing.assert_array_equal(points, umap(neighbors[:, :15], distances[:, :15], first, settings))

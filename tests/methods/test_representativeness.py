@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from brain_assets.methods.representativeness import (
+    METHODS,
     assign,
     centrality,
     check_method,
@@ -20,6 +21,7 @@ from brain_assets.methods.representativeness import (
     refit_due,
     representativeness_compat,
 )
+from tests.methods.ties import nudged
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "seed7"
 
@@ -187,8 +189,34 @@ def test_refits_when_doubled_or_halved() -> None:
 def test_compat_equals_the_peer(inputs: dict[str, np.ndarray], outputs: dict[str, Any], case: str) -> None:
     small = np.load(GOLDEN / "outputs.npz")["rep_small_input"]
     for vectors, suffix in ((inputs["embeddings"], ""), (small, ".small")):
-        got = representativeness_compat(vectors, case)
-        np.testing.assert_allclose(got, outputs[f"representativeness.{case}{suffix}"], atol=1e-9)
+        for given_vectors in (vectors, nudged(vectors)):
+            got = representativeness_compat(given_vectors, case)
+            expected = np.array(outputs[f"representativeness.{case}{suffix}"])
+            if case == "cluster-center":
+                np.testing.assert_allclose(got, expected, atol=1e-9)
+            else:
+                assert_peers_visits(vectors, got, expected)
+
+
+def assert_peers_visits(vectors: np.ndarray, got: np.ndarray, expected: np.ndarray) -> None:
+    """Assert that two results are the same but for the order in which equally scored samples in one ball are visited."""
+    score = representativeness_compat(vectors)
+    near = np.linalg.norm(vectors[:, None] - vectors[None], axis=2) <= 0.5
+    np.fill_diagonal(near, 0)
+    apart = score[None] - score[:, None]
+    equal = near & (np.abs(apart) <= 1e-9)
+    free = equal.any(axis=1) & ~(near & (apart > 1e-9)).any(axis=1)
+    np.testing.assert_allclose(got[~free], expected[~free], atol=1e-9)
+    for result in (got, expected):
+        whole = np.isclose(result, score, atol=1e-9)
+        assert np.isclose(result[free & ~whole], 0.7 * score[free & ~whole], atol=1e-9).all()
+        assert not (equal & (whole & free)[:, None] & (whole & free)).any(), "one of two equals lowers the other"
+
+
+def test_compat_visits_equally_scored_samples_by_position() -> None:
+    """Two clusters, each of two samples half a unit apart and equally far from their centre."""
+    vectors = np.array([[0.0], [0.5], [100.0], [100.5]])
+    assert representativeness_compat(vectors, METHODS[1], n_clusters=2).tolist() == [1.0, 0.7, 1.0, 0.7]
 
 
 def test_compat_equals_the_peer_on_regions(inputs: dict[str, np.ndarray], outputs: dict[str, Any]) -> None:

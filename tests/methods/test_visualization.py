@@ -158,6 +158,12 @@ def test_custom_reducers_are_classes_or_functions(vectors: np.ndarray) -> None:
     np.testing.assert_array_equal(custom(lambda given, dims: given[:, -dims:], vectors, 3), vectors[:, -3:])
 
 
+def test_custom_reducers_may_take_the_vectors_alone_or_be_made_already(vectors: np.ndarray) -> None:
+    np.testing.assert_array_equal(custom(lambda given: given[:, :2], vectors), vectors[:, :2])
+    made = PCA(n_components=2, random_state=51)
+    np.testing.assert_array_equal(custom(made, vectors), PCA(n_components=2, random_state=51).fit_transform(vectors))
+
+
 def bad_reducer(vectors: np.ndarray, dims: int) -> np.ndarray:
     return vectors[1:, :dims]
 
