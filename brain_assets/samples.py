@@ -16,6 +16,7 @@ from resources.dataset import Dataset
 from resources.errors import Refused, SourceError
 from resources.input_files import InputListing, list_labels
 from resources.labels import read_sample_columns
+from resources.limits import OUTSIDE
 from resources.listing import ITEM, Container, Listing, content_hash
 from resources.store import Merge
 
@@ -162,7 +163,8 @@ def _commit_read(update: Update, rows: pa.Table) -> None:
 
 # What could not be read has no state, so that it is tried again; a limit may have been lowered since a file was read.
 # A member that is damaged inside its archive stays so until the archive changes.
-SETTLED = "(error is null or not (starts_with(error, 'unreadable:') or ends_with(error, '(decoding.max_bytes)')))"
+ANOTHER_TIME = " or ".join(f"starts_with(error, '{code}:')" for code in ("unreadable", *OUTSIDE))
+SETTLED = f"(error is null or not ({ANOTHER_TIME} or ends_with(error, '(decoding.max_bytes)')))"
 FAILED = f"select count(*) from samples where not {SETTLED}"
 TOUCHED = """
     select listing.sample_id, listing.uri, listing.bytes, listing.content_hash, listing.error
@@ -220,6 +222,9 @@ def _runs(dataset: Dataset) -> list[MethodRun]:
     return [MethodRun("samples", named)]
 
 
+# What is decoded again, as something outside of its file was wrong, is not called unreadable yet.
+UNREADABLE = "(samples.error is not null or (media.status = 'error' and retry_at is null))"
+
 SAMPLES = Derivation(
     name="samples",
     description="Every image of the media source, inside archives too: its stable id, address, content hash and split. Only"
@@ -246,7 +251,7 @@ SAMPLES = Derivation(
                 case when dropped then 'dropped' when media.status = 'ok' and samples.error is null then 'ok'
                     else 'error' end as status,
                 coalesce(samples.error, media.error, if(media.status is null, 'pending: not decoded yet', null)) as error,
-                content_hash, bytes, width, height, format, split, tags, taken_at, modified_at, added_at, changed_at
+                retry_at, content_hash, bytes, width, height, format, split, tags, taken_at, modified_at, added_at, changed_at
             from samples left join media using (content_hash) order by filepath""",
             ("samples", "media"),
             {
@@ -255,6 +260,8 @@ SAMPLES = Derivation(
                 "filepath": "Path relative to the media root.",
                 "status": "ok, error, or dropped by a reviewer; only what is ok has signals.",
                 "error": "Why the image cannot be used: a short code and a line; NULL when it can.",
+                "retry_at": "When an image is decoded again that failed for a reason outside of its file, such as a killed"
+                " process; NULL where the file is to blame, or no further try is due.",
                 "content_hash": "BLAKE2b of the file's bytes; NULL when it could not be read.",
                 "bytes": "Size of the file.",
                 "width": "Width in pixels as displayed, that is after the EXIF orientation.",
@@ -271,20 +278,20 @@ SAMPLES = Derivation(
     ),
     issues=(
         IssueQuery(
-            """
+            f"""
             select sample_id as subject_id, sample_id, null as object_id, 'unreadable' as issue, 'unreadable' as source,
                 1.0 as score, true as is_issue,
                 json_object('reason', coalesce(samples.error, media.error), 'bytes', bytes) as evidence
             from samples left join media using (content_hash)
-            where (samples.error is not null or media.status = 'error') and not dropped""",
+            where {UNREADABLE} and not dropped""",
             ("samples", "media"),
         ),
     ),
     metrics={
         "samples": "select count(*) from samples",
         "unreadable": "select count(*) from samples left join media using (content_hash)"
-        " where (samples.error is not null or media.status = 'error') and not dropped",
-        "unreadable_share": "select coalesce(avg((samples.error is not null or media.status = 'error')::int), 0)"
+        f" where {UNREADABLE} and not dropped",
+        "unreadable_share": f"select coalesce(avg(({UNREADABLE})::int), 0)"
         " from samples left join media using (content_hash) where not dropped",
     },
 )
