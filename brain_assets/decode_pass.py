@@ -20,7 +20,7 @@ from resources.addresses import name_of_content, read_in_order, sequential
 from resources.dataset import Dataset
 from resources.errors import BrainError, Refused
 from resources.image_input import InputSpec
-from resources.limits import is_outside
+from resources.limits import is_outside, saturated
 from resources.object_stores import CONNECTIONS, is_remote
 from resources.store import Merge
 from resources.threads import one_blas_thread
@@ -365,7 +365,7 @@ def vector_row(version: str, key: str, vector: np.ndarray[Any, Any]) -> dict[str
 
 
 def _media_row(dataset: Dataset, row: "Decoded") -> dict[str, Any]:
-    facts = {name: getattr(row, name) for name in FACTS}
+    facts = {name: _held(getattr(row, name), MEDIA.field(name).type) for name in FACTS}
     place = dataset.previews.append(row.preview) if row.preview else (None, None)
     signature = row.signature.hex() if row.signature else None
     return facts | {
@@ -374,6 +374,15 @@ def _media_row(dataset: Dataset, row: "Decoded") -> dict[str, Any]:
         "preview_offset": place[0],
         "preview_length": place[1],
     }
+
+
+def _held(value: Any, kind: pa.DataType) -> Any:
+    """Return what a file says of itself, which is anything, as its column holds it."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, int) and pa.types.is_signed_integer(kind):
+        return saturated(value, kind.bit_width)
+    return value
 
 
 def _statistics_table(rows: "list[Decoded]") -> pa.Table:

@@ -13,11 +13,11 @@ from tqdm import tqdm
 from brain_assets.incremental import Check, Derivation, IssueQuery, MethodRun, Publication, Update
 from brain_assets.reviews import holding
 from resources.dataset import Dataset
-from resources.errors import Refused, SourceError
+from resources.errors import BrainError, Refused, SourceError
 from resources.input_files import InputListing, list_labels
 from resources.labels import read_sample_columns
 from resources.limits import OUTSIDE
-from resources.listing import ITEM, Container, Listing, content_hash
+from resources.listing import ITEM, Container, Listing, content_hash, readable
 from resources.store import Merge
 
 BATCH = 2000
@@ -108,7 +108,9 @@ def _items(update: Update, listing: Listing) -> tuple[pa.Table, pa.Table]:
             stands = marks.get(container.filepath) == container.mark
             tables.append(_known(update, container, container.filepath) if stands else container.items())
             listed.append({"filepath": container.filepath, "mark": container.mark})
-        except OSError as error:
+        except BrainError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever a container holds, it must not end the run
             tables += [_known(update, container), container.unreadable(error)]
     return pa.concat_tables(tables), pa.Table.from_pylist(listed, schema=MARKS)
 
@@ -145,9 +147,14 @@ def _hashed(dataset: Dataset, item: dict[str, Any]) -> dict[str, Any]:
         with LARGE_FILE_TURN if item["bytes"] > LARGE_FILE else nullcontext():
             return {"content_hash": content_hash(dataset.source.read(item["uri"]))}
     except Refused as refused:
-        return {"error": str(refused)}
-    except (OSError, ValueError) as error:
-        return {"error": f"unreadable: {getattr(error, 'strerror', None) or error}"}
+        return {"error": readable(str(refused))}
+    except BrainError:
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever one item is, it must not end the run
+        line = getattr(error, "strerror", None) or (
+            str(error) if isinstance(error, OSError | ValueError) else repr(error)
+        )
+        return {"error": readable(f"unreadable: {line}")}
 
 
 def _commit_read(update: Update, rows: pa.Table) -> None:

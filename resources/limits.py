@@ -71,6 +71,18 @@ LIGHT = 1 << 26
 HELD = {"WEBP": 16, "AVIF": 16, "HEIF": 16, "JXL": 16, "RAW": 24}
 
 
+def saturated(value: int, bits: int = 64) -> int:
+    """Return a number of which a file may say anything as one that a signed column of so many bits holds.
+
+    Examples
+    --------
+    >>> saturated(2**62), saturated(2**80) == 2**63 - 1, saturated(-(2**40), 32) == -(2**31)
+    (4611686018427387904, True, True)
+    """
+    limit = 1 << (bits - 1)
+    return max(-limit, min(int(value), limit - 1))
+
+
 def is_outside(reason: str) -> bool:
     """Tell a failure for a reason outside of the file from one that the file is to blame for.
 

@@ -15,6 +15,8 @@ from urllib.parse import quote, unquote_to_bytes
 
 import pyarrow as pa
 
+from resources.limits import saturated
+
 SOURCE_NAME = "media"
 SPLITS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 # What lies beside images in a folder and is not one; a named list or manifest may still name such files.
@@ -26,6 +28,9 @@ BESIDE_SUFFIXES = {
 }  # fmt: skip
 BESIDE_NAMES = {"thumbs.db", "desktop.ini", "license", "readme", "makefile"}
 ARCHIVE_SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz")
+
+# Within a year of what 64 bits of nanoseconds hold (1677 to 2262).
+LATEST_NS = 9_223_286_400_000_000_000
 
 ITEM = pa.schema([
     ("sample_id", pa.string()),
@@ -58,6 +63,12 @@ class Status:
     bytes: int = -1
     modified_ns: int = 0
     touched: int = 0
+
+    def __post_init__(self) -> None:
+        """Bring what file systems and archives say, which is anything, into the range of what can be kept."""
+        object.__setattr__(self, "bytes", saturated(self.bytes))
+        object.__setattr__(self, "modified_ns", max(-LATEST_NS, min(self.modified_ns, LATEST_NS)))
+        object.__setattr__(self, "touched", saturated(self.touched))
 
 
 @dataclass(frozen=True)
@@ -152,9 +163,10 @@ class Container:
         damaged = [self._row("", Member("", self.status, error=found.error))] if found.error else []
         return _table([*rows.values(), *damaged])
 
-    def unreadable(self, error: OSError) -> pa.Table:
+    def unreadable(self, error: Exception) -> pa.Table:
         """Return the row of a container that cannot be read this time."""
-        return _table([self._row("", Member("", Status(), error=f"unreadable: {error.strerror or error}"))])
+        line = readable(str(getattr(error, "strerror", None) or error or type(error).__name__))
+        return _table([self._row("", Member("", Status(), error=f"unreadable: {line}"))])
 
     def _row(self, suffix: str, member: Member) -> tuple[Any, ...]:
         path, status = self.filepath + suffix, member.status
@@ -242,7 +254,10 @@ def is_archive(name: str) -> bool:
 
 def readable(path: str) -> str:
     """Return a path as valid UTF-8."""
-    return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    try:
+        return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:
+        return path.encode("utf-8", "backslashreplace").decode()
 
 
 def address(text: str) -> str:
@@ -353,5 +368,8 @@ def tags_of(value: Any) -> list[str]:
     """Return the tags that a manifest gives as a list or as a text with commas or semicolons."""
     if not value:
         return []
-    parts = value.replace(";", ",").split(",") if isinstance(value, str) else value
+    if isinstance(value, str):
+        parts = value.replace(";", ",").split(",")
+    else:
+        parts = value if isinstance(value, list | tuple | dict) else [value]
     return sorted({str(part).strip() for part in parts if str(part).strip()})

@@ -2,7 +2,6 @@
 
 import os
 import signal
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -47,9 +46,8 @@ def scan(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def workshop(scan: Path) -> Iterator[Workshop]:
-    made = Workshop(scan.parents[1], scan.parent)
-    yield made
+def workshop(scan: Path) -> Workshop:
+    return Workshop(scan.parents[1], scan.parent)
 
 
 def unreadable(workshop: Workshop) -> int:
