@@ -17,7 +17,7 @@ from resources.errors import BrainError, Refused, SourceError
 from resources.input_files import InputListing, list_labels
 from resources.labels import read_sample_columns
 from resources.limits import OUTSIDE
-from resources.listing import ITEM, Container, Listing, content_hash, readable
+from resources.listing import ITEM, Container, Listing, content_hash, distinct, readable
 from resources.store import Merge
 
 BATCH = 2000
@@ -112,7 +112,7 @@ def _items(update: Update, listing: Listing) -> tuple[pa.Table, pa.Table]:
             raise
         except Exception as error:  # noqa: BLE001 - whatever a container holds, it must not end the run
             tables += [_known(update, container), container.unreadable(error)]
-    return pa.concat_tables(tables), pa.Table.from_pylist(listed, schema=MARKS)
+    return distinct(pa.concat_tables(tables)), pa.Table.from_pylist(listed, schema=MARKS)
 
 
 def _known(update: Update, container: Container, own: str | None = None) -> pa.Table:

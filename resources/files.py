@@ -11,7 +11,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, BinaryIO, cast
+from typing import IO, cast
 
 from resources import listing, object_stores
 from resources.listing import Status
@@ -21,7 +21,7 @@ from resources.object_stores import Version, is_remote
 READ_AHEAD = 1 << 22
 
 
-def open_local(path: str | bytes | Path) -> BinaryIO:
+def open_local(path: str | bytes | Path) -> io.BufferedReader:
     """Open a regular file of this machine to read; raises OSError, also for a pipe, a device, a socket or a folder."""
     # Asked before, as opening alone wakes whoever waits at the other end of a pipe; and after, as it may be another by now.
     _check_regular(os.stat(path))

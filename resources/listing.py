@@ -7,6 +7,7 @@ and not known, because the container's own state tells whether anything in it ca
 import hashlib
 import os
 import unicodedata
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
@@ -201,7 +202,35 @@ class Listing:
 
     def expanded(self) -> pa.Table:
         """Return a row per sample, those inside containers too; these are all listed for it."""
-        return pa.concat_tables([self.items, *(container.items() for container in self.containers)])
+        return distinct(pa.concat_tables([self.items, *(container.items() for container in self.containers)]))
+
+
+def distinct(items: pa.Table) -> pa.Table:
+    """Return items of which no two have one id.
+
+    Names that differ only by their Unicode form have the same id, so that a file keeps it on another system; where both
+    are there, the one in composed form does, and the others are named by their very spelling.
+    """
+    ids = items.column("sample_id").to_pylist()
+    shared = {one for one, count in Counter(ids).items() if count > 1} if len(set(ids)) < len(ids) else set()
+    if not shared:
+        return items
+    names, uris = items.column("filepath").to_pylist(), items.column("uri").to_pylist()
+    groups: dict[str, list[int]] = {}
+    for place, one in enumerate(ids):
+        if one in shared:
+            groups.setdefault(one, []).append(place)
+    for places in groups.values():
+        places.sort(key=lambda place: (not unicodedata.is_normalized("NFC", names[place]), names[place], uris[place]))
+        for number, place in enumerate(places[1:], 1):
+            same = sum(names[other] == names[place] for other in places[:number])
+            ids[place] = _spelled_id(names[place], same)
+    return items.set_column(0, ITEM.field("sample_id"), pa.array(ids, pa.string()))
+
+
+def _spelled_id(filepath: str, number: int) -> str:
+    text = f"{SOURCE_NAME}\0spelled\0{number}\0{filepath}"
+    return hashlib.blake2b(text.encode(errors="surrogateescape"), digest_size=10).hexdigest()
 
 
 def _table(rows: Iterable[tuple[Any, ...]]) -> pa.Table:
@@ -321,11 +350,15 @@ class Collector:
         else:
             self._add_sample(path, status, row or {}, uri or address(path))
 
-    def _add_sample(self, path: str, status: Status, row: dict[str, Any], uri: str) -> None:
+    def refuse(self, path: str, error: str) -> None:
+        """Add what cannot be listed, with the reason."""
+        self._add_sample(path, Status(), {}, address(path), error)
+
+    def _add_sample(self, path: str, status: Status, row: dict[str, Any], uri: str, error: str | None = None) -> None:
         relative = self._relative(path)
         item_id, split, tags = sample_id(relative), self._split(relative, row), tags_of(row.get("tags"))
         known = (status.bytes, status.modified_ns, status.touched, split, tags)
-        self.rows[item_id] = (item_id, readable(relative), uri, *known, None, None)
+        self.rows[relative] = (item_id, readable(relative), uri, *known, None, error)
         self._mark(f"{item_id}{status.bytes} {status.modified_ns} {status.touched} {split} {tags}")
 
     def _add_container(self, path: str, kind: Kind, status: Status, row: dict[str, Any], uri: str) -> None:
@@ -347,7 +380,9 @@ class Collector:
         if self.unreadable:
             state += "-" + content_hash("\n".join(sorted(self.unreadable)).encode(errors="surrogateescape"))[:8]
         containers = list(self.containers.values())
-        return Listing(_table(self.rows.values()), state, self.newest_ns / 1e9, sorted(self.unreadable), containers)
+        return Listing(
+            distinct(_table(self.rows.values())), state, self.newest_ns / 1e9, sorted(self.unreadable), containers
+        )
 
     def _mark(self, mark: str) -> None:
         self.digest += int.from_bytes(hashlib.blake2b(mark.encode(errors="surrogateescape"), digest_size=16).digest())
@@ -368,6 +403,7 @@ def tags_of(value: Any) -> list[str]:
     """Return the tags that a manifest gives as a list or as a text with commas or semicolons."""
     if not value:
         return []
+    parts: Iterable[Any]
     if isinstance(value, str):
         parts = value.replace(";", ",").split(",")
     else:

@@ -4,6 +4,7 @@ A source lists *items*: one row per sample with its stable id, its address and w
 listing has a *state*, a digest that changes when any item is added, changed or gone, and costs one ``stat`` per file.
 """
 
+import errno
 import glob
 import io
 import os
@@ -188,9 +189,7 @@ class FolderSource(_Folder):
                 entries = list(os.scandir(folder))
                 collector.touch(os.stat(folder).st_ctime_ns)
             except OSError as error:
-                if folder == self.root:
-                    raise SourceError(f"the media folder {self.root} cannot be listed: {error.strerror}") from None
-                collector.unreadable.append(readable(os.path.relpath(folder, self.root)))
+                self._note(collector, folder, error)
                 continue
             for entry in entries:
                 if _is_folder(entry):
@@ -200,6 +199,15 @@ class FolderSource(_Folder):
                 elif may_be_image(entry.name):
                     collector.add(entry.path, status_of(entry.path, entry.stat))
         return collector.listing()
+
+    def _note(self, collector: Collector, folder: str, error: OSError) -> None:
+        """Note that a folder cannot be listed, this time or ever."""
+        if folder == self.root:
+            raise SourceError(f"the media folder {self.root} cannot be listed: {error.strerror}") from None
+        if error.errno == errno.ENAMETOOLONG:
+            collector.refuse(folder, "unsupported: the folder lies deeper than any path can name")
+        else:
+            collector.unreadable.append(readable(os.path.relpath(folder, self.root)))
 
 
 @dataclass(frozen=True)

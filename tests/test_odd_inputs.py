@@ -31,6 +31,8 @@ def write_media(folder: Path) -> None:
     header = tar_header("inner.png", len(content), 2**34)
     assert header[124:135] == b"%011o" % len(content)
     (folder / "odd.tar").write_bytes(header + content + padding + tar_header("huge.png", 2**62, -(2**34)))
+    (folder / "caf\u00e9.png").write_bytes(encoded(picture(5)))
+    (folder / "cafe\u0301.png").write_bytes(encoded(picture(6)))
     os.mkfifo(folder / "pipe.zip")
     os.mkfifo(folder / "pipe.png")
 
@@ -54,6 +56,8 @@ def test_a_run_over_odd_files_ends_and_tells_of_each(tmp_path: Path) -> None:
     found = dict(workshop.rows("select filepath, coalesce(split_part(error, ':', 1), status) from samples"))
     assert found.pop("odd.tar!/huge.png", "too_large") in {"too_large", "truncated"}
     assert found == {
+        "caf\u00e9.png": "ok",
+        "cafe\u0301.png": "ok",
         "good.png": "ok",
         "late.png": "ok",
         "moving.png": found["moving.png"],

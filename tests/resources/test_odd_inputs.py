@@ -388,3 +388,49 @@ def test_what_a_user_names_is_opened_in_one_place() -> None:
         if (found := [one for one in OPENS.findall((root / name).read_text("utf-8")) if "self.path" not in one])
     }
     assert opened == {}
+
+
+def test_names_that_differ_by_their_unicode_form_are_two_samples_and_one_alone_keeps_its_id(tmp_path: Path) -> None:
+    composed, decomposed = "caf\u00e9.png", "cafe\u0301.png"
+    alone = {}
+    for name in (composed, decomposed):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / name).write_bytes(b"x")
+        alone[name] = open_source(str(tmp_path / name)).list().items.column("sample_id").to_pylist()
+    assert alone[composed] == alone[decomposed]
+    both = tmp_path / "both"
+    both.mkdir()
+    for name in (decomposed, composed):
+        (both / name).write_bytes(name.encode())
+    items = open_source(str(both)).list().items
+    ids = dict(zip(items.column("filepath").to_pylist(), items.column("sample_id").to_pylist(), strict=True))
+    assert ids.keys() == {composed, decomposed}
+    assert ids[composed] == alone[composed][0] != ids[decomposed]
+
+
+def test_members_that_meet_files_of_their_name_are_samples_too(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("x.png", b"inside")
+        archive.writestr("caf\u00e9.png", b"one")
+        archive.writestr("cafe\u0301.png", b"other")
+    (tmp_path / "a.zip!").mkdir()
+    (tmp_path / "a.zip!" / "x.png").write_bytes(b"beside")
+    items = open_source(str(tmp_path)).list().expanded()
+    assert items.num_rows == 4
+    assert len(set(items.column("sample_id").to_pylist())) == 4
+
+
+def test_a_folder_deeper_than_any_path_is_a_row(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"x")
+    at = os.open(tmp_path, os.O_RDONLY)
+    for _ in range(20):
+        os.mkdir("d" * 250, dir_fd=at)
+        below = os.open("d" * 250, os.O_RDONLY, dir_fd=at)
+        os.close(at)
+        at = below
+    os.close(at)
+    listing = open_source(str(tmp_path)).list()
+    errors = [one for one in listing.items.column("error").to_pylist() if one]
+    assert errors == ["unsupported: the folder lies deeper than any path can name"]
+    assert listing.items.num_rows == 2
+    assert listing.unreadable == []
