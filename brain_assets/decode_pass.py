@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from resources.addresses import name_of_content, read_in_order, sequential
 from resources.dataset import Dataset
 from resources.errors import BrainError, Refused
 from resources.image_input import InputSpec
+from resources.limits import is_outside, saturated
 from resources.object_stores import CONNECTIONS, is_remote
 from resources.store import Merge
 from resources.threads import one_blas_thread
@@ -34,8 +36,9 @@ COMMIT_ROWS = 512
 LARGE_FILE = 1 << 25
 # Bytes that may be on their way, or wait to be decoded.
 AHEAD_BYTES = 1 << 26
-# A reason of this kind says nothing of the content: it is tried again.
-TRANSIENT = "missing"
+# Waits before what failed for a reason outside of the file is tried again; after the last it is given up, until a file of
+# that content is new or touched. The first two tries come with the next runs.
+WAITS = tuple(timedelta(hours=hours) for hours in (0, 0, 1, 6, 24, 168))
 # Another version measures every content again.
 STATISTICS_VERSION = "3"
 
@@ -60,6 +63,8 @@ MEDIA = pa.schema([
     ("phash_mirrored", pa.uint64()),
     ("preview_offset", pa.int64()),
     ("preview_length", pa.int32()),
+    ("attempts", pa.int32()),
+    ("retry_at", pa.timestamp("us", "UTC")),
 ])  # fmt: skip
 VECTORS = pa.schema([
     ("model_version", pa.string()),
@@ -78,7 +83,7 @@ CROPS = pa.schema([
 ])  # fmt: skip
 # What is kept of a crop's pixels, to see whether it is a copy of another.
 KEPT = InputSpec("kept", 128, 128)
-FACTS = set(MEDIA.names) - {"content_hash", "signature", "preview_offset", "preview_length"}
+FACTS = set(MEDIA.names) - {"content_hash", "signature", "preview_offset", "preview_length", "attempts", "retry_at"}
 
 
 @dataclass
@@ -324,11 +329,9 @@ def _groups(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
 def _commit(update: Update, group: list[Any], model: "EmbeddingModel | None", *, facts: bool) -> None:
     batch = _Batch()
     for row, vector in group:
-        if row.status == "error" and row.error.startswith(TRANSIENT):
-            update.incomplete = True
-            update.notes["missing"] = update.notes.get("missing", 0) + 1
-            continue
-        if facts:
+        if row.status == "error" and is_outside(row.error):
+            _postpone(update, row, batch, facts=facts)
+        elif facts:
             batch.media.append(_media_row(update.dataset, row))
             batch.measured += [row] if row.statistics else []
         if model is not None and vector is not None:
@@ -342,6 +345,18 @@ def _commit(update: Update, group: list[Any], model: "EmbeddingModel | None", *,
     update.notes["embedded"] = update.notes.get("embedded", 0) + len(batch.vectors)
 
 
+def _postpone(update: Update, row: "Decoded", batch: _Batch, *, facts: bool) -> None:
+    """Note when to try again what failed for a reason outside of the file; what is known of a content still stands."""
+    update.notes["to try again"] = update.notes.get("to try again", 0) + 1
+    known = update.dataset.store.rows("select status, attempts from media where content_hash = ?", [row.key])
+    if not facts or (known and known[0][0] == "ok"):
+        update.incomplete = True
+        return
+    attempts = (known[0][1] or 0) if known else 0
+    due = datetime.now(UTC) + WAITS[attempts] if attempts < len(WAITS) else None
+    batch.media.append(_media_row(update.dataset, row) | {"attempts": attempts + 1, "retry_at": due})
+
+
 def vector_row(version: str, key: str, vector: np.ndarray[Any, Any]) -> dict[str, Any]:
     """Return a row of ``vectors``; one that holds NaN or infinity is kept as an error."""
     if not np.isfinite(vector).all():
@@ -350,7 +365,7 @@ def vector_row(version: str, key: str, vector: np.ndarray[Any, Any]) -> dict[str
 
 
 def _media_row(dataset: Dataset, row: "Decoded") -> dict[str, Any]:
-    facts = {name: getattr(row, name) for name in FACTS}
+    facts = {name: _held(getattr(row, name), MEDIA.field(name).type) for name in FACTS}
     place = dataset.previews.append(row.preview) if row.preview else (None, None)
     signature = row.signature.hex() if row.signature else None
     return facts | {
@@ -359,6 +374,15 @@ def _media_row(dataset: Dataset, row: "Decoded") -> dict[str, Any]:
         "preview_offset": place[0],
         "preview_length": place[1],
     }
+
+
+def _held(value: Any, kind: pa.DataType) -> Any:
+    """Return what a file says of itself, which is anything, as its column holds it."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, int) and pa.types.is_signed_integer(kind):
+        return saturated(value, kind.bit_width)
+    return value
 
 
 def _statistics_table(rows: "list[Decoded]") -> pa.Table:

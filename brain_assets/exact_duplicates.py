@@ -1,8 +1,6 @@
 """The same image more than once: the same bytes, or the same pixels in other bytes or another format."""
 
 from collections.abc import Iterator
-from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
@@ -13,9 +11,6 @@ from brain_assets.labelled import READS as LABELS
 from brain_assets.pruning import UNUSED_CONTENT, unused
 from resources.dataset import Dataset
 from resources.store import Merge
-
-if TYPE_CHECKING:
-    from resources.decoding import DecodeJob
 
 PIXEL_HASHES = pa.schema([("content_hash", pa.string()), ("pixel_hash", pa.string())])
 LIVE = "select media.* from media semi join readable using (content_hash)"
@@ -68,28 +63,14 @@ def _hash_pixels(update: Update) -> None:
     if not candidates:
         return
     dataset = update.dataset
-    loaded: set[str] = set()
-    jobs = (_noting(job, loaded) for job in decode_pass.jobs(dataset, candidates))
     with decode_pass.open_decoder(dataset) as decoder:
         found = [
             {"content_hash": key, "pixel_hash": digest.hex() if digest else None}
-            for key, digest in decoder.pixel_hashes(jobs)
-            if key in loaded
+            for key, digest in decoder.pixel_hashes(decode_pass.jobs(dataset, candidates))
         ]
     # A file that could not be read this time says nothing of its pixels.
     update.incomplete = len(found) < len(candidates)
     update.commit(Merge("pixel_hashes", pa.Table.from_pylist(found, schema=PIXEL_HASHES)))
-
-
-def _noting(job: "DecodeJob", loaded: set[str]) -> "DecodeJob":
-    """Return the job, made to note that its file could be read."""
-
-    def load() -> bytes:
-        data = job.load()
-        loaded.add(job.key)
-        return data
-
-    return replace(job, load=load)
 
 
 def _runs(dataset: Dataset) -> list[MethodRun]:

@@ -153,6 +153,8 @@ class Update:
         Numbers and texts that the run's record shows.
     incomplete : bool
         Set where something could not be had this time: the next run is then woken to try again.
+    retry : bool
+        Set where all rows stand, and some of them say that something is to be tried again: the next run is woken.
     """
 
     dataset: Dataset
@@ -163,6 +165,7 @@ class Update:
     notes: dict[str, Any] = field(default_factory=dict)
     counts: Counts = field(default_factory=Counts)
     incomplete: bool = False
+    retry: bool = False
 
     @property
     def key(self) -> str:
@@ -275,7 +278,7 @@ def _perform(update: Update) -> None:
             for merge in merges:
                 update.counts += transaction.merge(merge)
             if not (update.anew and update.incomplete):
-                seen = NOTHING_SEEN if update.incomplete else number
+                seen = NOTHING_SEEN if update.incomplete or update.retry else number
                 mark = [derivation.name, update.run.brain_key, derivation.fingerprint(update.run), seen]
                 transaction.execute("insert or replace into watermarks values (?, ?, ?, ?)", mark)
             _finish(transaction, update)

@@ -73,7 +73,7 @@ def changes(update: Update, role: Role, listing: InputListing) -> Changes:
 
 def merge_files(update: Update, found: Changes, read: Reader, schemas: Mapping[str, pa.Schema]) -> Iterator[Merge]:
     """Read what was touched and yield the rows that shall stand in ``schemas``' tables, with what was rejected."""
-    readings = [(file, read(file)) for file in found.touched]
+    readings = [(file, _read_safely(read, file, schemas)) for file in found.touched]
     rejected = [(file, one) for file, tables in readings for one in _rejected(tables)]
     read_rows = sum(one.table.num_rows for _, tables in readings for one in tables.values())
     update.notes |= {"rows read": read_rows, "rows rejected": len(rejected)}
@@ -99,6 +99,16 @@ def merge_files(update: Update, found: Changes, read: Reader, schemas: Mapping[s
         within=f"role = '{found.role}'",
     )
     yield Merge("facts", f"select '{found.role}_state' as name, to_json('{found.listing.state}') as value")
+
+
+def _read_safely(read: Reader, file: InputFile, schemas: Mapping[str, pa.Schema]) -> Mapping[str, Reading]:
+    """Return what a file says; one that no reader was prepared for is rejected as a whole, and the others are read."""
+    try:
+        return read(file)
+    except Exception as error:  # noqa: BLE001 - whatever stands in a file, it must not end the run
+        line = " ".join(f"{type(error).__name__}: {error}".split()).encode("utf-8", "backslashreplace").decode()[:300]
+        table, schema = next(iter(schemas.items()))
+        return {table: Reading(schema.empty_table(), [Rejected(WHOLE_FILE, "unreadable", line)])}
 
 
 def _row_query(table: str, digest: str) -> str:

@@ -13,9 +13,13 @@ CONTENTS = """
     select content_hash, any_value(uri order by sample_id) as uri, any_value(bytes) as bytes,
         content_hash in (select input_key from vectors where model_version = ?) as embedded
     from samples where content_hash is not null and {condition} group by content_hash"""
+# What failed for a reason outside of the file is due after a while, or as soon as a file of that content is new or touched.
+DUE = """coalesce(media.retry_at <= now(), false) or (media.attempts is not null and media.changed < (
+        select max(samples.changed) from samples where samples.content_hash = media.content_hash))"""
 # What was decoded has a preview, unless the pack was lost.
-UNDECODED = """content_hash not in (
-        select content_hash from media where status = 'error' or preview_length is not null)"""
+UNDECODED = f"""content_hash not in (
+        select content_hash from media where if(status = 'error', not ({DUE}), preview_length is not null))"""
+WAITING = "select count(*) from media semi join samples using (content_hash) where retry_at is not null"
 EMBEDDINGS = "embeddings"
 
 
@@ -38,6 +42,7 @@ def update_media(update: Update) -> Iterator[Merge]:
     decode_pass.decode(update, fresh, facts=True, model=dataset.model(uri) if wanted and fresh.num_rows else None)
     update.commit(*(unused(table, UNUSED_CONTENT, at_once=update.anew) for table in ("media", "quality_statistics")))
     previews.compact(update)
+    update.retry = bool(dataset.store.value(WAITING))
     yield from ()
 
 

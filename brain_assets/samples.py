@@ -13,10 +13,11 @@ from tqdm import tqdm
 from brain_assets.incremental import Check, Derivation, IssueQuery, MethodRun, Publication, Update
 from brain_assets.reviews import holding
 from resources.dataset import Dataset
-from resources.errors import Refused, SourceError
+from resources.errors import BrainError, Refused, SourceError
 from resources.input_files import InputListing, list_labels
 from resources.labels import read_sample_columns
-from resources.listing import ITEM, Container, Listing, content_hash
+from resources.limits import OUTSIDE
+from resources.listing import ITEM, Container, Listing, content_hash, distinct, readable
 from resources.store import Merge
 
 BATCH = 2000
@@ -107,9 +108,11 @@ def _items(update: Update, listing: Listing) -> tuple[pa.Table, pa.Table]:
             stands = marks.get(container.filepath) == container.mark
             tables.append(_known(update, container, container.filepath) if stands else container.items())
             listed.append({"filepath": container.filepath, "mark": container.mark})
-        except OSError as error:
+        except BrainError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever a container holds, it must not end the run
             tables += [_known(update, container), container.unreadable(error)]
-    return pa.concat_tables(tables), pa.Table.from_pylist(listed, schema=MARKS)
+    return distinct(pa.concat_tables(tables)), pa.Table.from_pylist(listed, schema=MARKS)
 
 
 def _known(update: Update, container: Container, own: str | None = None) -> pa.Table:
@@ -144,9 +147,14 @@ def _hashed(dataset: Dataset, item: dict[str, Any]) -> dict[str, Any]:
         with LARGE_FILE_TURN if item["bytes"] > LARGE_FILE else nullcontext():
             return {"content_hash": content_hash(dataset.source.read(item["uri"]))}
     except Refused as refused:
-        return {"error": str(refused)}
-    except (OSError, ValueError) as error:
-        return {"error": f"unreadable: {getattr(error, 'strerror', None) or error}"}
+        return {"error": readable(str(refused))}
+    except BrainError:
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever one item is, it must not end the run
+        line = getattr(error, "strerror", None) or (
+            str(error) if isinstance(error, OSError | ValueError) else repr(error)
+        )
+        return {"error": readable(f"unreadable: {line}")}
 
 
 def _commit_read(update: Update, rows: pa.Table) -> None:
@@ -162,7 +170,8 @@ def _commit_read(update: Update, rows: pa.Table) -> None:
 
 # What could not be read has no state, so that it is tried again; a limit may have been lowered since a file was read.
 # A member that is damaged inside its archive stays so until the archive changes.
-SETTLED = "(error is null or not (starts_with(error, 'unreadable:') or ends_with(error, '(decoding.max_bytes)')))"
+ANOTHER_TIME = " or ".join(f"starts_with(error, '{code}:')" for code in ("unreadable", *OUTSIDE))
+SETTLED = f"(error is null or not ({ANOTHER_TIME} or ends_with(error, '(decoding.max_bytes)')))"
 FAILED = f"select count(*) from samples where not {SETTLED}"
 TOUCHED = """
     select listing.sample_id, listing.uri, listing.bytes, listing.content_hash, listing.error
@@ -220,6 +229,9 @@ def _runs(dataset: Dataset) -> list[MethodRun]:
     return [MethodRun("samples", named)]
 
 
+# What is decoded again, as something outside of its file was wrong, is not called unreadable yet.
+UNREADABLE = "(samples.error is not null or (media.status = 'error' and retry_at is null))"
+
 SAMPLES = Derivation(
     name="samples",
     description="Every image of the media source, inside archives too: its stable id, address, content hash and split. Only"
@@ -246,7 +258,7 @@ SAMPLES = Derivation(
                 case when dropped then 'dropped' when media.status = 'ok' and samples.error is null then 'ok'
                     else 'error' end as status,
                 coalesce(samples.error, media.error, if(media.status is null, 'pending: not decoded yet', null)) as error,
-                content_hash, bytes, width, height, format, split, tags, taken_at, modified_at, added_at, changed_at
+                retry_at, content_hash, bytes, width, height, format, split, tags, taken_at, modified_at, added_at, changed_at
             from samples left join media using (content_hash) order by filepath""",
             ("samples", "media"),
             {
@@ -255,6 +267,8 @@ SAMPLES = Derivation(
                 "filepath": "Path relative to the media root.",
                 "status": "ok, error, or dropped by a reviewer; only what is ok has signals.",
                 "error": "Why the image cannot be used: a short code and a line; NULL when it can.",
+                "retry_at": "When an image is decoded again that failed for a reason outside of its file, such as a killed"
+                " process; NULL where the file is to blame, or no further try is due.",
                 "content_hash": "BLAKE2b of the file's bytes; NULL when it could not be read.",
                 "bytes": "Size of the file.",
                 "width": "Width in pixels as displayed, that is after the EXIF orientation.",
@@ -271,20 +285,20 @@ SAMPLES = Derivation(
     ),
     issues=(
         IssueQuery(
-            """
+            f"""
             select sample_id as subject_id, sample_id, null as object_id, 'unreadable' as issue, 'unreadable' as source,
                 1.0 as score, true as is_issue,
                 json_object('reason', coalesce(samples.error, media.error), 'bytes', bytes) as evidence
             from samples left join media using (content_hash)
-            where (samples.error is not null or media.status = 'error') and not dropped""",
+            where {UNREADABLE} and not dropped""",
             ("samples", "media"),
         ),
     ),
     metrics={
         "samples": "select count(*) from samples where not dropped",
         "unreadable": "select count(*) from samples left join media using (content_hash)"
-        " where (samples.error is not null or media.status = 'error') and not dropped",
-        "unreadable_share": "select coalesce(avg((samples.error is not null or media.status = 'error')::int), 0)"
+        f" where {UNREADABLE} and not dropped",
+        "unreadable_share": f"select coalesce(avg(({UNREADABLE})::int), 0)"
         " from samples left join media using (content_hash) where not dropped",
     },
 )

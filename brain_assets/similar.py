@@ -14,6 +14,7 @@ from brain_assets.methods.queries import Aggregation, Query, combine, distances_
 from resources.configuration import load_dataset
 from resources.embedding_models import load_model
 from resources.errors import BrainError, ConfigurationError, MissingError
+from resources.files import open_local
 from resources.home import Home
 from resources.publishing import manifest
 
@@ -137,7 +138,8 @@ def _is_sample(connection: duckdb.DuckDBPyConnection, text: str) -> bool:
 def read_vectors(path: Path) -> NDArray[np.float64]:
     """Return the vectors of a ``.npy`` file as a (q, d) matrix; raises MissingError or ConfigurationError."""
     try:
-        return _matrix(np.load(path, allow_pickle=False), str(path))
+        with open_local(path) as file:
+            return _matrix(np.load(file, allow_pickle=False), str(path))
     except FileNotFoundError:
         raise MissingError(f"{path} does not exist") from None
     except (OSError, ValueError, EOFError) as error:

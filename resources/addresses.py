@@ -2,12 +2,12 @@
 
 import os
 import re
-import stat
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from resources import archives, object_stores, videos
 from resources.errors import Refused
+from resources.files import bytes_of
 from resources.limits import DEFAULT_LIMITS, Limits
 from resources.listing import content_hash, file_name
 from resources.object_stores import is_remote
@@ -35,10 +35,7 @@ def read(uri: str, limits: Limits = DEFAULT_LIMITS) -> bytes:
 
 def read_local(uri: str) -> bytes:
     """Return the bytes of a local file; raises OSError, also for what is no file, such as a pipe, which might block."""
-    with os.fdopen(os.open(file_name(uri), os.O_RDONLY | os.O_NONBLOCK), "rb") as handle:
-        if not stat.S_ISREG(os.fstat(handle.fileno()).st_mode):
-            raise OSError("not a regular file")
-        return handle.read()
+    return bytes_of(file_name(uri))
 
 
 def member_of(uri: str) -> tuple[str, str] | None:

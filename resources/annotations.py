@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import yaml
 
+from resources.files import bytes_of
 from resources.input_files import InputFile
 from resources.labels import DEFAULT_FIELD
 from resources.scores import read_scores
@@ -54,6 +55,7 @@ CATEGORY_ROWS = pa.schema([
     ("name", pa.string()),
 ])  # fmt: skip
 
+MOST_ALIASES = 16
 SCORES = ("logits", "probabilities")
 
 Row = dict[str, Any]
@@ -101,9 +103,30 @@ def read_annotations(file: InputFile, form: str) -> Annotations:
     """
     try:
         return {"coco": _read_coco, "yolo": _read_yolo, "voc": _read_voc}[form](file.path)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, ElementTree.ParseError, yaml.YAMLError) as error:
-        text = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-        return Annotations(rejected=[Rejected(WHOLE_FILE, "unreadable", text)])
+    except Exception as error:  # noqa: BLE001 - parsers raise anything, and no file may end a run
+        return Annotations(rejected=[Rejected(WHOLE_FILE, "unreadable", _line(error))])
+
+
+def _line(error: Exception) -> str:
+    return text_of(" ".join(f"{type(error).__name__}: {error}".split())[:300])
+
+
+def text_of(value: Any) -> str:
+    """Return a value of a file as valid text; half characters, which JSON can spell, are replaced."""
+    if isinstance(value, list | dict):
+        raise TypeError("a list or an object where a text is expected")
+    return str(value).encode("utf-8", "replace").decode()
+
+
+def _json(data: bytes) -> Any:
+    text = data.decode("utf-8-sig")
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        if isinstance(error, json.JSONDecodeError):
+            raise
+        # Python reads no whole number of more than some thousand digits.
+        return json.loads(text, parse_int=float)
 
 
 def scored(annotations: Annotations, classes: Sequence[str]) -> Annotations:
@@ -129,25 +152,35 @@ def scored(annotations: Annotations, classes: Sequence[str]) -> Annotations:
 
 
 def _read_coco(path: Path) -> Annotations:
-    content = json.loads(path.read_text("utf-8-sig"))
+    content = _json(bytes_of(path))
     results = isinstance(content, list)
     tree: Mapping[str, Any] = {"annotations": content} if results else content
     if "annotations" not in tree:
         raise ValueError("there are no annotations: neither COCO nor a list of results")
     found = Annotations()
     keys: dict[str, list[str]] = {}
-    for image in tree.get("images", []):
-        name, number = str(image["file_name"]), str(image["id"])
-        keys[number] = names_of(name)
-        size = {"width": _number(image.get("width")), "height": _number(image.get("height"))}
-        found.images.append({"image_id": number, "keys": keys[number], **size})
-    names = {str(one["id"]): str(one["name"]) for one in tree.get("categories", [])}
+    for place, image in enumerate(tree.get("images", []), 1):
+        try:
+            _add_image(found, image, keys)
+        except Exception as error:  # noqa: BLE001 - one odd image costs its own objects only
+            found.rejected.append(Rejected(WHOLE_FILE, f"image {place}", _line(error)))
+    names = {text_of(one["id"]): text_of(one["name"]) for one in tree.get("categories", [])}
     found.categories += [{"category": number, "name": name} for number, name in names.items()]
     for line, one in enumerate(tree["annotations"], 1):
-        reason = _add_coco(found, line, one, (keys, names, results))
+        try:
+            reason = _add_coco(found, line, one, (keys, names, results))
+        except Exception as error:  # noqa: BLE001 - one odd annotation costs itself only
+            reason = "unreadable", _line(error)
         if reason:
             found.rejected.append(Rejected(line, *reason))
     return found
+
+
+def _add_image(found: Annotations, image: Mapping[str, Any], keys: dict[str, list[str]]) -> None:
+    name, number = text_of(image["file_name"]), text_of(image["id"])
+    size = {"width": _number(image.get("width")), "height": _number(image.get("height"))}
+    keys[number] = names_of(name)
+    found.images.append({"image_id": number, "keys": keys[number], **size})
 
 
 def _add_coco(
@@ -160,7 +193,7 @@ def _add_coco(
     keys, names, results = known
     if not isinstance(one, dict) or "image_id" not in one or "category_id" not in one:
         return "no_key", "neither image_id nor category_id"
-    image, category = str(one["image_id"]), str(one["category_id"])
+    image, category = text_of(one["image_id"]), text_of(one["category_id"])
     if not results and image not in keys:
         return "no_sample", f"image_id {image} is not among the images"
     if not results and category not in names:
@@ -170,7 +203,7 @@ def _add_coco(
     confidence = _number(one.get("score"))
     if fault := box_fault(box) or _confidence_fault(confidence, needed=results):
         return fault
-    annotation = None if results or one.get("id") is None else str(one["id"])
+    annotation = None if results or one.get("id") is None else text_of(one["id"])
     found.objects.append({
         "line": line, "keys": keys.get(image), "image_id": image, "annotation": annotation,
         "label": names.get(category), "category": category, "confidence": confidence, "polygon": polygon,
@@ -201,6 +234,20 @@ def _around(polygon: list[list[float]] | None) -> list[float]:
     return [min(across), min(down), max(across) - min(across), max(down) - min(down)]
 
 
+class _BoundedLoader(yaml.SafeLoader):
+    """Reads YAML in which few aliases stand: nested, each level of them multiplies what a file of a few lines holds."""
+
+    aliases = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        """Return the next node."""
+        if self.check_event(yaml.AliasEvent):
+            self.aliases += 1
+            if self.aliases > MOST_ALIASES:
+                raise yaml.YAMLError(f"more than {MOST_ALIASES} aliases")
+        return super().compose_node(parent, index)
+
+
 def _read_yolo(path: Path) -> Annotations:
     """Return the objects of one image: lines of class, centre and size, or class and polygon, relative to the image."""
     if path.suffix.lower() in {".yaml", ".yml"}:
@@ -210,7 +257,7 @@ def _read_yolo(path: Path) -> Annotations:
     keys = [stem.replace("/labels/", "/images/"), stem, f"//{path.stem}"]
     found.images.append({"image_id": keys[0], "keys": keys, "width": 1.0, "height": 1.0})
     names = _yolo_names(path)
-    for line, text in enumerate(path.read_text("utf-8-sig").splitlines(), 1):
+    for line, text in enumerate(bytes_of(path).decode("utf-8-sig").splitlines(), 1):
         if parts := text.split():
             _add_yolo(found, line, parts, (keys, names))
     return found
@@ -243,16 +290,16 @@ def _yolo_names(path: Path) -> Mapping[str, str]:
     """Return the names of the classes from the nearest yaml above a label file."""
     for folder in list(path.parents)[:5]:
         for candidate in sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")]):
-            tree = yaml.safe_load(candidate.read_text("utf-8"))
+            tree = yaml.load(bytes_of(candidate).decode("utf-8"), _BoundedLoader)
             if isinstance(tree, dict) and "names" in tree:
                 names = tree["names"]
                 pairs = names.items() if isinstance(names, dict) else enumerate(names)
-                return {str(number): str(name) for number, name in pairs}
+                return {text_of(number): text_of(name) for number, name in pairs}
     return {}
 
 
 def _read_voc(path: Path) -> Annotations:
-    root = ElementTree.parse(path).getroot()
+    root = ElementTree.fromstring(bytes_of(path))
     found = Annotations()
     name = root.findtext("filename") or path.stem
     keys = [*names_of(name), f"//{path.stem}"]
@@ -299,9 +346,10 @@ def _box(box: Sequence[float | None]) -> Row:
 
 def _number(value: Any) -> float | None:
     try:
-        return float(value)
-    except (TypeError, ValueError):
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
         return None
+    return number if math.isfinite(number) else None
 
 
 def _nan(value: float | None) -> float:

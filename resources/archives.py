@@ -9,6 +9,7 @@ beginning, in one pass, with memory for one member.
 import calendar
 import errno
 import io
+import math
 import os
 import struct
 import tarfile
@@ -60,7 +61,7 @@ def list_members(path: str) -> Contents:
     except Refused as refused:
         return Contents(list(members.values()), str(refused))
     except (*DAMAGED, OSError) as error:
-        if isinstance(error, OSError) and error.errno:
+        if not _is_damage(error):
             raise
         return Contents(list(members.values()), f"damaged: the archive cannot be read to its end: {_line(error)}")
     return Contents(list(members.values()))
@@ -132,9 +133,14 @@ def _told(name: str) -> Iterator[None]:
     try:
         yield
     except (*DAMAGED, OSError) as error:
-        if isinstance(error, OSError) and error.errno:
+        if not _is_damage(error):
             raise
         raise Refused(f"damaged: {name} cannot be unpacked: {_line(error)}") from error
+
+
+def _is_damage(error: Exception) -> bool:
+    """Tell damage from a file that cannot be read; no file reaches as far as some headers say, and seeking fails."""
+    return not isinstance(error, OSError) or error.errno in {None, errno.EINVAL}
 
 
 def _line(error: Exception) -> str:
@@ -216,7 +222,7 @@ def _zip_refusal(info: zipfile.ZipInfo) -> str | None:
 
 def _outside(name: str) -> str | None:
     path = PurePosixPath(name.replace("\\", "/"))
-    if path.is_absolute() or ".." in path.parts or path.parts[0].endswith(":"):
+    if path.is_absolute() or ".." in path.parts or not path.parts or path.parts[0].endswith(":"):
         return "unsupported: the member's name leads out of the archive"
     return None
 
@@ -231,12 +237,17 @@ def _bomb(size: int, compressed: int) -> str | None:
 
 def _tar_member(tar: tarfile.TarFile, info: tarfile.TarInfo) -> Member:
     """Return a member; its content is hashed where it is passed anyway, or where no time tells that it changed."""
-    status = Status(info.size, round(info.mtime * 1e9), info.offset_data)
+    status = Status(info.size, _nanoseconds(info.mtime), info.offset_data)
     name, refused = readable(info.name), _tar_refusal(info)
     if refused or (info.mtime > 0 and not _is_passed(tar)) or not _is_listed(name):
         return Member(name, status, error=refused)
     digest = content_hash_of(_blocks(tar, info))
     return Member(name, Status(info.size, status.modified_ns, int(digest[:15], 16)), content_hash=digest)
+
+
+def _nanoseconds(seconds: float) -> int:
+    """Return a time as whole nanoseconds; one that is no number says nothing."""
+    return round(seconds * 1e9) if math.isfinite(seconds) else 0
 
 
 def _is_passed(tar: tarfile.TarFile) -> bool:
@@ -313,7 +324,10 @@ class _Header(tarfile.TarInfo):
     def fromtarfile(cls, archive: tarfile.TarFile) -> Self:
         """Return the next header."""
         try:
-            return super().fromtarfile(archive)
+            header = super().fromtarfile(archive)
+            if header.size < 0 or header.offset_data < 0:
+                raise tarfile.ReadError(f"a header gives a negative size at byte {archive.offset}")
+            return header
         except tarfile.HeaderError as error:
             if type(error).__name__ in ENDS:
                 raise
@@ -333,9 +347,18 @@ def _open_tar(path: str) -> Iterator[tarfile.TarFile]:
 
 def _each(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
     """Yield all members, without keeping them."""
-    while info := tar.next():
+    while info := _next(tar):
         yield info
         tar.members.clear()  # type: ignore[attr-defined]
+
+
+def _next(tar: tarfile.TarFile) -> tarfile.TarInfo | None:
+    try:
+        return tar.next()
+    except OSError as error:
+        if not _is_damage(error):
+            raise
+        raise tarfile.ReadError("a header gives a size that no file has") from error
 
 
 def _blocks(tar: tarfile.TarFile, info: tarfile.TarInfo) -> Iterator[bytes]:

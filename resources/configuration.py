@@ -200,7 +200,7 @@ class DecodingSettings(Section):
     max_memory: int = Field(
         900_000_000, ge=1 << 26, description="Bytes that a worker process may hold to decode one file."
     )
-    timeout: float = Field(60.0, gt=0, description="Seconds after which decoding one file is given up.")
+    timeout: float = Field(60.0, gt=0, description="Processor seconds after which decoding one file is given up.")
 
 
 class SensorSettings(Section):

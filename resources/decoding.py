@@ -40,7 +40,7 @@ from resources.fingerprints import fingerprints
 from resources.formats import THREADED, sniff
 from resources.image_input import InputSpec
 from resources.journal import Journal
-from resources.limits import LIGHT, Limits, Refused, check_bytes, check_size, cost, reason_of
+from resources.limits import LIGHT, Limits, Refused, check_bytes, check_size, cost, is_outside, reason_of
 from resources.pictures import (
     Facts,
     Needs,
@@ -187,8 +187,11 @@ class Decoder:
         return self._map(self._decode, jobs)
 
     def pixel_hashes(self, jobs: Iterable[DecodeJob]) -> Iterator[tuple[str, bytes | None]]:
-        """Yield each job's key and the hash of its pixels in full resolution, None where it cannot be decoded."""
-        return self._map(self._hash, jobs)
+        """Yield each job's key and the hash of its pixels in full resolution, None where it cannot be decoded.
+
+        What fails for a reason outside of the file is left out.
+        """
+        return (row for row in self._map(self._hash, jobs) if row)
 
     def _map(self, function: Callable[[Item], Row], items: Iterable[Item]) -> Iterator[Row]:
         _prepare_pillow()
@@ -224,14 +227,14 @@ class Decoder:
             line = f"internal: {type(error).__name__}: {error}"
             return Decoded(key=job.key, status="error", error=line, format=kind)
 
-    def _hash(self, job: DecodeJob) -> tuple[str, bytes | None]:
+    def _hash(self, job: DecodeJob) -> tuple[str, bytes | None] | None:
         try:
             with self._turn(job):
                 return job.key, self._run(job.key, self._load(job), pixel_hash)
         except BrainError:
             raise
-        except Exception:  # noqa: BLE001 - as above; the reason is in the row of `decode`
-            return job.key, None
+        except Exception as error:  # noqa: BLE001 - as above; the reason is in the row of `decode`
+            return None if is_outside(reason_of(error)) else (job.key, None)
 
     def _turn(self, job: DecodeJob) -> AbstractContextManager[Any]:
         return self._large_file if (job.size or 0) > LARGE_FILE else nullcontext()
@@ -261,9 +264,10 @@ class Decoder:
         """Return ``task`` of an image, in this thread where that is safe, else in a worker process."""
         kind = sniff(data)
         if kind in THREADED and key not in self._journal.suspects:
-            # Pillow's own idea of a bomb is left to the worker, which knows our limit only.
-            bomb = suppress(Image.DecompressionBombError)
-            with self._journal.working_on(key), bomb, open_image(data, [kind]) as image:
+            # Pillow's own idea of a bomb is left to the worker, which knows our limit only; so is what finds no memory
+            # here, among others.
+            left = suppress(Image.DecompressionBombError, MemoryError)
+            with self._journal.working_on(key), left, open_image(data, [kind]) as image:
                 check_size(*image.size, self._limits)
                 if self._is_plain(image, data, reduced=reduced):
                     return task(image, data)

@@ -1,11 +1,13 @@
 """Worker processes for decoders that may crash, hang or eat memory, and that can be killed for it.
 
 A worker is a fresh interpreter (nothing is forked, no main module imported again) that reads jobs from a pipe. It
-limits its own memory and, by an alarm that ends it even inside C code and even when its parent is gone, its own time.
-It starts when first needed, serves one job at a time, and is replaced after it failed.
+limits its own memory and, by timers that end it even inside C code and even when its parent is gone, its own time: the
+processor time that it uses, which is the file's doing, and far later the time on the clock, which on a busy machine is
+not. It starts when first needed, serves one job at a time, and is replaced after it failed.
 """
 
 import contextlib
+import math
 import os
 import resource
 import signal
@@ -39,6 +41,10 @@ Reply = tuple[Literal["done", "refused", "heavy"], Any]
 BOOT = "import sys; sys.path[:] = {path!r}; from resources.decoding_workers import main; main({fd})"
 # glibc returns large blocks as they are freed where told what is large; else heaps grow beyond what any image needs.
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MALLOC_MMAP_THRESHOLD_": "1000000"}
+# Who waits for a worker waits so many times the processor time that it may use, and no longer.
+PATIENCE = 10
+# How a process ends that somebody else ended; a decoder that goes wrong ends in other ways.
+FROM_OUTSIDE = {signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGALRM}
 # The worker's own alarm comes after the parent's timeout: it is there for a parent that is gone.
 GRACE = 10
 STARTUP = 60
@@ -106,12 +112,21 @@ class Worker:
         try:
             self._pipe.send((task, grant))
             self._pipe.send_bytes(data)
-            if self._pipe.poll(self._limits.seconds):
+            if self._pipe.poll(PATIENCE * self._limits.seconds):
                 reply: Reply = self._pipe.recv()
                 return reply
         except (EOFError, OSError) as error:
-            raise Refused(f"crashed: the decoder ended its process ({self._ending()})") from error
-        raise Refused(f"timeout: decoding took longer than {self._limits.seconds:g} s (decoding.timeout)")
+            raise Refused(self._reason()) from error
+        used = f"{PATIENCE * self._limits.seconds:g} s"
+        raise Refused(f"stalled: no answer within {used}, in which decoding did not use up its processor time")
+
+    def _reason(self) -> str:
+        ending = self._ending()
+        if ending == signal.SIGPROF.name:
+            return f"timeout: decoding took longer than {self._limits.seconds:g} s of processor time (decoding.timeout)"
+        if ending in {one.name for one in FROM_OUTSIDE}:
+            return f"killed: the process that decoded was ended from outside ({ending}), as when memory runs out"
+        return f"crashed: the decoder ended its process ({ending})"
 
     def _ending(self) -> str:
         try:
@@ -220,8 +235,11 @@ def _serve_next(pipe: Connection, formats: Sequence[str], limits: Limits) -> Non
     # Nothing of an image is held while the next one is waited for and received.
     task, grant = pipe.recv()
     data = pipe.recv_bytes()
-    signal.alarm(int(limits.seconds) + GRACE)
+    signal.alarm(math.ceil(PATIENCE * limits.seconds) + GRACE)
+    # Ends the process as it stands, by SIGPROF, once it has used so much processor time.
+    signal.setitimer(signal.ITIMER_PROF, limits.seconds)
     pipe.send(_serve(task, data, formats, limits, grant))
+    signal.setitimer(signal.ITIMER_PROF, 0)
     signal.alarm(0)
 
 

@@ -7,6 +7,8 @@ import uuid
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from resources.files import open_local
+
 
 def fingerprint(*parts: object) -> str:
     """Return 16 hexadecimal digits that stand for the JSON form of ``parts``."""
@@ -46,7 +48,7 @@ def file_digest(path: Path, cache: Path) -> str:
     known = _read_note(note)
     if known.get("stamp") == stamp:
         return str(known["sha256"])
-    with path.open("rb") as file:
+    with open_local(path) as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     write_text(note, json.dumps({"path": str(path.absolute()), "stamp": stamp, "sha256": digest}))
     return digest

@@ -24,6 +24,7 @@ from resources.embedding_cache import fingerprint
 from resources.embedding_files import existing_file
 from resources.embedding_networks import first_line
 from resources.errors import BrainError, ConfigurationError
+from resources.files import open_local
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -121,7 +122,7 @@ def _check(path: Path, keys: Sequence[str], matrix: NDArray[np.float32]) -> None
 
 
 def _read_npz(path: Path) -> Vectors:
-    with np.load(path, allow_pickle=False) as arrays:
+    with open_local(path) as file, np.load(file, allow_pickle=False) as arrays:
         key = _one_of(arrays.files, KEY_NAMES, path)
         keys = arrays[key].astype(str).tolist()
         return KEY_NAMES[key], keys, arrays[_one_of(arrays.files, VECTOR_NAMES, path)].astype(np.float32)
@@ -130,7 +131,8 @@ def _read_npz(path: Path) -> Vectors:
 def _read_npy(path: Path) -> Vectors:
     beside = existing_file(str(path.with_suffix(".csv")))
     key, keys = _keys(_read_table(beside), beside)
-    return key, keys, np.load(path, allow_pickle=False).astype(np.float32)
+    with open_local(path) as file:
+        return key, keys, np.load(file, allow_pickle=False).astype(np.float32)
 
 
 def _read_rows(path: Path) -> Vectors:
@@ -150,10 +152,11 @@ def _read_table(path: Path) -> "pa.Table":
     import pyarrow as pa
     from pyarrow import csv, parquet
 
-    if path.suffix.lower() == ".parquet":
-        return parquet.read_table(path)
     texts = dict.fromkeys((*KEY_NAMES, *VECTOR_NAMES), pa.string())
-    return csv.read_csv(path, convert_options=csv.ConvertOptions(column_types=texts))
+    with open_local(path) as file:
+        if path.suffix.lower() == ".parquet":
+            return parquet.read_table(file)
+        return csv.read_csv(file, convert_options=csv.ConvertOptions(column_types=texts))
 
 
 def _keys(table: "pa.Table", path: Path) -> tuple[Key, list[str]]:

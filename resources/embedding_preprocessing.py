@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from resources.errors import ConfigurationError
+from resources.files import bytes_of
 from resources.image_input import InputSpec, Interpolation, Resize
 
 Color = tuple[float, float, float]
@@ -57,7 +58,9 @@ class Sidecar(BaseModel):
         if not sidecar.exists():
             return cls.model_validate({})
         try:
-            return cls.model_validate_json(sidecar.read_bytes())
+            return cls.model_validate_json(bytes_of(sidecar))
+        except OSError as error:
+            raise ConfigurationError(f"{sidecar} cannot be read: {error.strerror}") from None
         except ValidationError as error:
             first = error.errors()[0]
             field = ".".join(map(str, first["loc"])) or "it"
@@ -134,7 +137,7 @@ def sidecar_path(path: Path) -> Path:
 def read_json(path: Path) -> dict[str, Any]:
     """Return a JSON object from a file; ConfigurationError when it is none."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(bytes_of(path))
     except ValueError as error:
         raise ConfigurationError(f"{path} is not JSON: {error}") from None
     if not isinstance(content, dict):

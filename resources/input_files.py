@@ -10,6 +10,7 @@ from typing import Literal
 from resources.configuration import DatasetSettings
 from resources.errors import SourceError
 from resources.home import DatasetPaths
+from resources.limits import saturated
 
 Role = Literal["labels", "predictions"]
 FOLDERS = "folder"
@@ -116,14 +117,14 @@ def _files(source: int, uri: str, form: str, field: str, model: str | None) -> I
         raise SourceError(
             f"no labels or predictions at {uri}: give a file, a folder of files, or 'folder' for class folders"
         )
-    names = [root.name] if root.is_file() else sorted(_below(root))
-    base = root.parent if root.is_file() else root
+    names = sorted(_below(root)) if root.is_dir() else [root.name]
+    base = root if root.is_dir() else root.parent
     for name in names:
         try:
             status = os.stat(base / name)
         except OSError:
             continue
-        stat = (status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+        stat = (saturated(one) for one in (status.st_size, status.st_mtime_ns, status.st_ctime_ns))
         yield InputFile(source, name, base / name, form, field, model, *stat)
 
 

@@ -1,6 +1,7 @@
 """Labels in tables: which classes a file gives which sample."""
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 
 import numpy as np
 import pyarrow as pa
@@ -73,16 +74,22 @@ def read_sample_columns(files: Iterable[InputFile]) -> pa.Table:
         form = file.suffix[1:] if file.format == "auto" else file.format
         if f".{form}" not in TABLES:
             continue
-        rows = read_rows(file.path, form, ["filepath", "sample_id", "split", "tags"])
-        splits, tags = rows.column("split"), rows.column("tags")
-        if rows.lines.size and not (splits is None and tags is None):
-            columns = [
-                keys(rows),
-                pa.array([split_of(one) for one in texts(splits, len(rows.lines)).to_pylist()], pa.string()),
-                pa.array([tags_of(one) for one in _values(tags, len(rows.lines))], pa.list_(pa.string())),
-            ]
-            parts.append(pa.table(columns, schema=SAMPLE_COLUMNS))
+        with suppress(pa.ArrowException, ValueError, TypeError):
+            parts.append(_sample_columns(file, form))
     return pa.concat_tables(parts)
+
+
+def _sample_columns(file: InputFile, form: str) -> pa.Table:
+    rows = read_rows(file.path, form, ["filepath", "sample_id", "split", "tags"])
+    splits, tags = rows.column("split"), rows.column("tags")
+    if not rows.lines.size or (splits is None and tags is None):
+        return SAMPLE_COLUMNS.empty_table()
+    columns = [
+        keys(rows),
+        pa.array([split_of(one) for one in texts(splits, len(rows.lines)).to_pylist()], pa.string()),
+        pa.array([tags_of(one) for one in _values(tags, len(rows.lines))], pa.list_(pa.string())),
+    ]
+    return pa.table(columns, schema=SAMPLE_COLUMNS)
 
 
 def _values(column: pa.Array | None, size: int) -> list[object]:

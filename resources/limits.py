@@ -1,21 +1,24 @@
 """What a file may cost, and the reasons for which it is refused.
 
-Every refusal is one line ``code: what is wrong``:
+Every refusal is one line ``code: what is wrong``. Most codes blame the file, and a file is blamed for ever; those of
+``OUTSIDE`` blame what is around it, say nothing of the file, and are tried again:
 
 ==================  ==================================================================================================
 code                meaning
 ==================  ==================================================================================================
-``missing``         the file could not be read at all
+``missing``         outside: the file could not be read at all
 ``empty``           no bytes, or nothing but zeros
 ``not_an_image``    the content is something else, or nothing known
 ``unsupported``     a known format or variant that is not decoded here; says what to install where that helps
 ``truncated``       the file ends before its image does
 ``damaged``         the content contradicts itself
 ``too_large``       more bytes or declared pixels than the limits allow
-``timeout``         decoding took longer than the limit
+``timeout``         decoding took more processor time than the limit
 ``memory``          decoding needed more memory than the limit
 ``crashed``         the decoder took its process down
-``internal``        the image was decoded, but something of ours failed on it
+``internal``        outside: the image was decoded, but something of ours failed on it
+``killed``          outside: somebody, or a machine without memory, ended the process that decoded
+``stalled``         outside: the process that decoded got no processor time, or waited for something else
 ==================  ==================================================================================================
 """
 
@@ -24,6 +27,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from resources.errors import Refused as Refused
+
+OUTSIDE = ("missing", "internal", "killed", "stalled")
+"""The codes of what fails for a reason outside of the file."""
 
 # Sources know their limits without decoding anything.
 if TYPE_CHECKING:
@@ -46,7 +52,7 @@ class Limits:
     bytes : int
         Encoded size.
     seconds : float
-        Wall time in a worker process.
+        Processor time in a worker process.
     memory : int
         Bytes that a worker process may hold, and that all decoding together should.
     """
@@ -63,6 +69,29 @@ DEFAULT_LIMITS = Limits()
 LIGHT = 1 << 26
 # Bytes per pixel while decoding: Pillow holds four, WebP and the video codecs hold frames beside it.
 HELD = {"WEBP": 16, "AVIF": 16, "HEIF": 16, "JXL": 16, "RAW": 24}
+
+
+def saturated(value: int, bits: int = 64) -> int:
+    """Return a number of which a file may say anything as one that a signed column of so many bits holds.
+
+    Examples
+    --------
+    >>> saturated(2**62), saturated(2**80) == 2**63 - 1, saturated(-(2**40), 32) == -(2**31)
+    (4611686018427387904, True, True)
+    """
+    limit = 1 << (bits - 1)
+    return max(-limit, min(int(value), limit - 1))
+
+
+def is_outside(reason: str) -> bool:
+    """Tell a failure for a reason outside of the file from one that the file is to blame for.
+
+    Examples
+    --------
+    >>> is_outside("killed: the process that decoded was ended from outside (SIGKILL)"), is_outside("truncated: ...")
+    (True, False)
+    """
+    return reason.partition(":")[0] in OUTSIDE
 
 
 def cost(image: "Image.Image") -> int:

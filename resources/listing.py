@@ -7,6 +7,7 @@ and not known, because the container's own state tells whether anything in it ca
 import hashlib
 import os
 import unicodedata
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
@@ -14,6 +15,8 @@ from typing import Any
 from urllib.parse import quote, unquote_to_bytes
 
 import pyarrow as pa
+
+from resources.limits import saturated
 
 SOURCE_NAME = "media"
 SPLITS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
@@ -26,6 +29,9 @@ BESIDE_SUFFIXES = {
 }  # fmt: skip
 BESIDE_NAMES = {"thumbs.db", "desktop.ini", "license", "readme", "makefile"}
 ARCHIVE_SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz")
+
+# Within a year of what 64 bits of nanoseconds hold (1677 to 2262).
+LATEST_NS = 9_223_286_400_000_000_000
 
 ITEM = pa.schema([
     ("sample_id", pa.string()),
@@ -58,6 +64,12 @@ class Status:
     bytes: int = -1
     modified_ns: int = 0
     touched: int = 0
+
+    def __post_init__(self) -> None:
+        """Bring what file systems and archives say, which is anything, into the range of what can be kept."""
+        object.__setattr__(self, "bytes", saturated(self.bytes))
+        object.__setattr__(self, "modified_ns", max(-LATEST_NS, min(self.modified_ns, LATEST_NS)))
+        object.__setattr__(self, "touched", saturated(self.touched))
 
 
 @dataclass(frozen=True)
@@ -152,9 +164,10 @@ class Container:
         damaged = [self._row("", Member("", self.status, error=found.error))] if found.error else []
         return _table([*rows.values(), *damaged])
 
-    def unreadable(self, error: OSError) -> pa.Table:
+    def unreadable(self, error: Exception) -> pa.Table:
         """Return the row of a container that cannot be read this time."""
-        return _table([self._row("", Member("", Status(), error=f"unreadable: {error.strerror or error}"))])
+        line = readable(str(getattr(error, "strerror", None) or error or type(error).__name__))
+        return _table([self._row("", Member("", Status(), error=f"unreadable: {line}"))])
 
     def _row(self, suffix: str, member: Member) -> tuple[Any, ...]:
         path, status = self.filepath + suffix, member.status
@@ -189,7 +202,35 @@ class Listing:
 
     def expanded(self) -> pa.Table:
         """Return a row per sample, those inside containers too; these are all listed for it."""
-        return pa.concat_tables([self.items, *(container.items() for container in self.containers)])
+        return distinct(pa.concat_tables([self.items, *(container.items() for container in self.containers)]))
+
+
+def distinct(items: pa.Table) -> pa.Table:
+    """Return items of which no two have one id.
+
+    Names that differ only by their Unicode form have the same id, so that a file keeps it on another system; where both
+    are there, the one in composed form does, and the others are named by their very spelling.
+    """
+    ids = items.column("sample_id").to_pylist()
+    shared = {one for one, count in Counter(ids).items() if count > 1} if len(set(ids)) < len(ids) else set()
+    if not shared:
+        return items
+    names, uris = items.column("filepath").to_pylist(), items.column("uri").to_pylist()
+    groups: dict[str, list[int]] = {}
+    for place, one in enumerate(ids):
+        if one in shared:
+            groups.setdefault(one, []).append(place)
+    for places in groups.values():
+        places.sort(key=lambda place: (not unicodedata.is_normalized("NFC", names[place]), names[place], uris[place]))
+        for number, place in enumerate(places[1:], 1):
+            same = sum(names[other] == names[place] for other in places[:number])
+            ids[place] = _spelled_id(names[place], same)
+    return items.set_column(0, ITEM.field("sample_id"), pa.array(ids, pa.string()))
+
+
+def _spelled_id(filepath: str, number: int) -> str:
+    text = f"{SOURCE_NAME}\0spelled\0{number}\0{filepath}"
+    return hashlib.blake2b(text.encode(errors="surrogateescape"), digest_size=10).hexdigest()
 
 
 def _table(rows: Iterable[tuple[Any, ...]]) -> pa.Table:
@@ -242,7 +283,10 @@ def is_archive(name: str) -> bool:
 
 def readable(path: str) -> str:
     """Return a path as valid UTF-8."""
-    return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    try:
+        return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:
+        return path.encode("utf-8", "backslashreplace").decode()
 
 
 def address(text: str) -> str:
@@ -306,11 +350,15 @@ class Collector:
         else:
             self._add_sample(path, status, row or {}, uri or address(path))
 
-    def _add_sample(self, path: str, status: Status, row: dict[str, Any], uri: str) -> None:
+    def refuse(self, path: str, error: str) -> None:
+        """Add what cannot be listed, with the reason."""
+        self._add_sample(path, Status(), {}, address(path), error)
+
+    def _add_sample(self, path: str, status: Status, row: dict[str, Any], uri: str, error: str | None = None) -> None:
         relative = self._relative(path)
         item_id, split, tags = sample_id(relative), self._split(relative, row), tags_of(row.get("tags"))
         known = (status.bytes, status.modified_ns, status.touched, split, tags)
-        self.rows[item_id] = (item_id, readable(relative), uri, *known, None, None)
+        self.rows[relative] = (item_id, readable(relative), uri, *known, None, error)
         self._mark(f"{item_id}{status.bytes} {status.modified_ns} {status.touched} {split} {tags}")
 
     def _add_container(self, path: str, kind: Kind, status: Status, row: dict[str, Any], uri: str) -> None:
@@ -332,7 +380,9 @@ class Collector:
         if self.unreadable:
             state += "-" + content_hash("\n".join(sorted(self.unreadable)).encode(errors="surrogateescape"))[:8]
         containers = list(self.containers.values())
-        return Listing(_table(self.rows.values()), state, self.newest_ns / 1e9, sorted(self.unreadable), containers)
+        return Listing(
+            distinct(_table(self.rows.values())), state, self.newest_ns / 1e9, sorted(self.unreadable), containers
+        )
 
     def _mark(self, mark: str) -> None:
         self.digest += int.from_bytes(hashlib.blake2b(mark.encode(errors="surrogateescape"), digest_size=16).digest())
@@ -353,5 +403,9 @@ def tags_of(value: Any) -> list[str]:
     """Return the tags that a manifest gives as a list or as a text with commas or semicolons."""
     if not value:
         return []
-    parts = value.replace(";", ",").split(",") if isinstance(value, str) else value
+    parts: Iterable[Any]
+    if isinstance(value, str):
+        parts = value.replace(";", ",").split(",")
+    else:
+        parts = value if isinstance(value, list | tuple | dict) else [value]
     return sorted({str(part).strip() for part in parts if str(part).strip()})

@@ -4,7 +4,9 @@ A source lists *items*: one row per sample with its stable id, its address and w
 listing has a *state*, a digest that changes when any item is added, changed or gone, and costs one ``stat`` per file.
 """
 
+import errno
 import glob
+import io
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -12,13 +14,14 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from itertools import repeat
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol
 
 import pyarrow as pa
 
 from resources import addresses, archives, object_stores, videos
 from resources.addresses import read_local
 from resources.errors import SourceError
+from resources.files import bytes_of, open_local
 from resources.limits import DEFAULT_LIMITS, Limits
 from resources.listing import (
     Collector,
@@ -33,6 +36,7 @@ from resources.listing import (
     status_of,
 )
 from resources.object_stores import Keeper, is_remote, is_store, without_query
+from resources.tabular import check_names, is_deeply_nested
 from resources.videos import DEFAULT_SECONDS, Frames, is_video
 
 __all__ = ["Listing", "MediaSource", "content_hash", "open_source", "read_local", "read_table", "sample_id", "split_of"]
@@ -185,9 +189,7 @@ class FolderSource(_Folder):
                 entries = list(os.scandir(folder))
                 collector.touch(os.stat(folder).st_ctime_ns)
             except OSError as error:
-                if folder == self.root:
-                    raise SourceError(f"the media folder {self.root} cannot be listed: {error.strerror}") from None
-                collector.unreadable.append(readable(os.path.relpath(folder, self.root)))
+                self._note(collector, folder, error)
                 continue
             for entry in entries:
                 if _is_folder(entry):
@@ -197,6 +199,15 @@ class FolderSource(_Folder):
                 elif may_be_image(entry.name):
                     collector.add(entry.path, status_of(entry.path, entry.stat))
         return collector.listing()
+
+    def _note(self, collector: Collector, folder: str, error: OSError) -> None:
+        """Note that a folder cannot be listed, this time or ever."""
+        if folder == self.root:
+            raise SourceError(f"the media folder {self.root} cannot be listed: {error.strerror}") from None
+        if error.errno == errno.ENAMETOOLONG:
+            collector.refuse(folder, "unsupported: the folder lies deeper than any path can name")
+        else:
+            collector.unreadable.append(readable(os.path.relpath(folder, self.root)))
 
 
 @dataclass(frozen=True)
@@ -211,7 +222,7 @@ class GlobSource(_Folder):
             raise SourceError(f"no media match {self.pattern}: there is no folder {self.root}")
         collector = self.reading.collector(self.root)
         for match in glob.iglob(self.pattern, recursive=True):
-            if os.path.isfile(match) and may_be_image(os.path.basename(match)):
+            if not os.path.isdir(match) and may_be_image(os.path.basename(match)):
                 collector.add(match, status_of(match))
         return collector.listing()
 
@@ -289,13 +300,13 @@ class ManifestSource(_Source):
         if remote:
             names = _without_queries(remote)
             return _Named(_common_address(names), names, remote)
-        names = [os.path.normpath(self.path.parent / Path(name).expanduser()) for name in given]
+        names = [os.path.normpath(self.path.parent / os.path.expanduser(name)) for name in given]
         root = os.path.commonpath([os.path.dirname(name) for name in names]) if names else str(self.path.parent)
         return _Named(root, names, [])
 
     def _rows(self) -> Iterator[Row]:
         if self.path.suffix.lower() in LIST_SUFFIXES:
-            for line in self.path.read_text("utf-8", errors="surrogateescape").splitlines():
+            for line in bytes_of(self.path).decode("utf-8", "surrogateescape").splitlines():
                 if line.strip() and not line.lstrip().startswith("#"):
                     yield {"filepath": line.strip()}
             return
@@ -331,19 +342,32 @@ def _without_queries(uris: list[str]) -> list[str]:
 def read_table(path: Path) -> pa.Table:
     """Return a CSV, Parquet or JSONL file as an Arrow table; raises SourceError."""
     try:
-        if path.suffix.lower() == ".csv":
-            from pyarrow import csv
+        with open_local(path) as file:
+            table = _parsed(file, path)
+        table.validate(full=True)
+        return table
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise SourceError(f"{path} cannot be read as {path.suffix[1:]}: {' '.join(str(error).split())}") from None
 
-            return csv.read_csv(path)
-        if path.suffix.lower() == ".parquet":
-            from pyarrow import parquet
 
-            return parquet.read_table(path)
+def _parsed(file: BinaryIO, path: Path) -> pa.Table:
+    if path.suffix.lower() == ".csv":
+        from pyarrow import csv
+
+        table = csv.read_csv(file)
+    elif path.suffix.lower() == ".parquet":
+        from pyarrow import parquet
+
+        table = parquet.read_table(file)
+    else:
         from pyarrow import json
 
-        return json.read_json(path)
-    except (OSError, pa.ArrowException) as error:
-        raise SourceError(f"{path} cannot be read as {path.suffix[1:]}: {' '.join(str(error).split())}") from None
+        data = file.read()
+        if is_deeply_nested(data):
+            raise ValueError("a line is nested too deeply")
+        table = json.read_json(io.BytesIO(data))
+    check_names(table.column_names, table.column_names)
+    return table
 
 
 def _before_wildcard(parts: Iterable[str]) -> Iterator[str]:

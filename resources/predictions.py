@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from resources.input_files import InputFile
 from resources.labels import last_of_each, one_each, unknown_classes, with_constants
 from resources.scores import Mask, Scores, read_scores
-from resources.tabular import Reading, Rows, keys, number_lists, numbers, read_rows, text_lists, texts
+from resources.tabular import Reading, Rows, as_text, keys, number_lists, numbers, read_rows, text_lists, texts
 
 PREDICTION_ROWS = pa.schema([
     ("source", pa.int32()),
@@ -156,7 +156,7 @@ def _times(rows: Rows) -> pa.Array:
             column = column.cast(pa.timestamp("us", "UTC"))
         return column.cast(kind)
     except pa.ArrowException:
-        parsed = [_time(value) for value in column.cast(pa.string()).to_pylist()]
+        parsed = [_time(value) for value in as_text(column).to_pylist()]
         return pa.array(parsed, kind)
 
 

@@ -20,16 +20,21 @@ SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 WHOLE = ((0, 0, 1, 1),)
 # First column and row, and the steps between them, of each pass of an interlaced PNG.
 PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
+MARKER, SCAN = 0xFF, 0xDA
+# Baseline, extended and progressive, all of Huffman's codes; what codes by arithmetic needs less than a bit.
+CODES_PER_BLOCK = {0xC0: 2, 0xC1: 2, 0xC2: 1}
 GIF_HEADER = 13
 GIF_IMAGE, GIF_EXTENSION = 0x2C, 0x21
 
 
 def check_complete(data: bytes, image: Image.Image) -> None:
-    """Refuse a PNG or GIF that ends before its structure does; ``image`` is what was decoded from it."""
+    """Refuse a PNG, GIF or JPEG that ends before its structure does; ``image`` is what was decoded from it."""
     if image.format == "PNG":
         _check_png(data, image)
     elif image.format == "GIF":
         _check_gif(data)
+    elif image.format in {"JPEG", "MPO"}:
+        _check_jpeg(data)
 
 
 def _check_png(data: bytes, image: Image.Image) -> None:
@@ -77,6 +82,44 @@ def _announced(header: memoryview) -> int:
         if columns > 0 and rows > 0:
             total += rows * (1 + (columns * SAMPLES[colour] * depth + 7) // 8)
     return total
+
+
+def _check_jpeg(data: bytes) -> None:
+    """Refuse a JPEG with fewer bits than its blocks need at least; decoders paint what is missing in one colour.
+
+    No Huffman code is shorter than one bit: a block of a sequential JPEG has two codes, one for its mean and one for its end;
+    of a progressive one, the mean at least.
+    """
+    for kind, body, after in _segments(data):
+        if kind in CODES_PER_BLOCK:
+            needed = CODES_PER_BLOCK[kind] * _blocks(body)
+            if needed > 8 * (len(data) - after):
+                height, width = struct.unpack(">HH", body[1:5])
+                raise Refused(f"truncated: {len(data)} bytes are too few for the {width}x{height} pixels of the header")
+            return
+
+
+def _segments(data: bytes) -> Iterator[tuple[int, bytes, int]]:
+    """Yield marker, content and end of each segment of a JPEG up to its pixels."""
+    offset = 2
+    while offset + 4 <= len(data) and data[offset] == MARKER:
+        kind = data[offset + 1]
+        if kind == MARKER:
+            offset += 1
+            continue
+        if kind == SCAN:
+            return
+        end = offset + 2 + int.from_bytes(data[offset + 2 : offset + 4], "big")
+        yield kind, data[offset + 4 : end], end
+        offset = end
+
+
+def _blocks(frame: bytes) -> int:
+    """Return how many blocks of eight by eight a frame's header announces."""
+    _, height, width, count = struct.unpack(">BHHB", frame[:6])
+    factors = [(factor >> 4, factor & 15) for factor in frame[7 : 6 + 3 * count : 3]]
+    most = [max((pair[axis] for pair in factors), default=1) or 1 for axis in (0, 1)]
+    return sum(-(-width * across // (8 * most[0])) * -(-height * down // (8 * most[1])) for across, down in factors)
 
 
 def _check_gif(data: bytes) -> None:

@@ -5,6 +5,7 @@ one not again.
 """
 
 import atexit
+import errno
 import importlib.util
 import re
 from collections.abc import Collection, Iterator
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from resources.errors import MissingError, Refused
 from resources.files import open_file, status_of
-from resources.limits import DEFAULT_LIMITS, Limits
+from resources.limits import DEFAULT_LIMITS, Limits, is_outside
 from resources.listing import Contents, Kind, Member, Status, content_hash, content_hash_of
 from resources.object_stores import is_remote, version
 
@@ -159,7 +160,12 @@ def _ask(worker: "Worker", call: Any) -> Any:
     from resources.decoding_workers import Direct
     from resources.limits import LIGHT
 
-    reply, result = worker.run(Direct(call), b"", LIGHT)
+    try:
+        reply, result = worker.run(Direct(call), b"", LIGHT)
+    except Refused as refused:
+        if is_outside(str(refused)):
+            raise OSError(errno.EINTR, str(refused)) from refused
+        raise
     if reply == "refused":
         raise Refused(result)
     return result

@@ -1,6 +1,7 @@
 """A file that was cut off is an error, wherever the cut is and however little the decoder needs of it."""
 
 import io
+import struct
 
 import pytest
 from PIL import Image
@@ -98,3 +99,24 @@ def test_pages_behind_the_first_may_be_missing_from_a_photo() -> None:
     rows = decode({"cut": data[: first + 400], "within": data[: first // 2]})
     assert rows["cut"].status == "ok"
     assert rows["within"].status == "error"
+
+
+def declaring(data: bytes, width: int, height: int) -> bytes:
+    """Return a baseline JPEG whose header gives another size."""
+    place = data.index(b"\xff\xc0") + 5
+    return data[:place] + struct.pack(">HH", height, width) + data[place + 4 :]
+
+
+def test_a_jpeg_that_declares_far_more_pixels_than_it_holds_is_truncated() -> None:
+    row = decode({"one": declaring(encode(photo(64, 48), "JPEG"), 13000, 13000)})["one"]
+    assert row.error.startswith("truncated: ")
+    assert row.error.endswith("bytes are too few for the 13000x13000 pixels of the header")
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+@pytest.mark.parametrize(
+    "options", [{}, {"optimize": True}, {"progressive": True}, {"subsampling": 0, "optimize": True}]
+)
+def test_a_jpeg_of_one_colour_that_is_as_small_as_can_be_is_sound(mode: str, options: dict[str, object]) -> None:
+    data = encode(Image.new(mode, (1203, 901)), "JPEG", quality=1, **options)
+    assert decode({"one": data})["one"].status == "ok"

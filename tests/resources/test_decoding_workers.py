@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -12,12 +13,12 @@ import pytest
 from resources.decoding import Decoder
 from resources.errors import MissingError
 from resources.journal import Journal, suspects
-from resources.limits import Limits
+from resources.limits import Limits, is_outside
 from tests.resources.evil_plugin import DEADLY
 from tests.resources.images import decode, encode, jobs, photo
 
 PLUGINS = ("tests.resources.evil_plugin",)
-STRICT = Limits(seconds=3, memory=1 << 28)
+STRICT = Limits(seconds=1, memory=1 << 28)
 
 
 def evil(deed: str) -> bytes:
@@ -34,11 +35,10 @@ def deadly_png() -> bytes:
 
 def test_decoders_that_hang_crash_or_eat_memory_give_rows_and_the_run_goes_on() -> None:
     deeds = {
-        "hang": "timeout: decoding took longer than 3 s",
-        "hang-in-c": "timeout: decoding took longer than 3 s",
+        "hang-in-c": "timeout: decoding took longer than 1 s of processor time",
         "segfault": "crashed: the decoder ended its process (SIGSEGV)",
         "abort": "crashed: the decoder ended its process (SIGABRT)",
-        "kill": "crashed: the decoder ended its process (SIGKILL)",
+        "kill": "killed: the process that decoded was ended from outside (SIGKILL)",
         "exit": "crashed: the decoder ended its process (exit code 3)",
         "memory": "memory: decoding needs more memory than allowed",
     }
@@ -50,6 +50,29 @@ def test_decoders_that_hang_crash_or_eat_memory_give_rows_and_the_run_goes_on() 
         assert rows[deed].status == "error"
         assert rows[deed].error.startswith(reason)
     assert {rows[key].status for key in good} == {"ok"}
+
+
+def test_a_worker_that_waits_is_given_up_and_its_file_not_blamed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("resources.decoding_workers.PATIENCE", 2)
+    row = decode({"one": evil("hang")}, plugins=PLUGINS, limits=Limits(seconds=0.5))["one"]
+    assert row.error == "stalled: no answer within 1 s, in which decoding did not use up its processor time"
+    assert is_outside(row.error)
+
+
+def test_a_worker_that_is_stopped_for_longer_than_its_limit_goes_on() -> None:
+    with Decoder(limits=Limits(seconds=0.5), threads=1) as decoder:
+        worker = decoder._workers._take()
+        decoder._workers._keep(worker)
+        os.kill(worker._process.pid, signal.SIGSTOP)
+        threading.Timer(1.5, os.kill, (worker._process.pid, signal.SIGCONT)).start()
+        [row] = decoder.decode(jobs({"tiff": encode(photo(), "TIFF")}))
+    assert row.status == "ok", row.error
+
+
+def test_what_fails_outside_of_the_file_gives_no_hash_of_pixels(evil_decoder: Decoder) -> None:
+    assert dict(evil_decoder.pixel_hashes(jobs({"killed": evil("kill"), "damaged": evil("ValueError")}))) == {
+        "damaged": None
+    }
 
 
 @pytest.mark.parametrize(
