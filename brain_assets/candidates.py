@@ -35,9 +35,10 @@ class Lists:
     Attributes
     ----------
     graph : similarity.NeighborGraph
-        Its rows and entries are positions among the contents.
+        Its rows and entries are positions among the contents; -1, at its distance, stands for a vector that is no content's:
+        that of a copy with a vector of its own.
     neighbors : (n, k) int64
-        Those near enough to be candidates, the nearest first; -1 elsewhere.
+        Those near enough to be candidates, the nearest first; -1 behind them.
     cosines : (n, k) float32
         How far they are by 1 - cosine, whatever the metric of the graph.
     """
@@ -96,7 +97,10 @@ def _lists(update: Update, settings: NearDuplicateSettings, measured: MeasuredPa
     if update.run.settings["metric"] != "cosine":
         graph = replace(graph, valid=np.zeros_like(graph.valid))
         distances = _cosines(vectors_of(update, nodes, "cosine"), neighbors)
-    return Lists(graph, np.where(distances <= settings.candidate_distance, neighbors, -1), distances)
+    neighbors = np.where(distances <= settings.candidate_distance, neighbors, -1)
+    # No copy's vector takes the place of a neighbour that is to be compared.
+    order = np.argsort(neighbors < 0, axis=1, kind="stable")
+    return Lists(graph, np.take_along_axis(neighbors, order, 1), np.take_along_axis(distances, order, 1))
 
 
 def _cosines(vectors: NDArray[np.float32], neighbors: Rows) -> NDArray[np.float32]:
@@ -128,8 +132,9 @@ def _fresh_within_radius(
     """Return the pairs of fresh contents within the radius; they are searched where lists do not reach so far."""
     fresh, radius = np.flatnonzero(measured.contents.fresh), settings.radius + SLACK
     listed = similarity.reaches(lists.graph, fresh, radius)
-    source, slot = np.nonzero(lists.graph.distances[fresh[listed]] <= radius)
-    source = fresh[listed][source]
+    rows = fresh[listed]
+    source, slot = np.nonzero((lists.graph.neighbors[rows] >= 0) & (lists.graph.distances[rows] <= radius))
+    source = rows[source]
     found = [(source, lists.graph.neighbors[source, slot].astype(np.int64), lists.graph.distances[source, slot])]
     if not listed.all():
         vectors = vectors_of(update, measured.contents.nodes, "cosine")

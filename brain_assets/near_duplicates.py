@@ -321,11 +321,15 @@ NEAR_DUPLICATES = Derivation(
             with compared as ({COMPARED}),
             both_ways as (
                 from content_pairs union all
-                select * replace (second_content as first_content, first_content as second_content) from content_pairs)
-            select brain_key, a.subject_id, b.subject_id as partner_id, a.sample_id, a.object_id, distance, verification,
-                embedding_distance, hamming
-            from both_ways join compared a using (brain_key) join compared b using (brain_key)
-            where a.picture = first_content and b.picture = second_content and a.subject_id < b.subject_id
+                select * replace (second_content as first_content, first_content as second_content) from content_pairs),
+            -- Materialized, as the planner would else join all that is compared with all before it looks at the pairs.
+            begun as materialized (
+                select both_ways.*, subject_id, sample_id, object_id
+                from both_ways join compared on compared.brain_key = both_ways.brain_key and picture = first_content)
+            select begun.brain_key, begun.subject_id, compared.subject_id as partner_id, begun.sample_id, begun.object_id,
+                distance, verification, embedding_distance, hamming
+            from begun join compared on compared.brain_key = begun.brain_key and picture = second_content
+            where begun.subject_id < compared.subject_id
             order by brain_key, distance, subject_id, partner_id""",
             ("content_pairs", "embeddings", "samples"),
             {

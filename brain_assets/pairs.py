@@ -171,7 +171,7 @@ class MeasuredPairs:
 def read_contents(update: Update) -> Contents:
     """Return the contents of the similarity and embeddings runs that ``update.run`` names."""
     rows = update.query(f"""
-        select picture, any_value(node) as node, any_value(coalesce(phash, 0)) as phash,
+        select picture, arg_min(node, subject_id) as node, any_value(coalesce(phash, 0)) as phash,
             any_value(coalesce(phash_mirrored, 0)) as mirrored, any_value(coalesce(preview_offset, -1)) as preview_offset,
             any_value(coalesce(preview_length, -1))::bigint as preview_length,
             max(greatest(depicted.changed, pictures.changed)) > {update.since} as fresh,

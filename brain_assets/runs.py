@@ -21,7 +21,7 @@ from resources.errors import ConfigurationError, LockedError, MissingError
 from resources.home import Home
 from resources.publishing import connect, manifest
 from resources.run_entries import delete_entry, rename_entry
-from resources.store import Merge, Transaction
+from resources.store import Merge, Transaction, bound_spill
 
 COLUMNS = "brain_key, method, state, started_at, finished_at, rows_changed, error, run_id, code_version, model_version, config"
 # What follows from the rows of all runs.
@@ -40,6 +40,7 @@ def recorded(home: Home, name: str) -> Iterator[duckdb.DuckDBPyConnection]:
             yield connection
         return
     with duckdb.connect() as connection:
+        bound_spill(connection)
         connection.register("runs", records)
         yield connection
 
@@ -48,6 +49,7 @@ def _stored_records(path: Path) -> pa.Table:
     if not path.exists():
         raise FileNotFoundError(path)
     with duckdb.connect(str(path), read_only=True) as store:
+        bound_spill(store)
         return store.sql(BOOKKEEPING[0].query).to_arrow_table()
 
 

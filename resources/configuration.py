@@ -377,6 +377,12 @@ class ServiceSettings(Section):
         pattern=r"^\d+(\.\d+)? ?[KMGT]i?B$",
         description="What the database of a run may hold in memory; beyond it works on disk.",
     )
+    spill: str = Field(
+        "20GB",
+        pattern=r"^\d+(\.\d+)? ?[KMGT]i?B$",
+        description="What the database of a run may write to disk when its memory is full; a run that needs more ends with a"
+        " word, and the disk does not fill up.",
+    )
     review_url: str = Field(
         "http://127.0.0.1:3001",
         pattern=r"^https?://[^\s/]+$",

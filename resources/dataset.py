@@ -169,7 +169,7 @@ def open_dataset(home: Home, name: str, opening: Opening) -> Iterator[Dataset]:
         # Only now, as the dataset may have been changed or removed while we waited.
         configuration = load_dataset(home.existing(name).config, opening.arguments)
         settings, digest = configuration.settings, configuration.digest
-        store = Store(paths.store, service.memory)
+        store = Store(paths.store, service.memory, service.spill)
         dataset = Dataset(home, paths, settings, digest, service, store, opening.run_id, opening.selected)
         try:
             yield dataset

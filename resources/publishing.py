@@ -20,7 +20,7 @@ import duckdb
 
 from resources import locks
 from resources.errors import MissingError, StoreError
-from resources.store import Store
+from resources.store import Store, bound_spill
 
 LEASE = "lease"
 MANIFEST = "manifest.json"
@@ -139,6 +139,7 @@ def connect(folder: Path) -> Iterator[duckdb.DuckDBPyConnection]:
 def connect_to(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     """Yield a connection that sees the tables of a set that is held open."""
     with duckdb.connect() as connection:
+        bound_spill(connection)
         connection.execute("set timezone = 'UTC'")
         for name, files in tables_in(path).items():
             connection.execute(f"create view \"{name}\" as from read_parquet('{_quoted(files)}')")

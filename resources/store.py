@@ -27,6 +27,8 @@ MIGRATIONS = {
 }
 # What the machine may do at any time, unlike an error in our own SQL.
 WORLDLY = (duckdb.OperationalError, duckdb.FatalException, duckdb.InternalError)
+# What a database may write to disk when its memory is full, unless it is told otherwise.
+SPILL = "20GB"
 UNCOMPARED = {"changed", "added_at", "changed_at", "calibrated_at", "measured_at"}
 
 
@@ -132,6 +134,8 @@ class Store:
         The file.
     memory : str
         What the database may hold in memory, such as ``512MB``; beyond it works on disk, beside the file.
+    spill : str
+        What it may write there, such as ``20GB``; a query that needs more fails, and the disk does not fill up.
 
     Raises
     ------
@@ -139,18 +143,19 @@ class Store:
         If the file is held by another process, is not a database, or was made by a newer version.
     """
 
-    def __init__(self, path: Path, memory: str = "512MB") -> None:
+    def __init__(self, path: Path, memory: str = "512MB", spill: str = SPILL) -> None:
         self.path = path
-        spill = path.with_suffix(".spill")
+        folder = path.with_suffix(".spill")
         with _told(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             self.connection = duckdb.connect(
                 str(path),
-                config={"preserve_insertion_order": "false", "memory_limit": memory, "temp_directory": str(spill)},
+                config={"preserve_insertion_order": "false", "memory_limit": memory, "temp_directory": str(folder)},
             )
             # Now that the file is ours alone, what lies here was left by a process that was killed.
-            shutil.rmtree(spill, ignore_errors=True)
+            shutil.rmtree(folder, ignore_errors=True)
             try:
+                bound_spill(self.connection, spill)
                 self.connection.execute("set timezone = 'UTC'")
                 self._migrate()
                 self.keys = self._primary_keys()
@@ -232,6 +237,11 @@ class Store:
         return dict(rows)
 
 
+def bound_spill(connection: duckdb.DuckDBPyConnection, spill: str = SPILL) -> None:
+    """Limit what queries may write to disk; given to ``connect``, DuckDB shows the limit and ignores it."""
+    connection.execute(f"set max_temp_directory_size = '{spill}'")
+
+
 @contextmanager
 def _told(path: Path) -> Iterator[None]:
     """Say in one line what the world did to the database; errors in our own SQL stay what they are."""
@@ -249,6 +259,11 @@ def _told(path: Path) -> Iterator[None]:
 def _say(path: Path, text: str) -> str:
     if "No space left" in text or "Disk quota" in text or "File too large" in text:
         return f"the disk is full, free some space below {path.parent} and run again (nothing was lost): {text}"
+    if "max_temp_directory_size" in text:
+        return (
+            f"{path}: the database needs more disk than `spill` in settings.yaml allows,"
+            f" raise it, or `memory` (nothing was lost): {text}"
+        )
     if "Could not set lock" in text:
         return f"{path} is open in another program, close it there: {text}"
     if "Out of Memory" in text:

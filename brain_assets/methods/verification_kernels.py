@@ -1,15 +1,18 @@
 """The inner loops of ``verification``, compiled by numba; import this module inside functions only.
 
 A motion is (x scale, y scale, x shift, y shift) about the centre, in units of half the side. It turns nothing, so rows and
-columns are placed apart from each other; sums run over whole planes with a weight of 0 outside, which vectorizes.
+columns are placed apart from each other; sums run over whole planes with a weight of 0 outside, which vectorizes. Loops are
+written out: an expression over two arrays brings code along that words an error, which takes seconds to compile.
 """
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
 
 import numba
 import numpy as np
 from numpy.typing import NDArray
 
+Function = TypeVar("Function", bound=Callable[..., Any])
 Plane = NDArray[np.float32]
 Motion = NDArray[np.float64]
 
@@ -21,6 +24,13 @@ HOPELESS = 0.25
 LEAST_OVERLAP = 0.4
 DAMPING = 1e-3
 LONGEST_STEP = 0.12
+
+# For what compiled code alone calls: what Python needs to call a function takes time to compile, too.
+INNER: dict[str, Any] = {"nogil": True, "fastmath": True, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+
+
+def _inner(function: Function) -> Function:
+    return cast(Function, numba.njit(**INNER)(function))
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True)
@@ -39,12 +49,12 @@ def verify(
     return out
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True)
+@_inner
 def _search(target: Plane, source: Plane) -> tuple[Motion, float]:
     """Return the best (STARTS, 4) motions over flips, scales and shifts, and the best correlation."""
     ways = 2 * len(SCALES)
     motions, scores, plain = np.zeros((ways, 4)), np.full(ways, -2.0), np.zeros(4)
-    energy = _summed(target**2)
+    energy = _summed_squares(target)
     for way in range(ways):
         plain[1] = SCALES[way // 2]
         plain[0] = -plain[1] if way % 2 else plain[1]
@@ -55,15 +65,17 @@ def _search(target: Plane, source: Plane) -> tuple[Motion, float]:
     return _best(motions, scores), scores.max()
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True)
+@_inner
 def _best_shift(target: Plane, warped: Plane, energy: Motion, margin: int) -> tuple[float, int, int]:
     """Return the best correlation about 0 over shifts, less where the overlap is small, and its shift along y and x.
 
     ``energy`` holds the squares of the target, summed; the warped source is 0 up to ``margin`` from its edges.
     """
-    theirs, best, at_y, at_x = _summed(warped**2), -2.0, 0, 0
+    theirs, best, at_y, at_x = _summed_squares(warped), -2.0, 0, 0
     padded = np.zeros((COARSE_SIDE + 2 * SHIFT, COARSE_SIDE + 2 * SHIFT), np.float32)
-    padded[SHIFT:-SHIFT, SHIFT:-SHIFT] = warped
+    for y in range(COARSE_SIDE):
+        for x in range(COARSE_SIDE):
+            padded[y + SHIFT, x + SHIFT] = warped[y, x]
     for dx in range(-SHIFT, SHIFT + 1):
         left, right = max(0, margin - dx), min(COARSE_SIDE, COARSE_SIDE - margin - dx)
         rows = padded[:, dx + SHIFT : dx + SHIFT + COARSE_SIDE].copy().ravel()
@@ -79,25 +91,25 @@ def _best_shift(target: Plane, warped: Plane, energy: Motion, margin: int) -> tu
     return best, at_y, at_x
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True)
-def _summed(plane: Plane) -> Motion:
-    """Return (n + 1, n + 1) sums of all that lies above and left."""
+@_inner
+def _summed_squares(plane: Plane) -> Motion:
+    """Return (n + 1, n + 1) sums of the squares of all that lies above and left."""
     n = len(plane)
     sums = np.zeros((n + 1, n + 1))
     for y in range(n):
         row = 0.0
         for x in range(n):
-            row += plane[y, x]
+            row += plane[y, x] * plane[y, x]
             sums[y + 1, x + 1] = sums[y, x + 1] + row
     return sums
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True)
+@_inner
 def _within(sums: Motion, top: int, bottom: int, left: int, right: int) -> float:
     return float(sums[bottom, right] - sums[top, right] - sums[bottom, left] + sums[top, left])
 
 
-@numba.njit(cache=True, nogil=True)
+@_inner
 def _best(motions: Motion, scores: NDArray[np.float64]) -> Motion:
     """Return the (STARTS, 4) motions with the highest scores; the first of equals first."""
     left, chosen = scores.copy(), np.empty((STARTS, 4))
@@ -109,7 +121,7 @@ def _best(motions: Motion, scores: NDArray[np.float64]) -> Motion:
     return chosen
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True)
+@_inner
 def _places(scale: float, shift: float, n: int, stride: int) -> tuple[Any, Plane, Plane]:
     """Return where every ``stride``-th row or column comes from: the one before, how far to the next, and whether inside.
 
@@ -127,7 +139,7 @@ def _places(scale: float, shift: float, n: int, stride: int) -> tuple[Any, Plane
     return before, way, inside
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True)
+@_inner
 def _warp(source: Plane, motion: Motion) -> tuple[Plane, Plane]:
     """Return the source as the target sees it, 0 outside, and where it is inside."""
     n = len(source)
@@ -146,7 +158,7 @@ def _warp(source: Plane, motion: Motion) -> tuple[Plane, Plane]:
     return warped, inside
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True)
+@_inner
 def _align(target: Plane, source: Plane, motions: Motion) -> Motion:
     """Return the motion that a coarse refinement of every start, and a fine one of the best, lead to."""
     small_target, small_source = _halve(target), _halve(source)
@@ -159,7 +171,7 @@ def _align(target: Plane, source: Plane, motions: Motion) -> Motion:
     return _refine(target, source, best, STEPS_FINE)
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True)
+@_inner
 def _halve(plane: Plane) -> Plane:
     n = len(plane) // 2
     half = np.empty((n, n), np.float32)
@@ -171,18 +183,23 @@ def _halve(plane: Plane) -> Plane:
     return half
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True)
+@_inner
 def _refine(target: Plane, source: Plane, start: Motion, steps: int) -> Motion:
     """Return the motion after Gauss-Newton steps on the residual of gain x warped source + bias, outliers damped."""
-    wanted = np.ascontiguousarray(target[::2, ::2]).ravel()
+    wanted = _every_other(target)
+    error, weight, every = np.empty_like(wanted), np.empty_like(wanted), np.ones_like(wanted)
     motion, gain, bias, spread = start.copy(), 1.0, 0.0, 1e9
     for step in range(steps):
         columns, inside = _columns(source, motion)
-        error = wanted - np.float32(gain) * columns[0] - np.float32(bias)
-        seen = inside.sum()
+        seen = _dot(inside, every)
         if seen < LEAST_OVERLAP * len(wanted):
             return start
-        normal, right = _normal_equations(columns, wanted, inside / (1 + (error * np.float32(1 / spread)) ** 2))
+        scale, offset, narrow = np.float32(gain), np.float32(bias), np.float32(1 / spread)
+        for place in range(len(wanted)):
+            error[place] = abs(wanted[place] - scale * columns[0, place] - offset)
+            off = error[place] * narrow
+            weight[place] = inside[place] / (np.float32(1.0) + off * off)
+        normal, right = _normal_equations(columns, wanted, weight)
         _damp(normal)
         solution = _solve(normal, right)
         if solution[0] < 0.1:
@@ -191,11 +208,21 @@ def _refine(target: Plane, source: Plane, start: Motion, steps: int) -> Motion:
         for axis in range(4):
             motion[axis] += min(max(solution[2 + axis] / gain, -LONGEST_STEP), LONGEST_STEP)
         if step > 0:
-            spread = max(1.5 * _dot(np.abs(error), inside) / seen, 1e-3)
+            spread = max(1.5 * _dot(error, inside) / seen, 1e-3)
     return motion
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True)
+@_inner
+def _every_other(plane: Plane) -> Plane:
+    n = len(plane) // 2
+    chosen = np.empty(n * n, np.float32)
+    for y in range(n):
+        for x in range(n):
+            chosen[y * n + x] = plane[2 * y, 2 * x]
+    return chosen
+
+
+@_inner
 def _columns(source: Plane, motion: Motion) -> tuple[Plane, Plane]:
     """Return (6, m) what gain, bias, scales and shifts change in every other row and column, and which are inside."""
     n = len(source)
@@ -221,18 +248,19 @@ def _columns(source: Plane, motion: Motion) -> tuple[Plane, Plane]:
     return columns.reshape(6, -1), inside.ravel()
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True)
+@_inner
 def _normal_equations(columns: Plane, wanted: Plane, weight: Plane) -> tuple[Motion, Motion]:
-    normal, right = np.zeros((6, 6)), np.zeros(6)
+    normal, right, weighted = np.zeros((6, 6)), np.zeros(6), np.empty_like(weight)
     for i in range(6):
-        weighted = columns[i] * weight
+        for place in range(len(weight)):
+            weighted[place] = columns[i, place] * weight[place]
         right[i] = _dot(weighted, wanted)
         for j in range(i + 1):
             normal[i, j] = _dot(weighted, columns[j])
     return normal, right
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True)
+@_inner
 def _dot(one: Plane, other: Plane) -> float:
     total = np.float32(0.0)
     for place in range(len(one)):
@@ -240,7 +268,7 @@ def _dot(one: Plane, other: Plane) -> float:
     return float(total)
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True)
+@_inner
 def _damp(normal: Motion) -> None:
     """Keep motions that change nothing from drifting: along a stripe, or within a picture one pixel high."""
     strongest = max(max(normal[2, 2], normal[3, 3]), max(normal[4, 4], normal[5, 5]))
@@ -250,7 +278,7 @@ def _damp(normal: Motion) -> None:
             normal[axis, axis] += DAMPING * strongest
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True)
+@_inner
 def _solve(normal: Motion, right: Motion) -> Motion:
     """Return the solution of the positive system of which the lower triangle is given, by Cholesky's method."""
     n = len(right)
@@ -272,7 +300,7 @@ def _solve(normal: Motion, right: Motion) -> Motion:
     return solution
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True)
+@_inner
 def _correlation(target: Plane, warped: Plane, inside: Plane) -> float:
     """Return the correlation of two planes where both are seen, -2 where that is too little."""
     count, a, b = np.float32(0.0), np.float32(0.0), np.float32(0.0)
@@ -288,7 +316,7 @@ def _correlation(target: Plane, warped: Plane, inside: Plane) -> float:
     return float((ab - a * b / count) / np.sqrt(max(variance, np.float32(0.0)) + np.float32(1e-3)))
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True)
+@_inner
 def _agreement(target: Plane, source: Plane, motion: Motion) -> tuple[float, float]:
     """Return the correlation of the aligned details, at least 0, and the share of the larger view that both show."""
     warped, inside = _warp(source, motion)

@@ -63,7 +63,7 @@ def _read(opened: OpenSet, frame: Frame, column: Column) -> tuple[NDArray[Any], 
 
 
 def _numbers(positions: NDArray[Any], values: pa.ChunkedArray, count: int, column: Column) -> NDArray[Any]:
-    numbers = values.cast(pa.float64()).to_numpy()
+    numbers = values.cast(pa.float64(), safe=False).to_numpy()
     exact = column.kind == "number" and (len(numbers) == 0 or np.nanmax(np.abs(numbers), initial=0) < 2**24)
     array = np.full(count, np.nan, np.float32 if exact else np.float64)
     array[positions] = numbers

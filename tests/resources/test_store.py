@@ -240,6 +240,20 @@ def test_memory_is_bounded_and_large_work_goes_to_disk_beside_the_store(path: Pa
     assert not list(path.parent.glob("*.spill/*"))
 
 
+def test_what_goes_to_disk_is_bounded_and_said_in_one_line(path: Path) -> None:
+    opened = Store(path, "64MB", "1MB")
+    merge(opened, hashes(a="1"))
+    rows = "select md5(i::varchar) as content_hash, md5(i::varchar) as pixel_hash from range(600000) as r(i)"
+    with (
+        pytest.raises(StoreError, match=r"needs more disk than `spill` in settings.yaml allows") as told,
+        opened.write("run", "asset") as transaction,
+    ):
+        transaction.execute(f"create temp table large as {rows} union all by name {rows}")
+    assert len(str(told.value).splitlines()) == 1
+    assert stored(opened) == [("a", "1", 1)]
+    opened.close()
+
+
 def test_what_a_killed_process_spilled_is_removed(path: Path) -> None:
     Store(path).close()
     left = path.with_suffix(".spill") / "duckdb_temp_storage_DEFAULT-0.tmp"

@@ -1,0 +1,158 @@
+"""What the whole chain costs at several sizes, asset by asset, so that what grows faster than the data is seen.
+
+Run as ``python -m tests.benchmarks.benchmark_chain --n 5000,20000,100000 --dims 256``: tiny generated pictures with given
+vectors, labels, boxes and predictions, in a home of their own. Each size is a process of its own, so that its peak of memory
+is its own: the chain from nothing, then 1 % more samples, then as many fewer, each with CPU seconds per asset, and the power
+of the size with which each grows. `_home` is what opening the dataset and its settings takes.
+"""
+
+import argparse
+import json
+import math
+import resource
+import subprocess
+import sys
+import tempfile
+import uuid
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from brain_assets import catalog
+from brain_assets.declaring import declare
+from brain_assets.incremental import bring_up_to_date
+from resources.dataset import Opening, open_dataset
+from resources.home import Home
+from tests.generated import Generated, name_of
+from tests.helpers import peak_memory
+
+NAME = "chain"
+SHARE = 0.01
+STEPS = ("from nothing", "+1 %", "-1 %")
+# Below so many CPU seconds a power of the size is noise.
+TELLING = 0.5
+Costs = dict[str, dict[str, float]]
+
+
+def main(arguments: Sequence[str]) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--n", default="5000,20000,100000", help="sizes, separated by commas")
+    parser.add_argument("--dims", type=int, default=256, help="numbers of a vector")
+    parser.add_argument("--folder", type=Path, help="where the data may lie; a temporary folder by default")
+    parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args(arguments)
+    sizes = [int(size) for size in options.n.split(",")]
+    if options.one:
+        print(json.dumps(measure(options.folder, sizes[0], options.dims)))
+        return
+    found = {}
+    for size in sizes:
+        found[size] = _measured_apart(size, options.dims, options.folder)
+        show(size, found[size])
+    if len(found) > 1:
+        show_growth({size: one["costs"]["from nothing"] for size, one in found.items()})
+
+
+def _measured_apart(size: int, dims: int, folder: Path | None) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory(prefix="brain-benchmark-", dir=folder) as inner:
+        command = [sys.executable, "-m", "tests.benchmarks.benchmark_chain", "--one"]
+        command += ["--n", str(size), "--dims", str(dims), "--folder", inner]
+        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    measured: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return measured
+
+
+def measure(root: Path, count: int, dims: int) -> dict[str, Any]:
+    """Return CPU seconds per step and asset, peak memory in bytes, and rows of some published tables.
+
+    Parameters
+    ----------
+    root : Path
+        An empty folder.
+    count : int
+        Samples.
+    dims : int
+        Numbers of a vector.
+    """
+    home, few = Home(root / "home"), max(int(count * SHARE), 1)
+    generated = Generated(root, dims)
+    generated.write(range(count))
+    _warm(root / "warm", dims)
+    paths = declare(home, NAME, media=str(root / "media"))
+    paths.config.write_text(yaml.safe_dump({"media": str(root / "media"), **generated.settings()}), "utf-8")
+    costs: Costs = {STEPS[0]: _bring_up(home)}
+    generated.write(range(count, count + few))
+    costs[STEPS[1]] = _bring_up(home)
+    for number in range(count, count + few):
+        (root / "media" / name_of(number)).unlink()
+    generated.describe(range(count))
+    costs[STEPS[2]] = _bring_up(home)
+    return {"costs": costs, "few": few, "peak": peak_memory()}
+
+
+def _warm(root: Path, dims: int) -> None:
+    """Import and compile whatever there is, which is paid once and not per size."""
+    generated = Generated(root, dims)
+    generated.write(range(120))
+    home = Home(root / "home")
+    paths = declare(home, NAME, media=str(root / "media"))
+    paths.config.write_text(yaml.safe_dump({"media": str(root / "media"), **generated.settings()}), "utf-8")
+    _bring_up(home)
+
+
+def _bring_up(home: Home) -> dict[str, float]:
+    """Bring the dataset up to date and return the CPU seconds of each asset."""
+    costs, before = {}, _cpu()
+    with open_dataset(home, NAME, Opening(uuid.uuid4().hex, "benchmark", frozenset(catalog.BY_NAME))) as dataset:
+        for derivation in catalog.ALL:
+            started = _cpu()
+            bring_up_to_date(derivation, dataset)
+            costs[derivation.name] = _cpu() - started
+    costs["_home"] = _cpu() - before - sum(costs.values())
+    return costs
+
+
+def _cpu() -> float:
+    """Return the CPU seconds of this process and of those that it has waited for."""
+    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
+
+
+def show(size: int, found: dict[str, Any]) -> None:
+    """Print one size: its assets, the costliest first."""
+    costs, whole = found["costs"], sum(found["costs"][STEPS[0]].values())
+    print(f"\n{size:,} samples, {found['few']:,} more and fewer; peak memory {found['peak'] / 2**20:,.0f} MB")
+    print(f"{'CPU-s':24}{STEPS[0]:>14}{'ms a sample':>14}{STEPS[1]:>10}{STEPS[2]:>10}")
+    for name in sorted(costs[STEPS[0]], key=lambda name: -costs[STEPS[0]][name]):
+        first, *others = (costs[step][name] for step in STEPS)
+        print(f"{name:24}{first:14.2f}{first / size * 1000:14.3f}" + "".join(f"{other:10.2f}" for other in others))
+    shares = [sum(costs[step].values()) for step in STEPS[1:]]
+    told = "".join(f"{share:10.2f}" for share in shares)
+    print(f"{'all':24}{whole:14.2f}{whole / size * 1000:14.3f}{told}")
+    print("a step's share of the whole: " + ", ".join(f"{share / whole:.1%}" for share in shares), flush=True)
+
+
+def show_growth(costs: dict[int, dict[str, float]]) -> None:
+    """Print the power of the size with which each asset's cost grows from one size to the next; 1 is in proportion."""
+    sizes = sorted(costs)
+    steps = list(pairwise(sizes))
+    print(f"\n{'grows as n to the power':24}" + "".join(f"{f'{one:,} - {other:,}':>20}" for one, other in steps))
+    totals = {size: sum(found.values()) for size, found in costs.items()}
+    for name in ["all", *costs[sizes[0]]]:
+        known = totals if name == "all" else {size: found[name] for size, found in costs.items()}
+        print(f"{name:24}" + "".join(f"{word:>20}" for word in _powers(known, steps)), flush=True)
+
+
+def _powers(known: dict[int, float], steps: Iterable[tuple[int, int]]) -> list[str]:
+    words = []
+    for one, other in steps:
+        told = min(known[one], known[other]) >= TELLING
+        words.append(f"{math.log(known[other] / known[one]) / math.log(other / one):.2f}" if told else "-")
+    return words
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
