@@ -12,11 +12,11 @@ from brain_assets.review.events import Events
 from brain_assets.reviews import REVIEW_STATE, state_of
 from resources import locks
 from resources.configuration import load_dataset
-from resources.errors import BrainError, MissingError
+from resources.errors import BrainError, MissingError, StoreError
 from resources.home import DatasetPaths, Home
 from resources.input_files import input_state
 from resources.media_source import open_source
-from resources.publishing import connect, manifest
+from resources.publishing import connect, damage, manifest
 
 
 def status(home: Home, name: str) -> dict[str, Any]:
@@ -40,7 +40,7 @@ def status(home: Home, name: str) -> dict[str, Any]:
         "issues": {},
     }
     try:
-        with connect(paths.published) as connection:
+        with connect(paths.published, tolerant=True) as connection:
             counts = """
                 select count(*), count(*) filter (status = 'error'), count(*) filter (status = 'dropped') from samples"""
             found["samples"], found["errors"], found["dropped"] = connection.execute(counts).fetchall()[0]
@@ -63,6 +63,8 @@ def status(home: Home, name: str) -> dict[str, Any]:
                 }
     except MissingError:
         found["state"] = "nothing published yet"
+    except StoreError as error:
+        found["state"] = f"pending: {error}"
     return found
 
 
@@ -82,8 +84,9 @@ def _state(paths: DatasetPaths) -> str:
         reviews = state_of(Events(paths.events))
     except (BrainError, sqlite3.DatabaseError) as error:
         return f"cannot be looked at: {error}"
+    damaged = damage(paths.published)
     if published is None:
-        return "nothing published yet"
+        return f"pending: {damaged}" if damaged else "nothing published yet"
     facts = published["facts"]
     told = {
         "the media changed": facts["source_state"] != listing.state,
@@ -93,6 +96,8 @@ def _state(paths: DatasetPaths) -> str:
         "another version published it": facts.get("code") != code_state(catalog.ALL),
     }
     pending = [reason for reason, holds in told.items() if holds]
+    if damaged:
+        pending.append(damaged)
     if behind := facts.get("behind"):
         pending.append(f"not brought up to date: {', '.join(behind)}")
     return "pending: " + ", ".join(pending) if pending else "up to date"
