@@ -15,6 +15,8 @@ from urllib.parse import quote, unquote_to_bytes
 
 import pyarrow as pa
 
+from resources import progress
+
 SOURCE_NAME = "media"
 SPLITS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 # What lies beside images in a folder and is not one; a named list or manifest may still name such files.
@@ -300,6 +302,7 @@ class Collector:
 
         ``row`` is what a manifest says of it, ``uri`` its address where that is not the path.
         """
+        progress.count("files listed", len(self.rows))
         self.touch(status.touched if self.root.startswith("/") else status.modified_ns)
         if kind := self.kind_of(path):
             self._add_container(path, kind, status, row or {}, uri or path)

@@ -7,6 +7,7 @@ from typing import Any
 from pydantic_core import ErrorDetails
 
 SHOWN = 60
+KINDS = {"float", "int", "bool", "str", "none"}
 # What a value must be, by pydantic's kind of error; {} are the limits that come with it.
 MUST_BE: Mapping[str, str] = {
     "int_parsing": "a whole number",
@@ -62,7 +63,12 @@ def wrong(error: ErrorDetails, keys: Iterable[str] = ()) -> str:
 
 def where(error: ErrorDetails) -> str:
     """Return the dotted key of the value that an error is about."""
-    return ".".join(str(part) for part in error["loc"])
+    return ".".join(str(part) for part in error["loc"] if not _names_a_kind(part))
+
+
+def _names_a_kind(part: int | str) -> bool:
+    """Return whether a part of a place names one of the kinds that a value may be of, and no key."""
+    return isinstance(part, str) and (part in KINDS or "-" in part or "[" in part)
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
