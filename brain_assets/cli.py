@@ -11,9 +11,9 @@ from typing import Any
 
 import click
 
-from brain_assets.commands import COMMANDS
+from brain_assets.commands import COMMANDS, PORT, with_output
 from resources.errors import BrainError
-from resources.home import Home
+from resources.home import Home, unusable
 
 USAGE_ERROR, FAILURE, INTERRUPTED = 2, 1, 130
 
@@ -46,6 +46,15 @@ class Commands(click.Group):
         except Exception as error:  # noqa: BLE001 - a user gets one line, and the traceback on demand
             _fail(error)
 
+    def invoke(self, context: click.Context) -> Any:
+        """Run a command; what the system refuses it is told as such."""
+        try:
+            return super().invoke(context)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise _of_the_world(error, context.obj) from error
+
 
 def _fail(error: Exception) -> None:
     if "--debug" in sys.argv:
@@ -54,6 +63,13 @@ def _fail(error: Exception) -> None:
         text = str(error) if isinstance(error, BrainError) else f"{type(error).__name__}: {error} (--debug shows where)"
         click.echo(f"brain: {' '.join(text.split())}", err=True)
     sys.exit(FAILURE)
+
+
+def _of_the_world(error: OSError, home: Home) -> BrainError:
+    """Return what the system refused, and where; in the home, how to use another."""
+    if error.filename and Path(os.fsdecode(error.filename)).is_relative_to(home.root):
+        return unusable(home, error)
+    return BrainError(f"{error.filename}: {error.strerror}" if error.filename else f"{error} (--debug shows where)")
 
 
 def _assets(context: click.Context, parameter: click.Parameter, text: str | None) -> list[str]:
@@ -119,9 +135,11 @@ def _frames(_: click.Context, __: click.Parameter, value: str | None) -> float |
 @click.pass_obj
 def add(home: Home, /, name: str, **settings: Any) -> None:
     """Declare a dataset; its images, labels and predictions stay where they are."""
-    from brain_assets.declaring import declare
+    from brain_assets.declaring import declare, without_media
 
     paths = declare(home, name, **settings)
+    if told := without_media(paths):
+        click.echo(told, err=True)
     click.echo(
         f"declared {name} in {paths.config}\nnext: brain materialize {name}   (or 'brain up', which notices by itself)"
     )
@@ -174,7 +192,8 @@ def materialize(home: Home, name: str, select: list[str], settings: Sequence[str
 
     assigned = dict(_assignment(text) for text in settings)
     run_id = run(home, name, select, assigned, waiting=partial(click.echo, err=True))
-    click.echo(f"{name} is up to date (run {run_id[:8]})")
+    done = f"brought {', '.join(select)} of {name} up to date" if select else f"{name} is up to date"
+    click.echo(f"{done} (run {run_id[:8]})")
     click.echo(summary(home, name))
 
 
@@ -199,19 +218,9 @@ def status(home: Home, name: str | None, *, as_json: bool) -> None:
 @main.command()
 @click.argument("name")
 @click.argument("query")
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["table", "csv", "json", "parquet"]),
-    default="table",
-    show_default=True,
-    help="How rows are written.",
-)
-@click.option(
-    "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write here instead of to the terminal."
-)
+@with_output
 @click.pass_obj
-def sql(home: Home, name: str, query: str, form: str, output: Path | None) -> None:
+def sql(home: Home, name: str, query: str, form: str | None, output: Path | None) -> None:
     """Query the published tables; works while a run is writing.
 
     For example: brain sql NAME "select filepath, uniqueness from uniqueness join samples using (sample_id) limit 5"
@@ -225,20 +234,25 @@ def sql(home: Home, name: str, query: str, form: str, output: Path | None) -> No
 @click.argument("name", required=False)
 @click.pass_obj
 def config(home: Home, name: str | None) -> None:
-    """Show the settings that hold, and where each came from."""
+    """Show the settings that hold, and where each came from; exit 1 where one names what there is not."""
     from resources.configuration import load_dataset, load_service
 
     values = list(load_service(home.settings).values)
-    if name:
-        values += load_dataset(home.existing(name).config).values
+    dataset = load_dataset(home.existing(name).config) if name else None
+    values += dataset.values if dataset else ()
     width = max(len(value.key) for value in values)
     for value in values:
         click.echo(f"{value.key:{width}}  {value.value!s:32}  {value.origin}")
+    if dataset:
+        from brain_assets.declarations import check_declaration, check_inputs
+
+        check_declaration(dataset.settings)
+        check_inputs(dataset.settings)
 
 
 @main.command()
-@click.option("--port", default=3000, show_default=True, help="Port of the Dagster pages.")
-@click.option("--review-port", default=3001, show_default=True, help="Port of the review page.")
+@click.option("--port", type=PORT, default=3000, show_default=True, help="Port of the Dagster pages.")
+@click.option("--review-port", type=PORT, default=3001, show_default=True, help="Port of the review page.")
 @click.option("--no-browser", is_flag=True, help="Do not open a browser.")
 @click.pass_obj
 def up(home: Home, port: int, review_port: int, *, no_browser: bool) -> None:
@@ -246,6 +260,14 @@ def up(home: Home, port: int, review_port: int, *, no_browser: bool) -> None:
     from brain_assets.serving import serve
 
     serve(home, port, review_port, browser=not no_browser)
+
+
+@main.command()
+def reference() -> None:
+    """Print what every asset, table, column, setting and command means, as Markdown."""
+    from brain_assets.reference import reference as page
+
+    click.echo(page(), nl=False)
 
 
 @main.command()

@@ -9,16 +9,20 @@ import click
 from resources.errors import BrainError
 from resources.home import Home
 
+PORT = click.IntRange(0, 65535)
 
-def _with_output(command: Callable[..., Any]) -> Callable[..., Any]:
+
+def with_output(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that say how rows are shown."""
     command = click.option(
         "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write here instead of to the terminal."
     )(command)
-    forms = click.Choice(["table", "csv", "json", "parquet"])
-    return click.option(
-        "--format", "form", type=forms, default="table", show_default=True, help="How rows are written."
-    )(command)
+    told = (
+        "How rows are written; json is one array, jsonl an object a line [default: by --output's suffix, else table]."
+    )
+    return click.option("--format", "form", type=click.Choice(["table", "csv", "json", "jsonl", "parquet"]), help=told)(
+        command
+    )
 
 
 @click.command()
@@ -26,7 +30,7 @@ def _with_output(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--id", "ids", multiple=True, metavar="ID", help="A sample, by its id or filepath; may be repeated.")
 @click.option("--vector", type=click.Path(path_type=Path), metavar="FILE.npy", help="One vector, or one per row.")
 @click.option("--text", help="A text, where the model embeds text.")
-@click.option("-k", default=15, show_default=True, help="Number of answers.")
+@click.option("-k", type=click.IntRange(1, 1_000_000), default=15, show_default=True, help="Number of answers.")
 @click.option("--farthest", is_flag=True, help="The least similar first.")
 @click.option(
     "--aggregate",
@@ -44,9 +48,9 @@ def _with_output(command: Callable[..., Any]) -> Callable[..., Any]:
 )
 @click.option("--where", metavar="SQL", help="Only samples of which this holds, e.g. \"split = 'train'\".")
 @click.option("--brain-key", default="embeddings", show_default=True, help="The run of the embeddings.")
-@_with_output
+@with_output
 @click.pass_obj
-def similar(home: Home, /, name: str, form: str, output: Path | None, **asked: Any) -> None:
+def similar(home: Home, /, name: str, form: str | None, output: Path | None, **asked: Any) -> None:
     """Show the samples most like a sample, a vector or a text."""
     given = [option for option in ("ids", "vector", "text") if asked[option]]
     if len(given) != 1:
@@ -98,10 +102,10 @@ def runs(context: click.Context, name: str) -> None:
 @click.option(
     "--config", "wanted", metavar="KEY=VALUE", multiple=True, help="Only runs configured so, e.g. mode=compat."
 )
-@_with_output
+@with_output
 @click.pass_obj
 def list_runs(
-    dataset: tuple[Home, str], /, method: str | None, wanted: Sequence[str], form: str, output: Path | None
+    dataset: tuple[Home, str], /, method: str | None, wanted: Sequence[str], form: str | None, output: Path | None
 ) -> None:
     """List the newest record of every run."""
     from brain_assets.querying import write_rows
@@ -237,9 +241,9 @@ def export(home: Home, /, name: str, output: Path, *, force: bool, **chosen: Any
 @click.option("--labeled", metavar="SQL", help="What is labelled already: it counts as chosen, and is never selected.")
 @click.option("--embeddings", default="embeddings", show_default=True, help="The run of the embeddings.")
 @click.option("--similarity", default="neighbors", show_default=True, help="The run of the neighbours.")
-@_with_output
+@with_output
 @click.pass_obj
-def select_samples(home: Home, /, name: str, form: str, output: Path | None, **chosen: Any) -> None:
+def select_samples(home: Home, /, name: str, form: str | None, output: Path | None, **chosen: Any) -> None:
     """Show which few samples to look at, or to label, next."""
     from brain_assets.querying import write_rows
     from brain_assets.selections import Choice, SelectionSettings, select_published
@@ -253,7 +257,7 @@ def select_samples(home: Home, /, name: str, form: str, output: Path | None, **c
 
 @click.command()
 @click.argument("name", required=False)
-@click.option("--port", default=3001, show_default=True, help="Port to listen on.")
+@click.option("--port", type=PORT, default=3001, show_default=True, help="Port to listen on.")
 @click.option(
     "--host",
     default="127.0.0.1",

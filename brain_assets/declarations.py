@@ -3,11 +3,14 @@
 import difflib
 from collections import Counter
 from collections.abc import Iterable
+from pathlib import Path
 
 from brain_assets import catalog
 from brain_assets.gates import ISSUE
 from resources.configuration import DatasetSettings, RunSettings
-from resources.errors import ConfigurationError
+from resources.embedding_models import check_model
+from resources.errors import ConfigurationError, SourceError
+from resources.input_files import FOLDERS
 
 ISSUES = (
     "unreadable",
@@ -63,6 +66,23 @@ def check_declaration(settings: DatasetSettings) -> None:
         _known(f"gate on {gate.metric!r}", "metric", gate.metric, metrics())
     for run in settings.runs:
         _check_run(run, settings)
+
+
+def check_inputs(settings: DatasetSettings) -> None:
+    """Refuse models, labels and predictions that are not there, for whoever declares or looks at a dataset.
+
+    Raises
+    ------
+    ConfigurationError, MissingError
+        If a model's scheme is unknown, or its file is gone.
+    SourceError
+        If labels or predictions lie nowhere.
+    """
+    for model in [settings.embeddings.model, *(run.model for run in settings.runs if run.model)]:
+        check_model(model)
+    for uri in [*(one.uri for one in settings.labels), *(one.uri for one in settings.predictions)]:
+        if uri != FOLDERS and not Path(uri).expanduser().exists():
+            raise SourceError(f"no labels or predictions at {uri}: give a file or a folder")
 
 
 def metrics() -> set[str]:

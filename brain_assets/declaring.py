@@ -7,15 +7,17 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from brain_assets.declarations import check_declaration, check_inputs
 from resources import history, instance, locks
 from resources.configuration import DatasetSettings, load_dataset
 from resources.errors import ConfigurationError
 from resources.home import DatasetPaths, Home
 from resources.input_files import FOLDERS
 from resources.media_source import open_source
+from resources.validation import where, wrong
 
 HEADER = """\
-# Dataset {name}. Edit by hand: every key and what it means is in docs/reference.md, 'brain config {name}' shows what holds.
+# Dataset {name}. Edit by hand: every key and what it means is told by 'brain reference', what holds by 'brain config {name}'.
 """
 
 
@@ -35,14 +37,14 @@ def declare(home: Home, name: str, **settings: Any) -> DatasetPaths:
     ConfigurationError
         If the name or a setting is wrong, or the dataset exists.
     SourceError
-        If there are no such media.
+        If there are no such media, labels or predictions.
     """
     paths = home.paths(name)
     if paths.config.exists():
         raise ConfigurationError(f"{name} exists already: edit {paths.config}, or remove it with 'brain remove {name}'")
     tree = {key: value for key, value in settings.items() if value is not None}
     tree["media"] = _absolute(tree["media"])
-    if model := tree.pop("model", None):
+    if (model := tree.pop("model", None)) is not None:
         tree["embeddings"] = {"model": _absolute_model(model)}
     _declare_inputs(tree)
     _validate(tree)
@@ -58,6 +60,17 @@ def declare(home: Home, name: str, **settings: Any) -> DatasetPaths:
         draft.unlink(missing_ok=True)
     _add_partition(name)
     return paths
+
+
+def without_media(paths: DatasetPaths) -> str | None:
+    """Return what to tell whoever declared a dataset of local media that hold no image yet, else None."""
+    settings = load_dataset(paths.config).settings
+    if "://" in settings.media:
+        return None
+    listing = open_source(settings.media, settings.split_from, settings.frames).list()
+    if listing.items.num_rows or listing.containers:
+        return None
+    return f"there are no images in {settings.media} yet: they are taken in when they arrive, or check the path"
 
 
 def remove(home: Home, name: str) -> None:
@@ -79,6 +92,8 @@ def _declare_inputs(tree: dict[str, Any]) -> None:
     """Turn addresses of labels and predictions, as they are typed, into settings."""
     for role, owner in (("labels", "field"), ("predictions", "model")):
         given, form = tree.pop(role, None), tree.pop(f"{role}_format", None)
+        if form and not given:
+            raise ConfigurationError(f"{role}_format says how {role} are written, and there are none: give {role}, too")
         if given:
             tree[role] = [_input(address, owner) | ({"format": form} if form else {}) for address in given]
     if classes := tree.pop("classes", None):
@@ -95,17 +110,17 @@ def _input(address: str, owner: str) -> dict[str, str]:
 
 def _validate(tree: dict[str, Any]) -> None:
     try:
-        DatasetSettings.model_validate(tree)
+        settings = DatasetSettings.model_validate(tree)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise ConfigurationError(f"{where}: {first['msg']}, got {first['input']!r}") from None
-    for one in [*tree.get("labels", []), *tree.get("predictions", [])]:
-        if one["uri"] != FOLDERS and not Path(one["uri"]).exists():
-            raise ConfigurationError(f"no labels or predictions at {one['uri']}: give a file or a folder")
+        raise ConfigurationError(f"{where(first)}: {wrong(first)}") from None
+    check_declaration(settings)
+    check_inputs(settings)
 
 
 def _absolute(media: str) -> str:
+    if not media.strip():
+        raise ConfigurationError("an address is empty: give a file, a folder or a URI")
     return media if "://" in media else str(Path(media).expanduser().absolute())
 
 

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-from tqdm import tqdm
 
 from brain_assets.incremental import Update
 from brain_assets.methods.image_quality import STATISTICS, statistics
+from resources import progress
 from resources.addresses import name_of_content, read_in_order, sequential
 from resources.dataset import Dataset
 from resources.errors import BrainError, Refused
@@ -117,7 +117,7 @@ def decode(update: Update, contents: pa.Table, *, facts: bool, model: "Embedding
     with (
         one_blas_thread(),
         open_decoder(dataset, model, measure) as decoder,
-        tqdm(total=len(rows), desc="decode", disable=None) as bar,
+        progress.bar("decode", len(rows)) as bar,
     ):
         decoded = decoder.decode(jobs(dataset, rows))
         for group in _groups(_embedded(decoded, model), COMMIT_ROWS):
@@ -143,7 +143,7 @@ def embed_crops(update: Update, contents: pa.Table, model: "EmbeddingModel") -> 
     with (
         one_blas_thread(),
         open_decoder(dataset, model, crops=True) as decoder,
-        tqdm(total=len(places), desc="embed objects", disable=None) as bar,
+        progress.bar("embed objects", len(places)) as bar,
     ):
         cut = (replace(one, rectangles=images[one.key]["rectangles"]) for one in jobs(dataset, images.values()))
         crops = (crop for row in decoder.decode(cut) for crop in _crops(row, images[row.key]["input_keys"]))

@@ -130,7 +130,7 @@ def examine(home: Home, name: str) -> Examination:
 def _held_back(path: Path) -> dict[str, Any] | None:
     try:
         found: dict[str, Any] = json.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
+    except (OSError, ValueError):
         return None
     return found
 

@@ -20,6 +20,7 @@ from resources.configuration import RunSettings, Section
 from resources.dataset import Dataset
 from resources.errors import ConfigurationError, StoreError
 from resources.store import Counts, Merge, Transaction
+from resources.validation import where, wrong
 
 NOTHING_SEEN = -1
 
@@ -224,8 +225,10 @@ def with_parameters(section: SectionT, run: RunSettings) -> SectionT:
         return type(section).model_validate({**section.model_dump(), **run.parameters})
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise ConfigurationError(f"dataset.yaml: run {run.brain_key}: parameter {where}: {first['msg']}") from None
+        known = type(section).model_fields
+        raise ConfigurationError(
+            f"dataset.yaml: run {run.brain_key}: parameter {where(first)}: {wrong(first, known)}"
+        ) from None
 
 
 def literal(text: str) -> str:

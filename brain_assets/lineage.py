@@ -11,6 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from brain_assets import catalog, gates, pages
 from brain_assets.declarations import check_declaration
 from brain_assets.incremental import Derivation, Report, bring_up_to_date
+from resources import progress
 from resources.dataset import Dataset, Opening, open_dataset
 from resources.errors import BrainError
 from resources.history import purge
@@ -88,6 +89,7 @@ def asset_of(derivation: Derivation) -> dg.AssetsDefinition:
         check_specs=[_check_spec(derivation, *named) for named in _named_checks(derivation)],
     )
     def compute(dataset: dg.ResourceParam[Dataset]) -> dg.MaterializeResult:  # type: ignore[type-arg]  # dagster refuses a parameter here
+        progress.step(derivation.name, len(dataset.selected))
         try:
             report = bring_up_to_date(derivation, dataset)
         except BrainError as error:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from brain_assets import catalog
 from brain_assets.declarations import check_declaration
-from resources import instance, locks
+from resources import instance, locks, progress
 from resources.configuration import load_dataset, load_service
 from resources.errors import BrainError, MissingError
 from resources.home import Home
@@ -49,7 +49,9 @@ def materialize(
     if unknown:
         raise MissingError(f"no asset {unknown[0]!r} (assets: {', '.join(catalog.BY_NAME)})")
     _wait_for_turn(home, name, waiting)
-    return _execute(home, name, select, settings or {})
+    with progress.shown():
+        progress.tell("starting")
+        return _execute(home, name, select, settings or {})
 
 
 def _wait_for_turn(home: Home, name: str, waiting: Callable[[str], None] | None) -> None:

@@ -69,6 +69,8 @@ def published(derivations: Sequence[Derivation]) -> Derivation:
         result = publish(dataset.store, dataset.paths.published, tables, facts, dataset.service.keep_sets)
         gates.release(dataset.paths)
         update.notes |= {"set": result.number, "written": ", ".join(result.written), "linked": len(result.linked)}
+        if result.damaged:
+            update.notes["damaged, written again"] = ", ".join(result.damaged)
         yield from ()
 
     return Derivation(

@@ -8,10 +8,10 @@ from threading import Lock
 from typing import Any
 
 import pyarrow as pa
-from tqdm import tqdm
 
 from brain_assets.incremental import Check, Derivation, IssueQuery, MethodRun, Publication, Update
 from brain_assets.reviews import holding
+from resources import progress
 from resources.dataset import Dataset
 from resources.errors import BrainError, Refused, SourceError
 from resources.input_files import InputListing, list_labels
@@ -122,7 +122,7 @@ def _known(update: Update, container: Container, own: str | None = None) -> pa.T
 def _read_touched(update: Update) -> None:
     touched = update.query(TOUCHED, [update.dataset.settings.decoding.max_bytes]).to_pylist()
     update.notes["read"] = sum(not item["content_hash"] and not item["error"] for item in touched)
-    with ThreadPoolExecutor(READERS, "read") as pool, tqdm(total=len(touched), desc="read", disable=None) as bar:
+    with ThreadPoolExecutor(READERS, "read") as pool, progress.bar("read", len(touched)) as bar:
         for start in range(0, len(touched), BATCH):
             rows = list(pool.map(partial(_read, update.dataset), touched[start : start + BATCH]))
             bar.update(len(rows))

@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import duckdb
@@ -13,11 +14,11 @@ from brain_assets.review.events import Events
 from brain_assets.reviews import REVIEW_STATE, state_of
 from resources import locks
 from resources.configuration import load_dataset
-from resources.errors import BrainError, MissingError
+from resources.errors import BrainError, MissingError, StoreError
 from resources.home import DatasetPaths, Home
 from resources.input_files import input_state
 from resources.media_source import open_source
-from resources.publishing import connect, manifest
+from resources.publishing import connect, damage, manifest
 
 UP_TO_DATE, NOTHING = "up to date", "nothing published yet"
 
@@ -47,7 +48,7 @@ def status(home: Home, name: str) -> dict[str, Any]:
         "issues": {},
     }
     try:
-        with connect(paths.published) as connection:
+        with connect(paths.published, tolerant=True) as connection:
             counts = """
                 select count(*), count(*) filter (status = 'error'), count(*) filter (status = 'dropped') from samples"""
             found["samples"], found["errors"], found["dropped"] = connection.execute(counts).fetchall()[0]
@@ -68,10 +69,32 @@ def status(home: Home, name: str) -> dict[str, Any]:
                     "rows": {table: counted[table] for table in tables if table in counted},
                     "last_run": last.get(derivation.name),
                 }
+            _add_answers(paths, found["assets"])
     except MissingError:
         if state == UP_TO_DATE:
             found["state"] = NOTHING
+    except StoreError as error:
+        found["state"] = f"pending: {error}"
     return found
+
+
+def _add_answers(paths: DatasetPaths, assets: dict[str, Any]) -> None:
+    """Add what stands of the assets that look at the outside world and whose runs are therefore not recorded."""
+    from brain_assets.report.writing import mark_of, written_mark
+
+    published = manifest(paths.published)
+    if published is None:
+        return
+    number, moment = published["number"], published.get("published_at")
+    tables = len(published.get("tables", ()))
+    assets["published"] |= {
+        "last_run": moment and datetime.fromisoformat(moment),
+        "says": f"set {number}, {tables} tables",
+    }
+    if mark := written_mark(paths.report):
+        written = datetime.fromtimestamp(paths.report.stat().st_mtime, UTC)
+        told = f"of set {mark.partition('.')[0]}" + ("" if mark == mark_of(number) else ", not of the current one")
+        assets["report"] |= {"last_run": written, "says": told}
 
 
 def _counted(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
@@ -90,8 +113,9 @@ def _state(paths: DatasetPaths) -> str:
         reviews = state_of(Events(paths.events))
     except (BrainError, sqlite3.DatabaseError) as error:
         return f"cannot be looked at: {error}"
+    damaged = damage(paths.published)
     if published is None:
-        return NOTHING
+        return f"pending: {damaged}" if damaged else NOTHING
     facts = published["facts"]
     told = {
         "the media changed": facts["source_state"] != listing.state,
@@ -101,6 +125,8 @@ def _state(paths: DatasetPaths) -> str:
         "another version published it": facts.get("code") != code_state(catalog.ALL),
     }
     pending = [reason for reason, holds in told.items() if holds]
+    if damaged:
+        pending.append(damaged)
     if behind := facts.get("behind"):
         pending.append(f"not brought up to date: {', '.join(behind)}")
     return "pending: " + ", ".join(pending) if pending else UP_TO_DATE
@@ -112,7 +138,8 @@ def as_text(found: dict[str, Any]) -> str:
     if found["running"]:
         lines.append(f"  in work: {found['running']}")
     for asset, facts in found["assets"].items():
-        rows = ", ".join(f"{count} rows of {table}" for table, count in facts["rows"].items()) or "-"
+        rows = ", ".join(f"{count} rows of {table}" for table, count in facts["rows"].items())
+        rows = rows or facts.get("says", "-")
         last = f"{facts['last_run']:%Y-%m-%d %H:%M:%S}" if facts["last_run"] else ""
         lines.append(f"  {asset:20} {rows:44} {last}")
     lines += [f"  issue {issue:20} {count}" for issue, count in found["issues"].items()]
@@ -122,8 +149,10 @@ def as_text(found: dict[str, Any]) -> str:
 def summary(home: Home, name: str) -> str:
     """Return a few lines on what stands after a run."""
     found = status(home, name)
+    if not found["assets"]:
+        return f"nothing is published yet: 'brain materialize {name}' brings all of it up to date and publishes it"
     issues = ", ".join(f"{count} {issue}" for issue, count in found["issues"].items()) or "no issues"
-    return f"{_counts(found)}; {issues}"
+    return f"{_counts(found)}; {issues}" + ("" if found["state"] == "up to date" else f"; {found['state']}")
 
 
 def _counts(found: Mapping[str, Any]) -> str:

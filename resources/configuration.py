@@ -3,7 +3,6 @@
 Precedence: run-time argument > environment (``BRAIN_SIMILARITY_K=30``) > file > default.
 """
 
-import difflib
 import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,8 +15,16 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
 from resources.errors import ConfigurationError
+from resources.validation import nearest, wrong
 
 ENVIRONMENT_PREFIX = "BRAIN_"
+# How an entry looks of what must be a list and is easily taken for a single value.
+EXAMPLES = {
+    "labels": "; write [{uri: FILE_OR_FOLDER}], or [{uri: folder}] for class folders",
+    "predictions": "; write [{uri: FILE_OR_FOLDER}]",
+    "gates": "; write [{metric: unreadable_share, limit: 0.001}]",
+    "runs": "; write [{brain_key: KEY, method: METHOD}]",
+}
 
 
 class Section(BaseModel):
@@ -499,7 +506,7 @@ def _overrides(model: type[Section], arguments: Mapping[str, str]) -> dict[str, 
     known = {key for key, _ in fields(model)}
     for key, text in arguments.items():
         if key not in known:
-            raise ConfigurationError(f"unknown setting {key!r}{_nearest(key, known)}")
+            raise ConfigurationError(f"unknown setting {key!r}{nearest(key, known)}")
         found[key] = (text, "argument")
     return found
 
@@ -573,13 +580,13 @@ def _explain(error: ErrorDetails, model: type[Section], origins: Mapping[str, st
     if error["type"] == "extra_forbidden":
         section = location.rpartition(".")[0]
         known = {f"{section}.{name}".lstrip(".") for name in _known(model, error["loc"][:-1])}
-        return f"{where}: unknown key {location!r}{_nearest(location, known)}"
+        return f"{where}: unknown key {location!r}{nearest(location, known)}"
     if error["type"] == "missing":
         return f"{where if key in origins else path} lacks {location!r}"
-    given = error["input"]
-    expected = str(error.get("ctx", {}).get("expected", ""))
-    choices = {choice.strip(" '\"") for choice in expected.replace(" or ", ",").split(",")} if expected else set()
-    return f"{where}: {key}: {error['msg']}, got {given!r}{_nearest(str(given), choices)}"
+    if error["type"] == "invalid_key":
+        return f"{where}: unknown key {location.removesuffix('.[key]')}: keys are words"
+    example = EXAMPLES.get(location, "") if error["type"] == "list_type" else ""
+    return f"{where}: {key}: {wrong(error)}{example}"
 
 
 def _known(model: type[Section], above: Sequence[int | str]) -> set[str]:
@@ -595,12 +602,6 @@ def _shortenings(location: str) -> Iterator[str]:
     parts = location.split(".")
     for length in range(len(parts), 0, -1):
         yield ".".join(parts[:length])
-
-
-def _nearest(word: str, known: set[str]) -> str:
-    """Return a question that names the nearest known word, or nothing."""
-    found = difflib.get_close_matches(word, sorted(known), 1, 0.6)
-    return f"; did you mean {found[0]!r}?" if found else ""
 
 
 def _effective(model: type[Section], settings: Section, origins: Mapping[str, str]) -> Iterator[Value]:

@@ -28,10 +28,10 @@ from resources.embedding_huggingface import HuggingFaceSource
 from resources.embedding_libraries import OpenClipSource, TimmSource
 from resources.embedding_networks import Placement, TextFunction, place
 from resources.embedding_precomputed import VERSION, load_vectors
-from resources.errors import ConfigurationError
+from resources.errors import ConfigurationError, MissingError
 from resources.image_input import InputSpec
 
-__all__ = ["EmbeddingModel", "load_model", "model_version"]
+__all__ = ["EmbeddingModel", "check_model", "load_model", "model_version"]
 
 
 @runtime_checkable
@@ -123,6 +123,8 @@ SOURCES: dict[str, Callable[[str, Path], ModelSource]] = {
     "python": CustomSource,
 }
 SCHEMES = (*SOURCES, PRECOMPUTED)
+# Of these what follows is the path of a file.
+FILES = ("onnx", "torchscript", PRECOMPUTED)
 
 
 @dataclass(frozen=True)
@@ -199,6 +201,21 @@ def model_version(uri: str, *, device: str | None = None, runtime: str | None = 
         return VERSION
     source = SOURCES[scheme](target, cache)
     return _version(source, place(device, runtime, source.runtimes))
+
+
+def check_model(uri: str) -> None:
+    """Refuse a URI that cannot name a model, without reading, fetching or importing anything.
+
+    Raises
+    ------
+    ConfigurationError, MissingError
+        If the scheme is unknown, there is no such builtin model, or its file is gone.
+    """
+    scheme, target = _parts(uri)
+    if scheme == "builtin":
+        BuiltinSource(target, Path())
+    if scheme in FILES and not Path(target).expanduser().is_file():
+        raise MissingError(f"no model file at {target}: give {scheme}:FILE")
 
 
 def _version(source: ModelSource, placement: Placement) -> str:

@@ -23,6 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from resources.errors import ConfigurationError
 from resources.files import bytes_of
 from resources.image_input import InputSpec, Interpolation, Resize
+from resources.validation import where, wrong
 
 Color = tuple[float, float, float]
 Layout = Literal["NCHW", "NHWC"]
@@ -63,9 +64,9 @@ class Sidecar(BaseModel):
             raise ConfigurationError(f"{sidecar} cannot be read: {error.strerror}") from None
         except ValidationError as error:
             first = error.errors()[0]
-            field = ".".join(map(str, first["loc"])) or "it"
             known = ", ".join(cls.model_fields)
-            raise ConfigurationError(f"{sidecar}: {field}: {first['msg']} (keys are {known})") from None
+            said = "is not JSON" if first["type"] == "json_invalid" else f"{where(first)}: {wrong(first)}"
+            raise ConfigurationError(f"{sidecar}: {said} (keys are {known})") from None
 
     @property
     def shape(self) -> tuple[int, int] | None:

@@ -67,6 +67,14 @@ class DatasetPaths:
         return self.folder / "predictions"
 
 
+def unusable(home: "Home", error: OSError) -> ConfigurationError:
+    """Return what to say of a home that the system refuses to read or write."""
+    reason = f"{error.strerror or error} ({error.filename})" if error.filename else str(error)
+    return ConfigurationError(
+        f"the home {home.root} cannot be used: {reason}; give another folder with --home or BRAIN_HOME"
+    )
+
+
 @dataclass(frozen=True)
 class Home:
     """The folder that holds all state."""
@@ -99,7 +107,9 @@ class Home:
         return self.root / "datasets"
 
     def names(self) -> list[str]:
-        """Return the names of the declared datasets, sorted."""
+        """Return the names of the declared datasets, sorted; raises ConfigurationError where the home cannot be read."""
+        if self.root.exists() and not (self.root.is_dir() and os.access(self.root, os.R_OK | os.X_OK)):
+            raise unusable(self, OSError("it is no folder that can be read"))
         return sorted(path.parent.name for path in self.datasets.glob("*/dataset.yaml"))
 
     def paths(self, name: str) -> DatasetPaths:

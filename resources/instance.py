@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from resources.home import Home
+from resources.home import Home, unusable
 
 PARTITIONS = "dataset"
 FORMER = """\
@@ -48,11 +48,20 @@ retention:
 
 
 def prepare(home: Home) -> Path:
-    """Write the instance's settings where there are none of a person's, point this process at them, and return their folder."""
-    home.dagster.mkdir(parents=True, exist_ok=True)
-    settings = home.dagster / "dagster.yaml"
-    if not settings.exists() or settings.read_text("utf-8") == FORMER:
-        settings.write_text(SETTINGS, "utf-8")
+    """Write the instance's settings where there are none of a person's, point this process at them, and return their folder.
+
+    Raises
+    ------
+    ConfigurationError
+        If the home cannot be made or written.
+    """
+    try:
+        home.dagster.mkdir(parents=True, exist_ok=True)
+        settings = home.dagster / "dagster.yaml"
+        if not settings.exists() or settings.read_text("utf-8") == FORMER:
+            settings.write_text(SETTINGS, "utf-8")
+    except OSError as error:
+        raise unusable(home, error) from None
     os.environ["BRAIN_HOME"] = str(home.root)
     os.environ["DAGSTER_HOME"] = str(home.dagster)
     return home.dagster

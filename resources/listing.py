@@ -16,6 +16,7 @@ from urllib.parse import quote, unquote_to_bytes
 
 import pyarrow as pa
 
+from resources import progress
 from resources.limits import saturated
 
 SOURCE_NAME = "media"
@@ -344,6 +345,7 @@ class Collector:
 
         ``row`` is what a manifest says of it, ``uri`` its address where that is not the path.
         """
+        progress.count("files listed", len(self.rows))
         self.touch(status.touched if self.root.startswith("/") else status.modified_ns)
         if kind := self.kind_of(path):
             self._add_container(path, kind, status, row or {}, uri or path)

@@ -3,6 +3,8 @@
 ``published/sets/000007/`` holds one consistent set and its manifest; ``published/current`` is a link to the newest. A new
 set is written beside the old ones, files that did not change are linked from the set before, and the link is replaced in
 one step. A reader takes a shared lock on the set it reads (its lease); pruning spares leased and young sets.
+What the disk or a hand did to a set is noticed by its seals: the next run writes the damaged files again and links the
+others, and until then readers go without the damaged tables alone.
 """
 
 import json
@@ -18,7 +20,7 @@ from typing import Any
 
 import duckdb
 
-from resources import locks
+from resources import locks, seals
 from resources.errors import MissingError, StoreError
 from resources.store import Store, bound_spill
 
@@ -39,11 +41,12 @@ class TableQuery:
 
 @dataclass
 class Publishing:
-    """What publishing did: ``number`` of the current set, and which tables were written or linked."""
+    """What publishing did: ``number`` of the current set, which tables were written or linked, and what was damaged."""
 
     number: int
     written: list[str] = field(default_factory=list)
     linked: list[str] = field(default_factory=list)
+    damaged: list[str] = field(default_factory=list)
 
 
 def publish(
@@ -67,20 +70,28 @@ def publish(
     StoreError
         If the disk is full; what was published before stays as it is.
     """
-    before = manifest(folder)
+    before = _sealed(folder)
+    thorough = before is not None and seals.check_is_due(folder)
+    spoiled = _spoiled(folder / "current", before, thorough=thorough) if before else set()
     wanted = {"facts": dict(facts), "tables": {table.table: _marks(store, table) for table in tables}}
-    if before and {key: before[key] for key in wanted} == wanted:
+    if before and not spoiled and {key: before.get(key) for key in wanted} == wanted:
+        if thorough:
+            seals.note_check(folder)
         return Publishing(before["number"], linked=[table.table for table in tables])
     number = max([int(path.name) for path in _sets(folder)], default=0) + 1
-    result = Publishing(number)
+    result = Publishing(number, damaged=sorted(spoiled))
     staging = folder / "sets" / f".{number:06}"
     shutil.rmtree(staging, ignore_errors=True)
-    staging.mkdir(parents=True)
     try:
+        staging.mkdir(parents=True)
         for table in tables:
             _write_table(store, table, staging, wanted["tables"][table.table], before, result)
-        _finish(staging, {"number": number, "published_at": datetime.now(UTC).isoformat(), **wanted})
+        files = _seals(staging, before, spoiled)
+        stamp = {"number": number, "published_at": datetime.now(UTC).isoformat()}
+        _finish(staging, seals.sealed({**stamp, **wanted, "files": files, "columns": _columns(staging)}))
         _switch(folder, staging, number)
+        if thorough or before is None:
+            seals.note_check(folder)
     except (duckdb.Error, OSError) as error:
         shutil.rmtree(staging, ignore_errors=True)
         reason = " ".join(str(error).split())
@@ -98,9 +109,52 @@ def manifest_of(path: Path) -> dict[str, Any] | None:
     """Return what a set says of itself, or None where it cannot be understood."""
     try:
         found: dict[str, Any] = json.loads((path / MANIFEST).read_text("utf-8"))
-    except (FileNotFoundError, NotADirectoryError, ValueError):
+    except (OSError, ValueError):
         return None
-    return found
+    # A set that an older version published has no seal: it can be read, and is written anew by the next run.
+    understood = isinstance(found, dict) and (seals.is_sealed(found) or seals.SEAL not in found)
+    return found if understood and "number" in found else None
+
+
+def _sealed(folder: Path) -> dict[str, Any] | None:
+    """Return what the current set says of itself where it can be relied on."""
+    found = manifest(folder)
+    return found if found and seals.is_sealed(found) and found["number"] == _number(folder / "current") else None
+
+
+def _number(current: Path) -> int | None:
+    """Return the number of the set that ``current`` names, which must be a link to a set beside it."""
+    folder = current.parent / "sets"
+    name = current.resolve().name
+    return int(name) if current.is_symlink() and name.isdigit() and (folder / name).is_dir() else None
+
+
+def _spoiled(path: Path, said: Mapping[str, Any], *, thorough: bool = False) -> set[str]:
+    """Return the files of a set that are no longer what was published, by their paths in it."""
+    return seals.damaged(path.resolve(), said["files"], others=(LEASE, MANIFEST), thorough=thorough)
+
+
+def damaged_tables(path: Path, said: Mapping[str, Any] | None = None) -> set[str]:
+    """Return the tables of a set of which files are missing or damaged; none of a set that an older version published."""
+    said = said or manifest_of(path)
+    if not said or "files" not in said:
+        return set()
+    tables = {Path(name).parts[0].removesuffix(".parquet") for name in _spoiled(path, said)}
+    return {name for name in tables if name in said["columns"]}
+
+
+def damage(folder: Path) -> str | None:
+    """Return in a few words what is wrong with what is published, None where nothing is or nothing was published."""
+    if not (folder / "current").is_symlink() and not _sets(folder):
+        return None
+    said = _sealed(folder)
+    if said is None:
+        known = manifest(folder)
+        return None if known and seals.SEAL not in known else "what is published is damaged"
+    spoiled = sorted(_spoiled(folder / "current", said))
+    return (
+        f"what is published is damaged ({', '.join(spoiled[:3])}{', ...' if spoiled[3:] else ''})" if spoiled else None
+    )
 
 
 @contextmanager
@@ -111,6 +165,8 @@ def open_set(folder: Path) -> Iterator[Path]:
     ------
     MissingError
         If nothing was published yet.
+    StoreError
+        If what was published cannot be held, as its lease is gone.
     """
     with ExitStack() as stack:
         yield _leased(folder / "current", stack)
@@ -125,30 +181,73 @@ def _leased(current: Path, stack: ExitStack) -> Path:
             if (path / LEASE).exists():
                 return path
     name = current.parent.parent.name
+    if _sets(current.parent):
+        raise StoreError(
+            f"what is published of {name} is damaged: run 'brain materialize {name}', which writes it again"
+        )
     raise MissingError(f"nothing is published of {name} yet: run 'brain materialize {name}'")
 
 
 @contextmanager
-def connect(folder: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Yield a connection that sees one consistent set, each published table as a view; nothing can be written to it."""
-    with open_set(folder) as path, connect_to(path) as connection:
+def connect(folder: Path, *, tolerant: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Yield a connection that sees one consistent set, each published table as a view; nothing can be written to it.
+
+    Parameters
+    ----------
+    folder : Path
+        The dataset's ``published`` folder.
+    tolerant : bool
+        Whether a damaged table is seen as an empty one; else whoever reads it is told that it is damaged.
+    """
+    with open_set(folder) as path, connect_to(path, tolerant=tolerant) as connection:
         yield connection
 
 
 @contextmanager
-def connect_to(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+def connect_to(path: Path, *, tolerant: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
     """Yield a connection that sees the tables of a set that is held open."""
     with duckdb.connect() as connection:
         bound_spill(connection)
         connection.execute("set timezone = 'UTC'")
-        for name, files in tables_in(path).items():
-            connection.execute(f"create view \"{name}\" as from read_parquet('{_quoted(files)}')")
+        make_views(connection, path, tolerant=tolerant)
         yield connection
+
+
+def make_views(connection: duckdb.DuckDBPyConnection, path: Path, *, tolerant: bool = False) -> set[str]:
+    """Make a view of every table of a set and return the damaged tables; their views fail with a clear line, or are empty."""
+    said = manifest_of(path)
+    spoiled = damaged_tables(path, said)
+    for name, query in _queries(path, said, spoiled, tolerant=tolerant).items():
+        try:
+            connection.execute(f'create view "{name}" as {query}')
+        except duckdb.Error:
+            # Of a set whose manifest is damaged too nobody knows the columns; such a table is absent.
+            spoiled.add(name)
+    return spoiled
+
+
+def _queries(path: Path, said: Mapping[str, Any] | None, spoiled: set[str], *, tolerant: bool) -> dict[str, str]:
+    """Return the query of every table of a set."""
+    columns = (said or {}).get("columns", {})
+    there = tables_in(path)
+    names = (columns or there).keys() & there.keys() - spoiled
+    sound = {name: f"from read_parquet('{_quoted(there[name])}')" for name in sorted(names)}
+    return sound | {name: _stand_in(path, name, columns[name], tolerant=tolerant) for name in sorted(spoiled)}
+
+
+def _stand_in(path: Path, table: str, columns: Mapping[str, str], *, tolerant: bool) -> str:
+    """Return the query that stands for a damaged table: its columns, and no row."""
+    dataset = path.parents[2].name
+    line = f"the published table {table} is damaged: run 'brain materialize {dataset}', which writes it again"
+    listed = ", ".join(f'null::{kind} as "{name}"' for name, kind in columns.items())
+    # Said while the rows are made, so that no optimizer says it of those who do not read the table.
+    condition = "false" if tolerant else f"if(row = 0, error('{_quoted(line)}'), true)"
+    return f"select {listed} from range(1) as rows(row) where {condition}"
 
 
 def tables_in(path: Path) -> dict[str, str]:
     """Return the tables of a set with the path or pattern of their files."""
-    entries = sorted(entry for entry in path.iterdir() if entry.name not in {LEASE, MANIFEST})
+    entries = sorted(entry for entry in path.iterdir() if entry.suffix == ".parquet" or entry.is_dir())
     return {entry.stem: str(entry / "*.parquet") if entry.is_dir() else str(entry) for entry in entries}
 
 
@@ -175,7 +274,7 @@ def _remove(path: Path) -> None:
 
 
 def _sets(folder: Path) -> list[Path]:
-    return sorted(path for path in (folder / "sets").glob("[0-9]*") if path.is_dir())
+    return sorted(path for path in (folder / "sets").glob("[0-9]*") if path.name.isdigit() and path.is_dir())
 
 
 def _marks(store: Store, table: TableQuery) -> dict[str, str]:
@@ -195,18 +294,20 @@ def _write_table(
     before: Mapping[str, Any] | None,
     result: Publishing,
 ) -> None:
-    """Link the files whose mark is the same as before, write the others."""
+    """Link the files whose mark is the same as before and that are sound, write the others."""
     if table.parts is not None:
         (staging / table.table).mkdir()
     old = before["tables"].get(table.table, {}) if before else {}
+    written = old != marks
     for part, mark in marks.items():
         target = _file(staging, table, part)
         source = _file(staging.parent / f"{before['number']:06}", table, part) if before else target
-        if old.get(part) == mark and source.exists():
+        if old.get(part) == mark and target.relative_to(staging).as_posix() not in result.damaged:
             os.link(source, target)
             continue
+        written = True
         store.connection.execute(f"copy ({_part_query(table, part)}) to '{_quoted(str(target))}' (format parquet)")
-    (result.linked if old == marks else result.written).append(table.table)
+    (result.written if written else result.linked).append(table.table)
 
 
 def _file(folder: Path, table: TableQuery, part: str) -> Path:
@@ -220,6 +321,29 @@ def _part_query(table: TableQuery, part: str) -> str:
         return table.query
     condition = "false" if part == "empty" else f"part = {int(part)}"
     return f"select * exclude (part) from ({table.query}) where {condition}"
+
+
+def _seals(staging: Path, before: Mapping[str, Any] | None, spoiled: set[str]) -> dict[str, seals.Seal]:
+    """Return the seals of a set's files; those of linked ones are known."""
+    known: dict[str, seals.Seal] = before["files"] if before else {}
+    found = {}
+    for name in sorted(seals.files_in(staging)):
+        path = staging / name
+        linked = name in known and name not in spoiled and path.stat().st_mtime_ns == known[name]["mtime_ns"]
+        found[name] = known[name] if linked else seals.seal_of(path)
+    return found
+
+
+def _columns(staging: Path) -> dict[str, dict[str, str]]:
+    """Return the columns of a set's tables with their types, so that a table that is damaged later can still be named."""
+    with duckdb.connect() as connection:
+        return {
+            name: {
+                row[0]: row[1]
+                for row in connection.execute(f"describe from read_parquet('{_quoted(files)}')").fetchall()
+            }
+            for name, files in tables_in(staging).items()
+        }
 
 
 def _finish(staging: Path, content: Mapping[str, Any]) -> None:
@@ -239,7 +363,10 @@ def _switch(folder: Path, staging: Path, number: int) -> None:
     link = folder / ".current"
     link.unlink(missing_ok=True)
     link.symlink_to(Path("sets") / final.name)
-    link.replace(folder / "current")
+    current = folder / "current"
+    if current.is_dir() and not current.is_symlink():
+        shutil.rmtree(current)
+    link.replace(current)
 
 
 def _quoted(text: str) -> str:

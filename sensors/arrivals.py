@@ -17,7 +17,7 @@ from resources.errors import BrainError
 from resources.home import DatasetPaths, Home
 from resources.input_files import input_state
 from resources.media_source import open_source
-from resources.publishing import manifest
+from resources.publishing import damage, manifest
 from sensors.abandoned import end_abandoned_runs
 from sensors.asking import answer, ask, mark_of
 
@@ -84,7 +84,7 @@ def _requests(
     state, before = f"{listing.state} {inputs} {configuration.digest} {code_state(catalog.ALL)}", look.state
     look.state = state
     published = manifest(paths.published)
-    if published and state == _published_state(published["facts"]) and not published["facts"].get("behind"):
+    if published and _stands(paths, published["facts"], state):
         reasons.append(f"{paths.name}: up to date")
         return
     if before != state and now - max(listing.newest, newest_input) < settings.sensor.quiet_seconds:
@@ -93,6 +93,11 @@ def _requests(
         return
     mark = mark_of(f"{published['number'] if published else 0} {state}")
     yield from ask(context, paths.name, mark, settings.sensor.attempts, reasons)
+
+
+def _stands(paths: DatasetPaths, facts: Mapping[str, Any], state: str) -> bool:
+    """Return whether what is published is of this state, whole and undamaged."""
+    return state == _published_state(facts) and not facts.get("behind") and damage(paths.published) is None
 
 
 def _published_state(facts: Mapping[str, Any]) -> str:

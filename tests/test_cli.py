@@ -131,6 +131,8 @@ WRONG = [
     ("sql", "flowers"),
     ("sql", "flowers", "select 1", "--format", "xml"),
     ("up", "--port", "many"),
+    ("up", "--port", "65536"),
+    ("review", "--port", "-1"),
     ("demo", "extra"),
 ]
 
@@ -186,7 +188,7 @@ FAILURES: list[tuple[tuple[str, ...], str]] = [
     ),
     (
         ("materialize", "flowers", "--set", "similarity.k=many"),
-        "argument: similarity.k: Input should be a valid integer",
+        "argument: similarity.k: must be a whole number, got 'many'",
     ),
     (("sql", "flowers", "selec 1"), "SQL: Parser Error"),
     (("sql", "flowers", "from nowhere"), "SQL: Catalog Error"),
@@ -253,6 +255,8 @@ def test_status_of_what_an_older_version_published(home: Path, media: Path) -> N
     current = workshop.paths.published / "current"
     (current / "uniqueness.parquet").unlink()
     manifest = json.loads((current / "manifest.json").read_text())
+    for key in ("seal", "files", "columns"):
+        del manifest[key]
     del manifest["facts"]["code"]
     (current / "manifest.json").write_text(json.dumps(manifest))
     found = json.loads(answers(workshop, "status", "birds", "--json"))
@@ -275,20 +279,132 @@ def test_sql_prints_tables_csv_and_json_and_writes_files(flowers: Workshop, tmp_
     assert answers(flowers, "sql", "flowers", query, "--format", "csv").splitlines() == [
         "filepath,status", "00003.png,ok", "00004.png,ok", "broken.png,error",
     ]  # fmt: skip
-    rows = [json.loads(line) for line in answers(flowers, "sql", "flowers", query, "--format", "json").splitlines()]
+    rows = json.loads(answers(flowers, "sql", "flowers", query, "--format", "json"))
     assert rows[-1] == {"filepath": "broken.png", "status": "error"}
-    for form in ("table", "csv", "json", "parquet"):
-        target = tmp_path / f"it's.{form}"
+    lines = answers(flowers, "sql", "flowers", query, "--format", "jsonl").splitlines()
+    assert [json.loads(line) for line in lines] == rows
+    assert json.loads(answers(flowers, "sql", "flowers", f"{query} limit 0", "--format", "json")) == []
+    for form in ("table", "csv", "json", "jsonl", "parquet"):
+        target, named = tmp_path / f"it's.{form}", tmp_path / f"named.{form.upper()}"
         assert answers(flowers, "sql", "flowers", query, "--format", form, "--output", str(target)) == ""
-        assert target.stat().st_size > 0
+        assert answers(flowers, "sql", "flowers", query, "--output", str(named)) == ""
+        assert target.read_bytes() == named.read_bytes() != b""
     again = f"select count(*) from '{tmp_path / 'it'!s}''s.parquet'"
     assert "3" in answers(flowers, "sql", "flowers", again, "--format", "csv")
+
+
+def test_a_table_leaves_no_row_and_no_column_out(flowers: Workshop) -> None:
+    shown = answers(flowers, "sql", "flowers", "show tables")
+    tables = [row["name"] for row in json.loads(answers(flowers, "sql", "flowers", "show tables", "--format", "json"))]
+    assert len(tables) > 20
+    assert all(f" {table} " in shown for table in tables if table != "result_of_query")
+    wide = ", ".join(f"{number} as column_{number}" for number in range(80))
+    assert all(f" column_{number} " in answers(flowers, "sql", "flowers", f"select {wide}") for number in (0, 40, 79))
+
+
+def test_reference_tells_what_the_declaration_points_to(flowers: Workshop) -> None:
+    page = answers(flowers, "reference")
+    assert all(word in page for word in ("## Published tables", "near_duplicates.threshold", "### brain sql"))
+
+
+def test_status_knows_what_published_and_report_did(flowers: Workshop) -> None:
+    found = json.loads(answers(flowers, "status", "flowers", "--json"))["assets"]
+    assert found["published"]["says"].startswith("set 1, ")
+    assert found["report"]["says"] == "of set 1"
+    assert found["published"]["last_run"]
+    assert found["report"]["last_run"]
+    lines = [line.split() for line in answers(flowers, "status", "flowers").splitlines()]
+    assert [line[1] for line in lines if line[0] in ("published", "report")] == ["set", "of"]
+
+
+def test_one_asset_of_a_new_dataset_is_not_called_the_whole(home: Path, media: Path) -> None:
+    Workshop(home, media, "birds")
+    text = answers(home, "materialize", "birds", "--select", "ground_truth")
+    assert text.startswith("brought ground_truth of birds up to date (run ")
+    assert "nothing is published yet: 'brain materialize birds'" in text
+
+
+REFUSED: list[tuple[tuple[str, ...], str]] = [
+    (("--model", "resnet50"), "'resnet50' does not name a model: write one of builtin:"),
+    (("--model", "onxx:a.onnx"), "unknown model scheme 'onxx:' in 'onxx:a.onnx': did you mean onnx:?"),
+    (("--model", "builtin:resnet"), "no builtin model 'resnet'"),
+    (("--model", "onnx:/nowhere.onnx"), "no model file at /nowhere.onnx"),
+    (("--labels", "/nowhere.csv"), "no labels or predictions at /nowhere.csv"),
+    (("--labels-format", "coco"), "labels_format says how labels are written, and there are none"),
+    (("--labels", "folder", "--labels-format", "xml"), "labels.0.format: must be 'auto', 'csv'"),
+    (("--frames", "-1"), "frames: must be more than 0.0, got -1.0"),
+    (("--model", ""), "'' does not name a model"),
+    (("--labels", ""), "an address is empty"),
+    (("--media", ""), "an address is empty"),
+]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"), REFUSED, ids=lambda value: " ".join(value) if isinstance(value, tuple) else ""
+)
+def test_nothing_is_declared_that_could_not_run(
+    home: Path, media: Path, arguments: tuple[str, ...], words: str
+) -> None:
+    assert words in fails(home, "add", "birds", "--media", str(media), *arguments)
+    assert "no datasets" in answers(home, "list")
+
+
+def test_an_empty_folder_is_told(home: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    result = brain(home, "add", "birds", "--media", str(tmp_path / "empty"))
+    assert (result.exit_code, "there are no images in" in result.stderr) == (0, True)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"embeddings": {"model": "nonsense"}}, "'nonsense' does not name a model"),
+        ({"labels": [{"uri": "/nowhere"}]}, "no labels or predictions at /nowhere"),
+        ({"gates": [{"metric": "issue_leek", "limit": 0}]}, "unknown metric 'issue_leek'; did you mean 'issue_leak'?"),
+        (
+            {"labels": "folder"},
+            "labels: must be a list, got 'folder'; write [{uri: FILE_OR_FOLDER}], or [{uri: folder}]",
+        ),
+    ],
+)
+def test_config_tells_what_could_not_run(home: Path, media: Path, settings: dict[str, object], words: str) -> None:
+    Workshop(home, media, "birds").declare(**{"media": str(media), **settings})
+    result = brain(home, "config", "birds")
+    assert result.exit_code == 1
+    assert words in result.stderr
+
+
+@pytest.mark.parametrize("command", [("add", "birds", "--media", "."), ("status", "birds"), ("up", "--no-browser")])
+def test_a_home_that_cannot_be_used_is_told(tmp_path: Path, command: tuple[str, ...]) -> None:
+    (tmp_path / "file").touch()
+    line = fails(tmp_path / "file", *command)
+    assert "Errno" not in line
+    assert f"the home {tmp_path / 'file'} cannot be used" in line
+
+
+def test_a_terminal_shows_from_the_first_second_what_a_run_is_at(home: Path, media: Path) -> None:
+    Workshop(home, media, "birds")
+    screen, terminal = os.openpty()
+    command = [sys.executable, "-m", "brain_assets.cli", "--home", str(home), "materialize", "birds", "--select", FAST]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=terminal) as process:
+        os.close(terminal)
+        seen = b""
+        while True:
+            try:
+                seen += os.read(screen, 4096)
+            except OSError:
+                break
+        assert process.wait(PATIENCE) == 0
+    os.close(screen)
+    told = [seen.index(word) for word in (b"starting", b"[1/4] samples", b"[2/4] media", b"decode", b"[4/4] published")]
+    assert told == sorted(told)
+    assert seen.endswith(b"\r\x1b[K")
 
 
 def test_a_run_of_the_command_is_one_of_the_service(home: Path, media: Path) -> None:
     workshop = Workshop(home, media, "birds")
     text = answers(home, "materialize", "birds", "--select", FAST, "--set", "similarity.k=3")
-    assert "birds is up to date (run " in text
+    assert f"brought {FAST.replace(',', ', ')} of birds up to date (run " in text
     assert "3 samples, 0 errors" in text
     assert workshop.rows("select count(*) from embeddings") == [(3,)]
     media.rename(media.with_name("gone"))
@@ -348,7 +464,7 @@ def test_ctrl_c_keeps_what_was_done_and_a_second_run_waits_and_goes_on(home: Pat
     assert said.split("\n") == ["", "interrupted; what was done is kept, the next run goes on", ""]
     output, said = second.communicate(timeout=PATIENCE)
     assert (second.returncode, said) == (0, "")
-    assert "birds is up to date" in output
+    assert "of birds up to date" in output
     assert locks.holder(workshop.paths.lock) is None
     recorded = workshop.rows("select method, state, error from runs order by started_at")
     assert recorded[:2] == [("media", "failed", "interrupted"), ("media", "done", None)]

@@ -25,6 +25,7 @@ def build(
     connection: duckdb.DuckDBPyConnection,
     manifest: dict[str, Any],
     configuration: Configuration[DatasetSettings],
+    damaged: Sequence[str] = (),
 ) -> Report:
     """Return what there is to say of one published set.
 
@@ -37,6 +38,8 @@ def build(
         What the set says of itself.
     configuration : Configuration
         The dataset's settings with their origins.
+    damaged : sequence of str
+        Tables that are seen as empty, as their files are damaged.
     """
     tables = Tables(connection)
     measured = numbers.metrics(tables)
@@ -50,6 +53,7 @@ def build(
         samples=numbers.count_samples(tables),
         flagged=tables.value(flagged) if tables.has("issues") else 0,
         behind=manifest.get("facts", {}).get("behind") or (),
+        damaged=damaged,
         splits=numbers.splits(tables),
         metrics=measured,
         issues=findings.issues(tables, before),

@@ -163,6 +163,7 @@ class Report:
     samples: int
     flagged: int
     behind: Sequence[str] = ()
+    damaged: Sequence[str] = ()
     splits: Sequence[tuple[str, int]] = ()
     metrics: Sequence[Metric] = ()
     issues: Sequence[Issue] = ()

@@ -89,6 +89,7 @@ def _header(report: Report) -> Element:
     moment = f"{datetime.fromisoformat(report.published_at):%-d %B %Y, %H:%M} UTC" if report.published_at else ""
     told = [f"{number(report.samples)} images", splits, moment]
     behind = ", ".join(report.behind)
+    damaged = ", ".join(report.damaged)
     return element(
         "header",
         element("p", "Data quality report", class_="kicker"),
@@ -96,6 +97,9 @@ def _header(report: Report) -> Element:
         element("p", " · ".join(one for one in told if one), class_="muted"),
         element("p", _verdict(report), class_="verdict"),
         element("p", f"Not brought up to date by the last run: {behind}.", class_="warning") if behind else None,
+        element("p", f"Damaged, and empty here until the next run writes them again: {damaged}.", class_="warning")
+        if damaged
+        else None,
     )
 
 

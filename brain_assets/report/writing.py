@@ -57,13 +57,14 @@ def report_json(paths: DatasetPaths, configuration: Configuration[DatasetSetting
 
 @contextmanager
 def _reading(paths: DatasetPaths, configuration: Configuration[DatasetSettings]) -> Iterator[tuple[Report, Tables]]:
-    with publishing.open_set(paths.published) as path, publishing.connect_to(path) as connection:
+    with publishing.open_set(paths.published) as path, publishing.connect_to(path, tolerant=True) as connection:
         manifest: dict[str, Any] | None = publishing.manifest_of(path)
         if manifest is None:
             raise BrainError(
                 f"what is published of {paths.name} cannot be understood: run 'brain materialize {paths.name}'"
             )
-        yield build(paths, connection, manifest, configuration), Tables(connection)
+        damaged = sorted(publishing.damaged_tables(path, manifest))
+        yield build(paths, connection, manifest, configuration, damaged), Tables(connection)
 
 
 def mark_of(set_number: int) -> str:

@@ -20,6 +20,7 @@ from brain_assets.review.reviews import Selection, record, synchronise
 from brain_assets.review.sets import Frame, OpenSet, Sets
 from brain_assets.review.thumbnails import Pictures
 from brain_assets.review.wire import bits_of, pack
+from resources.validation import where, wrong
 
 Identifier = Annotated[str, Field(min_length=1, max_length=200)]
 Name = Annotated[str, Field(min_length=1, max_length=1000)]
@@ -190,7 +191,7 @@ def _checked(model: type[Asked], given: Any) -> Asked:
         return model.model_validate(given)
     except ValidationError as error:
         first = error.errors()[0]
-        raise Refused(422, f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+        raise Refused(422, f"{where(first)}: {wrong(first)}") from None
 
 
 # -- reading -----------------------------------------------------------------------------------
@@ -205,6 +206,7 @@ def overview(page: Page, dataset: str, question: Question) -> Any:
             "version": opened.version,
             "user": page.user,
             "tables": sorted(opened.tables),
+            "damaged": sorted(opened.damaged),
             "frames": {frame: _frame(opened, frame) for frame in opened.frames()},
             "issues": queues.issue_counts(opened),
             "groups": queues.group_tables(opened),

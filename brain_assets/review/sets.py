@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from brain_assets.review.refusal import Refused
 from resources.home import DatasetPaths, Home
-from resources.publishing import open_set, tables_in
+from resources.publishing import make_views, open_set
 
 Frame = Literal["images", "objects"]
 
@@ -61,6 +61,8 @@ class OpenSet:
         The dataset it belongs to.
     folder : Path
         Where the set lies; its name is the version that the browser quotes.
+    damaged : set of str
+        Tables that are seen as empty until the next run writes them again.
     tables : dict of str to dict of str to str
         Columns of each table, with DuckDB's names of their types.
     """
@@ -70,6 +72,7 @@ class OpenSet:
     memory: str = "2GB"
     users: int = 0
     used_at: float = 0.0
+    damaged: set[str] = field(default_factory=set)
     tables: dict[str, dict[str, str]] = field(default_factory=dict)
     lock: threading.RLock = field(default_factory=threading.RLock)
     memo: dict[str, Any] = field(default_factory=dict)
@@ -77,8 +80,8 @@ class OpenSet:
 
     def __post_init__(self) -> None:
         self.database = duckdb.connect(":memory:", config=dict(START))
-        for name, files in tables_in(self.folder).items():
-            self.database.execute(f"create view {quote(name)} as select * from read_parquet({literal(files)})")
+        self.damaged = make_views(self.database, self.folder, tolerant=True)
+        for (name,) in self.database.execute("select view_name from duckdb_views() where not internal").fetchall():
             described = self.database.execute(f"describe {quote(name)}").fetchall()
             self.tables[name] = {row[0]: row[1] for row in described}
         for statement in REVIEW_TABLES:

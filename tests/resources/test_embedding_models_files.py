@@ -250,11 +250,11 @@ def test_missing_file_is_one_line(scheme: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ('{"sise": 32}', r"sise: Extra inputs.*keys are size, resize"),
-        ('{"std": [0, 1, 1]}', "std.0: Input should be greater than 0"),
+        ('{"sise": 32}', r"sise: unknown key.*keys are size, resize"),
+        ('{"std": [0, 1, 1]}', "std.0: must be more than 0.0, got 0"),
         ('{"size": 0}', "size"),
         ('{"size": 64}', r"takes height and width \(32, 32\); its sidecar says \(64, 64\)"),
-        ("{", "Invalid JSON"),
+        ("{", "is not JSON"),
     ],
 )
 def test_wrong_sidecar_is_one_line(content: str, message: str, tmp_path: Path) -> None:

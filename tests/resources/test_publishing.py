@@ -3,16 +3,19 @@
 import json
 import os
 import shutil
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import duckdb
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from resources import publishing
+from resources import publishing, seals
 from resources.errors import MissingError, StoreError
-from resources.publishing import Publishing, TableQuery, connect, manifest, open_set, prune, publish
+from resources.publishing import Publishing, TableQuery, connect, damage, manifest, open_set, prune, publish
 from resources.store import Merge, Store
 
 HASHES = TableQuery("hashes", "select content_hash, pixel_hash from pixel_hashes order by 1", ("pixel_hashes",))
@@ -223,6 +226,7 @@ def test_a_current_that_leads_nowhere_is_nothing_published(store: Store, folder:
     with pytest.raises(MissingError, match="nothing is published"):
         open_set(folder).__enter__()
     assert manifest(folder) is None
+    assert damage(folder) is not None
     assert go(store, folder).number == 1
     assert names(folder) == ["a"]
 
@@ -257,3 +261,172 @@ def test_quotes_in_the_path_do_no_harm(store: Store, tmp_path: Path) -> None:
     put(store, "a", "bb")
     go(store, folder)
     assert names(folder) == names(folder, "parted") == ["a", "bb"]
+
+
+def flip(path: Path, at: int = -20) -> None:
+    """Flip a bit of a file in its place."""
+    content = bytearray(path.read_bytes())
+    content[at] ^= 1
+    path.write_bytes(content)
+
+
+def quietly(path: Path) -> None:
+    """Flip a bit as a disk does: size and time stay."""
+    found = path.stat()
+    flip(path)
+    os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns))
+
+
+def remove(path: Path) -> None:
+    shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+
+
+HASHES_FILE, PART_FILE = "hashes.parquet", "parted/part-000002.parquet"
+DAMAGES = {
+    "a file is cut short": (lambda path: os.truncate(path / HASHES_FILE, 30), HASHES_FILE),
+    "a bit of a file is another": (lambda path: flip(path / HASHES_FILE), HASHES_FILE),
+    "a part is cut short": (lambda path: os.truncate(path / PART_FILE, 0), PART_FILE),
+    "a file is gone": (lambda path: remove(path / HASHES_FILE), HASHES_FILE),
+    "a part is gone": (lambda path: remove(path / PART_FILE), PART_FILE),
+    "a folder of parts is gone": (lambda path: remove(path / "parted"), PART_FILE),
+    "a file became a folder": (lambda path: (remove(path / HASHES_FILE), (path / HASHES_FILE).mkdir()), HASHES_FILE),
+    "a part came from elsewhere": (lambda path: shutil.copy(path / PART_FILE, path / "parted" / "x.parquet"), ""),
+    "the lease is gone": (lambda path: remove(path / "lease"), ""),
+    "the manifest is gone": (lambda path: remove(path / "manifest.json"), HASHES_FILE),
+    "a bit of the manifest is another": (lambda path: flip(path / "manifest.json", 15), HASHES_FILE),
+    "current is gone": (lambda path: remove(path.parent.parent / "current"), HASHES_FILE),
+}
+
+
+@pytest.mark.parametrize("kind", DAMAGES)
+def test_what_is_damaged_is_told_and_written_again_and_the_rest_is_linked(
+    store: Store, folder: Path, kind: str
+) -> None:
+    put(store, "a", "bb")
+    go(store, folder)
+    assert damage(folder) is None
+    break_it, written = DAMAGES[kind]
+    break_it((folder / "current").resolve())
+    assert "damaged" in (damage(folder) or "")
+    result = go(store, folder)
+    assert result.number == 2
+    assert (result.written != []) == bool(written)
+    assert names(folder) == names(folder, "parted") == ["a", "bb"]
+    assert damage(folder) is None
+    assert go(store, folder).number == 2
+    whole = not written or "manifest" in kind or "current" in kind
+    linked = os.path.samefile(folder / "sets/000001/others.parquet", folder / "sets/000002/others.parquet")
+    assert linked == (not whole or not written)
+
+
+def test_what_decays_without_a_trace_is_found_within_a_week(store: Store, folder: Path) -> None:
+    put(store, "a", "bb")
+    go(store, folder)
+    quietly(folder / "current" / HASHES_FILE)
+    assert go(store, folder).number == 1
+    week = time.time() - seals.CHECK_SECONDS - 1
+    os.utime(folder / seals.CHECKED, (week, week))
+    assert go(store, folder).damaged == [HASHES_FILE]
+    assert names(folder) == ["a", "bb"]
+    assert not seals.check_is_due(folder)
+
+
+def test_a_file_that_was_merely_touched_stands(store: Store, folder: Path) -> None:
+    put(store, "a", "bb")
+    go(store, folder)
+    os.utime(folder / "current" / HASHES_FILE, (1, 1))
+    assert damage(folder) is None
+    assert go(store, folder).number == 1
+
+
+@pytest.mark.parametrize(
+    ("path", "table", "other"), [(HASHES_FILE, "hashes", "parted"), (PART_FILE, "parted", "hashes")]
+)
+def test_a_damaged_table_takes_no_other_away(store: Store, folder: Path, path: str, table: str, other: str) -> None:
+    put(store, "a", "bb")
+    go(store, folder)
+    os.truncate(folder / "current" / path, 30)
+    assert names(folder, other) == ["a", "bb"]
+    for query in (
+        f"from {table}",
+        f"select count(*) from {table}",
+        f"from {other} semi join {table} using (content_hash)",
+    ):
+        with (
+            connect(folder) as connection,
+            pytest.raises(duckdb.Error, match=f"table {table} is damaged: run 'brain materialize flowers'"),
+        ):
+            connection.execute(query).fetchall()
+    with connect(folder, tolerant=True) as connection:
+        assert connection.execute(f"select content_hash from {table}").fetchall() == []
+
+
+def test_without_manifest_and_a_table_the_others_can_be_read(store: Store, folder: Path) -> None:
+    put(store, "a", "bb")
+    go(store, folder)
+    (folder / "current" / "manifest.json").write_bytes(b"\xff")
+    os.truncate(folder / "current" / HASHES_FILE, 30)
+    assert names(folder, "parted") == ["a", "bb"]
+
+
+def test_a_set_without_its_lease_says_what_to_do(store: Store, folder: Path) -> None:
+    go(store, folder)
+    (folder / "current" / "lease").unlink()
+    with pytest.raises(StoreError, match="of flowers is damaged: run 'brain materialize flowers'"):
+        open_set(folder).__enter__()
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Return every published file but those that say when."""
+    current = folder / "current"
+    said = manifest(folder) or {}
+    found = {name: (current / name).read_bytes() for name in seals.files_in(current.resolve()) - {"manifest.json"}}
+    return found | {"facts": json.dumps([said["facts"], said["tables"], said["columns"]]).encode()}
+
+
+HURT = st.tuples(
+    st.sampled_from(["truncate", "flip", "remove", "remove folder", "empty"]),
+    st.sampled_from([HASHES_FILE, "others.parquet", PART_FILE, "parted/part-000001.parquet", "manifest.json", "lease",
+                     "../../current", "../../checked"]),
+    st.floats(0, 1, exclude_max=True),
+)  # fmt: skip
+
+
+def hurt(path: Path, how: str, place: float) -> None:
+    """Damage a file in some way, where it is still there."""
+    if how == "remove folder":
+        shutil.rmtree(path.parent if not path.is_symlink() else path.resolve(), ignore_errors=True)
+    elif path.is_symlink() or (how == "remove" and path.exists()):
+        path.unlink()
+    elif path.is_file() and path.stat().st_size:
+        size = path.stat().st_size
+        flip(path, int(place * size)) if how == "flip" else os.truncate(
+            path, 0 if how == "empty" else int(place * size)
+        )
+
+
+@pytest.fixture(scope="module")
+def shared_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    opened = Store(tmp_path_factory.mktemp("hurt") / "store.duckdb")
+    yield opened
+    opened.close()
+
+
+@settings(max_examples=15)
+@given(hurts=st.lists(HURT, min_size=1, max_size=5), also_changed=st.booleans())
+def test_whatever_happens_to_a_set_the_next_equals_a_rebuild(
+    shared_store: Store, hurts: list[tuple[str, str, float]], also_changed: bool
+) -> None:
+    with tempfile.TemporaryDirectory() as root:
+        folder, rebuilt = Path(root, "flowers", "published"), Path(root, "rebuilt", "published")
+        put(shared_store, "a", "bb")
+        go(shared_store, folder)
+        current = (folder / "current").resolve()
+        for how, name, place in hurts:
+            hurt(Path(os.path.normpath(current / name)), how, place)
+        if also_changed:
+            put(shared_store, "a", "bb", "cc")
+        go(shared_store, folder)
+        go(shared_store, rebuilt)
+        assert contents(folder) == contents(rebuilt)
+        assert damage(folder) is None
