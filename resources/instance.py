@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from resources.home import Home
+from resources.private import close_to_others
 
 PARTITIONS = "dataset"
 SETTINGS = """\
@@ -36,6 +37,7 @@ sensors:
 
 def prepare(home: Home) -> Path:
     """Write the instance's settings where there are none, point this process at them, and return their folder."""
+    close_to_others(home.root)
     home.dagster.mkdir(parents=True, exist_ok=True)
     settings = home.dagster / "dagster.yaml"
     if not settings.exists():
