@@ -25,12 +25,13 @@ import click
 import yaml
 
 from resources import instance, locks
-from resources.errors import BrainError
+from resources.errors import BrainError, ConfigurationError
 from resources.home import Home
 from resources.private import private_files
 
 HOST = "127.0.0.1"
 TOKEN = "BRAIN_REVIEW_TOKEN"
+SHORTEST_TOKEN = 16
 LOCATION = "brain_assets.definitions"
 START_SECONDS, STOP_SECONDS = 120, 20
 MOST_LOG = 16 << 20
@@ -148,6 +149,8 @@ def serve(home: Home, port: int, review_port: int, *, browser: bool) -> None:
 
     Raises
     ------
+    ConfigurationError
+        If the token that the environment gives is too short to keep anybody out.
     LockedError
         If a service runs on this home already.
     BrainError
@@ -156,6 +159,8 @@ def serve(home: Home, port: int, review_port: int, *, browser: bool) -> None:
     pages, review = f"http://{HOST}:{port}", f"http://{HOST}:{review_port}"
     os.environ["BRAIN_REVIEW_URL"] = review
     token = os.environ.get(TOKEN) or secrets.token_urlsafe(24)
+    if len(token) < SHORTEST_TOKEN:
+        raise ConfigurationError(f"{TOKEN} must have at least {SHORTEST_TOKEN} characters")
     with background(home, f"brain up at {pages}") as service:
         _require_free(port, "--port")
         _require_free(review_port, "--review-port")

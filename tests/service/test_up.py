@@ -172,6 +172,19 @@ def test_a_second_service_on_the_home_names_the_first(up: Up) -> None:
     assert f"brain up at http://{up.address('lineage')} (process {up.process.pid}, " in ended.stderr
 
 
+def test_a_token_that_could_be_guessed_is_refused(tmp_path: Path) -> None:
+    ended = subprocess.run(
+        [*command(Home(tmp_path)), "up", "--no-browser"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        cwd=ROOT,
+        env={**os.environ, "BRAIN_REVIEW_TOKEN": "short"},
+    )
+    assert (ended.returncode, ended.stderr) == (1, "brain: BRAIN_REVIEW_TOKEN must have at least 16 characters\n")
+
+
 def test_dagster_says_nothing_to_the_terminal_and_the_token_to_nobody(up: Up) -> None:
     assert up.lines.empty(), up.line()
     token = up.links["review"].partition("token=")[2]
