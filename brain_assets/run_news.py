@@ -8,7 +8,7 @@ from typing import Self
 import dagster as dg
 
 from brain_assets.lineage import PARTITION_TAG
-from brain_assets.materializing import reason_of
+from brain_assets.materializing import INTERRUPTS, reason_of
 from resources.errors import BrainError
 from resources.home import Home
 from resources.publishing import connect
@@ -55,7 +55,9 @@ class RunNews:
             return "cancelled; what was done is kept"
         if run.status == dg.DagsterRunStatus.FAILURE:
             entries = self.instance.all_logs(run.run_id)
-            return f"failed: {reason_of(entry.dagster_event for entry in entries if entry.dagster_event)}"
+            reason = reason_of(entry.dagster_event for entry in entries if entry.dagster_event)
+            interrupted = any(kind in reason for kind in INTERRUPTS)
+            return "interrupted; what was done is kept" if interrupted else f"failed: {reason}"
         return findings(self.home, name)
 
 
