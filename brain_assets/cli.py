@@ -219,15 +219,16 @@ def status(home: Home, name: str | None, *, as_json: bool) -> None:
 @click.argument("name")
 @click.argument("query")
 @with_output
+@click.option("--external", is_flag=True, help="Let the query read and write other files, and change what it likes.")
 @click.pass_obj
-def sql(home: Home, name: str, query: str, form: str | None, output: Path | None) -> None:
+def sql(home: Home, /, name: str, query: str, form: str | None, output: Path | None, *, external: bool) -> None:
     """Query the published tables; works while a run is writing.
 
     For example: brain sql NAME "select filepath, uniqueness from uniqueness join samples using (sample_id) limit 5"
     """
     from brain_assets.querying import run_query
 
-    run_query(home, name, query, form, output)
+    run_query(home, name, query, form, output, external=external)
 
 
 @main.command()

@@ -9,7 +9,7 @@ import click
 from brain_assets import demo_images as images
 from brain_assets.declaring import declare, remove
 from brain_assets.materializing import materialize
-from brain_assets.serving import start_dagster, stop
+from brain_assets.serving import background
 from resources import instance
 from resources.errors import BrainError
 from resources.home import Home
@@ -71,27 +71,24 @@ def run_demo(home: Home, *, ui: bool) -> None:
 def _drop_the_rest(home: Home, media: Path, digits: images.Digits) -> images.Planted:
     """Start the service, drop files, and wait until its sensor has had them published."""
     before = _number(home)
-    log, port = home.root / "demo-service.log", free_port()
-    click.echo(f"starting the service (it writes to {log}) ...")
-    service = start_dagster(port, log)
-    try:
+    click.echo(f"starting the service (it writes to {home.service_log}) ...")
+    with background(home, "brain demo") as service:
         planted = images.drop_rest(digits, media)
         dropped = time.monotonic()
         click.echo(
             f"dropped {len(digits.labels) - images.FIRST} new images, of which {len(planted.wrong)} lie in the wrong class's"
             f" folder and {len(planted.broken)} are cut short, and {len(planted.copies)} copies of training images among the test"
-            f" images; waiting for the sensor (pages on http://127.0.0.1:{port})"
+            f" images; waiting for the sensor"
         )
         while _number(home) == before or _under_way():
-            if service.poll() is not None or time.monotonic() - dropped > PATIENCE:
-                raise BrainError("the sensor did not pick up the new images; 'brain up' shows what it says")
+            service.require_alive()
+            if time.monotonic() - dropped > PATIENCE:
+                raise BrainError(f"the sensor did not pick up the new images; {service.log} may say why")
             time.sleep(0.2)
         click.echo(
             f"picked up, derived and published {time.monotonic() - dropped:.0f} s after the drop, service start included"
         )
         return planted
-    finally:
-        stop(service)
 
 
 def _number(home: Home) -> int:

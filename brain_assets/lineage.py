@@ -12,8 +12,9 @@ from brain_assets import catalog, gates, pages
 from brain_assets.declarations import check_declaration
 from brain_assets.incremental import Derivation, Report, bring_up_to_date
 from resources import progress
+from resources.configuration import check_sent
 from resources.dataset import Dataset, Opening, open_dataset
-from resources.errors import BrainError
+from resources.errors import BrainError, ConfigurationError
 from resources.history import purge
 from resources.home import Home
 from resources.instance import PARTITIONS
@@ -23,6 +24,8 @@ OWNERS = ["team:data-quality"]
 SETTINGS_TAG = "brain/set"
 PARTITION_TAG = "dagster/partition"
 GATES = "gates"
+# Runs that a command of this process started; their settings were typed by its user, those of others came as a tag.
+STARTED_HERE: set[str] = set()
 
 UNDER_WAY = [
     dg.DagsterRunStatus.QUEUED,
@@ -46,15 +49,16 @@ def dataset(context: dg.InitResourceContext) -> Iterator[Dataset]:
     if run is None or PARTITION_TAG not in run.tags:
         raise dg.Failure("choose one dataset (a partition) to materialize", allow_retries=False)
     selection = run.asset_selection
-    opening = Opening(
-        run.run_id,
-        f"run {run.run_id[:8]}",
-        frozenset(key.path[-1] for key in selection) if selection else frozenset(catalog.BY_NAME),
-        json.loads(run.tags.get(SETTINGS_TAG, "{}")),
-        lambda line: context.log.info(line) if context.log else None,
-    )
+    home, name = Home.default(), run.tags[PARTITION_TAG]
     try:
-        with open_dataset(Home.default(), run.tags[PARTITION_TAG], opening) as opened:
+        opening = Opening(
+            run.run_id,
+            f"run {run.run_id[:8]}",
+            frozenset(key.path[-1] for key in selection) if selection else frozenset(catalog.BY_NAME),
+            _arguments(home, name, run),
+            lambda line: context.log.info(line) if context.log else None,
+        )
+        with open_dataset(home, name, opening) as opened:
             check_declaration(opened.settings)
             yield opened
             keep = opened.service.keep_runs
@@ -72,6 +76,19 @@ def _forget_old_runs(context: dg.InitResourceContext, name: str, keep: int) -> N
     except (OSError, SQLAlchemyError) as error:
         if context.log:
             context.log.warning(f"old runs could not be deleted: {error}")
+
+
+def _arguments(home: Home, name: str, run: dg.DagsterRun) -> dict[str, str]:
+    """Return the settings that a run's tag gives; whoever can start a run can write it."""
+    try:
+        given = json.loads(run.tags.get(SETTINGS_TAG, "{}"))
+    except ValueError:
+        given = None
+    if not isinstance(given, dict) or not all(isinstance(value, str) for value in given.values()):
+        raise ConfigurationError(f'the tag {SETTINGS_TAG} must be JSON such as {{"similarity.k": "30"}}')
+    if run.run_id not in STARTED_HERE:
+        check_sent(home.existing(name).config, given)
+    return given
 
 
 def asset_of(derivation: Derivation) -> dg.AssetsDefinition:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from brain_assets import catalog
@@ -10,6 +11,7 @@ from resources import instance, locks, progress
 from resources.configuration import load_dataset, load_service
 from resources.errors import BrainError, MissingError
 from resources.home import Home
+from resources.private import private_files
 
 # Errors whose text is meant for the user; what caused them is not.
 TOLD = {"Failure", BrainError.__name__, *(kind.__name__ for kind in BrainError.__subclasses__())}
@@ -48,8 +50,8 @@ def materialize(
     unknown = [asset for asset in select if asset not in catalog.BY_NAME]
     if unknown:
         raise MissingError(f"no asset {unknown[0]!r} (assets: {', '.join(catalog.BY_NAME)})")
-    _wait_for_turn(home, name, waiting)
-    with progress.shown():
+    with private_files(home.root), progress.shown():
+        _wait_for_turn(home, name, waiting)
         progress.tell("starting")
         return _execute(home, name, select, settings or {})
 
@@ -66,12 +68,13 @@ def _execute(home: Home, name: str, select: Sequence[str], settings: Mapping[str
     import dagster as dg
 
     from brain_assets.definitions import definitions
-    from brain_assets.lineage import PARTITION_TAG, REFRESH, SETTINGS_TAG
+    from brain_assets.lineage import PARTITION_TAG, REFRESH, SETTINGS_TAG, STARTED_HERE
 
     logging.getLogger("dagster").setLevel(logging.CRITICAL)
     with dg.DagsterInstance.get() as dagster_instance:
         dagster_instance.add_dynamic_partitions(instance.PARTITIONS, [name])
         job = definitions().resolve_job_def(REFRESH.name)
+        STARTED_HERE.add(run_id := str(uuid.uuid4()))
         result = job.execute_in_process(
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
             instance=dagster_instance,
@@ -79,6 +82,7 @@ def _execute(home: Home, name: str, select: Sequence[str], settings: Mapping[str
             asset_selection=[dg.AssetKey(asset) for asset in select] or None,
             tags={PARTITION_TAG: name, SETTINGS_TAG: json.dumps(dict(settings))},
             raise_on_error=False,
+            run_id=run_id,
         )
     if _interrupted(result):
         raise KeyboardInterrupt

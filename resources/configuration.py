@@ -8,7 +8,8 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Generic, Literal, TypeVar, get_args
+from types import UnionType
+from typing import Annotated, Any, Generic, Literal, TypeVar, Union, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -357,6 +358,11 @@ class DatasetSettings(Section):
     image_quality: ImageQualitySettings = ImageQualitySettings()
     calibration: CalibrationSettings = CalibrationSettings()
     sensor: SensorSettings = SensorSettings()
+    tag_settings: list[str] = Field(
+        [],
+        description="Settings that a run's tag brain/set may set although they may name code, files or addresses, such as"
+        " embeddings.model; it may always set numbers, switches and choices.",
+    )
     gates: list[GateSettings] = Field(
         [], description="What must hold of the dataset's health: metric, operator, limit."
     )
@@ -465,6 +471,44 @@ def load_dataset(path: Path, arguments: Mapping[str, str] | None = None) -> Conf
         With the line or variable, what is wrong, and the nearest right key or value.
     """
     return _load(DatasetSettings, path, arguments or {})
+
+
+def check_sent(path: Path, arguments: Mapping[str, str]) -> None:
+    """Refuse run-time arguments that somebody sent, where they could name code, files or addresses.
+
+    Whoever can start a run, by Dagster's pages or API, can give it a tag: numbers, switches and choices are theirs to
+    set, free text only where ``dataset.yaml`` allows it by name in ``tag_settings``.
+
+    Parameters
+    ----------
+    path : Path
+        The dataset's ``dataset.yaml``.
+    arguments : mapping of str to str
+        Dotted key to YAML value.
+
+    Raises
+    ------
+    ConfigurationError
+        With the first setting that is not allowed, and how to allow it.
+    """
+    allowed = set(load_dataset(path).settings.tag_settings) - {"tag_settings"}
+    plain = {key for key, field in fields(DatasetSettings) if _is_plain(field.annotation)}
+    for key in arguments:
+        if key not in allowed | plain:
+            raise ConfigurationError(
+                f"the run's tag sets {key!r}, which could name code, files or addresses: where this is wanted, allow it in"
+                f" {path.name} with 'tag_settings: [{key}]'"
+            )
+
+
+def _is_plain(annotation: Any) -> bool:
+    """Return whether values of a type are numbers, switches and choices alone."""
+    origin, parts = get_origin(annotation), get_args(annotation)
+    if origin is Literal or annotation in {bool, int, float, type(None)}:
+        return True
+    if origin is Annotated:
+        return _is_plain(parts[0])
+    return origin in {Union, UnionType, list} and all(_is_plain(part) for part in parts)
 
 
 def load_service(path: Path) -> Configuration[ServiceSettings]:

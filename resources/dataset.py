@@ -15,6 +15,7 @@ from resources.home import DatasetPaths, Home
 from resources.limits import Limits
 from resources.media_source import MediaSource, open_source
 from resources.previews import PreviewPack
+from resources.private import private_files
 from resources.store import Merge, Store
 
 if TYPE_CHECKING:
@@ -165,7 +166,10 @@ def open_dataset(home: Home, name: str, opening: Opening) -> Iterator[Dataset]:
     """
     paths = home.existing(name)
     service = load_service(home.settings).settings
-    with locks.exclusive(paths.lock, opening.purpose, timeout=service.lock_timeout, waiting=opening.waiting):
+    with (
+        private_files(home.root),
+        locks.exclusive(paths.lock, opening.purpose, timeout=service.lock_timeout, waiting=opening.waiting),
+    ):
         # Only now, as the dataset may have been changed or removed while we waited.
         configuration = load_dataset(home.existing(name).config, opening.arguments)
         settings, digest = configuration.settings, configuration.digest

@@ -97,6 +97,16 @@ class Home:
         return self.root / "dagster"
 
     @property
+    def service_lock(self) -> Path:
+        """File lock that the one service on this home holds."""
+        return self.root / "service.lock"
+
+    @property
+    def service_log(self) -> Path:
+        """What the processes of the service say."""
+        return self.root / "service.log"
+
+    @property
     def cache(self) -> Path:
         """Files that can be made again: exported models and compiled kernels."""
         return self.root / "cache"

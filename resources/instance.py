@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from resources.home import Home, unusable
+from resources.private import close_to_others
 
 PARTITIONS = "dataset"
 FORMER = """\
@@ -56,6 +57,7 @@ def prepare(home: Home) -> Path:
         If the home cannot be made or written.
     """
     try:
+        close_to_others(home.root)
         home.dagster.mkdir(parents=True, exist_ok=True)
         settings = home.dagster / "dagster.yaml"
         if not settings.exists() or settings.read_text("utf-8") == FORMER:

@@ -290,7 +290,49 @@ def test_sql_prints_tables_csv_and_json_and_writes_files(flowers: Workshop, tmp_
         assert answers(flowers, "sql", "flowers", query, "--output", str(named)) == ""
         assert target.read_bytes() == named.read_bytes() != b""
     again = f"select count(*) from '{tmp_path / 'it'!s}''s.parquet'"
-    assert "3" in answers(flowers, "sql", "flowers", again, "--format", "csv")
+    assert "3" in answers(flowers, "sql", "flowers", again, "--format", "csv", "--external")
+
+
+OUTSIDE = [
+    "copy samples to '{out}'",
+    "copy (select 1) to '{out}' (format parquet)",
+    "select 1; copy samples to '{out}'",
+    "create table t as select 1",
+    "delete from samples",
+    "attach '{out}'",
+    "set enable_external_access = true",
+    "install httpfs",
+    "export database '{out}'",
+    "select * from read_csv('{secret}')",
+    "from '{secret}'",
+    "select content from read_text('{secret}')",
+    "from glob('/etc/*')",
+    "from read_parquet('http://127.0.0.1:1/x.parquet')",
+    "pragma memory_limit='1GB'",
+]
+
+
+@pytest.mark.parametrize("query", OUTSIDE)
+def test_sql_reads_the_tables_and_nothing_else(flowers: Workshop, tmp_path: Path, query: str) -> None:
+    secret, out = tmp_path / "secret.csv", tmp_path / "out"
+    secret.write_text("word\nhidden\n")
+    assert "hidden" not in fails(flowers, "sql", "flowers", query.format(secret=secret, out=out))
+    assert not out.exists()
+
+
+def test_sql_may_do_more_where_the_user_says_so(flowers: Workshop, tmp_path: Path) -> None:
+    out = tmp_path / "out.csv"
+    copy = f"copy samples to '{out}'"
+    assert answers(flowers, "sql", "flowers", copy, "--external", "--format", "csv") == "Count\n6\n"
+    assert out.read_text().count("\n") == 7
+
+
+@pytest.mark.parametrize(
+    "query", ["describe samples", "show tables", "explain select 1", "summarize samples", "pivot samples on status"]
+)
+def test_whatever_selects_is_run(flowers: Workshop, query: str) -> None:
+    for form in ("table", "csv"):
+        assert answers(flowers, "sql", "flowers", query, "--format", form).count("\n") > 1
 
 
 def test_a_table_leaves_no_row_and_no_column_out(flowers: Workshop) -> None:

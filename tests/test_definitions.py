@@ -1,5 +1,6 @@
 """What Dagster shows of the code location: it loads, explains itself, and its shape changes only on purpose."""
 
+import json
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +10,10 @@ import pytest
 
 from brain_assets import catalog
 from brain_assets.definitions import definitions
-from brain_assets.lineage import DATASETS, PARTITION_TAG, REFRESH
+from brain_assets.lineage import DATASETS, PARTITION_TAG, REFRESH, SETTINGS_TAG
+from brain_assets.materializing import reason_of
+from resources.configuration import DatasetSettings, check_sent, fields
+from resources.errors import ConfigurationError
 from resources.home import Home
 from tests.workshop import Workshop, write_pictures
 
@@ -175,6 +179,70 @@ def test_a_run_without_a_partition_says_what_to_choose(location: dg.Definitions)
             raise_on_error=False,
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
         )
-        from brain_assets.materializing import reason_of
-
         assert reason_of(result.all_events) == "choose one dataset (a partition) to materialize"
+
+
+def refused(location: dg.Definitions, home: Path, tag: str) -> str | None:
+    """Return why a run that somebody launched with a tag failed, as Dagster's pages and API can."""
+    with pytest.MonkeyPatch.context() as patch, dg.DagsterInstance.ephemeral() as instance:
+        patch.setenv("BRAIN_HOME", str(home))
+        instance.add_dynamic_partitions("dataset", ["flowers"])
+        result = location.resolve_job_def(REFRESH.name).execute_in_process(
+            instance=instance,
+            partition_key="flowers",
+            asset_selection=[dg.AssetKey("reviews")],
+            tags={PARTITION_TAG: "flowers", SETTINGS_TAG: tag},
+            raise_on_error=False,
+            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+        )
+    return None if result.success else reason_of(result.all_events)
+
+
+FREE_TEXT = [
+    *("media", "labels", "predictions", "embeddings.model", "visualization.reducer", "visualization.points", "runs"),
+    *("gates", "tag_settings", "object_embeddings.source"),
+]
+
+
+def test_a_runs_tag_sets_no_code_and_no_paths(location: dg.Definitions, tmp_path: Path) -> None:
+    write_pictures(tmp_path / "media", range(2))
+    workshop = Workshop(tmp_path / "home", tmp_path / "media", "flowers")
+    sentinel = tmp_path / "ran"
+    (tmp_path / "crafted.py").write_text(f"open({str(sentinel)!r}, 'w')")
+    crafted = {"embeddings.model": "python:crafted:Model"}
+    for tag in (crafted, {"tag_settings": "[embeddings.model]"} | crafted):
+        told = refused(location, workshop.home.root, json.dumps(tag))
+        assert told is not None
+        assert told.startswith("the run's tag sets"), told
+    for text in ("{", '{"similarity.k": 3}'):
+        assert "must be JSON" in str(refused(location, workshop.home.root, text))
+    assert not sentinel.exists()
+    assert refused(location, workshop.home.root, json.dumps({"similarity.k": "3", "uniqueness.mode": "compat"})) is None
+
+
+def test_dataset_yaml_allows_a_tag_by_name(location: dg.Definitions, tmp_path: Path) -> None:
+    write_pictures(tmp_path / "media", range(2))
+    allowed = {"tag_settings": ["embeddings.model", "tag_settings"]}
+    workshop = Workshop(tmp_path / "home", tmp_path / "media", "flowers", **allowed)
+    tag = {"embeddings.model": "python:tests.models:Pixels"}
+    assert refused(location, workshop.home.root, json.dumps(tag)) is None
+    told = refused(location, workshop.home.root, json.dumps(tag | {"visualization.reducer": "os:system"}))
+    assert told is not None
+    assert "'visualization.reducer'" in told
+    assert "'tag_settings'" in str(refused(location, workshop.home.root, json.dumps({"tag_settings": "[media]"})))
+
+
+def test_every_setting_of_free_text_is_kept_from_tags(tmp_path: Path) -> None:
+    """A setting that comes later is judged by its type, so that nobody has to remember it."""
+    path = tmp_path / "dataset.yaml"
+    path.write_text("media: /nowhere")
+    free = set()
+    for key, _ in fields(DatasetSettings):
+        try:
+            check_sent(path, {key: "x"})
+        except ConfigurationError:
+            free.add(key)
+    assert set(FREE_TEXT) <= free
+    assert {"similarity.k", "frames", "split_from", "near_duplicates.threshold", "near_duplicates.keep"}.isdisjoint(
+        free
+    )

@@ -158,5 +158,6 @@ def _closing(page: Page) -> Any:
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         yield
         page.sets.close()
+        page.pictures.close()
 
     return lifespan

@@ -6,7 +6,7 @@ import ipaddress
 import secrets
 import socket
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qsl, urlencode
 
@@ -32,8 +32,9 @@ SESSION_SECONDS = 7 * 24 * 3600
 MOST_SESSIONS = 1000
 SAFE = {"GET", "HEAD"}
 # A strict cookie is not sent by a browser that follows a link from elsewhere; it is when this page reloads itself.
-COME_AGAIN = '<!doctype html><html lang="en"><meta http-equiv="refresh" content="0"><title>Review</title></html>'
-SIGN_IN = "Open the link with a token that was printed when the review page was started.\n"
+COME_AGAIN = '<!doctype html><html lang="en"><meta http-equiv="refresh" content="0"><title>One moment</title></html>'
+SIGN_IN = "Open the link with a token that was printed when this page was started.\n"
+POLICY_VIOLATION = 1008
 
 
 def is_loopback(host: str) -> bool:
@@ -91,12 +92,25 @@ class Guard:
         Names that the ``Host`` header may bear, without port.
     literal_hosts : bool
         Whether any IP address may stand in ``Host`` too; for servers bound to other than loopback.
+    headers : mapping of str to str
+        What every answer bears.
+    deep : bool
+        Whether a browser may arrive at any path, as in an application that has routes of its own, or at ``/`` only.
     """
 
     def __init__(
-        self, app: ASGIApp, token: str, hosts: Iterable[str] = LOOPBACK, *, literal_hosts: bool = False
+        self,
+        app: ASGIApp,
+        token: str,
+        hosts: Iterable[str] = LOOPBACK,
+        *,
+        literal_hosts: bool = False,
+        headers: Mapping[str, str] = HEADERS,
+        deep: bool = False,
     ) -> None:
         self.app = app
+        self.headers = headers
+        self.deep = deep
         self.token = token.encode()
         self.hosts = {host.lower() for host in hosts}
         self.literal_hosts = literal_hosts
@@ -104,11 +118,25 @@ class Guard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer in the application's place, or let the request pass."""
-        if scope["type"] != "http":
+        if scope["type"] == "http":
+            refusal = self._refusal(scope)
+            await (refusal or self.app)(scope, receive, _with_headers(send, self.headers))
+        elif scope["type"] == "websocket" and not self._may_talk(scope):
+            await receive()
+            await send({"type": "websocket.close", "code": POLICY_VIOLATION})
+        else:
             await self.app(scope, receive, send)
-            return
-        refusal = self._refusal(scope)
-        await (refusal or self.app)(scope, receive, _with_headers(send))
+
+    def _may_talk(self, scope: Scope) -> bool:
+        """Return whether a websocket may be opened; browsers let any site's page try, and say which in ``Origin``."""
+        headers = Headers(scope=scope)
+        host = headers.get("host", "")
+        scheme = {"ws": "http", "wss": "https"}[scope["scheme"]]
+        return (
+            self._known_host(host)
+            and self.sessions.holds(_cookie(headers, cookie_name(scope)))
+            and headers.get("origin") == f"{scheme}://{host}"
+        )
 
     def _refusal(self, scope: Scope) -> Response | None:
         """Return the answer to a request that must not pass, or None."""
@@ -119,11 +147,14 @@ class Guard:
         if given is not None and scope["method"] in SAFE:
             return self._sign_in(scope, given)
         if not self.sessions.holds(_cookie(headers, cookie_name(scope))):
-            arrived = scope["path"] == "/" and headers.get("sec-fetch-site") == "cross-site"
-            return HTMLResponse(COME_AGAIN) if arrived else PlainTextResponse(SIGN_IN, 401)
-        if scope["method"] not in SAFE or scope["path"] != "/":
-            return _cross_site(scope, headers)
-        return None
+            elsewhere = self._arrives(scope, headers) and headers.get("sec-fetch-site") == "cross-site"
+            return HTMLResponse(COME_AGAIN) if elsewhere else PlainTextResponse(SIGN_IN, 401)
+        return None if self._arrives(scope, headers) else _cross_site(scope, headers)
+
+    def _arrives(self, scope: Scope, headers: Headers) -> bool:
+        """Return whether a browser opens a page: this changes nothing, and whoever sent it there sees nothing of it."""
+        place = scope["path"] == "/" or (self.deep and headers.get("sec-fetch-dest") == "document")
+        return place and scope["method"] in SAFE
 
     def _known_host(self, header: str) -> bool:
         name = header.rpartition("]")[0].lstrip("[") if header.startswith("[") else header.partition(":")[0]
@@ -182,12 +213,16 @@ def _cross_site(scope: Scope, headers: Headers) -> Response | None:
     return None
 
 
-def _with_headers(send: Send) -> Send:
+def _with_headers(send: Send, always: Mapping[str, str]) -> Send:
     async def sending(message: Message) -> None:
         if message["type"] == "http.response.start":
             headers = MutableHeaders(scope=message)
-            for name, value in HEADERS.items():
+            # A policy of the page's own, which may name what it alone knows, holds beside ours.
+            own = headers.get("content-security-policy")
+            for name, value in always.items():
                 headers[name] = value
+            if own:
+                headers.append("content-security-policy", own)
             headers.setdefault("cache-control", "no-store")
         await send(message)
 

@@ -8,23 +8,24 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image, ImageOps
+from PIL import Image
 
 from brain_assets.review.refusal import Refused
 from brain_assets.review.sets import OpenSet
 from brain_assets.review.subjects import fetch
 from resources.configuration import load_dataset
+from resources.decoding import DecodeJob, Decoder
 from resources.errors import BrainError
 from resources.errors import Refused as Unreadable
 from resources.home import DatasetPaths
+from resources.limits import Limits
 from resources.media_source import open_source
 from resources.previews import PreviewPack
 
 Previews = Callable[[OpenSet, str], bytes | None]
-# Decoders that run in this process and start no other program.
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "PPM")
 SIDES = {"thumb": 256, "large": 1600}
-MOST_PIXELS = 200_000_000
+# Originals that are read and decoded at once; a browser asks for many, and each may be large.
+AT_ONCE = 2
 # An object is shown with this much of its surroundings, in shares of its longer side.
 MARGIN = 0.25
 CACHE_BYTES = 96 << 20
@@ -68,6 +69,14 @@ class Pictures:
         self.lock = threading.Lock()
         self.cache: OrderedDict[tuple[str, ...], Picture] = OrderedDict()
         self.cached_bytes = 0
+        self.turns = threading.BoundedSemaphore(AT_ONCE)
+        self.decoders: dict[Limits, Decoder] = {}
+
+    def close(self) -> None:
+        """Stop the processes that decode."""
+        with self.lock:
+            while self.decoders:
+                self.decoders.popitem()[1].close()
 
     def picture(self, opened: OpenSet, sample_id: str, size: str, object_id: str | None = None) -> Picture:
         """Return the picture of a sample, or of one of its objects with a margin around it.
@@ -103,17 +112,37 @@ class Pictures:
         content = sample["content_hash"]
         preview = self.previews(opened, content) if content else None
         if preview and side <= SIDES["thumb"]:
-            return _decode(io.BytesIO(preview), side)
-        source = original(opened.paths, sample["filepath"] or "") if sample["status"] != "error" else None
-        if source:
+            return _opened(preview)
+        if sample["status"] != "error":
             try:
-                return _decode(source, side)
+                return self._decoded(opened.paths, sample["filepath"] or "")
             except Refused:
                 if not preview:
                     raise
         if preview:
-            return _decode(io.BytesIO(preview), side)
+            return _opened(preview)
         raise Refused(404, "there is no picture of this sample")
+
+    def _decoded(self, paths: DatasetPaths, filepath: str) -> Image.Image:
+        """Return an original, reduced to the largest size that is shown, as the pipeline decodes it and at its limits."""
+        with self.turns:
+            source = original(paths, filepath)
+            if source is None:
+                raise Refused(404, "there is no picture of this sample")
+            size = source.stat().st_size if isinstance(source, Path) else len(source.getbuffer())
+            load = source.read_bytes if isinstance(source, Path) else source.getvalue
+            (row,) = self._decoder(paths).decode([DecodeJob(filepath, load, size)])
+        if row.preview is None:
+            raise Refused(404, f"the image cannot be decoded: {row.error}")
+        return _opened(row.preview)
+
+    def _decoder(self, paths: DatasetPaths) -> Decoder:
+        decoding = load_dataset(paths.config).settings.decoding
+        limits = Limits(decoding.max_pixels, decoding.max_bytes, decoding.timeout, decoding.max_memory)
+        with self.lock:
+            if limits not in self.decoders:
+                self.decoders[limits] = Decoder(preview_size=SIDES["large"], limits=limits, threads=1)
+            return self.decoders[limits]
 
 
 def original(paths: DatasetPaths, filepath: str) -> Path | io.BytesIO | None:
@@ -140,29 +169,10 @@ def _sample(opened: OpenSet, sample_id: str) -> dict[str, str | None]:
     raise Refused(404, "there is no such image")
 
 
-def _decode(source: Path | io.BytesIO, side: int) -> Image.Image:
-    """Return an RGB image of about ``side`` pixels; a broken file is refused, whatever its decoder raises."""
-    try:
-        with Image.open(source, formats=FORMATS) as opened:
-            if opened.width * opened.height > MOST_PIXELS:
-                raise Refused(404, "the image is too large to show")
-            opened.draft("RGB", (side, side))
-            opened.thumbnail((side, side))
-            return _rgb(ImageOps.exif_transpose(opened))
-    except Refused:
-        raise
-    except Exception as error:
-        raise Refused(404, "the image cannot be decoded") from error
-
-
-def _rgb(image: Image.Image) -> Image.Image:
-    """Return an image as RGB: deep grey scaled to its range, transparency laid over a neutral grey."""
-    if image.mode.startswith("I") or image.mode == "F":
-        return ImageOps.autocontrast(image.convert("F").point(lambda value: value / 257).convert("L")).convert("RGB")
-    if "A" in image.getbands() or "transparency" in image.info:
-        layer = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", layer.size, (128, 128, 128, 255)), layer).convert("RGB")
-    return image.convert("RGB")
+def _opened(encoded: bytes) -> Image.Image:
+    """Return a picture that we have made."""
+    with Image.open(io.BytesIO(encoded), formats=("JPEG", "PNG")) as opened:
+        return opened.convert("RGB")
 
 
 def _crop(image: Image.Image, opened: OpenSet, sample_id: str, object_id: str) -> Image.Image:

@@ -23,9 +23,8 @@ from PIL import Image
 
 from brain_assets import catalog
 from brain_assets.declaring import declare
-from brain_assets.demo import free_port
 from brain_assets.materializing import materialize
-from brain_assets.serving import start_dagster, stop
+from brain_assets.serving import background
 from resources import instance
 from resources.home import Home
 from resources.publishing import manifest
@@ -138,8 +137,7 @@ def drop(count: int = 10) -> None:
         _write(media, images[:-count])
         declare(home, NAME, media=str(media))
         materialize(home, NAME)
-        service = start_dagster(free_port())
-        try:
+        with background(home, "a benchmark"):
             time.sleep(30)
             before = _number(home)
             _write(media, images[-count:])
@@ -156,8 +154,6 @@ def drop(count: int = 10) -> None:
             print(f"  queued, launched, imported: {began - noticed:.1f} s")
             for step in sorted(steps, key=lambda step: step.start_time or 0):
                 print(f"  {step.step_key}: {(step.end_time or 0) - (step.start_time or 0):.2f} s")
-        finally:
-            stop(service)
 
 
 def _digits() -> list[tuple[str, NDArray[np.uint8]]]:

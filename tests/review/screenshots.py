@@ -2,9 +2,7 @@
 
 import io
 import os
-import time
-import urllib.error
-import urllib.request
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,8 +12,7 @@ import click
 from PIL import Image
 
 from brain_assets.demo import NAME, free_port
-from brain_assets.serving import start_dagster, stop
-from resources import instance
+from brain_assets.serving import background, start_pages
 from resources.home import Home
 from tests.review.browser import Visit, launched, served
 
@@ -86,7 +83,7 @@ def report(page: Any, home: Home, name: str) -> bytes:
 
 def lineage(page: Any, home: Home, name: str) -> bytes:
     """Show in Dagster what leads to the leaks."""
-    with dagster(home) as address:
+    with dagster(home, page) as address:
         page.set_viewport_size({"width": 1400, "height": 1350})
         page.add_init_script("localStorage.setItem('communityNux', '1')")
         page.goto(f"{address}/assets/leaks?view=lineage&lineageScope=upstream&lineageDepth=6", timeout=120_000)
@@ -98,7 +95,7 @@ def lineage(page: Any, home: Home, name: str) -> bytes:
 
 def asset(page: Any, home: Home, name: str) -> bytes:
     """Show what a run left of one asset."""
-    with dagster(home) as address:
+    with dagster(home, page) as address:
         page.add_init_script("localStorage.setItem('communityNux', '1')")
         page.goto(f"{address}/assets/uniqueness?view=events", timeout=120_000)
         page.wait_for_timeout(10_000)
@@ -106,27 +103,14 @@ def asset(page: Any, home: Home, name: str) -> bytes:
 
 
 @contextmanager
-def dagster(home: Home) -> Iterator[str]:
-    """Serve Dagster's pages; yields their address."""
-    instance.prepare(home)
-    address = f"http://127.0.0.1:{(port := free_port())}"
-    service = start_dagster(port, home.root / "screenshots.log")
-    try:
-        _await(f"{address}/server_info")
+def dagster(home: Home, page: Any) -> Iterator[str]:
+    """Serve Dagster's pages and sign a browser in; yields their address."""
+    address, token = f"http://127.0.0.1:{(port := free_port())}", secrets.token_urlsafe(24)
+    with background(home, "screenshots") as service:
+        start_pages(service, port, token)
+        service.await_answer(address)
+        page.goto(f"{address}/?token={token}")
         yield address
-    finally:
-        stop(service)
-
-
-def _await(address: str) -> None:
-    deadline = time.monotonic() + 300
-    while time.monotonic() < deadline:
-        try:
-            urllib.request.urlopen(address, timeout=5).close()
-            return
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.5)
-    raise TimeoutError(address)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,10 @@
 import datetime as dt
 import io
 import json
+import threading
+import time
 from base64 import b64encode
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +17,7 @@ import pytest
 from PIL import Image
 
 from brain_assets.review import create_app
-from brain_assets.review.thumbnails import Pictures
+from brain_assets.review.thumbnails import AT_ONCE, Pictures
 from resources.previews import PreviewPack
 from tests.review.client import TOKEN, Client
 from tests.review_data import STARTED, Synthetic, declare, new_set, point_current
@@ -461,6 +464,45 @@ def test_the_last_pictures_are_kept_within_bounds(monkeypatch: pytest.MonkeyPatc
         assert pictures.cached_bytes <= 5000
         assert pictures.cached_bytes == sum(len(picture.jpeg) for picture in pictures.cache.values())
     sets.close()
+
+
+def test_originals_are_decoded_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch, small: Synthetic) -> None:
+    from brain_assets.review.sets import Sets
+    from resources.decoding import Decoder
+    from resources.home import Home
+
+    decode, lock, now, most = Decoder.decode, threading.Lock(), 0, 0
+
+    def counted(decoder: Decoder, jobs: Any) -> Any:
+        nonlocal now, most
+        with lock:
+            now += 1
+            most = max(most, now)
+        time.sleep(0.05)
+        rows = list(decode(decoder, jobs))
+        with lock:
+            now -= 1
+        return rows
+
+    monkeypatch.setattr(Decoder, "decode", counted)
+    pictures, sets = Pictures(), Sets(Home(small.home))
+    with sets.use("demo") as opened, ThreadPoolExecutor(12) as pool:
+        found = list(pool.map(lambda index: pictures.picture(opened, small.ids[index], "large"), range(5, 17)))
+    assert len(found) == 12
+    assert most == AT_ONCE
+    pictures.close()
+    sets.close()
+
+
+def test_originals_are_held_to_the_limits_of_their_dataset(small: Synthetic) -> None:
+    photo(small.media / small.files[10], (600, 500), format="JPEG")
+    config = small.folder / "dataset.yaml"
+    config.write_text(f"{config.read_text()}\ndecoding: {{max_pixels: 200000}}\n")
+    client = Client(create_app(small.home, token=TOKEN)).sign_in()
+    reply = client.request("GET", f"/image/demo/{small.ids[10]}?size=large")
+    assert reply.status == 404
+    assert "decoding.max_pixels" in reply.json()["error"]
+    assert client.request("GET", f"/image/demo/{small.ids[11]}?size=large").status == 200
 
 
 def test_answers_hold_no_numbers_that_json_cannot(reader: Client, synthetic: Synthetic) -> None:
