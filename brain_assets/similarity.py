@@ -21,6 +21,7 @@ from brain_assets.incremental import (
 from brain_assets.methods.copies import Lists, Members, neighbors_of_samples
 from brain_assets.methods.similarity import NeighborGraph, build_graph, normalize, update_graph
 from brain_assets.subjects import PICTURED, SUBJECT
+from brain_assets.vectors import matrix_of, refuse_what_does_not_fit
 from resources.configuration import RunSettings
 from resources.dataset import Dataset
 from resources.errors import ConfigurationError
@@ -65,6 +66,7 @@ def update_similarity(update: Update) -> Iterator[Merge]:
         update.commit(Merge("graph", GRAPH.empty_table(), within=f"brain_key = {update.key}"))
     subjects = _subjects(update)
     _refuse_above_limit(update.dataset, len(subjects.nodes))
+    _refuse_beyond_memory(update, subjects.nodes)
     graph, changed = _current_graph(update, subjects.nodes)
     yield Merge("graph", _graph_rows(update, graph, subjects.nodes, changed), within=_gone(update, subjects.nodes))
     touched = _touched(update, subjects, graph, changed)
@@ -110,6 +112,12 @@ def _refuse_above_limit(dataset: Dataset, count: int) -> None:
             f"{count} distinct images are more than similarity.exact_limit = {limit}: the exact graph grows with the square of"
             f" their number; raise the limit in dataset.yaml if the time suits you, or split the dataset"
         )
+
+
+def _refuse_beyond_memory(update: Update, nodes: NDArray[np.int64]) -> None:
+    if len(nodes):
+        width = update.dataset.store.value("select len(vector) from vectors where node = ?", [int(nodes[0])])
+        refuse_what_does_not_fit(len(nodes), width, update.run.settings["k"] + SLACK)
 
 
 def _current_graph(update: Update, nodes: NDArray[np.int64]) -> tuple[NeighborGraph, NDArray[np.int64]]:
@@ -174,14 +182,8 @@ def _permuted(graph: NeighborGraph, positions: NDArray[np.int64]) -> NeighborGra
 
 def vectors_of(update: Update, nodes: NDArray[np.int64], metric: str) -> NDArray[np.float32]:
     """Return the vectors of ``nodes``, unit rows for cosine."""
-    if not len(nodes):
-        return np.zeros((0, 1), np.float32)
-    store = update.dataset.store
-    store.connection.register("wanted", pa.table({"node": nodes, "place": np.arange(len(nodes))}))
-    rows = update.query("select vector from vectors join wanted using (node) order by place")
-    store.connection.unregister("wanted")
-    matrix: NDArray[np.float32] = _flat(rows.column("vector")).reshape(len(nodes), -1)
-    return normalize(matrix) if metric == "cosine" else matrix
+    matrix = matrix_of(update, nodes)
+    return normalize(matrix) if metric == "cosine" and len(matrix) else matrix
 
 
 def _graph_rows(update: Update, graph: NeighborGraph, nodes: NDArray[np.int64], changed: NDArray[np.int64]) -> pa.Table:

@@ -19,14 +19,21 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 
-from resources import locks, seals
+from resources import interrupts, locks, seals
 from resources.errors import MissingError, StoreError
-from resources.store import Store, bound_spill
+from resources.store import Store, bound_spill, ended, told
 
 LEASE = "lease"
 MANIFEST = "manifest.json"
 SPARED_SECONDS = 3600
+# Files of parts that are written at once, and the bytes of rows that wait for others of their part.
+OPEN_PARTS = 256
+WAITING_BYTES = 1 << 26
+NEEDS_MEMORY = "the query needs more memory than this machine has: ask for fewer rows or columns at once"
 
 
 @dataclass(frozen=True)
@@ -92,7 +99,7 @@ def publish(
         _switch(folder, staging, number)
         if thorough or before is None:
             seals.note_check(folder)
-    except (duckdb.Error, OSError) as error:
+    except (duckdb.Error, OSError, StoreError) as error:
         shutil.rmtree(staging, ignore_errors=True)
         reason = " ".join(str(error).split())
         raise StoreError(f"publishing to {folder} failed, the set before stays current: {reason}") from None
@@ -206,7 +213,7 @@ def connect(folder: Path, *, tolerant: bool = False) -> Iterator[duckdb.DuckDBPy
 @contextmanager
 def connect_to(path: Path, *, tolerant: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
     """Yield a connection that sees the tables of a set that is held open."""
-    with duckdb.connect() as connection:
+    with ended(NEEDS_MEMORY), duckdb.connect() as connection, interrupts.ending_on_signals(connection):
         bound_spill(connection)
         connection.execute("set timezone = 'UTC'")
         make_views(connection, path, tolerant=tolerant)
@@ -298,29 +305,82 @@ def _write_table(
     if table.parts is not None:
         (staging / table.table).mkdir()
     old = before["tables"].get(table.table, {}) if before else {}
-    written = old != marks
+    fresh = []
     for part, mark in marks.items():
         target = _file(staging, table, part)
         source = _file(staging.parent / f"{before['number']:06}", table, part) if before else target
         if old.get(part) == mark and target.relative_to(staging).as_posix() not in result.damaged:
             os.link(source, target)
-            continue
-        written = True
-        store.connection.execute(f"copy ({_part_query(table, part)}) to '{_quoted(str(target))}' (format parquet)")
-    (result.written if written else result.linked).append(table.table)
+        else:
+            fresh.append(part)
+    if table.parts is None or fresh == ["empty"]:
+        _copy(store, table, {part: _file(staging, table, part) for part in fresh})
+    else:
+        for start in range(0, len(fresh), OPEN_PARTS):
+            _write_parts(
+                store, table, {part: _file(staging, table, part) for part in fresh[start : start + OPEN_PARTS]}
+            )
+    (result.written if fresh or old != marks else result.linked).append(table.table)
+
+
+def _copy(store: Store, table: TableQuery, targets: Mapping[str, Path]) -> None:
+    for path in targets.values():
+        query = table.query if table.parts is None else f"select * exclude (part) from ({table.query}) where false"
+        with told(store.path):
+            store.connection.execute(f"copy ({query}) to '{_quoted(str(path))}' (format parquet)")
+
+
+def _write_parts(store: Store, table: TableQuery, targets: Mapping[str, Path]) -> None:
+    """Write some parts of a table in one pass over its rows, in whatever order these come."""
+    numbers = ", ".join(str(int(part)) for part in targets)
+    with _PartFiles({int(part): path for part, path in targets.items()}) as files:
+        for batch in store.stream(f"select * from ({table.query}) where part in ({numbers})"):
+            files.add(batch)
+
+
+class _PartFiles:
+    """Parquet files that are written side by side; rows wait until they are many, or too many in all."""
+
+    def __init__(self, targets: Mapping[int, Path]) -> None:
+        self.targets = targets
+        self.writers: dict[int, pq.ParquetWriter] = {}
+        self.waiting: dict[int, list[pa.RecordBatch]] = {}
+        self.sizes: dict[int, int] = {}
+
+    def __enter__(self) -> "_PartFiles":
+        return self
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        """Deal rows out by their column ``part``."""
+        parts = batch.column("part").to_numpy()
+        rows = batch.drop_columns(["part"])
+        for part in np.unique(parts).tolist():
+            dealt = rows.filter(pa.array(parts == part))
+            self.waiting.setdefault(part, []).append(dealt)
+            self.sizes[part] = self.sizes.get(part, 0) + dealt.nbytes
+        while sum(self.sizes.values()) > WAITING_BYTES:
+            self._write(max(self.sizes, key=self.sizes.__getitem__))
+
+    def _write(self, part: int) -> None:
+        rows = pa.Table.from_batches(self.waiting.pop(part))
+        self.sizes.pop(part)
+        if part not in self.writers:
+            texts = [field.name for field in rows.schema if pa.types.is_string(field.type)]
+            self.writers[part] = pq.ParquetWriter(self.targets[part], rows.schema, use_dictionary=texts)
+        self.writers[part].write_table(rows)
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            for part in list(self.waiting):
+                self._write(part)
+        for writer in self.writers.values():
+            writer.close()
 
 
 def _file(folder: Path, table: TableQuery, part: str) -> Path:
     return (
         folder / table.table / f"part-{part}.parquet" if table.parts is not None else folder / f"{table.table}.parquet"
     )
-
-
-def _part_query(table: TableQuery, part: str) -> str:
-    if table.parts is None:
-        return table.query
-    condition = "false" if part == "empty" else f"part = {int(part)}"
-    return f"select * exclude (part) from ({table.query}) where {condition}"
 
 
 def _seals(staging: Path, before: Mapping[str, Any] | None, spoiled: set[str]) -> dict[str, seals.Seal]:

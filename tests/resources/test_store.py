@@ -62,6 +62,37 @@ def test_within_deletes_what_is_not_named_inside_it(store: Store) -> None:
     assert merge(store, "select * exclude (changed) from pixel_hashes where false", "true") == Counts(deleted=2)
 
 
+@pytest.mark.parametrize("table", ["pixel_hashes", "content_pairs"])
+def test_a_key_that_comes_twice_is_refused_by_name_and_nothing_is_written(store: Store, table: str) -> None:
+    key = store.keys[table]
+    others = {"content_pairs": ", 0.1 as embedding_distance, 1 as hamming, 0.1 as distance"}.get(table, "")
+    once = "select " + ", ".join(f"'a' as {name}" for name in key) + others
+    with store.write("run", "test") as transaction:
+        transaction.merge(Merge(table, once))
+    with (
+        pytest.raises(StoreError, match=f"two rows for the table {table} have one key .{key[0]} 'b'"),
+        store.write("run", "test") as transaction,
+    ):
+        transaction.merge(Merge(table, " union all ".join([once, *[once.replace("'a'", "'b'")] * 2])))
+    with store.write("run", "test") as transaction:
+        assert transaction.merge(Merge(table, once)) == Counts()
+    assert store.value(f"select count(*) from {table}") == 1
+
+
+def test_a_row_that_differs_takes_the_place_of_the_one_before_without_an_index(store: Store) -> None:
+    query = "select 'k' as brain_key, i as node, [i] as neighbors, [{}::float] as distances, 1 as valid from range(5000) as t(i)"
+    within = "brain_key = 'k'"
+    with store.write("run", "test") as transaction:
+        assert transaction.merge(Merge("graph", query.format("0"), within)) == Counts(added=5000)
+    with store.write("run", "test") as transaction:
+        other = query.format("if(i % 2 = 0, 0, 1)")
+        assert transaction.merge(Merge("graph", f"{other} where i < 4000", within)) == Counts(
+            changed=2000, deleted=1000
+        )
+    found = "select count(*), count(distinct node), sum(distances[1]), count_if(changed = 2) from graph"
+    assert store.rows(found) == [(4000, 4000, 2000.0, 2000)]
+
+
 def test_rows_may_come_from_a_query_over_the_same_table(store: Store) -> None:
     merge(store, hashes(a="1", b=None))
     rows = "select content_hash, coalesce(pixel_hash, 'none') as pixel_hash from pixel_hashes"
@@ -117,11 +148,11 @@ def test_what_was_committed_is_there_when_opened_again(path: Path) -> None:
     again.close()
 
 
-def test_every_table_has_a_primary_key_and_every_merged_one_a_change_number(store: Store) -> None:
+def test_every_table_has_a_key_and_every_merged_one_a_change_number(store: Store) -> None:
     tables = {row[0] for row in store.rows("select table_name from duckdb_tables() where not temporary")}
     assert tables - store.keys.keys() == {"schema_version"}
     stamped = {row[0] for row in store.rows("select table_name from duckdb_columns() where column_name = 'changed'")}
-    assert tables - stamped == {"schema_version", "changes", "versions", "watermarks", "runs"}
+    assert tables - stamped == {"schema_version", "changes", "versions", "watermarks", "runs", "keys"}
 
 
 def test_each_migration_is_applied_once_and_in_order(
@@ -129,10 +160,12 @@ def test_each_migration_is_applied_once_and_in_order(
 ) -> None:
     known = dict(module.MIGRATIONS)
     assert sorted(known) == list(range(1, len(known) + 1))
-    monkeypatch.setattr(module, "MIGRATIONS", {1: known[1]})
-    old = Store(path)
-    merge(old, hashes(a="1"))
-    old.close()
+    with monkeypatch.context() as patched:
+        patched.setattr(module, "MIGRATIONS", {1: known[1]})
+        patched.setattr(Store, "_keys", lambda _: {"pixel_hashes": ["content_hash"]})
+        old = Store(path)
+        merge(old, hashes(a="1"))
+        old.close()
     later = tmp_path / "later.sql"
     later.write_text(
         "create table later as select count(*) as hashes from pixel_hashes; alter table runs add column x int;"
@@ -144,6 +177,31 @@ def test_each_migration_is_applied_once_and_in_order(
         assert migrated.rows("select version from schema_version order by 1") == [
             (n,) for n in range(1, len(known) + 2)
         ]
+        migrated.close()
+
+
+def test_tables_that_lose_their_index_keep_their_rows(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    known = dict(module.MIGRATIONS)
+    with monkeypatch.context() as patched:
+        patched.setattr(module, "MIGRATIONS", {number: known[number] for number in range(1, 17)})
+        patched.setattr(Store, "_keys", lambda _: {})
+        old = Store(path)
+        old.connection.execute("insert into content_pairs values ('k', 'a', 'b', 0.1, 2, null, 0.3, 7)")
+        old.connection.execute("insert into leaks values ('k', 'a', 'b', 'train', 'test', 0.1, 'near', 7)")
+        old.connection.execute("insert into graph values ('k', 1, [2], [0.5], 1, 7)")
+        old.connection.execute("insert into neighbors values ('k', 'a', ['b'], [0.5], 7)")
+        old.close()
+    for _ in range(2):
+        migrated = Store(path)
+        assert migrated.rows("from content_pairs") == [("k", "a", "b", 0.1, 2, None, 0.3, 7)]
+        assert migrated.rows("from leaks") == [("k", "a", "b", "train", "test", 0.1, "near", 7)]
+        assert migrated.rows("from graph") == [("k", 1, [2], [0.5], 1, 7)]
+        assert migrated.rows("from neighbors") == [("k", "a", ["b"], [0.5], 7)]
+        indexed = {
+            row[0]
+            for row in migrated.rows("select table_name from duckdb_constraints() where constraint_type like 'PRI%'")
+        }
+        assert indexed.isdisjoint({"content_pairs", "leaks", "graph", "neighbors"})
         migrated.close()
 
 
