@@ -33,7 +33,7 @@ def left_undone(home: Home, name: str) -> str | None:
 def _reason(instance: "dg.DagsterInstance", run_id: str) -> str:  # type: ignore[name-defined]  # noqa: F821
     import dagster as dg
 
-    from brain_assets.materializing import reason_of
+    from brain_assets.reasons import reason_of
 
     failures = {dg.DagsterEventType.STEP_FAILURE, dg.DagsterEventType.RUN_FAILURE}
     entries = instance.all_logs(run_id, of_type=failures)

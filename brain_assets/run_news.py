@@ -8,7 +8,7 @@ from typing import Self
 import dagster as dg
 
 from brain_assets.lineage import PARTITION_TAG
-from brain_assets.materializing import INTERRUPTS, reason_of
+from brain_assets.reasons import INTERRUPTS, reason_of
 from resources.errors import BrainError
 from resources.home import Home
 from resources.publishing import connect

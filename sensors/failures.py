@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from brain_assets.lineage import PARTITION_TAG
-from brain_assets.materializing import reason_of
+from brain_assets.reasons import reason_of
 from resources.configuration import load_service
 from resources.errors import BrainError
 from resources.home import Home

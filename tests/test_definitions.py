@@ -11,7 +11,7 @@ import pytest
 from brain_assets import catalog
 from brain_assets.definitions import definitions
 from brain_assets.lineage import DATASETS, PARTITION_TAG, REFRESH, SETTINGS_TAG
-from brain_assets.materializing import reason_of
+from brain_assets.reasons import reason_of
 from resources.configuration import DatasetSettings, check_sent, fields
 from resources.errors import ConfigurationError
 from resources.home import Home
