@@ -14,8 +14,8 @@ from brain_assets.methods.queries import Aggregation, Query, combine, distances_
 from resources.configuration import load_dataset
 from resources.embedding_models import load_model
 from resources.errors import BrainError, ConfigurationError, MissingError
-from resources.files import open_local
 from resources.home import Home
+from resources.local_files import open_local
 from resources.publishing import manifest
 
 Metric = Literal["cosine", "euclidean", "dotproduct", "manhattan"]

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from resources import archives, object_stores, videos
 from resources.errors import Refused
-from resources.files import bytes_of
 from resources.limits import DEFAULT_LIMITS, Limits
 from resources.listing import content_hash, file_name
+from resources.local_files import bytes_of
 from resources.object_stores import is_remote
 
 # A web address may end with a query.

@@ -12,9 +12,9 @@ import numpy as np
 import pyarrow as pa
 import yaml
 
-from resources.files import bytes_of
 from resources.input_files import InputFile
 from resources.labels import DEFAULT_FIELD
+from resources.local_files import bytes_of
 from resources.scores import read_scores
 from resources.tabular import WHOLE_FILE, Reading, Rejected, Rows, column_of
 

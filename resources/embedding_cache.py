@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from resources.files import open_local
+from resources.local_files import open_local
 
 
 def fingerprint(*parts: object) -> str:

@@ -24,7 +24,7 @@ from resources.embedding_cache import fingerprint
 from resources.embedding_files import existing_file
 from resources.embedding_networks import first_line
 from resources.errors import BrainError, ConfigurationError
-from resources.files import open_local
+from resources.local_files import open_local
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from resources.errors import ConfigurationError
-from resources.files import bytes_of
 from resources.image_input import InputSpec, Interpolation, Resize
+from resources.local_files import bytes_of
 from resources.validation import where, wrong
 
 Color = tuple[float, float, float]

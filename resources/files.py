@@ -1,48 +1,17 @@
-"""Files near and far, opened alike: seekable, and read by ranges where they are far away; nothing is copied to disk.
+"""Files near and far, opened alike: seekable, and read by ranges where they are far away; nothing is copied to disk."""
 
-Whatever a user's path names is opened here and nowhere else: only regular files are, so that no pipe or device, whatever
-its name says, can make a run wait for ever.
-"""
-
-import errno
 import io
-import os
-import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import IO, cast
 
 from resources import listing, object_stores
 from resources.listing import Status
+from resources.local_files import open_local
 from resources.object_stores import Version, is_remote
 
 # Bytes that are fetched at a time of a file that is read from one place on.
 READ_AHEAD = 1 << 22
-
-
-def open_local(path: str | bytes | Path) -> io.BufferedReader:
-    """Open a regular file of this machine to read; raises OSError, also for a pipe, a device, a socket or a folder."""
-    # Asked before, as opening alone wakes whoever waits at the other end of a pipe; and after, as it may be another by now.
-    _check_regular(os.stat(path))
-    handle = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
-    try:
-        _check_regular(os.fstat(handle.fileno()))
-    except BaseException:
-        handle.close()
-        raise
-    return handle
-
-
-def _check_regular(status: os.stat_result) -> None:
-    if not stat.S_ISREG(status.st_mode):
-        raise OSError(errno.ENXIO, "not a regular file")
-
-
-def bytes_of(path: str | bytes | Path) -> bytes:
-    """Return the bytes of a regular file of this machine; raises OSError."""
-    with open_local(path) as file:
-        return file.read()
 
 
 @contextmanager

@@ -21,7 +21,6 @@ import pyarrow as pa
 from resources import addresses, archives, object_stores, videos
 from resources.addresses import read_local
 from resources.errors import SourceError
-from resources.files import bytes_of, open_local
 from resources.limits import DEFAULT_LIMITS, Limits
 from resources.listing import (
     Collector,
@@ -35,6 +34,7 @@ from resources.listing import (
     split_of,
     status_of,
 )
+from resources.local_files import bytes_of, open_local
 from resources.object_stores import Keeper, is_remote, is_store, without_query
 from resources.tabular import check_names, is_deeply_nested
 from resources.videos import DEFAULT_SECONDS, Frames, is_video
