@@ -1,5 +1,6 @@
 """Files near and far, opened alike: seekable, and read by ranges where they are far away; nothing is copied to disk."""
 
+import errno
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
