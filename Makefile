@@ -28,7 +28,7 @@ check: setup  ## format, lint and types
 	$(BIN)/mypy
 
 docs: setup  ## write docs/reference.md from the code
-	$(BIN)/python -m brain_assets.reference > docs/reference.md
+	$(BIN)/python -m brain_assets.app.reference > docs/reference.md
 
 test: check  ## everything that must hold, in minutes
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile

@@ -6,10 +6,10 @@
 
 from typing import TYPE_CHECKING
 
-from resources import telemetry  # noqa: F401 - first of all, before any library is imported
+from brain_assets.resources import telemetry  # noqa: F401 - first of all, before any library is imported
 
 if TYPE_CHECKING:
-    from brain_assets.api import DatasetReader
+    from brain_assets.app.api import DatasetReader
 
 __all__ = ["dataset"]
 
@@ -29,6 +29,6 @@ def dataset(name: str, home: str | None = None) -> "DatasetReader":
     MissingError
         If there is no such dataset.
     """
-    from brain_assets.api import DatasetReader
+    from brain_assets.app.api import DatasetReader
 
     return DatasetReader(name, home)

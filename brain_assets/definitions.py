@@ -4,13 +4,13 @@ import logging
 
 import dagster as dg
 
-from brain_assets import catalog
-from brain_assets.lineage import REFRESH, asset_of, dataset
-from resources import instance
-from resources.home import Home
-from sensors.arrivals import new_samples
-from sensors.failures import alert_on_failure
-from sensors.reviews import review_events
+from brain_assets.assets import catalog
+from brain_assets.assets.lineage import REFRESH, asset_of, dataset
+from brain_assets.resources.settings import instance
+from brain_assets.resources.settings.home import Home
+from brain_assets.sensors.arrivals import new_samples
+from brain_assets.sensors.failures import alert_on_failure
+from brain_assets.sensors.reviews import review_events
 
 
 @dg.definitions

@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from resources import locks
-from resources.configuration import DatasetSettings, ServiceSettings, load_dataset, load_service
-from resources.home import DatasetPaths, Home
-from resources.limits import Limits
-from resources.media_source import MediaSource, open_source
-from resources.previews import PreviewPack
-from resources.private import private_files
-from resources.store import Merge, Store
+from brain_assets.resources.limits import Limits
+from brain_assets.resources.media.media_source import MediaSource, open_source
+from brain_assets.resources.settings.configuration import DatasetSettings, ServiceSettings, load_dataset, load_service
+from brain_assets.resources.settings.home import DatasetPaths, Home
+from brain_assets.resources.settings.private import private_files
+from brain_assets.resources.store import locks
+from brain_assets.resources.store.previews import PreviewPack
+from brain_assets.resources.store.store import Merge, Store
 
 if TYPE_CHECKING:
-    from resources.embedding_models import EmbeddingModel
+    from brain_assets.resources.models.embedding_models import EmbeddingModel
 
 PREVIEW_PACK, FIRST_PACK = "previews", "previews.pack"
 
@@ -76,7 +76,7 @@ class Dataset:
 
     def model(self, uri: str) -> "EmbeddingModel":
         """Return an embedding model, loaded once per run; the dataset keeps the runtime it was loaded in."""
-        from resources.embedding_models import load_model
+        from brain_assets.resources.models.embedding_models import load_model
 
         if uri not in self.models:
             device, runtime = self.settings.embeddings.device, self._runtime(uri)
@@ -87,7 +87,7 @@ class Dataset:
 
     def model_version(self, uri: str) -> str:
         """Return what names the model's vectors, without loading it."""
-        from resources.embedding_models import model_version
+        from brain_assets.resources.models.embedding_models import model_version
 
         device = self.settings.embeddings.device
         return model_version(uri, device=device, runtime=self._runtime(uri), cache=self.home.cache)

@@ -26,7 +26,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from resources.errors import Refused as Refused
+from brain_assets.resources.errors import Refused as Refused
 
 OUTSIDE = ("missing", "internal", "killed", "stalled")
 """The codes of what fails for a reason outside of the file."""

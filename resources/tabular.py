@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from resources.local_files import bytes_of, open_local
+from brain_assets.resources.local_files import bytes_of, open_local
 
 # Arrow takes for ever, or ends the process, on what is nested thousands deep.
 DEEPEST = 64

@@ -1,3 +1,3 @@
 """When: arrivals of samples and predictions, reviews, failures."""
 
-from resources import telemetry  # noqa: F401 - first of all, before any library is imported
+from brain_assets.resources import telemetry  # noqa: F401 - first of all, before any library is imported

@@ -4,9 +4,9 @@ import time
 
 import dagster as dg
 
-from brain_assets.lineage import PARTITION_TAG
-from resources import locks
-from resources.home import Home
+from brain_assets.assets.lineage import PARTITION_TAG
+from brain_assets.resources.settings.home import Home
+from brain_assets.resources.store import locks
 
 # A run takes its dataset's lock as soon as it has started, so that a free lock and a run under way soon contradict.
 GRACE_SECONDS = 120.0

@@ -9,17 +9,17 @@ from typing import Any
 
 import dagster as dg
 
-from brain_assets import catalog
-from brain_assets.lineage import REFRESH
-from brain_assets.published import code_state
-from resources.configuration import load_dataset
-from resources.errors import BrainError
-from resources.home import DatasetPaths, Home
-from resources.input_files import input_state
-from resources.media_source import open_source
-from resources.publishing import damage, manifest
-from sensors.abandoned import end_abandoned_runs
-from sensors.asking import answer, ask, mark_of
+from brain_assets.answers.published import code_state
+from brain_assets.assets import catalog
+from brain_assets.assets.lineage import REFRESH
+from brain_assets.resources.errors import BrainError
+from brain_assets.resources.label_formats.input_files import input_state
+from brain_assets.resources.media.media_source import open_source
+from brain_assets.resources.settings.configuration import load_dataset
+from brain_assets.resources.settings.home import DatasetPaths, Home
+from brain_assets.resources.store.publishing import damage, manifest
+from brain_assets.sensors.abandoned import end_abandoned_runs
+from brain_assets.sensors.asking import answer, ask, mark_of
 
 # A source that takes long to list is listed less often, so that looking costs at most this share of one core.
 LOOKING_SHARE = 0.05

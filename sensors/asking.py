@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 
 import dagster as dg
 
-from brain_assets.last_run import cancelled
-from brain_assets.lineage import DATASETS, PARTITION_TAG, UNDER_WAY
+from brain_assets.assets.last_run import cancelled
+from brain_assets.assets.lineage import DATASETS, PARTITION_TAG, UNDER_WAY
 
 STATE_TAG = "brain/state"
 TRIED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE]

@@ -8,11 +8,11 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
-from brain_assets.lineage import PARTITION_TAG
-from brain_assets.reasons import reason_of
-from resources.configuration import load_service
-from resources.errors import BrainError
-from resources.home import Home
+from brain_assets.assets.lineage import PARTITION_TAG
+from brain_assets.assets.reasons import reason_of
+from brain_assets.resources.errors import BrainError
+from brain_assets.resources.settings.configuration import load_service
+from brain_assets.resources.settings.home import Home
 
 ALERTS = "alerts.jsonl"
 TIMEOUT = 10

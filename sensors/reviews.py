@@ -9,14 +9,14 @@ from datetime import datetime
 
 import dagster as dg
 
-from brain_assets.lineage import REFRESH
-from brain_assets.review.events import Events
-from brain_assets.reviews import REVIEW_STATE, state_of
-from resources.configuration import load_dataset
-from resources.errors import BrainError
-from resources.home import DatasetPaths, Home
-from resources.publishing import manifest
-from sensors.asking import answer, ask, mark_of
+from brain_assets.assets.lineage import REFRESH
+from brain_assets.ingest.reviews import REVIEW_STATE, state_of
+from brain_assets.resources.errors import BrainError
+from brain_assets.resources.settings.configuration import load_dataset
+from brain_assets.resources.settings.home import DatasetPaths, Home
+from brain_assets.resources.store.events import Events
+from brain_assets.resources.store.publishing import manifest
+from brain_assets.sensors.asking import answer, ask, mark_of
 
 # Whoever works through a long queue sees what it leads to meanwhile.
 PATIENCE_SECONDS = 30.0

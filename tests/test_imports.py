@@ -21,7 +21,7 @@ def loaded(module: str, packages: Collection[str] = HEAVY) -> set[str]:
     return set(done.stdout.split())
 
 
-@pytest.mark.parametrize("module", ["brain_assets.definitions", "brain_assets.api", "brain_assets.review.app"])
+@pytest.mark.parametrize("module", ["brain_assets.definitions", "brain_assets.app.api", "brain_assets.review.app"])
 def test_importing_loads_nothing_heavy(module: str) -> None:
     assert loaded(module) == set()
 

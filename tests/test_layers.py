@@ -1,25 +1,73 @@
-"""Imports run one way: sensors -> brain_assets -> resources, and brain_assets -> brain_assets.methods."""
+"""Imports run one way, room by room, without circles."""
 
 import ast
+from collections import defaultdict
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parent.parent
-# A module, by its longest matching prefix, and what of ours it may import.
-MAY_IMPORT = {
-    "brain_assets.definitions": ("brain_assets", "resources", "sensors"),
-    "brain_assets.methods": ("brain_assets.methods",),
-    "brain_assets": ("brain_assets", "resources"),
-    "resources": ("resources",),
-    "sensors": ("brain_assets", "resources", "sensors"),
+OURS = ("brain_assets", "resources", "sensors")
+# A room, and the rooms from which it may import; every room may import from those that these may.
+ROOMS: dict[str, tuple[str, ...]] = {
+    "resources.errors": (),
+    "resources.telemetry": (),
+    "resources.machine": ("resources.errors",),
+    "resources.progress": ("resources.errors",),
+    "resources.limits": ("resources.errors",),
+    "resources.threads": (),
+    "resources.local_files": (),
+    "resources.image_input": (),
+    "resources.tabular": ("resources.local_files", "resources.errors", "resources.limits"),
+    "resources.store": ("resources.errors", "resources.machine", "resources.limits"),
+    "resources.settings": ("resources.errors", "resources.progress"),
+    "resources.models": (
+        "resources.settings",
+        "resources.errors",
+        "resources.local_files",
+        "resources.image_input",
+        "resources.machine",
+    ),
+    "resources.decoding": ("resources.store", "resources.local_files", "resources.image_input", "resources.limits"),
+    "resources.media": ("resources.decoding", "resources.settings", "resources.tabular", "resources.progress"),
+    "resources.label_formats": ("resources.media", "resources.tabular", "resources.settings", "resources.limits"),
+    "resources.dataset": ("resources.label_formats", "resources.models", "resources.media", "resources.threads"),
+    "methods": (),
+    "incremental": ("resources.dataset",),
+    "ingest": ("incremental", "methods"),
+    "signals": ("ingest",),
+    "answers": ("ingest",),
+    "review": ("resources.dataset",),
+    "report": ("answers",),
+    "assets": ("signals", "report", "review"),
+    "sensors": ("assets",),
+    "definitions": ("sensors",),
+    "app": ("definitions",),
+    "": ("app", "resources.telemetry"),
 }
 FOREIGN_TO_METHODS = {"dagster", "duckdb", "PIL", "requests", "os", "pathlib", "sqlite3", "urllib"}
-MODULES = sorted(path for top in ("brain_assets", "resources", "sensors") for path in (ROOT / top).rglob("*.py"))
+MODULES = sorted(path for top in OURS for path in (ROOT / top).rglob("*.py"))
 
 
 def module_name(path: Path) -> str:
-    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+    """Return a module's installed name: `resources` and `sensors` are linked into the package."""
+    parts = [part for part in path.relative_to(ROOT).with_suffix("").parts if part != "__init__"]
+    return ".".join(parts if parts[0] == "brain_assets" else ["brain_assets", *parts])
+
+
+def room_of(module: str) -> str:
+    inner = module.removeprefix("brain_assets").removeprefix(".")
+    return max((room for room in ROOMS if within(inner, room)), key=len)
+
+
+def within(name: str, prefix: str) -> bool:
+    return prefix in ("", name) or name.startswith(prefix + ".")
+
+
+@cache
+def reachable(room: str) -> frozenset[str]:
+    return frozenset({room}.union(*(reachable(below) for below in ROOMS[room])))
 
 
 def imported_names(path: Path) -> set[str]:
@@ -30,20 +78,27 @@ def imported_names(path: Path) -> set[str]:
             names.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}:{node.lineno}: write the import out in full"
-            names.add(node.module or "")
+            names.update(f"{node.module}.{alias.name}" for alias in node.names)
     return names
-
-
-def within(name: str, prefix: str) -> bool:
-    return name == prefix or name.startswith(prefix + ".")
 
 
 @pytest.mark.parametrize("path", MODULES, ids=module_name)
 def test_imports_run_one_way(path: Path) -> None:
-    module = module_name(path)
-    allowed = MAY_IMPORT[max((prefix for prefix in MAY_IMPORT if within(module, prefix)), key=len)]
-    ours = {name for name in imported_names(path) if name.split(".")[0] in {"brain_assets", "resources", "sensors"}}
-    assert not {name for name in ours if not any(within(name, prefix) for prefix in allowed)}
+    room, names = room_of(module_name(path)), imported_names(path)
+    assert not {name for name in names if name.split(".")[0] in {"resources", "sensors"}}, (
+        "install names begin with ours"
+    )
+    ours = {name for name in names if within(name, "brain_assets") and name != "brain_assets"}
+    if path.name == "__init__.py":
+        ours -= {"brain_assets.resources.telemetry"}
+    assert not {name for name in ours if room_of(name) not in reachable(room)}
+
+
+def test_rooms_do_not_run_in_circles() -> None:
+    below: dict[str, set[str]] = defaultdict(set)
+    for room, rooms in ROOMS.items():
+        below[room].update(rooms)
+    assert all(room not in reachable(other) for room in ROOMS for other in below[room])
 
 
 @pytest.mark.parametrize("path", [path for path in MODULES if "methods" in path.parts], ids=module_name)

@@ -14,14 +14,14 @@ import numpy as np
 import yaml
 from PIL import Image
 
-from brain_assets import catalog
-from brain_assets.incremental import Publication, Report, bring_up_to_date
-from brain_assets.published import BOOKKEEPING
-from resources.dataset import Opening, open_dataset
-from resources.home import Home
-from resources.previews import PreviewPack
-from resources.publishing import connect
-from resources.store import Store
+from brain_assets.answers.published import BOOKKEEPING
+from brain_assets.assets import catalog
+from brain_assets.incremental.update import Publication, Report, bring_up_to_date
+from brain_assets.resources.dataset import Opening, open_dataset
+from brain_assets.resources.settings.home import Home
+from brain_assets.resources.store.previews import PreviewPack
+from brain_assets.resources.store.publishing import connect
+from brain_assets.resources.store.store import Store
 from tests.helpers import assert_same_neighbours
 
 TINY = "python:tests.models:Pixels"

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
-from brain_assets.incremental import Derivation, Update
-from resources.configuration import load_dataset
-from resources.publishing import manifest
-from resources.store import Merge
+from brain_assets.incremental.update import Derivation, Update
+from brain_assets.resources.settings.configuration import load_dataset
+from brain_assets.resources.store.publishing import manifest
+from brain_assets.resources.store.store import Merge
 
 
 def update_report(update: Update) -> Iterator[Merge]:

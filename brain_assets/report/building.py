@@ -8,12 +8,12 @@ from typing import Any
 
 import duckdb
 
-from brain_assets.gates import evaluate
+from brain_assets.answers.gates import evaluate
 from brain_assets.report import findings, numbers
 from brain_assets.report.content import Gate, Map, Metric, Report, Setting
 from brain_assets.report.tables import Tables
-from resources.configuration import Configuration, DatasetSettings
-from resources.home import DatasetPaths
+from brain_assets.resources.settings.configuration import Configuration, DatasetSettings
+from brain_assets.resources.settings.home import DatasetPaths
 
 MAP_POINTS = 12_000
 WORDS = 8

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from brain_assets.report.tables import Row, Tables
-from resources.previews import PreviewPack
+from brain_assets.resources.store.previews import PreviewPack
 
 SIDE = 160
 QUALITY = 72

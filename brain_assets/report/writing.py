@@ -12,10 +12,10 @@ from brain_assets.report.content import Report
 from brain_assets.report.page import SET_NAME, render
 from brain_assets.report.tables import Tables
 from brain_assets.report.thumbnails import thumbnails
-from resources import publishing
-from resources.configuration import Configuration, DatasetSettings
-from resources.errors import BrainError, StoreError
-from resources.home import DatasetPaths
+from brain_assets.resources.errors import BrainError, StoreError
+from brain_assets.resources.settings.configuration import Configuration, DatasetSettings
+from brain_assets.resources.settings.home import DatasetPaths
+from brain_assets.resources.store import publishing
 
 # Another version writes another page of the same tables.
 VERSION = "1"

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from brain_assets.review.events import Decision, Event, Events, Said, TagState, standing
+from brain_assets.resources.store.events import Decision, Event, Events, Said, TagState, standing
 
 if TYPE_CHECKING:
     from brain_assets.review.app import create_app, link, serve

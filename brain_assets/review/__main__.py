@@ -4,9 +4,9 @@ from pathlib import Path
 
 import click
 
+from brain_assets.resources.errors import BrainError
+from brain_assets.resources.settings.home import Home
 from brain_assets.review.app import serve
-from resources.errors import BrainError
-from resources.home import Home
 
 
 @click.command()

@@ -18,14 +18,14 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from brain_assets.links import link
+from brain_assets.resources.errors import BrainError, ConfigurationError
+from brain_assets.resources.settings.home import Home
 from brain_assets.review.endpoints import Page, routes
+from brain_assets.review.links import link
 from brain_assets.review.refusal import Refused
 from brain_assets.review.security import Guard, is_loopback, known_hosts
 from brain_assets.review.sets import Sets
 from brain_assets.review.thumbnails import Pictures, Previews, packed_preview
-from resources.errors import BrainError, ConfigurationError
-from resources.home import Home
 
 __all__ = ["create_app", "link", "serve"]
 

@@ -4,8 +4,8 @@ import json
 import re
 from collections.abc import Iterable
 
+from brain_assets.resources.store.events import Events
 from brain_assets.review.columns import Column, columns
-from brain_assets.review.events import Events
 from brain_assets.review.refusal import Refused
 from brain_assets.review.sets import Frame, OpenSet
 from brain_assets.review.subjects import AMONG, Row, cards_of, fetch

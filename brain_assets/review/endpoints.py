@@ -12,15 +12,15 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from brain_assets.resources.settings.validation import where, wrong
+from brain_assets.resources.store.events import Event, EventKind, Events
 from brain_assets.review import arrays, detail, queues, search, subjects
 from brain_assets.review.columns import columns
-from brain_assets.review.events import Event, EventKind, Events
 from brain_assets.review.refusal import Refused
 from brain_assets.review.reviews import Selection, record, synchronise
 from brain_assets.review.sets import Frame, OpenSet, Sets
 from brain_assets.review.thumbnails import Pictures
 from brain_assets.review.wire import bits_of, pack
-from resources.validation import where, wrong
 
 Identifier = Annotated[str, Field(min_length=1, max_length=200)]
 Name = Annotated[str, Field(min_length=1, max_length=1000)]

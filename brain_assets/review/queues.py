@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable
 
+from brain_assets.resources.store.events import Events, standing
 from brain_assets.review.detail import evidence, partner_ids, partners_of
-from brain_assets.review.events import Events, standing
 from brain_assets.review.refusal import Refused
 from brain_assets.review.reviews import contents
 from brain_assets.review.sets import OpenSet, literal

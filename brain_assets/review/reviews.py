@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from brain_assets.review.events import Event, Events, Subject, standing
+from brain_assets.resources.store.events import Event, Events, Subject, standing
 from brain_assets.review.refusal import Refused
 from brain_assets.review.sets import Frame, OpenSet
 from brain_assets.review.wire import positions_of

@@ -15,9 +15,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from brain_assets.resources.settings.home import DatasetPaths, Home
+from brain_assets.resources.store.publishing import make_views, open_set
 from brain_assets.review.refusal import Refused
-from resources.home import DatasetPaths, Home
-from resources.publishing import make_views, open_set
 
 Frame = Literal["images", "objects"]
 

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Sequence
 from datetime import date
 from typing import Any
 
+from brain_assets.resources.store.events import Events, standing
 from brain_assets.review.columns import columns, values_of
-from brain_assets.review.events import Events, standing
 from brain_assets.review.sets import CARD, Frame, OpenSet
 
 Row = dict[str, Any]

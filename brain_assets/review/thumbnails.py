@@ -10,17 +10,17 @@ from pathlib import Path
 
 from PIL import Image
 
+from brain_assets.resources.decoding.decoding import DecodeJob, Decoder
+from brain_assets.resources.errors import BrainError
+from brain_assets.resources.errors import Refused as Unreadable
+from brain_assets.resources.limits import Limits
+from brain_assets.resources.media.media_source import open_source
+from brain_assets.resources.settings.configuration import load_dataset
+from brain_assets.resources.settings.home import DatasetPaths
+from brain_assets.resources.store.previews import PreviewPack
 from brain_assets.review.refusal import Refused
 from brain_assets.review.sets import OpenSet
 from brain_assets.review.subjects import fetch
-from resources.configuration import load_dataset
-from resources.decoding import DecodeJob, Decoder
-from resources.errors import BrainError
-from resources.errors import Refused as Unreadable
-from resources.home import DatasetPaths
-from resources.limits import Limits
-from resources.media_source import open_source
-from resources.previews import PreviewPack
 
 Previews = Callable[[OpenSet, str], bytes | None]
 SIDES = {"thumb": 256, "large": 1600}

@@ -21,11 +21,11 @@ from typing import Any
 
 import yaml
 
-from brain_assets import catalog
-from brain_assets.declaring import declare
-from brain_assets.incremental import bring_up_to_date
-from resources.dataset import Opening, open_dataset
-from resources.home import Home
+from brain_assets.app.declaring import declare
+from brain_assets.assets import catalog
+from brain_assets.incremental.update import bring_up_to_date
+from brain_assets.resources.dataset import Opening, open_dataset
+from brain_assets.resources.settings.home import Home
 from tests.generated import Generated, name_of
 from tests.helpers import peak_memory
 

@@ -19,14 +19,14 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 from PIL import Image
 
-from brain_assets.decode_pass import EMBED_BATCH
-from brain_assets.decode_pass import _embedded as embedded
-from brain_assets.methods.image_quality import statistics
-from resources.decoding import DecodeJob, Decoder, encode_preview
-from resources.embedding_models import EmbeddingModel, load_model
-from resources.fingerprints import fingerprints
-from resources.image_input import InputSpec
-from resources.resampling import model_input, shrink
+from brain_assets.ingest.decode_pass import EMBED_BATCH
+from brain_assets.ingest.decode_pass import _embedded as embedded
+from brain_assets.methods.images.image_quality import statistics
+from brain_assets.resources.decoding.decoding import DecodeJob, Decoder, encode_preview
+from brain_assets.resources.decoding.resampling import model_input, shrink
+from brain_assets.resources.image_input import InputSpec
+from brain_assets.resources.models.embedding_models import EmbeddingModel, load_model
+from brain_assets.resources.store.fingerprints import fingerprints
 from tests.conftest import SHARED
 from tests.resources.images import photo
 

@@ -23,12 +23,12 @@ import numpy as np
 from PIL import Image
 from sklearn.metrics import roc_auc_score
 
-from brain_assets.methods.detectors import DetectorProfile, calibrate
-from brain_assets.methods.label_issues import NEIGHBORS, label_issues, neighbor_votes
-from brain_assets.methods.label_issues import calibrate as calibrate_labels
-from brain_assets.methods.object_mistakenness import object_scores, peer_scores
-from brain_assets.methods.objects import Objects, crop_rectangles, expand_boxes, overlaps
-from resources.embedding_models import load_model
+from brain_assets.methods.labels.detectors import DetectorProfile, calibrate
+from brain_assets.methods.labels.label_issues import NEIGHBORS, label_issues, neighbor_votes
+from brain_assets.methods.labels.label_issues import calibrate as calibrate_labels
+from brain_assets.methods.labels.object_mistakenness import object_scores, peer_scores
+from brain_assets.methods.labels.objects import Objects, crop_rectangles, expand_boxes, overlaps
+from brain_assets.resources.models.embedding_models import load_model
 from tests.benchmarks import cleanlab_scores
 from tests.benchmarks.benchmark_mistakenness_speed import arrays, lists
 from tests.benchmarks.embedded_images import CACHE

@@ -17,13 +17,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageFont
 
-from brain_assets.methods import similarity
-from brain_assets.methods.calibration import Calibration, calibrate, mild_edits
-from brain_assets.methods.duplicates import Pairs, greedy_cover
-from brain_assets.methods.leaks import find_leaks, splits_from_labels
-from brain_assets.methods.perceptual_hash import hash_pairs, pair_hamming
-from brain_assets.methods.verification import Prints, duplicate_distance, prints_of, verify
-from resources.configuration import NearDuplicateSettings
+from brain_assets.methods.duplicates.calibration import Calibration, calibrate, mild_edits
+from brain_assets.methods.duplicates.duplicates import Pairs, greedy_cover
+from brain_assets.methods.duplicates.leaks import find_leaks, splits_from_labels
+from brain_assets.methods.duplicates.perceptual_hash import hash_pairs, pair_hamming
+from brain_assets.methods.duplicates.verification import Prints, duplicate_distance, prints_of, verify
+from brain_assets.methods.similarity import similarity
+from brain_assets.resources.settings.configuration import NearDuplicateSettings
 from tests.benchmarks.embedded_images import EmbeddedImages, embed
 from tests.conftest import SHARED
 

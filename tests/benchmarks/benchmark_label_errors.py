@@ -28,10 +28,10 @@ from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
-from brain_assets.methods.label_issues import LabelIssues, calibrate, label_issues, neighbor_votes
-from brain_assets.methods.mistakenness import certainty, mistakenness
-from resources.configuration import SimilaritySettings
-from resources.embedding_models import load_model
+from brain_assets.methods.labels.label_issues import LabelIssues, calibrate, label_issues, neighbor_votes
+from brain_assets.methods.labels.mistakenness import certainty, mistakenness
+from brain_assets.resources.models.embedding_models import load_model
+from brain_assets.resources.settings.configuration import SimilaritySettings
 from tests.benchmarks import cleanlab_scores
 from tests.benchmarks.embedded_images import CACHE
 from tests.conftest import SHARED

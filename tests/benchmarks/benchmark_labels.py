@@ -15,11 +15,11 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import parquet
 
-from brain_assets import catalog
-from brain_assets.incremental import bring_up_to_date
-from resources.dataset import Dataset, Opening, open_dataset
-from resources.media_source import sample_id
-from resources.store import Merge
+from brain_assets.assets import catalog
+from brain_assets.incremental.update import bring_up_to_date
+from brain_assets.resources.dataset import Dataset, Opening, open_dataset
+from brain_assets.resources.media.media_source import sample_id
+from brain_assets.resources.store.store import Merge
 from tests.workshop import Workshop
 
 CLASSES = [f"class {number}" for number in range(10)]

@@ -14,12 +14,12 @@ import numpy as np
 import scipy.special
 import scipy.stats
 
-from brain_assets.methods.detectors import calibrate as profile_of
-from brain_assets.methods.hardness import hardness
-from brain_assets.methods.label_issues import NEIGHBORS, calibrate, label_issues, neighbor_votes
-from brain_assets.methods.mistakenness import certainty, mistakenness
-from brain_assets.methods.object_mistakenness import object_scores, peer_scores
-from brain_assets.methods.objects import Objects
+from brain_assets.methods.labels.detectors import calibrate as profile_of
+from brain_assets.methods.labels.hardness import hardness
+from brain_assets.methods.labels.label_issues import NEIGHBORS, calibrate, label_issues, neighbor_votes
+from brain_assets.methods.labels.mistakenness import certainty, mistakenness
+from brain_assets.methods.labels.object_mistakenness import object_scores, peer_scores
+from brain_assets.methods.labels.objects import Objects
 from tests.benchmarks import cleanlab_scores
 
 SAMPLES, CLASSES = 10_000, 10

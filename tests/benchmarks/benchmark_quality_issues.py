@@ -26,8 +26,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from brain_assets.methods.image_quality import statistics
-from brain_assets.methods.quality_rules import RULES, calibrate, judge
+from brain_assets.methods.images.image_quality import statistics
+from brain_assets.methods.images.quality_rules import RULES, calibrate, judge
 from tests.benchmarks import cleanvision_flags
 from tests.benchmarks.planted_defects import DEFECTS, encode, reduced
 from tests.conftest import SHARED

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from sklearn.cluster import MiniBatchKMeans
 
-from brain_assets.methods.representativeness import assign, centrality, fit_centers, normalized
+from brain_assets.methods.similarity.representativeness import assign, centrality, fit_centers, normalized
 
 SAMPLES, DIMENSIONS, CLUSTERS = 50_000, 512, 20
 

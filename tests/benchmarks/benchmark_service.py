@@ -21,13 +21,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from brain_assets import catalog
-from brain_assets.declaring import declare
-from brain_assets.materializing import materialize
-from brain_assets.serving import background
-from resources import instance
-from resources.home import Home
-from resources.publishing import manifest
+from brain_assets.app.declaring import declare
+from brain_assets.app.materializing import materialize
+from brain_assets.app.serving import background
+from brain_assets.assets import catalog
+from brain_assets.resources.settings import instance
+from brain_assets.resources.settings.home import Home
+from brain_assets.resources.store.publishing import manifest
 
 NAME = "benchmark"
 
@@ -42,7 +42,7 @@ def imports() -> None:
     cases = {
         "import dagster": ["-c", "import dagster"],
         "the code location": ["-c", "import brain_assets.definitions"],
-        "brain --help": ["-m", "brain_assets.cli", "--help"],
+        "brain --help": ["-m", "brain_assets.app.cli", "--help"],
     }
     seconds: dict[str, list[float]] = {case: [] for case in cases}
     for _ in range(7):
@@ -89,7 +89,7 @@ def _cpu(action: Callable[[], Any]) -> float:
 def _run_empty_job() -> None:
     import dagster as dg
 
-    from brain_assets.lineage import DATASETS
+    from brain_assets.assets.lineage import DATASETS
 
     def empty(name: str, after: list[str], checks: list[str]) -> dg.AssetsDefinition:
         specs = [dg.AssetCheckSpec(check, asset=name) for check in checks]

@@ -20,12 +20,14 @@ import pyarrow as pa
 from PIL import Image
 from pyarrow import parquet
 
-from brain_assets import catalog, near_duplicates, pairs
-from brain_assets.incremental import bring_up_to_date
-from brain_assets.methods import similarity, verification
-from brain_assets.methods.duplicates import Pairs, copies_of_copies
-from brain_assets.methods.perceptual_hash import hash_pairs
-from resources.dataset import Opening, open_dataset
+from brain_assets.assets import catalog
+from brain_assets.incremental.update import bring_up_to_date
+from brain_assets.methods.duplicates import verification
+from brain_assets.methods.duplicates.duplicates import Pairs, copies_of_copies
+from brain_assets.methods.duplicates.perceptual_hash import hash_pairs
+from brain_assets.methods.similarity import similarity
+from brain_assets.resources.dataset import Opening, open_dataset
+from brain_assets.signals.duplicates import near_duplicates, pairs
 from tests.benchmarks.benchmark_similarity import clustered_vectors
 from tests.workshop import Workshop
 

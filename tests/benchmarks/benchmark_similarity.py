@@ -15,7 +15,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from brain_assets.methods.similarity import NeighborGraph, build_graph, normalize, radius_pairs, search, update_graph
+from brain_assets.methods.similarity.similarity import (
+    NeighborGraph,
+    build_graph,
+    normalize,
+    radius_pairs,
+    search,
+    update_graph,
+)
 from tests.helpers import assert_same_neighbours
 
 Vectors = NDArray[np.float32]

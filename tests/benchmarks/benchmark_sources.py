@@ -21,7 +21,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 import numpy as np
 from PIL import Image
 
-from resources.object_stores import _parts, _store
+from brain_assets.resources.media.object_stores import _parts, _store
 from tests.benchmarks.benchmark_decoding import photos
 from tests.workshop import Workshop, write_archive
 
@@ -118,7 +118,7 @@ def measure(home: Path, media: str) -> dict[str, float]:
     """Bring one source up to date; the model and the compiled functions are loaded before."""
     import io
 
-    from resources.embedding_models import load_model
+    from brain_assets.resources.models.embedding_models import load_model
 
     model = load_model(MODEL, device=None, runtime=None, cache=home.parent)
     model.embed(np.zeros((1, model.input.height, model.input.width, 3), np.uint8))
@@ -133,8 +133,8 @@ def measure(home: Path, media: str) -> dict[str, float]:
 
 def end_workers() -> None:
     """End the worker processes of videos, so that their time counts."""
-    from resources import videos
-    from resources.limits import DEFAULT_LIMITS
+    from brain_assets.resources.limits import DEFAULT_LIMITS
+    from brain_assets.resources.media import videos
 
     videos._pool(DEFAULT_LIMITS).close()
 

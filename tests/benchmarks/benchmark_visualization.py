@@ -33,8 +33,8 @@ def fit(folder: Path) -> Callable[[], None]:
     """Fit a map to a graph, from the principal axes of the vectors."""
 
     def run() -> None:
-        from brain_assets.methods.layout import umap
-        from brain_assets.methods.visualization import fit_pca, project
+        from brain_assets.methods.similarity.layout import umap
+        from brain_assets.methods.similarity.visualization import fit_pca, project
 
         vectors, graph = np.load(folder / "vectors.npy"), np.load(folder / "graph.npz")
         start = project(vectors, fit_pca(vectors))
@@ -59,7 +59,7 @@ def added(folder: Path) -> Callable[[], None]:
     """Let new points join."""
 
     def run() -> None:
-        from brain_assets.methods.layout import join
+        from brain_assets.methods.similarity.layout import join
 
         case = np.load(folder / "joining.npz")
         np.save(folder / "joined.npy", join(case["old"], case["rows"], case["neighbors"], case["distances"]))
@@ -71,7 +71,7 @@ def refitted(folder: Path) -> Callable[[], None]:
     """Fit the old map anew after new points have joined."""
 
     def run() -> None:
-        from brain_assets.methods.layout import refit
+        from brain_assets.methods.similarity.layout import refit
 
         graph = np.load(folder / "graph.npz")
         np.save(folder / "map.npy", refit(np.load(folder / "old.npy"), graph["neighbors"], graph["distances"]))
@@ -99,7 +99,7 @@ def child(step: str, folder: Path) -> None:
 
 
 def save_graph(folder: Path, vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    from brain_assets.methods.similarity import build_graph
+    from brain_assets.methods.similarity.similarity import build_graph
 
     graph = build_graph(vectors, np.arange(len(vectors)), width=WIDTH)
     np.save(folder / "vectors.npy", vectors)
@@ -108,7 +108,7 @@ def save_graph(folder: Path, vectors: np.ndarray) -> tuple[np.ndarray, np.ndarra
 
 
 def compare_fits(folder: Path, vectors: np.ndarray) -> np.ndarray:
-    from brain_assets.methods.visualization import trustworthiness
+    from brain_assets.methods.similarity.visualization import trustworthiness
 
     save_graph(folder, vectors)
     seconds, quality = {}, {}
@@ -122,7 +122,7 @@ def compare_fits(folder: Path, vectors: np.ndarray) -> np.ndarray:
 
 
 def compare_joins(folder: Path, old: np.ndarray, vectors: np.ndarray, name: str) -> None:
-    from brain_assets.methods.visualization import trustworthiness
+    from brain_assets.methods.similarity.visualization import trustworthiness
 
     neighbors, distances = save_graph(folder, vectors)
     rows = np.arange(len(old), len(vectors))

@@ -101,7 +101,7 @@ def _decode(output: torch.Tensor, least: float = 0.05) -> np.ndarray:
 
 
 def _suppress(rows: np.ndarray, most: float = 0.6) -> np.ndarray:
-    from brain_assets.methods.objects import box_iou
+    from brain_assets.methods.labels.objects import box_iou
 
     kept: list[np.ndarray] = []
     for row in rows:

@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from resources.decoding import Decoded, DecodeJob, Decoder
-from resources.embedding_models import load_model
-from resources.image_input import InputSpec
+from brain_assets.resources.decoding.decoding import Decoded, DecodeJob, Decoder
+from brain_assets.resources.image_input import InputSpec
+from brain_assets.resources.models.embedding_models import load_model
 
 CACHE = Path(os.environ.get("BRAIN_BENCHMARK_CACHE", Path(tempfile.gettempdir()) / "brain-benchmarks"))
 BATCH = 64

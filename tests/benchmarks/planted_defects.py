@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from PIL import Image, ImageFilter
 
-from resources.pictures import standard_reduction
-from resources.resampling import shrink
+from brain_assets.resources.decoding.pictures import standard_reduction
+from brain_assets.resources.decoding.resampling import shrink
 
 LONGEST = 256
 Defect = Callable[[Image.Image, np.random.Generator], Image.Image]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from resources import object_stores
+from brain_assets.resources.media import object_stores
 from tests.far.servers import Quiet
 from tests.workshop import write_pictures
 

@@ -4,8 +4,8 @@ import http.server
 import re
 from pathlib import Path
 
-from resources import object_stores
-from resources.listing import content_hash
+from brain_assets.resources.media import object_stores
+from brain_assets.resources.media.listing import content_hash
 
 
 def put(uri: str, data: bytes) -> None:

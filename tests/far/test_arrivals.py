@@ -6,7 +6,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from resources import object_stores
+from brain_assets.resources.media import object_stores
 from tests.far.servers import delete, put
 from tests.sensors.test_arrivals import STATEFUL, SUCCESS, Clock
 from tests.workshop import Workshop, encoded, picture, write_archive
@@ -25,8 +25,8 @@ def clock() -> Iterator[Clock]:
 def workshop(tmp_path: Path, bucket: str, monkeypatch: pytest.MonkeyPatch) -> Workshop:
     monkeypatch.setenv("BRAIN_HOME", str(tmp_path / "home"))
     # Looking is never put off, however long it took, nor is what this test leaves out of its runs.
-    monkeypatch.setattr("sensors.arrivals.LOOKING_SHARE", float("inf"))
-    monkeypatch.setattr("brain_assets.published._behind", lambda *_: [])
+    monkeypatch.setattr("brain_assets.sensors.arrivals.LOOKING_SHARE", float("inf"))
+    monkeypatch.setattr("brain_assets.answers.published._behind", lambda *_: [])
     for seed in range(3):
         put(f"{bucket}/set/{seed}.png", encoded(picture(seed)))
     return Workshop(tmp_path / "home", f"{bucket}/set", sensor={"quiet_seconds": 0})

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from brain_assets.resources.errors import SourceError
+from brain_assets.resources.media import files, object_stores, video_frames, videos
+from brain_assets.resources.media.media_source import open_source
 from brain_assets.review.thumbnails import original
-from resources import files, object_stores, video_frames, videos
-from resources.errors import SourceError
-from resources.media_source import open_source
 from tests.far.servers import Quiet, put
 from tests.test_videos import SIZE, write_video
 from tests.workshop import Workshop, encoded, picture, write_archive

@@ -17,9 +17,9 @@ from urllib.parse import quote
 import pytest
 import urllib3
 
-from resources import object_stores
-from resources.errors import SourceError
-from resources.media_source import open_source
+from brain_assets.resources.errors import SourceError
+from brain_assets.resources.media import object_stores
+from brain_assets.resources.media.media_source import open_source
 from tests.far import servers
 from tests.workshop import Workshop, encoded, picture, write_archive
 

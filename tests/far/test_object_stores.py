@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from brain_assets.resources.errors import MissingError, SourceError
+from brain_assets.resources.media import object_stores, store_credentials
+from brain_assets.resources.media.media_source import open_source
 from brain_assets.review.thumbnails import original
-from resources import object_stores, store_credentials
-from resources.errors import MissingError, SourceError
-from resources.media_source import open_source
 from tests import models
 from tests.far.servers import delete, put
 from tests.workshop import Workshop, encoded, picture

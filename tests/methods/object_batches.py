@@ -3,7 +3,7 @@
 import numpy as np
 from hypothesis import strategies as st
 
-from brain_assets.methods.objects import Objects, box_iou
+from brain_assets.methods.labels.objects import Objects, box_iou
 
 # A coarse grid makes equal overlaps and equal confidences common.
 OBJECT = st.tuples(

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from brain_assets.methods.calibration import DEFAULT_THRESHOLD, calibrate, may_decide, mild_edits
+from brain_assets.methods.duplicates.calibration import DEFAULT_THRESHOLD, calibrate, may_decide, mild_edits
 
 RNG = np.random.default_rng(0)
 EDITS = RNG.uniform(0.0, 0.2, 500)

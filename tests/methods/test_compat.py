@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from brain_assets.methods.compat import (
+from brain_assets.methods.similarity.compat import (
     PeerIndex,
     centred_distances,
     peer_duplicates_view,
@@ -17,7 +17,7 @@ from brain_assets.methods.compat import (
     peer_leaks_for_sample,
     peer_splits,
 )
-from brain_assets.methods.queries import Query, samples_of_hits, upsert_vectors
+from brain_assets.methods.similarity.queries import Query, samples_of_hits, upsert_vectors
 from tests.methods.ties import assert_same_order, nudged
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "seed7"

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from brain_assets.methods import detail_kernels as kernels
+from brain_assets.methods.images import detail_kernels as kernels
 
 WEIGHTS = np.array([0.25, 0.5, 0.25], np.float32)
 

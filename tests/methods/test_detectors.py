@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from brain_assets.methods.detectors import DetectorProfile, calibrate
+from brain_assets.methods.labels.detectors import DetectorProfile, calibrate
 from tests.methods.object_batches import batch, box
 
 

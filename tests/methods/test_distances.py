@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from brain_assets.methods.distances import METRICS, Space, inner, normalize
+from brain_assets.methods.similarity.distances import METRICS, Space, inner, normalize
 
 
 @given(

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from brain_assets.methods.duplicates import (
+from brain_assets.methods.duplicates.duplicates import (
     Cover,
     Pairs,
     connected_components,
@@ -24,7 +24,7 @@ from brain_assets.methods.duplicates import (
     neighbors_map,
     touched,
 )
-from brain_assets.methods.queries import pairs_within
+from brain_assets.methods.similarity.queries import pairs_within
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "seed7"
 NONE = Pairs(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))

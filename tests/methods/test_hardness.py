@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from brain_assets.methods.hardness import entropy, hardness, hardness_from_confidence, mean_over_models, softmax
+from brain_assets.methods.labels.hardness import entropy, hardness, hardness_from_confidence, mean_over_models, softmax
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "seed7"
 LOGITS = arrays(np.float64, st.tuples(st.integers(0, 8), st.integers(1, 6)), elements=st.floats(-700, 700))

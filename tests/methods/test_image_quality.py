@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image, ImageFilter
 
-from brain_assets.methods.detail import edges, laplacian_variance, noise, structure
-from brain_assets.methods.image_quality import STATISTICS, measure, statistics
-from brain_assets.methods.jpeg_quality import BASE, jpeg_quality
+from brain_assets.methods.images.detail import edges, laplacian_variance, noise, structure
+from brain_assets.methods.images.image_quality import STATISTICS, measure, statistics
+from brain_assets.methods.images.jpeg_quality import BASE, jpeg_quality
 
 SHAPES = st.tuples(st.integers(1, 40), st.integers(1, 40), st.just(3))
 IMAGES = arrays(np.uint8, SHAPES)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from brain_assets.methods.keep_policy import (
+from brain_assets.methods.duplicates.keep_policy import (
     Criterion,
     age,
     file_size,

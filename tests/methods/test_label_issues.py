@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn.metrics import average_precision_score
 
-from brain_assets.methods.label_issues import (
+from brain_assets.methods.labels.label_issues import (
     FLOOR,
     SURE,
     LabelCalibration,

@@ -5,16 +5,16 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from brain_assets.methods.duplicates import Pairs, find_duplicates, greedy_cover
-from brain_assets.methods.hardness import hardness
-from brain_assets.methods.leaks import find_leaks, leaky, splits_from_labels
-from brain_assets.methods.mistakenness import certainty
-from brain_assets.methods.outliers import calibrate, neighbor_distance, outlier_score
-from brain_assets.methods.queries import Query, distances_between, sort_by_similarity
-from brain_assets.methods.representativeness import assign, centrality
-from brain_assets.methods.selections import most_unique
-from brain_assets.methods.similarity import build_graph, normalize
-from brain_assets.methods.uniqueness import uniqueness
+from brain_assets.methods.duplicates.duplicates import Pairs, find_duplicates, greedy_cover
+from brain_assets.methods.duplicates.leaks import find_leaks, leaky, splits_from_labels
+from brain_assets.methods.labels.hardness import hardness
+from brain_assets.methods.labels.mistakenness import certainty
+from brain_assets.methods.similarity.outliers import calibrate, neighbor_distance, outlier_score
+from brain_assets.methods.similarity.queries import Query, distances_between, sort_by_similarity
+from brain_assets.methods.similarity.representativeness import assign, centrality
+from brain_assets.methods.similarity.selections import most_unique
+from brain_assets.methods.similarity.similarity import build_graph, normalize
+from brain_assets.methods.similarity.uniqueness import uniqueness
 from tests.methods.ties import assert_same_order, nudged, shuffled
 
 COUNT = 120

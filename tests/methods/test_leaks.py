@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from brain_assets.methods.duplicates import Pairs
-from brain_assets.methods.leaks import (
+from brain_assets.methods.duplicates.duplicates import Pairs
+from brain_assets.methods.duplicates.leaks import (
     find_leaks,
     leaks_for_sample,
     leaky,
@@ -17,7 +17,7 @@ from brain_assets.methods.leaks import (
     splits_from_mapping,
     splits_from_tags,
 )
-from brain_assets.methods.queries import pairs_within
+from brain_assets.methods.similarity.queries import pairs_within
 from tests.methods.test_duplicates import NONE, distance_of, graphs
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "seed7"

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from brain_assets.methods.matching import match
+from brain_assets.methods.labels.matching import match
 from tests.methods.object_batches import IMAGES, batch, box, matched_by_loop
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from brain_assets.methods.mistakenness import (
+from brain_assets.methods.labels.mistakenness import (
     LabelSets,
     certainty,
     mistakenness,

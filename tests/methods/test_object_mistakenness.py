@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from sklearn.metrics import roc_auc_score
 
-from brain_assets.methods.detectors import DetectorProfile, calibrate
-from brain_assets.methods.matching import NONE, match
-from brain_assets.methods.mistakenness import certainty
-from brain_assets.methods.object_mistakenness import (
+from brain_assets.methods.labels.detectors import DetectorProfile, calibrate
+from brain_assets.methods.labels.matching import NONE, match
+from brain_assets.methods.labels.mistakenness import certainty
+from brain_assets.methods.labels.object_mistakenness import (
     UNSEEN,
     Cuts,
     ObjectScores,
@@ -23,7 +23,7 @@ from brain_assets.methods.object_mistakenness import (
     objects_to_add,
     peer_scores,
 )
-from brain_assets.methods.objects import Objects
+from brain_assets.methods.labels.objects import Objects
 from tests.methods.object_batches import IMAGES, batch, box, matched_by_loop
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "seed7"

@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from brain_assets.methods.objects import (
+from brain_assets.methods.labels.objects import (
     Objects,
     box_iou,
     crop_rectangles,

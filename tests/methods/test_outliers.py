@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn.neighbors import NearestNeighbors
 
-from brain_assets.methods.outliers import (
+from brain_assets.methods.similarity.outliers import (
     DEFAULT,
     OutlierCalibration,
     calibrate,

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from brain_assets.methods.perceptual_hash import hamming_distance, hash_pairs, pair_hamming
+from brain_assets.methods.duplicates.perceptual_hash import hamming_distance, hash_pairs, pair_hamming
 
 WORDS = st.integers(0, 2**64 - 1)
 

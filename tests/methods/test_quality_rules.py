@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageFilter
 
-from brain_assets.methods.image_quality import statistics
-from brain_assets.methods.quality_measures import COLUMNS
-from brain_assets.methods.quality_rules import MIN_SAMPLES, RULES, Threshold, Verdict, calibrate, defaults, judge
+from brain_assets.methods.images.image_quality import statistics
+from brain_assets.methods.images.quality_measures import COLUMNS
+from brain_assets.methods.images.quality_rules import MIN_SAMPLES, RULES, Threshold, Verdict, calibrate, defaults, judge
 from tests.methods.test_image_quality import noisy, scene
 
 FACTS = {"orientation": 1, "animated": False, "extension_matches": True}

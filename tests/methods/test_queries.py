@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn.metrics import pairwise_distances
 
-from brain_assets.methods.queries import (
+from brain_assets.methods.similarity.queries import (
     Aggregation,
     Query,
     distances_between,

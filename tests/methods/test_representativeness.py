@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from brain_assets.methods.representativeness import (
+from brain_assets.methods.similarity.representativeness import (
     METHODS,
     assign,
     centrality,

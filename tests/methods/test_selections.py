@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from brain_assets.methods.selections import Selection, facility_location, k_center, most_unique
+from brain_assets.methods.similarity.selections import Selection, facility_location, k_center, most_unique
 
 NOBODY = np.empty(0, np.int64)
 POINTS = arrays(np.float64, st.tuples(st.integers(1, 14), st.just(2)), elements=st.sampled_from([0, 0.25, 1, 3, 4]))

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from brain_assets.methods import similarity
-from brain_assets.methods.similarity import (
+from brain_assets.methods.similarity import similarity
+from brain_assets.methods.similarity.similarity import (
     METRICS,
     GraphUpdate,
     NeighborGraph,

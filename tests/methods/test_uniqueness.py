@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from brain_assets.methods.uniqueness import normalized, uniqueness, uniqueness_compat
+from brain_assets.methods.similarity.uniqueness import normalized, uniqueness, uniqueness_compat
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "seed7"
 

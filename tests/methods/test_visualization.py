@@ -8,7 +8,7 @@ from sklearn import manifold
 from sklearn.decomposition import PCA, KernelPCA
 from threadpoolctl import threadpool_limits
 
-from brain_assets.methods.visualization import (
+from brain_assets.methods.similarity.visualization import (
     PEER_TSNE,
     Projection,
     TsneSettings,

@@ -14,10 +14,10 @@ from brain_assets.report.page import render
 from brain_assets.report.tables import Tables
 from brain_assets.report.thumbnails import thumbnails
 from brain_assets.report.words import ISSUES, reason
-from resources import publishing
-from resources.configuration import load_dataset
-from resources.errors import MissingError, StoreError
-from resources.home import DatasetPaths
+from brain_assets.resources.errors import MissingError, StoreError
+from brain_assets.resources.settings.configuration import load_dataset
+from brain_assets.resources.settings.home import DatasetPaths
+from brain_assets.resources.store import publishing
 from tests.review.browser import launched, serious
 from tests.review_data import HOSTILE, Synthetic
 from tests.workshop import Workshop, encoded, picture, write_pictures

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from resources.decoding import Decoded, DecodeJob, Decoder
+from brain_assets.resources.decoding.decoding import Decoded, DecodeJob, Decoder
 
 
 def photo(width: int = 200, height: int = 150, seed: int = 0) -> Image.Image:

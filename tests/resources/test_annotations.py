@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from resources.annotations import Annotations, read_annotations, scored
+from brain_assets.resources.label_formats.annotations import Annotations, read_annotations, scored
 from tests.resources.test_labels import input_file
 
 BOX = ("x", "y", "width", "height")

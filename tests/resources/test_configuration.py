@@ -5,8 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from resources.configuration import DatasetSettings, ServiceSettings, fields, file_state, load_dataset, load_service
-from resources.errors import ConfigurationError
+from brain_assets.resources.errors import ConfigurationError
+from brain_assets.resources.settings.configuration import (
+    DatasetSettings,
+    ServiceSettings,
+    fields,
+    file_state,
+    load_dataset,
+    load_service,
+)
 
 
 @pytest.fixture

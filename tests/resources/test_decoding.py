@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFile
 
-from resources.decoding import Decoded, DecodeJob, Decoder
-from resources.formats import matches_extension, sniff
-from resources.image_input import InputSpec
-from resources.limits import Limits
+from brain_assets.resources.decoding.decoding import Decoded, DecodeJob, Decoder
+from brain_assets.resources.decoding.formats import matches_extension, sniff
+from brain_assets.resources.image_input import InputSpec
+from brain_assets.resources.limits import Limits
 from tests.resources.images import decode, decode_one, encode, photo, png
 
 SQUASH = InputSpec("squash", 224, 224)
@@ -233,7 +233,7 @@ def test_memory_stays_bounded_however_large_the_images_are(tmp_path: Path) -> No
     Image.new("RGB", (9000, 9000), "teal").save(tmp_path / "progressive.jpg", progressive=True)
     script = f"""
 from pathlib import Path
-from resources.decoding import DecodeJob, Decoder
+from brain_assets.resources.decoding.decoding import DecodeJob, Decoder
 from tests.helpers import peak_memory
 flat, progressive = (Path({str(tmp_path)!r}) / name for name in ("flat.png", "progressive.jpg"))
 with Decoder(threads=2) as decoder:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from resources.colors import hash_pixels, to_rgb
-from resources.image_input import InputSpec
+from brain_assets.resources.decoding.colors import hash_pixels, to_rgb
+from brain_assets.resources.image_input import InputSpec
 from tests.resources.images import decode_one, encode, photo
 
 WHITE = (255, 255, 255)
@@ -91,7 +91,7 @@ def test_strips_make_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
     images = [photo(), photo().convert("P"), photo().convert("L").convert("I"), photo().convert("RGBA")]
     images.append(Image.fromarray(np.arange(200 * 150, dtype=np.uint16).reshape(150, 200)))
     whole = [(rgb(image, factor), hash_pixels(image)) for image in images for factor in (1, 4)]
-    monkeypatch.setattr("resources.colors.STRIP_PIXELS", 1000)
+    monkeypatch.setattr("brain_assets.resources.decoding.colors.STRIP_PIXELS", 1000)
     for (pixels, digest), (image, factor) in zip(
         whole, [(image, factor) for image in images for factor in (1, 4)], strict=True
     ):

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image, TiffImagePlugin
 
-from resources.formats import unidentified
-from resources.limits import Refused
-from resources.raw import RawImage
+from brain_assets.resources.decoding.formats import unidentified
+from brain_assets.resources.decoding.raw import RawImage
+from brain_assets.resources.limits import Refused
 from tests.resources.images import decode_one, encode, photo
 
 FILTER_ARRAY = 32803

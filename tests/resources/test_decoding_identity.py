@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from resources.colors import hash_pixels
-from resources.decoding import DRAFT_DISTANCE, Decoded
-from resources.fingerprints import perceptual_hashes
+from brain_assets.resources.decoding.colors import hash_pixels
+from brain_assets.resources.decoding.decoding import DRAFT_DISTANCE, Decoded
+from brain_assets.resources.store.fingerprints import perceptual_hashes
 from tests.resources.images import decode, encode, photo, pixel_hashes
 
 LOSSLESS = {

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from resources.decoding import Decoder
-from resources.errors import MissingError
-from resources.journal import Journal, suspects
-from resources.limits import Limits, is_outside
+from brain_assets.resources.decoding.decoding import Decoder
+from brain_assets.resources.errors import MissingError
+from brain_assets.resources.limits import Limits, is_outside
+from brain_assets.resources.store.journal import Journal, suspects
 from tests.resources.evil_plugin import DEADLY
 from tests.resources.images import decode, encode, jobs, photo
 
@@ -53,7 +53,7 @@ def test_decoders_that_hang_crash_or_eat_memory_give_rows_and_the_run_goes_on() 
 
 
 def test_a_worker_that_waits_is_given_up_and_its_file_not_blamed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("resources.decoding_workers.PATIENCE", 2)
+    monkeypatch.setattr("brain_assets.resources.decoding.decoding_workers.PATIENCE", 2)
     row = decode({"one": evil("hang")}, plugins=PLUGINS, limits=Limits(seconds=0.5))["one"]
     assert row.error == "stalled: no answer within 1 s, in which decoding did not use up its processor time"
     assert is_outside(row.error)
@@ -137,7 +137,7 @@ def test_the_file_that_took_the_process_down_is_an_error_row_at_the_next_start(t
     script = f"""
 import tests.resources.evil_plugin
 from pathlib import Path
-from resources.decoding import DecodeJob, Decoder
+from brain_assets.resources.decoding.decoding import DecodeJob, Decoder
 with Decoder(journal=Path({str(journal)!r})) as decoder:
     list(decoder.decode([DecodeJob("deadly", Path({str(deadly)!r}).read_bytes)]))
 """
@@ -168,7 +168,7 @@ def test_a_journal_that_was_cut_off_by_the_crash_still_names_the_suspects(tmp_pa
 
 
 def test_a_journal_stays_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("resources.journal.LIMIT", 1000)
+    monkeypatch.setattr("brain_assets.resources.store.journal.LIMIT", 1000)
     path = tmp_path / "decoding.journal"
     journal = Journal(path)
     with journal.working_on("long"):
@@ -194,8 +194,8 @@ def test_closing_leaves_no_process_behind() -> None:
 def test_a_hanging_worker_ends_when_its_parent_is_gone(tmp_path: Path) -> None:
     script = """
 import os, threading
-from resources.decoding import DecodeJob, Decoder
-from resources.limits import Limits
+from brain_assets.resources.decoding.decoding import DecodeJob, Decoder
+from brain_assets.resources.limits import Limits
 decoder = Decoder(plugins=["tests.resources.evil_plugin"], limits=Limits(seconds=2), threads=1)
 worker = decoder._workers._take()
 decoder._workers._keep(worker)

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from resources import embedding_archives
-from resources.embedding_models import load_model
-from resources.errors import ConfigurationError
+from brain_assets.resources.errors import ConfigurationError
+from brain_assets.resources.models import embedding_archives
+from brain_assets.resources.models.embedding_models import load_model
 
 torch = pytest.importorskip("torch")
 Entries = dict[str, bytes]

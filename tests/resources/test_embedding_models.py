@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from resources.embedding_cache import file_digest, write_atomically
-from resources.embedding_models import EmbeddingModel, load_model, model_version
-from resources.embedding_networks import Network, Placement, place
-from resources.errors import BrainError, MissingError
-from resources.image_input import InputSpec
+from brain_assets.resources.errors import BrainError, MissingError
+from brain_assets.resources.image_input import InputSpec
+from brain_assets.resources.models.embedding_cache import file_digest, write_atomically
+from brain_assets.resources.models.embedding_models import EmbeddingModel, load_model, model_version
+from brain_assets.resources.models.embedding_networks import Network, Placement, place
 
 LITE0 = "builtin:efficientnet-lite0"
 
@@ -134,7 +134,7 @@ def test_version_names_the_runtime_not_the_device(lite0: EmbeddingModel, cache: 
 
 def test_version_needs_no_runtime(cache: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from resources.embedding_models import model_version;"
+        "import sys; from pathlib import Path; from brain_assets.resources.models.embedding_models import model_version;"
         f"print(model_version({LITE0!r}, device='cpu', cache=Path({str(cache)!r})));"
         "print([m for m in ('torch', 'onnxruntime', 'onnx', 'transformers', 'scipy', 'PIL') if m in sys.modules])"
     )
@@ -187,12 +187,12 @@ def test_placement_beside_a_gpu(
     placed: tuple[str, str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("resources.embedding_networks._has_cuda", lambda: True)
+    monkeypatch.setattr("brain_assets.resources.models.embedding_networks._has_cuda", lambda: True)
     assert place(device, runtime, supported) == Placement(*placed)
 
 
 def test_placement_without_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("resources.embedding_networks._has_cuda", lambda: False)
+    monkeypatch.setattr("brain_assets.resources.models.embedding_networks._has_cuda", lambda: False)
     assert place(None, None, ("onnxruntime", "torch")) == Placement("onnxruntime", "cpu")
     assert place(None, "torch", ("onnxruntime", "torch")) == Placement("torch", "cpu")
 
@@ -251,7 +251,7 @@ def test_failed_write_leaves_nothing(tmp_path: Path) -> None:
 
 def test_two_processes_export_at_once(tmp_path: Path) -> None:
     code = (
-        "from pathlib import Path; from resources.embedding_models import load_model;"
+        "from pathlib import Path; from brain_assets.resources.models.embedding_models import load_model;"
         f"print(load_model({LITE0!r}, device='cpu', cache=Path({str(tmp_path)!r})).version)"
     )
     started = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) for _ in range(2)]

@@ -8,13 +8,13 @@ from textwrap import dedent
 import numpy as np
 import pytest
 
-from resources.embedding_models import EmbeddingModel, load_model, model_version
-from resources.errors import ConfigurationError, MissingError
+from brain_assets.resources.errors import ConfigurationError, MissingError
+from brain_assets.resources.models.embedding_models import EmbeddingModel, load_model, model_version
 
 MODULE = dedent(
     """
     import numpy as np
-    from resources.image_input import InputSpec
+    from brain_assets.resources.image_input import InputSpec
 
     made = 0
 

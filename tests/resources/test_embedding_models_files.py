@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from resources.embedding_models import EmbeddingModel, load_model, model_version
-from resources.embedding_preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
-from resources.errors import BrainError, ConfigurationError, MissingError
+from brain_assets.resources.errors import BrainError, ConfigurationError, MissingError
+from brain_assets.resources.models.embedding_models import EmbeddingModel, load_model, model_version
+from brain_assets.resources.models.embedding_preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 
 torch = pytest.importorskip("torch")
 

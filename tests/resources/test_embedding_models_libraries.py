@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from resources.embedding_huggingface import read_preprocessing
-from resources.embedding_models import EmbeddingModel, load_model, model_version
-from resources.errors import BrainError, ConfigurationError, MissingError
+from brain_assets.resources.errors import BrainError, ConfigurationError, MissingError
+from brain_assets.resources.models.embedding_huggingface import read_preprocessing
+from brain_assets.resources.models.embedding_models import EmbeddingModel, load_model, model_version
 
 torch = pytest.importorskip("torch")
 

@@ -13,9 +13,9 @@ from hypothesis.extra import numpy as numpy_strategies
 from numpy.typing import NDArray
 from pyarrow import csv, parquet
 
-from resources.embedding_models import EmbeddingModel, load_model, model_version
-from resources.embedding_precomputed import PrecomputedVectors, load_vectors
-from resources.errors import ConfigurationError, MissingError
+from brain_assets.resources.errors import ConfigurationError, MissingError
+from brain_assets.resources.models.embedding_models import EmbeddingModel, load_model, model_version
+from brain_assets.resources.models.embedding_precomputed import PrecomputedVectors, load_vectors
 
 KEYS = ["a/1.jpg", "b/2.jpg", "c,3.jpg"]
 MATRIX = np.array([[1, 2.5], [np.nan, 0], [0, 0]], np.float32)

@@ -8,13 +8,13 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from brain_assets.declaring import remove
-from brain_assets.lineage import PARTITION_TAG
-from brain_assets.materializing import materialize
-from brain_assets.status import status
-from resources import instance
-from resources.history import BATCH, purge
-from resources.home import Home
+from brain_assets.app.declaring import remove
+from brain_assets.app.materializing import materialize
+from brain_assets.app.status import status
+from brain_assets.assets.lineage import PARTITION_TAG
+from brain_assets.resources.settings import instance
+from brain_assets.resources.settings.history import BATCH, purge
+from brain_assets.resources.settings.home import Home
 from tests.workshop import Workshop, write_pictures
 
 FLOWERS = {PARTITION_TAG: "flowers"}
@@ -117,7 +117,9 @@ def test_each_run_deletes_what_is_beyond_the_setting(
     left = {one.run_id for one in kept.get_runs()}
     assert set(old[4:]) < left
     assert len(left) == 51
-    monkeypatch.setattr("brain_assets.lineage.purge", lambda *_: (_ for _ in ()).throw(OSError("the disk is gone")))
+    monkeypatch.setattr(
+        "brain_assets.assets.lineage.purge", lambda *_: (_ for _ in ()).throw(OSError("the disk is gone"))
+    )
     materialize(workshop.home, "flowers", ["samples"])
     assert len(kept.get_runs()) == 52
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from resources.errors import ConfigurationError, MissingError
-from resources.home import Home
+from brain_assets.resources.errors import ConfigurationError, MissingError
+from brain_assets.resources.settings.home import Home
 
 
 def test_the_root_is_given_or_from_the_environment_or_below_the_users_home(

@@ -8,17 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from brain_assets.declaring import declare
-from resources.home import Home
-from resources.publishing import TableQuery, publish
-from resources.store import Store
+from brain_assets.app.declaring import declare
+from brain_assets.resources.settings.home import Home
+from brain_assets.resources.store.publishing import TableQuery, publish
+from brain_assets.resources.store.store import Store
 
 # Python alone notes a signal only when these have ended, after minutes.
 SLOW = "select count(*) from (select hash(range) as h, count(*) from range(1000000000) group by h)"
 QUERY = """
 import signal, sys
 from pathlib import Path
-from resources.store import Store
+from brain_assets.resources.store.store import Store
 signal.signal(signal.SIGTERM, signal.default_int_handler)
 store = Store(Path(sys.argv[1]))
 print("ready", flush=True)
@@ -66,7 +66,7 @@ def test_a_signal_ends_brain_sql_with_the_line_of_every_interrupt(tmp_path: Path
     store = Store(paths.store)
     publish(store, paths.published, [TableQuery("facts", "select name from facts", ("facts",))], {})
     store.close()
-    command = [sys.executable, "-m", "brain_assets.cli", "--home", str(home.root), "sql", "flowers", SLOW]
+    command = [sys.executable, "-m", "brain_assets.app.cli", "--home", str(home.root), "sql", "flowers", SLOW]
     process = subprocess.Popen([*command, "--format", "csv"], stderr=subprocess.PIPE, text=True)
     try:
         time.sleep(4)

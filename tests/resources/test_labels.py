@@ -7,9 +7,9 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from resources.input_files import InputFile
-from resources.labels import LABEL_ROWS, read_labels
-from resources.tabular import Reading
+from brain_assets.resources.label_formats.input_files import InputFile
+from brain_assets.resources.label_formats.labels import LABEL_ROWS, read_labels
+from brain_assets.resources.tabular import Reading
 
 
 def input_file(path: Path, field: str = "ground_truth", model: str | None = None) -> InputFile:

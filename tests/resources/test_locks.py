@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from resources import locks
-from resources.errors import LockedError
+from brain_assets.resources.errors import LockedError
+from brain_assets.resources.store import locks
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from resources import locks
+from brain_assets.resources import locks
 with locks.exclusive(Path(sys.argv[1]), "a long run"):
     print("held", flush=True)
     time.sleep(60)

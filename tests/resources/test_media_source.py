@@ -10,8 +10,8 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from resources.errors import SourceError
-from resources.media_source import Listing, content_hash, open_source, read_local, sample_id
+from brain_assets.resources.errors import SourceError
+from brain_assets.resources.media.media_source import Listing, content_hash, open_source, read_local, sample_id
 
 
 @pytest.fixture

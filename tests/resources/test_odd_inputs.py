@@ -15,18 +15,18 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from brain_assets.masks import outlined
-from brain_assets.similar import read_vectors
-from resources.annotations import LABEL_TABLES, PREDICTION_TABLES, read_annotations, scored
-from resources.archives import list_members, read_member
-from resources.embedding_preprocessing import Sidecar
-from resources.errors import ConfigurationError, Refused, SourceError
-from resources.input_files import InputFile
-from resources.labels import read_labels, read_sample_columns
-from resources.listing import ITEM, LATEST_NS, Collector, Status
-from resources.media_source import open_source, read_table
-from resources.predictions import read_predictions
-from resources.tabular import Rejected, is_deeply_nested
+from brain_assets.app.similar import read_vectors
+from brain_assets.ingest.masks import outlined
+from brain_assets.resources.errors import ConfigurationError, Refused, SourceError
+from brain_assets.resources.label_formats.annotations import LABEL_TABLES, PREDICTION_TABLES, read_annotations, scored
+from brain_assets.resources.label_formats.input_files import InputFile
+from brain_assets.resources.label_formats.labels import read_labels, read_sample_columns
+from brain_assets.resources.label_formats.predictions import read_predictions
+from brain_assets.resources.media.archives import list_members, read_member
+from brain_assets.resources.media.listing import ITEM, LATEST_NS, Collector, Status
+from brain_assets.resources.media.media_source import open_source, read_table
+from brain_assets.resources.models.embedding_preprocessing import Sidecar
+from brain_assets.resources.tabular import Rejected, is_deeply_nested
 
 SHARED = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -368,11 +368,12 @@ def test_pipes_instead_of_vectors_points_and_sidecars_are_refused(tmp_path: Path
 
 
 USERS_FILES = [
-    "resources/addresses.py", "resources/annotations.py", "resources/archives.py", "resources/embedding_cache.py",
-    "resources/embedding_files.py", "resources/embedding_precomputed.py", "resources/embedding_preprocessing.py",
-    "resources/input_files.py", "resources/labels.py", "resources/media_source.py", "resources/predictions.py",
-    "resources/tabular.py", "resources/video_frames.py", "resources/videos.py", "brain_assets/similar.py",
-    "brain_assets/visualization.py",
+    "brain_assets/app/similar.py", "brain_assets/signals/similarity/visualization.py",
+    "resources/label_formats/annotations.py", "resources/label_formats/input_files.py", "resources/label_formats/labels.py",
+    "resources/label_formats/predictions.py", "resources/media/addresses.py", "resources/media/archives.py",
+    "resources/media/media_source.py", "resources/media/video_frames.py", "resources/media/videos.py",
+    "resources/models/embedding_cache.py", "resources/models/embedding_files.py", "resources/models/embedding_precomputed.py",
+    "resources/models/embedding_preprocessing.py", "resources/tabular.py",
 ]  # fmt: skip
 OPENS = re.compile(
     r"(?<![\w.])open\(|os\.open\(|(?<!note)\.read_text\(|\.read_bytes\(|(?<!temporary)\.open\(\"rb?\"|np\.load\(path"

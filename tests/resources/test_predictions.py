@@ -9,8 +9,8 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from resources.predictions import PREDICTION_ROWS, read_predictions
-from resources.tabular import Reading
+from brain_assets.resources.label_formats.predictions import PREDICTION_ROWS, read_predictions
+from brain_assets.resources.tabular import Reading
 from tests.resources.test_labels import FORMATS, input_file, reasons
 
 CLASSES = ("cat", "dog", "owl")

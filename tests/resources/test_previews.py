@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resources.previews import PreviewPack, compact
+from brain_assets.resources.store.previews import PreviewPack, compact
 
 
 @pytest.fixture

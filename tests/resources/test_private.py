@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from resources.private import close_to_others, private_files
+from brain_assets.resources.settings.private import close_to_others, private_files
 
 
 def mode(path: Path) -> int:

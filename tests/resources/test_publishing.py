@@ -13,10 +13,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from resources import publishing, seals
-from resources.errors import MissingError, StoreError
-from resources.publishing import Publishing, TableQuery, connect, damage, manifest, open_set, prune, publish
-from resources.store import Merge, Store
+from brain_assets.resources.errors import MissingError, StoreError
+from brain_assets.resources.store import publishing, seals
+from brain_assets.resources.store.publishing import (
+    Publishing,
+    TableQuery,
+    connect,
+    damage,
+    manifest,
+    open_set,
+    prune,
+    publish,
+)
+from brain_assets.resources.store.store import Merge, Store
 
 HASHES = TableQuery("hashes", "select content_hash, pixel_hash from pixel_hashes order by 1", ("pixel_hashes",))
 FACTS = TableQuery("others", "select name from facts where name = 'a'", ("facts",))

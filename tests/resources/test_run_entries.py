@@ -3,8 +3,8 @@
 import pytest
 import yaml
 
-from resources.errors import ConfigurationError
-from resources.run_entries import delete_entry, rename_entry
+from brain_assets.resources.errors import ConfigurationError
+from brain_assets.resources.settings.run_entries import delete_entry, rename_entry
 
 BLOCK = """\
 # My photos.

@@ -9,9 +9,9 @@ import duckdb
 import pyarrow as pa
 import pytest
 
-from resources import store as module
-from resources.errors import StoreError
-from resources.store import Counts, Merge, Store
+from brain_assets.resources.errors import StoreError
+from brain_assets.resources.store import store as module
+from brain_assets.resources.store.store import Counts, Merge, Store
 
 
 @pytest.fixture
@@ -229,7 +229,9 @@ def test_a_store_of_a_newer_version_says_to_upgrade(path: Path) -> None:
 
 
 def test_a_file_that_another_process_has_open_is_named(path: Path, store: Store) -> None:
-    script = "import sys; from pathlib import Path; from resources.store import Store; Store(Path(sys.argv[1]))"
+    script = (
+        "import sys, pathlib; from brain_assets.resources.store.store import Store; Store(pathlib.Path(sys.argv[1]))"
+    )
     done = subprocess.run([sys.executable, "-c", script, str(path)], capture_output=True, text=True, check=False)
     assert "StoreError" in done.stderr
     assert "is open in another program, close it there" in done.stderr
@@ -262,8 +264,8 @@ def test_a_place_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
 FULL = """
 import resource, sys
 from pathlib import Path
-from resources.errors import StoreError
-from resources.store import Merge, Store
+from brain_assets.resources.errors import StoreError
+from brain_assets.resources.store.store import Merge, Store
 store = Store(Path(sys.argv[1]))
 resource.setrlimit(resource.RLIMIT_FSIZE, (3_000_000, 3_000_000))
 import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

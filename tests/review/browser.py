@@ -14,8 +14,8 @@ from urllib.parse import quote
 
 import pytest
 
+from brain_assets.resources.store.events import Events
 from brain_assets.review import create_app
-from brain_assets.review.events import Events
 from tests.review.client import TOKEN
 
 FLAGS = [

@@ -11,9 +11,9 @@ from typing import Any
 import click
 from PIL import Image
 
-from brain_assets.demo import NAME, free_port
-from brain_assets.serving import background, start_pages
-from resources.home import Home
+from brain_assets.app.demo import NAME, free_port
+from brain_assets.app.serving import background, start_pages
+from brain_assets.resources.settings.home import Home
 from tests.review.browser import Visit, launched, served
 
 DOCS = Path(__file__).parents[2] / "docs"

@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from brain_assets.resources.store.events import Decision
 from brain_assets.review import link
-from brain_assets.review.events import Decision
 from tests.review.browser import Visit, launched, serious, served
 from tests.review_data import HOSTILE, Synthetic, points_only
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from brain_assets.review.events import Event, Events, standing
+from brain_assets.resources.store.events import Event, Events, standing
 
 SUBJECTS = [("id-1", "hash-1"), ("id-2", None)]
 

@@ -16,9 +16,9 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from brain_assets.resources.store.previews import PreviewPack
 from brain_assets.review import create_app
 from brain_assets.review.thumbnails import AT_ONCE, Pictures
-from resources.previews import PreviewPack
 from tests.review.client import TOKEN, Client
 from tests.review_data import STARTED, Synthetic, declare, new_set, point_current
 
@@ -451,8 +451,8 @@ def test_previews_stand_in_for_originals_that_are_gone(previewed: Client, small:
 
 
 def test_the_last_pictures_are_kept_within_bounds(monkeypatch: pytest.MonkeyPatch, small: Synthetic) -> None:
+    from brain_assets.resources.settings.home import Home
     from brain_assets.review.sets import Sets
-    from resources.home import Home
 
     monkeypatch.setattr("brain_assets.review.thumbnails.CACHE_BYTES", 5000)
     pictures, sets = Pictures(), Sets(Home(small.home))
@@ -467,9 +467,9 @@ def test_the_last_pictures_are_kept_within_bounds(monkeypatch: pytest.MonkeyPatc
 
 
 def test_originals_are_decoded_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch, small: Synthetic) -> None:
+    from brain_assets.resources.decoding.decoding import Decoder
+    from brain_assets.resources.settings.home import Home
     from brain_assets.review.sets import Sets
-    from resources.decoding import Decoder
-    from resources.home import Home
 
     decode, lock, now, most = Decoder.decode, threading.Lock(), 0, 0
 

@@ -11,6 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from brain_assets.resources.errors import ConfigurationError
+from brain_assets.resources.settings.home import Home
 from brain_assets.review import create_app
 from brain_assets.review.app import checked_token, serve
 from brain_assets.review.refusal import Refused
@@ -18,8 +20,6 @@ from brain_assets.review.search import find_where
 from brain_assets.review.security import Guard, Sessions, known_hosts
 from brain_assets.review.sets import OpenSet, Sets
 from brain_assets.review.thumbnails import original
-from resources.errors import ConfigurationError
-from resources.home import Home
 from tests.review.client import HOST, TOKEN, Client
 from tests.review_data import Synthetic
 

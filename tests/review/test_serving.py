@@ -15,9 +15,9 @@ from urllib.parse import urlsplit
 import pytest
 from click.testing import CliRunner
 
-from brain_assets.cli import main
+from brain_assets.app.cli import main
+from brain_assets.resources.errors import BrainError
 from brain_assets.review import serve
-from resources.errors import BrainError
 from tests.review_data import Synthetic
 
 
@@ -57,7 +57,7 @@ def test_a_taken_port_is_told_in_one_line(tmp_path: Path) -> None:
 
 
 def test_the_command_serves_the_page_alone(synthetic: Synthetic) -> None:
-    command = [sys.executable, "-m", "brain_assets.cli", "--home", str(synthetic.home), "review", "demo"]
+    command = [sys.executable, "-m", "brain_assets.app.cli", "--home", str(synthetic.home), "review", "demo"]
     environment = {**os.environ, "BROWSER": "echo opened %s"}
     with subprocess.Popen(
         [*command, "--port", "0"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from brain_assets.resources.settings.home import Home
+from brain_assets.resources.store import locks
+from brain_assets.resources.store.publishing import prune
 from brain_assets.review.refusal import Refused
 from brain_assets.review.sets import Sets, literal, quote
-from resources import locks
-from resources.home import Home
-from resources.publishing import prune
 from tests.review_data import Synthetic
 
 

@@ -12,13 +12,13 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from brain_assets.lineage import PARTITION_TAG
-from brain_assets.status import status
-from resources import instance as dagster_instance
-from resources import locks
-from sensors import abandoned
-from sensors.arrivals import new_samples
-from sensors.asking import STATE_TAG
+from brain_assets.app.status import status
+from brain_assets.assets.lineage import PARTITION_TAG
+from brain_assets.resources.settings import instance as dagster_instance
+from brain_assets.resources.store import locks
+from brain_assets.sensors import abandoned
+from brain_assets.sensors.arrivals import new_samples
+from brain_assets.sensors.asking import STATE_TAG
 from tests.workshop import Workshop, encoded, picture, write_pictures
 
 SUCCESS, FAILURE, CANCELED = dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED
@@ -76,9 +76,9 @@ def media(tmp_path: Path) -> Path:
 def workshop(tmp_path: Path, media: Path, monkeypatch: pytest.MonkeyPatch) -> Workshop:
     monkeypatch.setenv("BRAIN_HOME", str(tmp_path / "home"))
     # Looking is never put off, however long it took.
-    monkeypatch.setattr("sensors.arrivals.LOOKING_SHARE", float("inf"))
+    monkeypatch.setattr("brain_assets.sensors.arrivals.LOOKING_SHARE", float("inf"))
     # Nor is what these tests leave out of their runs, to be quick.
-    monkeypatch.setattr("brain_assets.published._behind", lambda *_: [])
+    monkeypatch.setattr("brain_assets.answers.published._behind", lambda *_: [])
     return Workshop(tmp_path / "home", media, sensor={"quiet_seconds": 0, "attempts": 2})
 
 
@@ -215,7 +215,7 @@ def test_between_looks_at_a_slow_source_the_reason_is_said_again(
 ) -> None:
     (request,) = clock.requests()
     clock.record(request, CANCELED)
-    monkeypatch.setattr("sensors.arrivals.LOOKING_SHARE", 1e-9)
+    monkeypatch.setattr("brain_assets.sensors.arrivals.LOOKING_SHARE", 1e-9)
     assert clock.reason() == clock.reason() == "test: cancelled; 'brain materialize test' or the next change goes on"
 
 
@@ -282,7 +282,7 @@ def test_another_version_of_the_code_is_noticed(
 ) -> None:
     workshop.run(STATEFUL)
     assert clock.requests() == []
-    monkeypatch.setattr("sensors.arrivals.code_state", lambda _: "newer")
+    monkeypatch.setattr("brain_assets.sensors.arrivals.code_state", lambda _: "newer")
     assert len(clock.requests()) == 1
 
 
@@ -298,7 +298,7 @@ def test_a_source_that_takes_long_is_looked_at_less_often(
     workshop: Workshop, clock: Clock, media: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     workshop.run(STATEFUL)
-    monkeypatch.setattr("sensors.arrivals.LOOKING_SHARE", 1e-9)
+    monkeypatch.setattr("brain_assets.sensors.arrivals.LOOKING_SHARE", 1e-9)
     clock.look()
     write_pictures(media, [9])
     assert clock.requests() == []

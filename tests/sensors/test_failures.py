@@ -10,9 +10,9 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from brain_assets.lineage import PARTITION_TAG
-from sensors import failures
-from sensors.failures import ALERTS, alert_on_failure
+from brain_assets.assets.lineage import PARTITION_TAG
+from brain_assets.sensors import failures
+from brain_assets.sensors.failures import ALERTS, alert_on_failure
 
 
 @dg.op

@@ -6,10 +6,10 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from brain_assets.review.events import Event, Events
-from brain_assets.status import status
-from sensors import reviews
-from sensors.reviews import review_events
+from brain_assets.app.status import status
+from brain_assets.resources.store.events import Event, Events
+from brain_assets.sensors import reviews
+from brain_assets.sensors.reviews import review_events
 from tests.sensors.test_arrivals import FAILURE, STARTED, SUCCESS, Clock
 from tests.workshop import Workshop, write_pictures
 
@@ -31,7 +31,7 @@ def clock() -> Iterator[Reviews]:
 @pytest.fixture
 def workshop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workshop:
     monkeypatch.setenv("BRAIN_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr("brain_assets.published._behind", lambda *_: [])
+    monkeypatch.setattr("brain_assets.answers.published._behind", lambda *_: [])
     write_pictures(tmp_path / "media", range(2))
     made = Workshop(tmp_path / "home", tmp_path / "media", sensor={"quiet_seconds": 0, "attempts": 2})
     made.run(QUICK)

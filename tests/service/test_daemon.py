@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
-from brain_assets.demo import free_port
-from resources import instance
-from resources.errors import MissingError
-from resources.home import Home
-from resources.publishing import manifest
+from brain_assets.app.demo import free_port
+from brain_assets.resources.errors import MissingError
+from brain_assets.resources.settings import instance
+from brain_assets.resources.settings.home import Home
+from brain_assets.resources.store.publishing import manifest
 from tests.workshop import Workshop, write_pictures
 
 ROOT = Path(__file__).parents[2]

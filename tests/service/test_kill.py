@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from resources.publishing import connect
+from brain_assets.resources.store.publishing import connect
 from tests.workshop import Workshop, assert_equals_rebuild, encoded, give_calibrations, picture, write_pictures
 
 ROOT = Path(__file__).parents[2]

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from brain_assets.demo import free_port
-from brain_assets.serving import stop
-from resources.home import Home
-from resources.publishing import manifest
-from resources.telemetry import OFF
+from brain_assets.app.demo import free_port
+from brain_assets.app.serving import stop
+from brain_assets.resources.settings.home import Home
+from brain_assets.resources.store.publishing import manifest
+from brain_assets.resources.telemetry import OFF
 from tests.workshop import write_pictures
 
 ROOT = Path(__file__).parents[2]
@@ -28,7 +28,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 from pathlib import Path
-from resources.embedding_models import load_model
+from brain_assets.resources.models.embedding_models import load_model
 values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 3, *sides]) for name, sides in
           (("images", (8, 8)), ("vectors", (1, 1)))]
 graph = helper.make_graph([helper.make_node("GlobalAveragePool", ["images"], ["vectors"])], "g", values[:1], values[1:])
@@ -112,7 +112,7 @@ def service(cage: Cage, tmp_path: Path) -> Iterator[list[str]]:
     """`brain up` over a new dataset: the addresses of Dagster's pages and of the review page."""
     ports = free_port(), free_port()
     write_pictures(tmp_path / "media", range(12))
-    brain = [sys.executable, "-m", "brain_assets.cli"]
+    brain = [sys.executable, "-m", "brain_assets.app.cli"]
     cage.run(*brain, "add", "flowers", "--media", str(tmp_path / "media"))
     log = tmp_path / "up.log"
     with log.open("wb") as out:

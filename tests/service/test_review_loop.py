@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from brain_assets.review.events import Decision
-from resources.home import Home
+from brain_assets.resources.settings.home import Home
+from brain_assets.resources.store.events import Decision
 from tests.review.browser import Visit, launched, served
 from tests.service.test_daemon import Service
 from tests.workshop import Workshop, tables_naming, write_pictures

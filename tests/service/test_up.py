@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import pytest
 
-from resources.home import Home
+from brain_assets.resources.settings.home import Home
 from tests.review.browser import launched
 from tests.service.up import (
     ROOT,

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from brain_assets.demo import free_port
-from resources.home import Home
+from brain_assets.app.demo import free_port
+from brain_assets.resources.settings.home import Home
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 240
@@ -88,7 +88,7 @@ def start_up(home: Home) -> Up:
 
 
 def command(home: Home) -> list[str]:
-    return [sys.executable, "-m", "brain_assets.cli", "--home", str(home.root)]
+    return [sys.executable, "-m", "brain_assets.app.cli", "--home", str(home.root)]
 
 
 def request(

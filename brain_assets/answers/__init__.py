@@ -1,0 +1,1 @@
+"""What all signals together say: issues, health, gates, the published tables."""

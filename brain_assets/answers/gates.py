@@ -1,0 +1,139 @@
+"""What must hold of a dataset before its tables are published: limits on the numbers of its health.
+
+A gate that fails warns, or keeps what was published before current. In the latter case the numbers that failed it are
+kept beside the published sets, so that ``brain check`` can still say which.
+"""
+
+import json
+import operator
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from brain_assets.resources.dataset import Dataset
+from brain_assets.resources.errors import BrainError
+from brain_assets.resources.settings.configuration import GateSettings, load_dataset
+from brain_assets.resources.settings.home import DatasetPaths, Home
+from brain_assets.resources.store.publishing import connect
+
+HELD_BACK = "held_back.json"
+ISSUE = "issue_"
+COMPARE: Mapping[str, Callable[[float, float], bool]] = {
+    "<=": operator.le,
+    "<": operator.lt,
+    ">=": operator.ge,
+    ">": operator.gt,
+    "==": operator.eq,
+}
+STORED = "select metric, value from health where run_id = (select run_id from health order by measured_at desc limit 1)"
+PUBLISHED = 'select metric, value from health where run_id = (select run_id from health order by "at" desc limit 1)'
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A gate and the number it was held against; None where that was never measured."""
+
+    gate: GateSettings
+    value: float | None
+
+    @property
+    def passed(self) -> bool:
+        """Whether the number keeps the limit."""
+        return self.value is not None and COMPARE[self.gate.operator](self.value, self.gate.limit)
+
+    @property
+    def blocks(self) -> bool:
+        """Whether nothing may be published."""
+        return not self.passed and self.gate.severity == "block"
+
+    @property
+    def condition(self) -> str:
+        """What shall hold."""
+        return f"{self.gate.metric} {self.gate.operator} {self.gate.limit:g}"
+
+    def __str__(self) -> str:
+        value = "not measured" if self.value is None else f"{self.value:g}"
+        return (
+            f"{self.gate.metric}  {value} {self.gate.operator} {self.gate.limit:g}  {'ok' if self.passed else 'FAILED'}"
+        )
+
+
+@dataclass(frozen=True)
+class Examination:
+    """What the gates say; ``held_back`` is the run whose tables they kept from being published, if any."""
+
+    verdicts: Sequence[Verdict]
+    held_back: str | None = None
+
+
+def evaluate(gates: Iterable[GateSettings], values: Mapping[str, float]) -> list[Verdict]:
+    """Hold every gate against the numbers of a dataset's health; an issue that has no number has a count of 0."""
+    return [
+        Verdict(gate, values.get(gate.metric, 0.0 if values and gate.metric.startswith(ISSUE) else None))
+        for gate in gates
+    ]
+
+
+def verdicts(dataset: Dataset) -> list[Verdict]:
+    """Return what the gates say of the newest numbers in the store."""
+    return evaluate(dataset.settings.gates, _values(dataset.store.rows(STORED)))
+
+
+def enforce(dataset: Dataset) -> None:
+    """Keep the set before current where a blocking gate fails.
+
+    Raises
+    ------
+    BrainError
+        With the gates that fail.
+    """
+    blocking = [verdict for verdict in verdicts(dataset) if verdict.blocks]
+    if blocking:
+        _hold_back(dataset)
+        says = "; ".join(" ".join(str(verdict).split()) for verdict in blocking)
+        raise BrainError(
+            f"a gate keeps {dataset.paths.name} from being published, the set before stays current: {says}"
+        )
+
+
+def release(paths: DatasetPaths) -> None:
+    """Forget what was held back, once something newer is published."""
+    (paths.published / HELD_BACK).unlink(missing_ok=True)
+
+
+def _hold_back(dataset: Dataset) -> None:
+    path = dataset.paths.published / HELD_BACK
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_suffix(".draft")
+    draft.write_text(json.dumps({"run_id": dataset.run_id, "values": _values(dataset.store.rows(STORED))}), "utf-8")
+    draft.replace(path)
+
+
+def examine(home: Home, name: str) -> Examination:
+    """Evaluate a dataset's gates on what is published, or on what a gate held back since then.
+
+    Raises
+    ------
+    MissingError
+        If nothing was ever measured.
+    """
+    paths = home.existing(name)
+    gates = load_dataset(paths.config).settings.gates
+    held_back = _held_back(paths.published / HELD_BACK)
+    if held_back:
+        return Examination(evaluate(gates, held_back["values"]), held_back["run_id"])
+    with connect(paths.published) as connection:
+        return Examination(evaluate(gates, _values(connection.execute(PUBLISHED).fetchall())))
+
+
+def _held_back(path: Path) -> dict[str, Any] | None:
+    try:
+        found: dict[str, Any] = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found
+
+
+def _values(rows: Iterable[tuple[Any, ...]]) -> dict[str, float]:
+    return {str(metric): float(value) for metric, value in rows}

@@ -1,0 +1,69 @@
+"""One uniform table of everything that is wrong, from all signals."""
+
+from collections.abc import Iterator, Sequence
+
+from brain_assets.incremental.update import Check, Derivation, IssueQuery, Publication, Update
+from brain_assets.resources.store.store import Merge
+
+LEAST_SCORE = 0.5
+COLUMNS = "subject_id, sample_id, object_id, issue, source, score, is_issue, evidence"
+
+
+def issues(derivations: Sequence[Derivation]) -> Derivation:
+    """Return the derivation that gathers the issues of all others."""
+    queries = [query for derivation in derivations for query in derivation.issues]
+    union = " union all by name ".join(f"({query.query})" for query in queries)
+    rows = f"select {COLUMNS} from ({union}) where is_issue or score >= {LEAST_SCORE}"
+
+    def update_issues(_: Update) -> Iterator[Merge]:
+        yield Merge("issues", rows, within="true")
+
+    return Derivation(
+        name="issues",
+        description="Everything that is wrong, one row per sample (or object) and issue: how sure, and the evidence why."
+        " Gates, the report and the review page are built on this table.",
+        group="answers",
+        reads=_reads(queries),
+        writes=("issues",),
+        update=update_issues,
+        checks=(
+            Check(
+                "scores_are_between_0_and_1",
+                "select count(*) from issues where score is null or score < 0 or score > 1",
+                "Each score lies in [0, 1].",
+            ),
+            Check(
+                "no_issue_without_a_sample",
+                "select count(*) from issues anti join samples using (sample_id)",
+                "No issue is left of a sample that is gone.",
+            ),
+        ),
+        publishes=(
+            Publication(
+                "issues",
+                """
+                select sample_id, object_id, issue, source, score, is_issue, evidence, subject_id, changes.run_id
+                from issues left join changes on changed = number order by issue, score desc, subject_id""",
+                ("issues",),
+                {
+                    "sample_id": "The sample.",
+                    "object_id": "The object; NULL where the whole image is meant.",
+                    "issue": "What is wrong.",
+                    "source": "What says so: a run, a model, or the issue's own name.",
+                    "score": "How sure, in [0, 1]; 1 is surely an issue.",
+                    "is_issue": "Whether the score is above the issue's threshold.",
+                    "evidence": "Why, as JSON: the partner and distance, the threshold and where it came from.",
+                    "subject_id": "The object's id for objects, else the sample's.",
+                    "run_id": "The run that wrote the row.",
+                },
+            ),
+        ),
+        metrics={
+            "issues": "select count(*) from issues where is_issue",
+            "samples_with_issues": "select count(distinct sample_id) from issues where is_issue",
+        },
+    )
+
+
+def _reads(queries: Sequence[IssueQuery]) -> tuple[str, ...]:
+    return tuple(sorted({table for query in queries for table in query.reads}))

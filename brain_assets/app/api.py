@@ -1,0 +1,315 @@
+"""The Python face: read what is published of a dataset, and bring it up to date."""
+
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import duckdb
+from numpy.typing import ArrayLike
+
+from brain_assets.resources.errors import MissingError
+from brain_assets.resources.settings.home import Home
+from brain_assets.resources.store import publishing
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from brain_assets.app.duplicates import By, FoundDuplicates, FoundUnique, Histogram
+    from brain_assets.app.exporting import Exported
+    from brain_assets.app.split_leaks import Splits
+    from brain_assets.resources.settings.configuration import DatasetSettings
+
+
+class DatasetReader:
+    """One dataset; a context manager, for whoever opens many.
+
+    Relations read the set that was current when they were made, and stay valid as long as this object lives.
+
+    Parameters
+    ----------
+    name : str
+    home : str, optional
+        By default ``$BRAIN_HOME``, else ``~/.brain``.
+
+    Raises
+    ------
+    MissingError
+        If there is no such dataset.
+    """
+
+    def __init__(self, name: str, home: str | None = None) -> None:
+        self.home = Home.default(home)
+        self.paths = self.home.existing(name)
+        self.name = name
+        self._leases = ExitStack()
+        self._connections: dict[int, duckdb.DuckDBPyConnection] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def table(self, name: str) -> duckdb.DuckDBPyRelation:
+        """Return a published table, with ``.df()``, ``.arrow()``, ``.pl()`` and further SQL; raises MissingError."""
+        connection = self._current()
+        known = [
+            row[0] for row in connection.execute("select view_name from duckdb_views() where not internal").fetchall()
+        ]
+        if name not in known:
+            raise MissingError(f"{self.name} has no table {name!r} (tables: {', '.join(sorted(known))})")
+        return connection.table(name)
+
+    def sql(self, query: str) -> duckdb.DuckDBPyRelation:
+        """Return the result of a query over the published tables."""
+        return self._current().sql(query)
+
+    def materialize(self, select: Sequence[str] = (), settings: Mapping[str, Any] | None = None) -> None:
+        """Bring the dataset, or some of its assets, up to date now, as a Dagster run.
+
+        Parameters
+        ----------
+        select : sequence of str
+            Names of assets; all when empty.
+        settings : mapping, optional
+            Settings for this run alone, dotted key to value, such as ``{"similarity.k": 30}``.
+
+        Raises
+        ------
+        BrainError
+            With the reason, when the run failed.
+        """
+        from brain_assets.app.materializing import materialize
+
+        materialize(self.home, self.name, select, {key: json.dumps(value) for key, value in (settings or {}).items()})
+
+    def similar(self, query: str | Sequence[str] | ArrayLike, k: int = 15, **options: Any) -> duckdb.DuckDBPyRelation:
+        """Return the samples nearest to, or farthest from, a query, over the published vectors.
+
+        Parameters
+        ----------
+        query : str, sequence of str, or array
+            The id or filepath of a sample, several, one vector or one per row, or a text (a string that names no sample),
+            where the model embeds text.
+        k : int
+            Number of answers.
+        **options
+            ``farthest`` (bool), ``aggregate`` (mean, post-mean, post-min or post-max), ``metric`` (cosine, euclidean,
+            dotproduct or manhattan), ``where`` (SQL condition on samples) and ``brain_key``, as
+            `brain_assets.app.similar.Question` has them.
+
+        Returns
+        -------
+        duckdb.DuckDBPyRelation
+            ``rank``, ``subject_id``, ``sample_id``, ``filepath`` and ``distance``.
+
+        Raises
+        ------
+        BrainError
+            In one line, if an id is unknown, a vector does not fit, or the model does not embed text.
+        """
+        from brain_assets.app.similar import question_of, similar
+
+        connection = self._current()
+        question = question_of(connection, query, k=k, **options)
+        return connection.from_arrow(similar(self.home, self.name, connection, question))
+
+    def find_duplicates(
+        self, threshold: float | None = None, *, fraction: float | None = None, by: "By" = "pixels"
+    ) -> "FoundDuplicates":
+        """Return which samples duplicate which, at any threshold or for any share, from what was measured.
+
+        Parameters
+        ----------
+        threshold : float, optional
+            Inclusive; by default the dataset's own, as in the table ``near_duplicates``.
+        fraction : float, optional
+            Share of the samples to drop, in [0, 1], instead of a threshold, rounded to a number of samples; of equally
+            distant ones, those that rank last are dropped.
+        by : {"pixels", "embedding"}
+            The distance of the table ``pairs``, or 1 - cosine of the default vectors, of which all pairs are compared.
+
+        Returns
+        -------
+        brain_assets.app.duplicates.FoundDuplicates
+            ``threshold``, ``unique_ids``, ``duplicate_ids``, ``neighbors_map``, ``duplicates_view()``, ``unique_view()`` and
+            ``scatter()``. Kept first are protected splits, then the labelled, more pixels, larger files, smaller ids.
+
+        Raises
+        ------
+        BrainError
+            In one line, if both or a wrong threshold or share are given, or the distances do not reach far enough.
+
+        Examples
+        --------
+        >>> found = flowers.find_duplicates(0.2)  # doctest: +SKIP
+        >>> found.duplicates_view(sort_by="count", reverse=True).df()  # doctest: +SKIP
+        """
+        from brain_assets.app.duplicates import find_duplicates
+
+        return find_duplicates(self._current(), self._settings(), threshold, fraction, by)
+
+    def find_unique(self, count: int, *, by: "By" = "embedding") -> "FoundUnique":
+        """Return ``count`` samples that are as unlike each other as can be, all where there are fewer.
+
+        Parameters
+        ----------
+        count : int
+        by : {"pixels", "embedding"}
+            As for ``find_duplicates``.
+
+        Returns
+        -------
+        brain_assets.app.duplicates.FoundUnique
+            ``threshold``, which all distances among them exceed, ``unique_ids`` and ``unique_view()``.
+
+        Raises
+        ------
+        BrainError
+            In one line, if the count is negative or the distances do not reach far enough.
+        """
+        from brain_assets.app.duplicates import find_unique
+
+        return find_unique(self._current(), self._settings(), count, by)
+
+    def distance_histogram(self, bins: int = 100, brain_key: str = "neighbors") -> "Histogram":
+        """Return how many samples have their nearest neighbour how far away; its ``svg(threshold)`` is a picture.
+
+        Raises
+        ------
+        BrainError
+            If the run has no neighbours or ``bins`` is not positive.
+        """
+        from brain_assets.app.duplicates import distance_histogram
+
+        return distance_histogram(self._current(), bins, brain_key)
+
+    def leaks(self, splits: "Splits" = None, threshold: float | None = None) -> duckdb.DuckDBPyRelation:
+        """Return every pair of copies in two splits, in both directions, with filepaths, splits, distance and kind.
+
+        Parameters
+        ----------
+        splits : mapping of str to ids, sequence of str, or None
+            The members of each split by sample id or filepath; or tags, each of which is a split; or the samples' own.
+        threshold : float, optional
+            By default the dataset's own.
+
+        Raises
+        ------
+        BrainError
+            In one line, if a member is no sample or a tag is nobody's.
+        """
+        return self._current().from_arrow(self._leaks(splits, threshold))
+
+    def leaks_for_sample(
+        self, sample: str, splits: "Splits" = None, threshold: float | None = None
+    ) -> duckdb.DuckDBPyRelation:
+        """Return the leaks of one sample, named by id or filepath, nearest first; raises BrainError as ``leaks``."""
+        connection = self._current()
+        named = connection.execute(
+            "select sample_id from samples where ? in (sample_id, filepath)", [sample]
+        ).fetchall()
+        if not named:
+            raise MissingError(f"no sample {sample!r} (ids and filepaths count)")
+        found = self._leaks(splits, threshold)
+        return connection.from_arrow(
+            found.filter([one == named[0][0] for one in found.column("sample_id").to_pylist()])
+        )
+
+    def no_leaks(self, split: str, splits: "Splits" = None, threshold: float | None = None) -> duckdb.DuckDBPyRelation:
+        """Return the samples of a split that have no copy in another, as rows of ``samples``; raises BrainError as ``leaks``."""
+        from brain_assets.app.split_leaks import members_without
+
+        return members_without(self._current(), self._leaks(splits, threshold), split, splits)
+
+    def tag_leaks(self, tag: str = "leak", splits: "Splits" = None, threshold: float | None = None) -> int:
+        """Tag all leaking samples, as on the review page; the next run takes the tags in.
+
+        Returns
+        -------
+        int
+            Samples that did not have the tag yet.
+        """
+        from brain_assets.app.split_leaks import tag_leaks
+
+        return tag_leaks(self._current(), self.paths, self._leaks(splits, threshold), tag)
+
+    def _leaks(self, splits: "Splits", threshold: float | None) -> "pa.Table":
+        from brain_assets.app.split_leaks import leaks
+
+        return leaks(self._current(), self._settings(), splits, threshold)
+
+    def export_objects(self, path: str | Path, *, force: bool = False, **choice: Any) -> "Exported":
+        """Write the labels of objects, as reviewers left them, as a COCO file of its own; nothing else changes.
+
+        Parameters
+        ----------
+        path : str or Path
+            Outside of the dataset's own labels and predictions.
+        force : bool
+            Whether a file that exists is replaced.
+        **choice
+            ``field`` (by default ``ground_truth``); ``missing_objects`` (bool), to add what ``object_mistakenness`` holds as
+            ``possible_missing``, each marked ``"origin": "model"`` with model, confidence and score; of these only those of
+            one ``model``, or of a ``min_score`` in [0, 1].
+
+        Returns
+        -------
+        brain_assets.app.exporting.Exported
+            ``path``, ``images``, ``labels``, ``added`` (by model) and ``left_out`` (images of unknown size).
+
+        Raises
+        ------
+        BrainError
+            In one line, if there are no such objects, field or model, or the file exists or cannot be written.
+        """
+        from brain_assets.app.exporting import ExportChoice, export_objects
+
+        dataset = self.paths, self._settings()
+        return export_objects(self._current(), dataset, Path(path).expanduser(), ExportChoice(**choice), force=force)
+
+    def _settings(self) -> "DatasetSettings":
+        from brain_assets.resources.settings.configuration import load_dataset
+
+        return load_dataset(self.paths.config).settings
+
+    def runs(self, method: str | None = None, **configuration: Any) -> duckdb.DuckDBPyRelation:
+        """Return the newest record of every run, or of those of a method and with these values in their configuration."""
+        from brain_assets.app.runs import latest_runs, recorded
+
+        return latest_runs(self._leases.enter_context(recorded(self.home, self.name)), method, configuration)
+
+    def run_history(self, brain_key: str) -> duckdb.DuckDBPyRelation:
+        """Return all records of one run, the newest first; raises MissingError."""
+        from brain_assets.app.runs import history, recorded
+
+        return history(self._leases.enter_context(recorded(self.home, self.name)), brain_key)
+
+    def rename_run(self, old: str, new: str) -> None:
+        """Rename a declared run, with its rows, record and calibrations; raises BrainError."""
+        from brain_assets.app.runs import rename
+
+        rename(self.home, self.name, old, new)
+
+    def delete_run(self, brain_key: str) -> None:
+        """Delete a declared run, with its rows, record and calibrations; raises BrainError."""
+        from brain_assets.app.runs import delete
+
+        delete(self.home, self.name, brain_key)
+
+    def close(self) -> None:
+        """Let go of the sets that were opened; their relations end."""
+        for connection in self._connections.values():
+            connection.close()
+        self._connections.clear()
+        self._leases.close()
+
+    def _current(self) -> duckdb.DuckDBPyConnection:
+        """Return a connection to the current set, opened once per set."""
+        found = publishing.manifest(self.paths.published)
+        number = found["number"] if found else 0
+        if number not in self._connections:
+            self._connections[number] = self._leases.enter_context(publishing.connect(self.paths.published))
+        return self._connections[number]

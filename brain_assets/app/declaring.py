@@ -1,0 +1,139 @@
+"""Declare and remove datasets."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from brain_assets.assets.declarations import check_declaration, check_inputs
+from brain_assets.resources.errors import ConfigurationError
+from brain_assets.resources.label_formats.input_files import FOLDERS
+from brain_assets.resources.media.media_source import open_source
+from brain_assets.resources.settings import history, instance
+from brain_assets.resources.settings.configuration import DatasetSettings, load_dataset
+from brain_assets.resources.settings.home import DatasetPaths, Home
+from brain_assets.resources.settings.validation import where, wrong
+from brain_assets.resources.store import locks
+
+HEADER = """\
+# Dataset {name}. Edit by hand: every key and what it means is told by 'brain reference', what holds by 'brain config {name}'.
+"""
+
+
+def declare(home: Home, name: str, **settings: Any) -> DatasetPaths:
+    """Write a dataset's declaration and make it known to the service.
+
+    Parameters
+    ----------
+    home : Home
+    name : str
+    **settings
+        ``media`` and whatever else differs from the defaults; None is left out. ``labels`` and ``predictions`` are
+        addresses, each with its field or model before a ``=``; ``labels_format`` and ``predictions_format`` hold for all.
+
+    Raises
+    ------
+    ConfigurationError
+        If the name or a setting is wrong, or the dataset exists.
+    SourceError
+        If there are no such media, labels or predictions.
+    """
+    paths = home.paths(name)
+    if paths.config.exists():
+        raise ConfigurationError(f"{name} exists already: edit {paths.config}, or remove it with 'brain remove {name}'")
+    tree = {key: value for key, value in settings.items() if value is not None}
+    tree["media"] = _absolute(tree["media"])
+    if (model := tree.pop("model", None)) is not None:
+        tree["embeddings"] = {"model": _absolute_model(model)}
+    _declare_inputs(tree)
+    _validate(tree)
+    open_source(tree["media"], frames=tree.get("frames"))
+    instance.prepare(home)
+    paths.predictions.mkdir(parents=True, exist_ok=True)
+    draft = paths.config.with_suffix(".draft")
+    try:
+        draft.write_text(HEADER.format(name=name) + yaml.safe_dump(tree, sort_keys=False, allow_unicode=True), "utf-8")
+        load_dataset(draft)
+        draft.replace(paths.config)
+    finally:
+        draft.unlink(missing_ok=True)
+    _add_partition(name)
+    return paths
+
+
+def without_media(paths: DatasetPaths) -> str | None:
+    """Return what to tell whoever declared a dataset of local media that hold no image yet, else None."""
+    settings = load_dataset(paths.config).settings
+    if "://" in settings.media:
+        return None
+    listing = open_source(settings.media, settings.split_from, settings.frames).list()
+    if listing.items.num_rows or listing.containers:
+        return None
+    return f"there are no images in {settings.media} yet: they are taken in when they arrive, or check the path"
+
+
+def remove(home: Home, name: str) -> None:
+    """Remove a dataset with everything derived of it; raises LockedError while a run holds it."""
+    paths = home.existing(name)
+    instance.prepare(home)
+    with locks.exclusive(paths.lock, "brain remove"):
+        shutil.rmtree(paths.folder)
+    import dagster as dg
+
+    from brain_assets.assets.lineage import PARTITION_TAG
+
+    with dg.DagsterInstance.get() as dagster_instance:
+        dagster_instance.delete_dynamic_partition(instance.PARTITIONS, name)
+        history.forget(dagster_instance, {PARTITION_TAG: name})
+
+
+def _declare_inputs(tree: dict[str, Any]) -> None:
+    """Turn addresses of labels and predictions, as they are typed, into settings."""
+    for role, owner in (("labels", "field"), ("predictions", "model")):
+        given, form = tree.pop(role, None), tree.pop(f"{role}_format", None)
+        if form and not given:
+            raise ConfigurationError(f"{role}_format says how {role} are written, and there are none: give {role}, too")
+        if given:
+            tree[role] = [_input(address, owner) | ({"format": form} if form else {}) for address in given]
+    if classes := tree.pop("classes", None):
+        names = classes.split(",") if isinstance(classes, str) else classes
+        tree["classes"] = [name.strip() for name in names if name.strip()]
+
+
+def _input(address: str, owner: str) -> dict[str, str]:
+    name, equals, uri = address.partition("=")
+    if not equals or "/" in name or Path(address).exists():
+        name, uri = "", address
+    return {"uri": uri if uri == FOLDERS else _absolute(uri)} | ({owner: name} if name else {})
+
+
+def _validate(tree: dict[str, Any]) -> None:
+    try:
+        settings = DatasetSettings.model_validate(tree)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ConfigurationError(f"{where(first)}: {wrong(first)}") from None
+    check_declaration(settings)
+    check_inputs(settings)
+
+
+def _absolute(media: str) -> str:
+    if not media.strip():
+        raise ConfigurationError("an address is empty: give a file, a folder or a URI")
+    return media if "://" in media else str(Path(media).expanduser().absolute())
+
+
+def _absolute_model(uri: str) -> str:
+    """Return a model's URI so that it names the same file wherever a run starts."""
+    scheme, _, target = uri.partition(":")
+    path = Path(target).expanduser()
+    return f"{scheme}:{path.absolute()}" if target and path.exists() else uri
+
+
+def _add_partition(name: str) -> None:
+    import dagster as dg
+
+    with dg.DagsterInstance.get() as dagster_instance:
+        dagster_instance.add_dynamic_partitions(instance.PARTITIONS, [name])

@@ -1,0 +1,271 @@
+"""Labels of objects as a COCO file of their own: as reviewers left them, and on demand with what models found missing."""
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+
+from brain_assets.methods.labels.object_mistakenness import objects_to_add
+from brain_assets.methods.labels.objects import Objects
+from brain_assets.report.writing import write_file
+from brain_assets.resources.errors import ConfigurationError, MissingError
+from brain_assets.resources.label_formats.annotations import GROUND_TRUTH
+from brain_assets.resources.label_formats.input_files import FOLDERS
+from brain_assets.resources.settings.configuration import DatasetSettings
+from brain_assets.resources.settings.home import DatasetPaths
+from brain_assets.signals.labels.object_mistakenness import outlines
+
+Row = dict[str, Any]
+Connection = duckdb.DuckDBPyConnection
+
+TABLES = {"objects", "object_images", "object_classes", "object_mistakenness"}
+IMAGES = """
+    select sample_id, filepath, width, height, image_id from object_images join samples using (sample_id)
+    where source = 'ground_truth' and label_field = $field order by filepath"""
+CLASSES = "select label, category from object_classes where label_field = $field order by label, category"
+LABELS = """
+    select object_id, sample_id, label, x, y, width, height, polygon, iscrowd from objects
+    where source = 'ground_truth' and label_field = $field order by sample_id, object_id"""
+# Compat has no score of its own: there the confidence decides.
+MISSING = """
+    select object_id, sample_id, label, x, y, objects.width, objects.height, polygon, false as iscrowd,
+        objects.source as model, confidence, missing_score, coalesce(missing_score, confidence) as score
+    from object_mistakenness join objects using (object_id, sample_id, label_field)
+    where objects.source != 'ground_truth' and label_field = $field and possible_missing
+        and coalesce(missing_score, confidence) >= $least and coalesce(objects.source = $model, true)
+    order by sample_id, object_id"""
+NUMBER = re.compile("0|[1-9][0-9]{0,14}")
+DIGITS = 6
+"""Decimals of pixels: finer than any label, coarser than the rounding of relative coordinates."""
+
+
+@dataclass(frozen=True)
+class ExportChoice:
+    """What an export holds.
+
+    Attributes
+    ----------
+    field : str
+        The field of labels.
+    missing_objects : bool
+        Whether objects that models found and no label holds are added.
+    model : str, optional
+        Only what this model found missing; else that of all, each object once.
+    min_score : float, optional
+        In [0, 1]; of what is possibly missing only what is at least so likely to be an object without a label.
+    """
+
+    field: str = GROUND_TRUTH
+    missing_objects: bool = False
+    model: str | None = None
+    min_score: float | None = None
+
+
+class Exported(NamedTuple):
+    """An export that was written: how many images and labels, objects added by model, images of unknown size left out."""
+
+    path: Path
+    images: int
+    labels: int
+    added: Mapping[str, int]
+    left_out: int
+
+    def __str__(self) -> str:
+        models = f" ({', '.join(f'{model}: {count}' for model, count in self.added.items())})" if self.added else ""
+        text = f"wrote {self.path}: {self.images} images, {self.labels} labels, {sum(self.added.values())} objects added{models}"
+        return text + (f"; left out {self.left_out} images of unknown size" if self.left_out else "")
+
+
+def export_objects(
+    connection: Connection,
+    dataset: tuple[DatasetPaths, DatasetSettings],
+    path: Path,
+    choice: ExportChoice,
+    *,
+    force: bool,
+) -> Exported:
+    """Write the labels of objects as a COCO file; neither the dataset's files nor its tables are touched.
+
+    Parameters
+    ----------
+    connection : duckdb.DuckDBPyConnection
+        Sees the published tables.
+    dataset : (DatasetPaths, DatasetSettings)
+    path : Path
+        Where to; never among the files of labels and predictions that the dataset reads.
+    choice : ExportChoice
+    force : bool
+        Whether a file that is there already is replaced.
+
+    Returns
+    -------
+    Exported
+
+    Raises
+    ------
+    BrainError
+        In one line, if there are no such objects, field or model, or the file is there already or cannot be written.
+    """
+    _check_target(dataset, path, force=force)
+    _check_choice(connection, choice)
+    images = _rows(connection, IMAGES, field=choice.field)
+    sized = {row["sample_id"]: row for row in images if row["width"] and row["height"]}
+    labels = _rows(connection, LABELS, field=choice.field)
+    added = _missing(connection, choice) if choice.missing_objects else []
+    labels, added = ([row for row in rows if row["sample_id"] in sized] for rows in (labels, added))
+    known = [(row["label"], row["category"]) for row in _rows(connection, CLASSES, field=choice.field)]
+    content = _coco(list(sized.values()), labels + added, known)
+    write_file(path, (json.dumps(content, ensure_ascii=False) + "\n").encode(), "export")
+    models = [row["model"] for row in added]
+    return Exported(
+        path, len(sized), len(labels), {one: models.count(one) for one in sorted(set(models))}, len(images) - len(sized)
+    )
+
+
+def _check_target(dataset: tuple[DatasetPaths, DatasetSettings], path: Path, *, force: bool) -> None:
+    paths, settings = dataset
+    target = path.resolve()
+    declared = [*(one.uri for one in settings.labels if one.uri != FOLDERS), *(one.uri for one in settings.predictions)]
+    for own in [*(Path(uri).expanduser().resolve() for uri in declared), paths.predictions.resolve()]:
+        if own == target or own in target.parents:
+            raise ConfigurationError(
+                f"{path} is or lies among the labels and predictions that the dataset reads: write it elsewhere"
+            )
+    if path.exists() and not force:
+        raise ConfigurationError(
+            f"{path} exists: choose another name, or replace it with --force (force=True in Python)"
+        )
+
+
+def _check_choice(connection: Connection, choice: ExportChoice) -> None:
+    if not choice.missing_objects and (choice.model is not None or choice.min_score is not None):
+        raise ConfigurationError("a model and a score choose among missing objects: ask for --missing-objects, too")
+    if choice.min_score is not None and not 0 <= choice.min_score <= 1:
+        raise ConfigurationError(f"the score must be in [0, 1], not {choice.min_score}")
+    views = {row[0] for row in connection.execute("select view_name from duckdb_views()").fetchall()}
+    if not views >= TABLES:
+        raise MissingError("objects are not published yet: bring the dataset up to date with 'brain materialize'")
+    speakers = connection.execute("select distinct label_field, source from object_images order by all").fetchall()
+    fields = [field for field, source in speakers if source == GROUND_TRUTH]
+    if not fields:
+        raise MissingError(
+            "the dataset has no labels of objects: declare COCO, YOLO or Pascal VOC files under 'labels'"
+        )
+    if choice.field not in fields:
+        raise MissingError(f"no field {choice.field!r} has labels of objects (fields: {', '.join(fields)})")
+    models = [source for field, source in speakers if field == choice.field and source != GROUND_TRUTH]
+    if choice.missing_objects and not models:
+        raise MissingError(f"no model has predicted objects for the field {choice.field!r}: declare COCO results")
+    if choice.model not in [None, *models]:
+        raise MissingError(f"no model {choice.model!r} has predicted objects (models: {', '.join(models)})")
+
+
+def _missing(connection: Connection, choice: ExportChoice) -> list[Row]:
+    """Return the possibly missing objects, each once; in compat all, as the peer copies them."""
+    wanted = {"field": choice.field, "model": choice.model, "least": choice.min_score or 0.0}
+    table = connection.sql(MISSING, params=wanted).to_arrow_table()
+    rows: list[Row] = table.to_pylist()
+    if not rows or rows[0]["missing_score"] is None:
+        return rows
+    _, counts = np.unique([row["sample_id"] for row in rows], return_counts=True)
+    candidates = Objects(
+        boxes=np.array([[row[name] for name in ("x", "y", "width", "height")] for row in rows]),
+        classes=np.zeros(len(rows), np.int64),
+        offsets=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+        outlines=outlines(table.column("polygon")),
+    )
+    return [rows[place] for place in objects_to_add(candidates, [row["score"] for row in rows]).tolist()]
+
+
+def _coco(images: Sequence[Row], objects: Sequence[Row], known: Iterable[tuple[str, str]]) -> Row:
+    """Return the content of a COCO file, in the order of images; labels before what was added."""
+    used = sorted({row["label"] for row in objects})
+    numbers = _numbers([*known, *((name, None) for name in used)])
+    places = _numbers([(row["sample_id"], row["image_id"]) for row in images])
+    sizes = {row["sample_id"]: (row["width"], row["height"]) for row in images}
+    ordered = sorted(objects, key=lambda row: places[row["sample_id"]])
+    identities = _identities(row["object_id"] for row in ordered)
+    return {
+        "images": [
+            {
+                "id": places[row["sample_id"]],
+                "file_name": row["filepath"],
+                "width": row["width"],
+                "height": row["height"],
+            }
+            for row in images
+        ],
+        "annotations": [
+            {"id": identity, "image_id": places[row["sample_id"]], "category_id": numbers[row["label"]]}
+            | _shape(row, sizes[row["sample_id"]])
+            | _origin(row)
+            for identity, row in zip(identities, ordered, strict=True)
+        ],
+        "categories": [
+            {"id": number, "name": name} for name, number in sorted(numbers.items(), key=lambda item: item[1])
+        ],
+    }
+
+
+def _numbers(named: Iterable[tuple[str, str | None]]) -> dict[str, int]:
+    """Return a number for every name: that of the files of labels where it is one and free, else one above all of these.
+
+    Results of models name images and classes by the numbers of the file of labels: they fit the export, too.
+    """
+    pairs, numbers, taken = list(named), dict[str, int](), set[str]()
+    for name, given in pairs:
+        if name not in numbers and given not in taken and given is not None and NUMBER.fullmatch(given):
+            numbers[name] = int(given)
+            taken.add(given)
+    above = max(numbers.values(), default=0)
+    for name, _ in pairs:
+        if name not in numbers:
+            above += 1
+            numbers[name] = above
+    return numbers
+
+
+def _identities(object_ids: Iterable[str]) -> list[int]:
+    """Return a number for every object, up to 2**52, that stays when others come or go."""
+    found: dict[int, None] = {}
+    for one in object_ids:
+        number = int(one[:13], 16) or 1
+        while number in found:
+            number += 1
+        found[number] = None
+    return list(found)
+
+
+def _shape(row: Row, size: tuple[int, int]) -> Row:
+    """Return where an object is, in pixels."""
+    box = [round(row[name] * size[place % 2], DIGITS) for place, name in enumerate(("x", "y", "width", "height"))]
+    rings = [
+        [round(value * size[place % 2], DIGITS) for place, value in enumerate(ring)] for ring in row["polygon"] or []
+    ]
+    area = sum(map(_area, rings)) if rings else box[2] * box[3]
+    shape = {"bbox": box, "area": round(area, DIGITS), "iscrowd": int(row["iscrowd"])}
+    return shape | ({"segmentation": rings} if rings else {})
+
+
+def _area(ring: Sequence[float]) -> float:
+    x, y = np.array(ring[0::2]), np.array(ring[1::2])
+    return float(abs(x @ np.roll(y, -1) - y @ np.roll(x, -1)) / 2)
+
+
+def _origin(row: Row) -> Row:
+    """Return who says that the object is there."""
+    if "model" not in row:
+        return {"origin": GROUND_TRUTH}
+    return {"origin": "model"} | {name: row[name] for name in ("model", "confidence", "missing_score")}
+
+
+def _rows(connection: Connection, query: str, **parameters: Any) -> list[Row]:
+    table: pa.Table = connection.sql(query, params=parameters).to_arrow_table()
+    rows: list[Row] = table.to_pylist()
+    return rows

@@ -1,0 +1,145 @@
+"""SQL over the published tables."""
+
+import contextlib
+import io
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+import duckdb
+
+from brain_assets.resources.errors import BrainError
+from brain_assets.resources.settings.home import Home
+from brain_assets.resources.store.publishing import connect_to, open_set
+
+# What gives rows; a pivot is several statements, and pragmas that change something meet a locked configuration.
+SELECTING = {
+    duckdb.StatementType.SELECT,
+    duckdb.StatementType.EXPLAIN,
+    duckdb.StatementType.MULTI,
+    duckdb.StatementType.PRAGMA,
+}
+
+FORMS = {
+    "csv": "format csv, header",
+    "json": "format json, array true",
+    "jsonl": "format json",
+    "parquet": "format parquet",
+}
+SUFFIXES = {".csv": "csv", ".json": "json", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
+# Wider than any row.
+UNLIMITED = 1_000_000
+
+
+def run_query(
+    home: Home, name: str, query: str, form: str | None, output: Path | None, *, external: bool = False
+) -> None:
+    """Print the rows of a query, or write them to a file.
+
+    Parameters
+    ----------
+    home : Home
+    name : str
+        The dataset.
+    query : str
+    form : {"table", "csv", "json", "jsonl", "parquet"}, optional
+        By default that of the suffix of ``output``, else a table.
+    output : Path, optional
+        By default standard output.
+    external : bool
+        Whether the query may read and write other files, and do anything else that DuckDB can.
+
+    Raises
+    ------
+    BrainError
+        If the query is wrong, in one line.
+    """
+    try:
+        with (
+            open_set(home.existing(name).published) as tables,
+            connect_to(tables) as connection,
+            tempfile.TemporaryDirectory() as scratch,
+        ):
+            if not external:
+                _confine(connection, query, tables, Path(scratch))
+            relation = connection.sql(query)
+            if relation is not None:
+                _write(connection, relation, form, output, Path(scratch))
+            elif not external:
+                raise BrainError("the query gives no rows: write a SELECT")
+    except duckdb.Error as error:
+        raise BrainError(f"SQL: {' '.join(str(error).split())}") from None
+
+
+def _confine(connection: duckdb.DuckDBPyConnection, query: str, tables: Path, scratch: Path) -> None:
+    """Let a connection read the tables and nothing else, and refuse a query that does more than select."""
+    if any(statement.type not in SELECTING for statement in connection.extract_statements(query)):
+        raise BrainError("only queries that select are run: --external allows the rest, and other files")
+    allowed = ", ".join(f"'{_quoted(folder)}/'" for folder in (tables, scratch))
+    for setting in (
+        f"temp_directory = '{_quoted(scratch)}'",
+        f"allowed_directories = [{allowed}]",
+        "enable_external_access = false",
+        "lock_configuration = true",
+    ):
+        connection.execute(f"set {setting}")
+
+
+def _quoted(path: Path) -> str:
+    return str(path).replace("'", "''")
+
+
+def _write(
+    connection: duckdb.DuckDBPyConnection,
+    relation: duckdb.DuckDBPyRelation,
+    form: str | None,
+    output: Path | None,
+    scratch: Path,
+) -> None:
+    """Write rows where the connection may, and put the file in its place."""
+    target = scratch / output.name if output else None
+    write_rows(connection, relation, form, target, scratch)
+    if output and target:
+        try:
+            with target.open("rb") as source, output.open("wb") as out:
+                shutil.copyfileobj(source, out)
+        except OSError as error:
+            raise BrainError(f"{output} cannot be written: {error.strerror}") from None
+
+
+def write_rows(
+    connection: duckdb.DuckDBPyConnection,
+    relation: duckdb.DuckDBPyRelation,
+    form: str | None,
+    output: Path | None,
+    scratch: Path | None = None,
+) -> None:
+    """Print rows, or write them to a file; the arguments are those of ``run_query``, ``scratch`` is for what is printed."""
+    form = form or (SUFFIXES.get(output.suffix.lower(), "table") if output else "table")
+    if form == "table":
+        text = as_table(relation, whole=output is not None or not sys.stdout.isatty())
+        output.write_text(text, "utf-8") if output else sys.stdout.write(text)
+        return
+    if output is None and form == "parquet":
+        raise BrainError("parquet is written to a file: give --output FILE.parquet")
+    try:
+        relation.create_view("result_of_query")
+    except duckdb.InvalidInputException:
+        # The rows of a pivot, of a plan, or of what was written are in memory already.
+        relation.create("result_of_query")
+    with tempfile.TemporaryDirectory(dir=scratch) as folder:
+        target = output or Path(folder) / "rows"
+        connection.execute(f"copy result_of_query to '{_quoted(target)}' ({FORMS[form]})")
+        if output is None:
+            with target.open("rb") as handle:
+                shutil.copyfileobj(handle, sys.stdout.buffer)
+
+
+def as_table(relation: duckdb.DuckDBPyRelation, *, whole: bool) -> str:
+    """Return all rows as a table of text, which on a terminal is as wide as that."""
+    width = UNLIMITED if whole else shutil.get_terminal_size().columns
+    text = io.StringIO()
+    with contextlib.redirect_stdout(text):
+        relation.show(max_rows=sys.maxsize, max_width=width)
+    return text.getvalue().rstrip("\n") + "\n"

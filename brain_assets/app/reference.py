@@ -1,0 +1,62 @@
+"""The reference page, written from what the code says of itself: `python -m brain_assets.app.reference > docs/reference.md`."""
+
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import click
+
+from brain_assets.answers.published import BOOKKEEPING
+from brain_assets.app.cli import main as command
+from brain_assets.assets import catalog
+from brain_assets.resources.settings.configuration import DatasetSettings, ServiceSettings, fields
+
+
+def reference() -> str:
+    """Return the page as Markdown: assets, tables, settings and commands."""
+    return "\n".join([*_assets(), *_tables(), *_settings(), *_commands()]) + "\n"
+
+
+def _assets() -> Iterator[str]:
+    yield "# Reference\n\nWritten by `make docs` from the code; do not edit.\n\n## Assets\n"
+    for derivation in catalog.ALL:
+        after = ", ".join(f"`{name}`" for name in catalog.upstream(derivation)) or "the outside world"
+        yield f"### {derivation.name}\n\n{derivation.description}\n\nGroup {derivation.group}; reads {after}.\n"
+        for check in derivation.checks:
+            yield f"- check `{check.name}`: {check.description}"
+        yield ""
+
+
+def _tables() -> Iterator[str]:
+    yield "## Published tables\n"
+    publications = [publication for derivation in catalog.ALL for publication in derivation.publishes]
+    for publication in [*publications, *BOOKKEEPING]:
+        yield f"### {publication.table}\n\n| column | meaning |\n| --- | --- |"
+        yield from (f"| {name} | {meaning} |" for name, meaning in publication.columns.items())
+        yield ""
+
+
+def _settings() -> Iterator[str]:
+    for title, model in (("dataset.yaml", DatasetSettings), ("settings.yaml", ServiceSettings)):
+        yield f"## Settings in {title}\n\n| key | default | meaning |\n| --- | --- | --- |"
+        for key, field in fields(model):
+            default = "required" if field.is_required() else f"`{field.default!r}`"
+            yield f"| {key} | {default} | {field.description} |"
+        yield ""
+
+
+def _commands() -> Iterator[str]:
+    yield "## Commands\n"
+    whole = click.Context(command, info_name="brain", **command.context_settings)
+    for name, part in sorted(_group(command).commands.items()):
+        with click.Context(part, info_name=name, parent=whole) as context:
+            yield f"### brain {name}\n\n```\n{part.get_help(context)}\n```\n"
+
+
+def _group(group: Any) -> click.Group:
+    assert isinstance(group, click.Group)
+    return group
+
+
+if __name__ == "__main__":
+    sys.stdout.write(reference())

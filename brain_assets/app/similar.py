@@ -1,0 +1,288 @@
+"""Answers to "what is like this?" over the published vectors: by samples, by a vector, or by a text."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from brain_assets.methods.similarity.queries import Aggregation, Query, combine, distances_between, ranked
+from brain_assets.resources.errors import BrainError, ConfigurationError, MissingError
+from brain_assets.resources.local_files import open_local
+from brain_assets.resources.models.embedding_models import load_model
+from brain_assets.resources.settings.configuration import load_dataset
+from brain_assets.resources.settings.home import Home
+from brain_assets.resources.store.publishing import manifest
+
+Metric = Literal["cosine", "euclidean", "dotproduct", "manhattan"]
+METRICS: tuple[str, ...] = get_args(Metric)
+BLOCK = 8192
+SUBJECTS = (
+    "select coalesce(object_id, sample_id) as subject_id, sample_id, model, vector from embeddings where brain_key = ?"
+)
+
+
+@dataclass(frozen=True)
+class Question:
+    """What to look for, and how.
+
+    Attributes
+    ----------
+    ids : sequence of str
+        Subject ids or filepaths of query samples; give either these, ``vectors`` or ``text``.
+    vectors : (d,) or (q, d) float, optional
+        Query vectors in the space of the embeddings.
+    text : str, optional
+        A text, where the model embeds text.
+    k : int
+        Number of answers.
+    farthest : bool
+        Farthest first.
+    aggregate : {"mean", "post-mean", "post-min", "post-max"}
+        How several queries combine: ``mean`` averages their vectors, the others the distances to them.
+    metric : {"cosine", "euclidean", "dotproduct", "manhattan"}
+        Cosine is 1 - cosine, dotproduct 1 - dot product.
+    where : str, optional
+        SQL condition on the published ``samples``; only these are answers. The query samples may lie outside it.
+    brain_key : str
+        The run of the embeddings.
+    """
+
+    ids: Sequence[str] = ()
+    vectors: NDArray[np.floating] | None = None
+    text: str | None = None
+    k: int = 15
+    farthest: bool = False
+    aggregate: Aggregation = "mean"
+    metric: Metric = "cosine"
+    where: str | None = None
+    brain_key: str = "embeddings"
+
+    def __post_init__(self) -> None:
+        if (len(self.ids) > 0) + (self.vectors is not None) + (self.text is not None) != 1:
+            raise ConfigurationError("say what to look for: sample ids, a vector or a text, one of the three")
+        if self.text is not None and not self.text.strip():
+            raise ConfigurationError("the text to look for is empty")
+        if self.metric not in METRICS:
+            raise ConfigurationError(f"metric {self.metric!r} is unknown: use one of {', '.join(METRICS)}")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The query in vectors; ``subjects`` are the ids of query samples, which are at distance 0 from themselves."""
+
+    vectors: NDArray[np.float64]
+    subjects: Sequence[str] = ()
+
+
+def similar(home: Home, name: str, connection: duckdb.DuckDBPyConnection, question: Question) -> pa.Table:
+    """Return the samples nearest to, or farthest from, what is asked for.
+
+    Parameters
+    ----------
+    home : Home
+    name : str
+        The dataset.
+    connection : duckdb.DuckDBPyConnection
+        Sees its published tables.
+    question : Question
+
+    Returns
+    -------
+    pyarrow.Table
+        ``rank`` (from 1), ``subject_id``, ``sample_id``, ``filepath`` and ``distance``, nearest first, equal distances by
+        subject id. A sample whose vector is not finite is never an answer.
+
+    Raises
+    ------
+    BrainError
+        In one line, if an id or run is unknown, a vector does not fit, or the model does not embed text.
+    """
+    try:
+        asked = _asked(home, name, connection, question)
+        ids, distances = _distances(connection, question, asked)
+    except duckdb.Error as error:
+        raise BrainError(f"SQL: {' '.join(str(error).split())}") from None
+    return _answers(connection, question, ids, distances)
+
+
+def question_of(connection: duckdb.DuckDBPyConnection, query: object, **options: Any) -> Question:
+    """Return the question that a value of any kind stands for.
+
+    Parameters
+    ----------
+    connection : duckdb.DuckDBPyConnection
+        Sees the published tables.
+    query : str, sequence of str, or array
+        An id or filepath, several, a text (a string that is neither), or vectors.
+    **options
+        The further attributes of the question.
+    """
+    if isinstance(query, str):
+        return Question(ids=[query], **options) if _is_sample(connection, query) else Question(text=query, **options)
+    if isinstance(query, Sequence) and all(isinstance(one, str) for one in query):
+        return Question(ids=[str(one) for one in query], **options)
+    return Question(vectors=_matrix(query, "the query"), **options)
+
+
+def _is_sample(connection: duckdb.DuckDBPyConnection, text: str) -> bool:
+    query = f"select 1 from ({SUBJECTS}) join samples using (sample_id) where ? in (subject_id, filepath) limit 1"
+    query = query.replace("brain_key = ?", "true")
+    return bool(connection.execute(query, [text]).fetchall())
+
+
+def read_vectors(path: Path) -> NDArray[np.float64]:
+    """Return the vectors of a ``.npy`` file as a (q, d) matrix; raises MissingError or ConfigurationError."""
+    try:
+        with open_local(path) as file:
+            return _matrix(np.load(file, allow_pickle=False), str(path))
+    except FileNotFoundError:
+        raise MissingError(f"{path} does not exist") from None
+    except (OSError, ValueError, EOFError) as error:
+        raise ConfigurationError(f"{path} is not a .npy file of numbers: {error}") from None
+
+
+def _matrix(values: object, origin: str) -> NDArray[np.float64]:
+    try:
+        matrix = np.atleast_2d(np.asarray(values, np.float64))
+    except (TypeError, ValueError):
+        raise ConfigurationError(f"{origin} is neither ids, nor a text, nor numbers") from None
+    if matrix.ndim != 2 or not matrix.size:
+        raise ConfigurationError(f"{origin} must hold one vector, or one per row, not shape {matrix.shape}")
+    if not np.isfinite(matrix).all():
+        raise ConfigurationError(f"{origin} holds NaN or infinite values")
+    return matrix
+
+
+def _asked(home: Home, name: str, connection: duckdb.DuckDBPyConnection, question: Question) -> Asked:
+    model, dimension = _published_model(connection, question.brain_key)
+    if question.ids:
+        return _of_samples(connection, question)
+    if question.text is not None:
+        return Asked(_of_text(home, name, connection, question, model))
+    vectors = _matrix(question.vectors, "the query")
+    if vectors.shape[1] != dimension:
+        raise ConfigurationError(
+            f"the query vector has {vectors.shape[1]} numbers, those of {question.brain_key!r} have {dimension}"
+        )
+    return Asked(vectors)
+
+
+def _published_model(connection: duckdb.DuckDBPyConnection, brain_key: str) -> tuple[str, int]:
+    """Return version and dimension of the model behind a run of the embeddings."""
+    found = connection.execute(
+        "select model, len(vector) from embeddings where brain_key = ? limit 1", [brain_key]
+    ).fetchall()
+    if found:
+        return str(found[0][0]), int(found[0][1])
+    keys = [row[0] for row in connection.execute("select distinct brain_key from embeddings order by 1").fetchall()]
+    raise MissingError(
+        f"no vectors are published of run {brain_key!r} (runs with vectors: {', '.join(keys) or 'none'})"
+    )
+
+
+def _of_samples(connection: duckdb.DuckDBPyConnection, question: Question) -> Asked:
+    wanted = list(dict.fromkeys(question.ids))
+    rows = connection.execute(
+        f"""select asked, subject_id, vector from (select unnest(?::varchar[]) as asked)
+            left join (select subjects.*, filepath from ({SUBJECTS}) as subjects join samples using (sample_id))
+            on asked = subject_id or asked = filepath order by asked, subject_id""",
+        [wanted, question.brain_key],
+    ).fetchall()
+    missing = [asked for asked, subject, _ in rows if subject is None]
+    if missing:
+        raise MissingError(
+            f"no sample {missing[0]!r} with a vector of run {question.brain_key!r} (ids and filepaths count)"
+        )
+    subjects = {subject: vector for _, subject, vector in rows}
+    return Asked(np.array(list(subjects.values()), np.float64), list(subjects))
+
+
+def _of_text(
+    home: Home, name: str, connection: duckdb.DuckDBPyConnection, question: Question, version: str
+) -> NDArray[np.float64]:
+    paths = home.existing(name)
+    settings = load_dataset(paths.config).settings.embeddings
+    configured = connection.execute(
+        "select config->>'model' from runs where brain_key = ? and state = 'done' order by started_at desc limit 1",
+        [question.brain_key],
+    ).fetchall()
+    uri = str(configured[0][0]) if configured else settings.model
+    # The runtime that the vectors came from, whatever this machine would choose today.
+    remembered = (manifest(paths.published) or {}).get("facts", {}).get("runtimes", {}).get(uri)
+    runtime = settings.runtime or (remembered if (settings.device or "cpu") == "cpu" else None)
+    model = load_model(uri, device=settings.device, runtime=runtime, cache=home.cache)
+    if not model.supports_text:
+        raise ConfigurationError(
+            f"{question.text!r} is a text (no sample has this id or filepath), and {uri} does not embed text:"
+            " use a CLIP model (hf: or open_clip:)"
+        )
+    if model.version != version:
+        raise ConfigurationError(
+            f"the published vectors are of another version of {uri}: run 'brain materialize {name}'"
+        )
+    return np.asarray(model.embed_text([str(question.text)]), np.float64)
+
+
+def _distances(
+    connection: duckdb.DuckDBPyConnection, question: Question, asked: Asked
+) -> tuple[list[str], NDArray[np.float64]]:
+    """Return the subjects that may be answers with their distances, read block by block."""
+    within = f"sample_id in (select sample_id from samples where {question.where})" if question.where else "true"
+    relation = connection.sql(
+        f"select subject_id, vector from ({SUBJECTS}) where {within}", params=[question.brain_key]
+    )
+    reader: Iterable[pa.RecordBatch] = relation.to_arrow_reader(BLOCK)
+    ids: list[str] = []
+    distances = [np.zeros(0)]
+    for batch in reader:
+        ids += batch.column(0).to_pylist()
+        vectors = batch.column(1).flatten().to_numpy(zero_copy_only=False).reshape(batch.num_rows, -1)
+        distances.append(_block(question, asked, ids[-batch.num_rows :], vectors))
+    return ids, np.concatenate(distances)
+
+
+def _block(question: Question, asked: Asked, ids: Sequence[str], vectors: NDArray[np.float32]) -> NDArray[np.float64]:
+    single = asked.vectors.mean(axis=0, keepdims=True) if question.aggregate == "mean" else asked.vectors
+    between = distances_between(single, vectors, question.metric)
+    if question.metric != "dotproduct" and len(asked.subjects) == len(single):
+        between[np.array(asked.subjects)[:, None] == np.array(ids)] = 0.0
+    return combine(between, question.aggregate)
+
+
+def _answers(
+    connection: duckdb.DuckDBPyConnection, question: Question, ids: list[str], distances: NDArray[np.float64]
+) -> pa.Table:
+    order = np.argsort(np.array(ids, dtype=object)) if ids else np.zeros(0, np.int64)
+    query = _query(question)
+    positions, found = ranked(np.arange(len(order)), distances[order], query)
+    subjects = [ids[row] for row in order[positions]]
+    files = {row[0]: row[1:] for row in _named(connection, question.brain_key, subjects)}
+    return pa.table({
+        "rank": pa.array(range(1, len(subjects) + 1), pa.int32()),
+        "subject_id": pa.array(subjects, pa.string()),
+        "sample_id": pa.array([files[subject][0] for subject in subjects], pa.string()),
+        "filepath": pa.array([files[subject][1] for subject in subjects], pa.string()),
+        "distance": pa.array(found),
+    })  # fmt: skip
+
+
+def _query(question: Question) -> Query:
+    try:
+        return Query(rows=[0], aggregation=question.aggregate, reverse=question.farthest, k=question.k)
+    except ValueError as error:
+        raise ConfigurationError(str(error)) from None
+
+
+def _named(
+    connection: duckdb.DuckDBPyConnection, brain_key: str, subjects: Sequence[str]
+) -> list[tuple[str, str, str]]:
+    return connection.execute(
+        f"select subject_id, sample_id, filepath from ({SUBJECTS}) join samples using (sample_id)"
+        " semi join (select unnest(?::varchar[]) as subject_id) using (subject_id)",
+        [brain_key, list(subjects)],
+    ).fetchall()

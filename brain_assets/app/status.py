@@ -1,0 +1,160 @@
+"""How a dataset stands: its samples, what is up to date, and what was found."""
+
+import sqlite3
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import duckdb
+
+from brain_assets.answers.published import code_state
+from brain_assets.assets import catalog
+from brain_assets.assets.last_run import left_undone
+from brain_assets.ingest.reviews import REVIEW_STATE, state_of
+from brain_assets.resources.errors import BrainError, MissingError, StoreError
+from brain_assets.resources.label_formats.input_files import input_state
+from brain_assets.resources.media.media_source import open_source
+from brain_assets.resources.settings.configuration import load_dataset
+from brain_assets.resources.settings.home import DatasetPaths, Home
+from brain_assets.resources.store import locks
+from brain_assets.resources.store.events import Events
+from brain_assets.resources.store.publishing import connect, damage, manifest
+
+UP_TO_DATE, NOTHING = "up to date", "nothing published yet"
+
+
+def status(home: Home, name: str) -> dict[str, Any]:
+    """Return how a dataset stands, read from what is published and from its media source.
+
+    Returns
+    -------
+    dict
+        ``dataset``, ``samples``, ``errors``, ``dropped``, ``running`` (who works on it, or None), ``state`` (``up to date``
+        or what is pending, and why the last run left it so), ``assets`` (name to rows and last run) and ``issues`` (name
+        to count).
+    """
+    paths = home.existing(name)
+    running, state = locks.holder(paths.lock), _state(paths)
+    if running is None and state != UP_TO_DATE and (undone := left_undone(home, name)):
+        state = f"{state}; {undone}"
+    found: dict[str, Any] = {
+        "dataset": name,
+        "running": running,
+        "state": state,
+        "samples": 0,
+        "errors": 0,
+        "dropped": 0,
+        "assets": {},
+        "issues": {},
+    }
+    try:
+        with connect(paths.published, tolerant=True) as connection:
+            counts = """
+                select count(*), count(*) filter (status = 'error'), count(*) filter (status = 'dropped') from samples"""
+            found["samples"], found["errors"], found["dropped"] = connection.execute(counts).fetchall()[0]
+            found["issues"] = dict(
+                connection.execute(
+                    "select issue, count(*) from issues where is_issue group by issue order by issue"
+                ).fetchall()
+            )
+            last = dict(
+                connection.execute(
+                    "select method, max(finished_at) from runs where state = 'done' group by method"
+                ).fetchall()
+            )
+            counted = _counted(connection)
+            for derivation in catalog.ALL:
+                tables = [publication.table for publication in derivation.publishes]
+                found["assets"][derivation.name] = {
+                    "rows": {table: counted[table] for table in tables if table in counted},
+                    "last_run": last.get(derivation.name),
+                }
+            _add_answers(paths, found["assets"])
+    except MissingError:
+        if state == UP_TO_DATE:
+            found["state"] = NOTHING
+    except StoreError as error:
+        found["state"] = f"pending: {error}"
+    return found
+
+
+def _add_answers(paths: DatasetPaths, assets: dict[str, Any]) -> None:
+    """Add what stands of the assets that look at the outside world and whose runs are therefore not recorded."""
+    from brain_assets.report.writing import mark_of, written_mark
+
+    published = manifest(paths.published)
+    if published is None:
+        return
+    number, moment = published["number"], published.get("published_at")
+    tables = len(published.get("tables", ()))
+    assets["published"] |= {
+        "last_run": moment and datetime.fromisoformat(moment),
+        "says": f"set {number}, {tables} tables",
+    }
+    if mark := written_mark(paths.report):
+        written = datetime.fromtimestamp(paths.report.stat().st_mtime, UTC)
+        told = f"of set {mark.partition('.')[0]}" + ("" if mark == mark_of(number) else ", not of the current one")
+        assets["report"] |= {"last_run": written, "says": told}
+
+
+def _counted(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
+    """Return the rows of each published table; a set that an older version published may lack some."""
+    views = connection.execute("select view_name from duckdb_views() where not internal").fetchall()
+    return {name: connection.execute(f'select count(*) from "{name}"').fetchall()[0][0] for (name,) in views}
+
+
+def _state(paths: DatasetPaths) -> str:
+    published = manifest(paths.published)
+    try:
+        configuration = load_dataset(paths.config)
+        settings = configuration.settings
+        listing = open_source(settings.media, settings.split_from, settings.frames).list()
+        inputs, _ = input_state(configuration.settings, paths)
+        reviews = state_of(Events(paths.events))
+    except (BrainError, sqlite3.DatabaseError) as error:
+        return f"cannot be looked at: {error}"
+    damaged = damage(paths.published)
+    if published is None:
+        return f"pending: {damaged}" if damaged else NOTHING
+    facts = published["facts"]
+    told = {
+        "the media changed": facts["source_state"] != listing.state,
+        "labels or predictions changed": facts.get("input_state") != inputs,
+        "reviews were said": (facts.get(REVIEW_STATE) or "") != reviews,
+        "the settings changed": facts["settings"] != configuration.digest,
+        "another version published it": facts.get("code") != code_state(catalog.ALL),
+    }
+    pending = [reason for reason, holds in told.items() if holds]
+    if damaged:
+        pending.append(damaged)
+    if behind := facts.get("behind"):
+        pending.append(f"not brought up to date: {', '.join(behind)}")
+    return "pending: " + ", ".join(pending) if pending else UP_TO_DATE
+
+
+def as_text(found: dict[str, Any]) -> str:
+    """Return a status for people."""
+    lines = [f"{found['dataset']}: {_counts(found)}; {found['state']}"]
+    if found["running"]:
+        lines.append(f"  in work: {found['running']}")
+    for asset, facts in found["assets"].items():
+        rows = ", ".join(f"{count} rows of {table}" for table, count in facts["rows"].items())
+        rows = rows or facts.get("says", "-")
+        last = f"{facts['last_run']:%Y-%m-%d %H:%M:%S}" if facts["last_run"] else ""
+        lines.append(f"  {asset:20} {rows:44} {last}")
+    lines += [f"  issue {issue:20} {count}" for issue, count in found["issues"].items()]
+    return "\n".join(lines)
+
+
+def summary(home: Home, name: str) -> str:
+    """Return a few lines on what stands after a run."""
+    found = status(home, name)
+    if not found["assets"]:
+        return f"nothing is published yet: 'brain materialize {name}' brings all of it up to date and publishes it"
+    issues = ", ".join(f"{count} {issue}" for issue, count in found["issues"].items()) or "no issues"
+    return f"{_counts(found)}; {issues}" + ("" if found["state"] == "up to date" else f"; {found['state']}")
+
+
+def _counts(found: Mapping[str, Any]) -> str:
+    dropped = f", {found['dropped']} dropped" if found["dropped"] else ""
+    return f"{found['samples']} samples, {found['errors']} errors{dropped}"

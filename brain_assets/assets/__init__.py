@@ -1,0 +1,1 @@
+"""Signals as Dagster assets: the catalog, their lineage, what each shows."""

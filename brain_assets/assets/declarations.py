@@ -1,0 +1,136 @@
+"""What a dataset's declaration may name: methods, runs, and numbers for gates. Checked before a run does anything."""
+
+import difflib
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+
+from brain_assets.answers.gates import ISSUE
+from brain_assets.assets import catalog
+from brain_assets.resources.errors import ConfigurationError, SourceError
+from brain_assets.resources.label_formats.input_files import FOLDERS
+from brain_assets.resources.models.embedding_models import check_model
+from brain_assets.resources.settings.configuration import DatasetSettings, RunSettings
+
+ISSUES = (
+    "unreadable",
+    "exact_duplicate",
+    "near_duplicate",
+    "leak",
+    "outlier",
+    "label_mistake",
+    "missing_label",
+    "missing_object",
+    "spurious_object",
+    "bad_box",
+    "dark",
+    "bright",
+    "blurry",
+    "low_information",
+    "odd_size",
+    "odd_aspect_ratio",
+    "grayscale",
+    "noisy",
+    "type_mismatch",
+    "tiny",
+    "animated",
+    "rotated",
+)
+
+
+# Methods that read both neighbours and vectors, and those that are about images alone.
+OF_BOTH = {"near_duplicates", "selections", "visualization"}
+OF_IMAGES = {"label_issues", "leaks"}
+# Methods for which objects may stand where images do.
+OF_OBJECTS = {
+    "object_embeddings",
+    "similarity",
+    "uniqueness",
+    "outliers",
+    "near_duplicates",
+    "representativeness",
+    "selections",
+    "visualization",
+}
+
+
+def check_declaration(settings: DatasetSettings) -> None:
+    """Refuse runs and gates that name what there is not.
+
+    Raises
+    ------
+    ConfigurationError
+        If a run's key is taken, its method or what it reads does not exist, or a gate's metric is unknown.
+    """
+    for gate in settings.gates:
+        _known(f"gate on {gate.metric!r}", "metric", gate.metric, metrics())
+    for run in settings.runs:
+        _check_run(run, settings)
+
+
+def check_inputs(settings: DatasetSettings) -> None:
+    """Refuse models, labels and predictions that are not there, for whoever declares or looks at a dataset.
+
+    Raises
+    ------
+    ConfigurationError, MissingError
+        If a model's scheme is unknown, or its file is gone.
+    SourceError
+        If labels or predictions lie nowhere.
+    """
+    for model in [settings.embeddings.model, *(run.model for run in settings.runs if run.model)]:
+        check_model(model)
+    for uri in [*(one.uri for one in settings.labels), *(one.uri for one in settings.predictions)]:
+        if uri != FOLDERS and not Path(uri).expanduser().exists():
+            raise SourceError(f"no labels or predictions at {uri}: give a file or a folder")
+
+
+def metrics() -> set[str]:
+    """Return the names of all numbers of a dataset's health."""
+    return {name for derivation in catalog.ALL for name in derivation.metrics} | {ISSUE + issue for issue in ISSUES}
+
+
+def default_keys() -> set[str]:
+    """Return the brain keys that no declared run may have: those of the default runs."""
+    return {derivation.name for derivation in catalog.ALL} | {
+        publication.table for derivation in catalog.ALL for publication in derivation.publishes
+    }
+
+
+def _check_run(run: RunSettings, settings: DatasetSettings) -> None:
+    runs = settings.runs
+    name = f"run {run.brain_key!r}"
+    if Counter(other.brain_key for other in runs)[run.brain_key] > 1:
+        raise ConfigurationError(f"dataset.yaml: {name} is declared twice: give each run a brain_key of its own")
+    if run.brain_key in default_keys():
+        raise ConfigurationError(f"dataset.yaml: {name}: that key belongs to a default run, choose another brain_key")
+    _known(name, "method", run.method, {derivation.name for derivation in catalog.ALL if derivation.runs})
+    vectors = {"embeddings"} | ({"object_embeddings"} if run.method in OF_OBJECTS else set())
+    for default, method, wanted, makers in (
+        ("embeddings", "embeddings", run.embeddings, vectors),
+        ("neighbors", "similarity", run.similarity, {"similarity"}),
+    ):
+        known = {default} | {other.brain_key for other in runs if other.method in makers}
+        _known(name, f"run of {method}", wanted, known)
+    _check_subjects(run, settings)
+
+
+def _check_subjects(run: RunSettings, settings: DatasetSettings) -> None:
+    """Refuse neighbours of other subjects than the run's own: objects of images, or images of objects."""
+    near = {other.brain_key: other.embeddings for other in settings.runs}
+    theirs = settings.objects_of(near.get(run.similarity, "embeddings"))
+    own = settings.objects_of(run.embeddings)
+    wrong = own != theirs if run.method in OF_BOTH else theirs is not None and run.method in OF_IMAGES
+    if wrong:
+        hint = f"name as similarity a run of similarity with embeddings: {run.embeddings}"
+        raise ConfigurationError(
+            f"dataset.yaml: run {run.brain_key!r}: the neighbours of {run.similarity!r} are not of its subjects; {hint}"
+        )
+
+
+def _known(where: str, what: str, word: str, known: Iterable[str]) -> None:
+    if word in (names := sorted(known)):
+        return
+    near = difflib.get_close_matches(word, names, 1, 0.6)
+    hint = f"did you mean {near[0]!r}?" if near else f"use one of {', '.join(names)}"
+    raise ConfigurationError(f"dataset.yaml: {where}: unknown {what} {word!r}; {hint}")

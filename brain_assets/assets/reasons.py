@@ -1,0 +1,32 @@
+"""Why a run failed, in one line."""
+
+from collections.abc import Iterable, Iterator
+
+from brain_assets.resources.errors import BrainError
+
+# Errors whose text is meant for the user; what caused them is not.
+TOLD = {"Failure", BrainError.__name__, *(kind.__name__ for kind in BrainError.__subclasses__())}
+INTERRUPTS = {"KeyboardInterrupt", "DagsterExecutionInterruptedError"}
+
+
+def reason_of(events: "Iterable[dg.DagsterEvent]") -> str:  # type: ignore[name-defined]  # noqa: F821
+    """Return why a run failed, in one line: what an asset said, else the error that was there first."""
+    failures = [event for event in events if event.is_failure]
+    for event in failures:
+        told = getattr(event.event_specific_data, "user_failure_data", None)
+        if told and told.description:
+            return " ".join(told.description.split())
+    chain = [error for event in failures for error in _chain(getattr(event.event_specific_data, "error", None))]
+    for error in chain:
+        if error.cls_name in TOLD:
+            return " ".join(error.message.partition(": ")[2].split())
+    if chain:
+        return " ".join(next(error for error in chain if not error.cause).message.split())
+    return next((event.message for event in failures if event.message), "the run failed")
+
+
+def _chain(error: "dg.SerializableErrorInfo | None") -> "Iterator[dg.SerializableErrorInfo]":  # type: ignore[name-defined]  # noqa: F821
+    """Yield an error and what caused it, the outermost first."""
+    while error:
+        yield error
+        error = error.cause

@@ -1,0 +1,1 @@
+"""What comes in: samples, media, labels, predictions, decisions."""

@@ -1,0 +1,396 @@
+"""The one pass over encoded images: each content is decoded, measured and embedded while it is in memory."""
+
+import os
+import traceback
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from brain_assets.incremental.update import Update
+from brain_assets.methods.images.image_quality import STATISTICS, statistics
+from brain_assets.resources import progress
+from brain_assets.resources.dataset import Dataset
+from brain_assets.resources.errors import BrainError, Refused
+from brain_assets.resources.image_input import InputSpec
+from brain_assets.resources.limits import is_outside, saturated
+from brain_assets.resources.media.addresses import name_of_content, read_in_order, sequential
+from brain_assets.resources.media.object_stores import CONNECTIONS, is_remote
+from brain_assets.resources.store.store import Merge
+from brain_assets.resources.threads import one_blas_thread
+
+# Decoders and models take long to import; most runs have nothing to decode.
+if TYPE_CHECKING:
+    from brain_assets.resources.decoding.decoding import Decoded, DecodeJob, Decoder, Measure
+    from brain_assets.resources.models.embedding_models import EmbeddingModel
+
+EMBED_BATCH = 16
+COMMIT_ROWS = 512
+# Larger members of a file that has to be read in its order are read one at a time, each by itself.
+LARGE_FILE = 1 << 25
+# Bytes that may be on their way, or wait to be decoded.
+AHEAD_BYTES = 1 << 26
+# Waits before what failed for a reason outside of the file is tried again; after the last it is given up, until a file of
+# that content is new or touched. The first two tries come with the next runs.
+WAITS = tuple(timedelta(hours=hours) for hours in (0, 0, 1, 6, 24, 168))
+# Another version measures every content again.
+STATISTICS_VERSION = "3"
+
+MEDIA = pa.schema([
+    ("content_hash", pa.string()),
+    ("status", pa.string()),
+    ("error", pa.string()),
+    ("width", pa.int32()),
+    ("height", pa.int32()),
+    ("format", pa.string()),
+    ("mode", pa.string()),
+    ("channels", pa.int32()),
+    ("bits", pa.int32()),
+    ("frames", pa.int32()),
+    ("animated", pa.bool_()),
+    ("orientation", pa.int32()),
+    ("taken_at", pa.timestamp("us")),
+    ("transparency", pa.float64()),
+    ("drafted", pa.bool_()),
+    ("signature", pa.string()),
+    ("phash", pa.uint64()),
+    ("phash_mirrored", pa.uint64()),
+    ("preview_offset", pa.int64()),
+    ("preview_length", pa.int32()),
+    ("attempts", pa.int32()),
+    ("retry_at", pa.timestamp("us", "UTC")),
+])  # fmt: skip
+VECTORS = pa.schema([
+    ("model_version", pa.string()),
+    ("input_key", pa.string()),
+    ("vector", pa.list_(pa.float32())),
+    ("error", pa.string()),
+])  # fmt: skip
+CROPS = pa.schema([
+    ("input_key", pa.string()),
+    ("content_hash", pa.string()),
+    ("rectangle", pa.list_(pa.int64())),
+    ("phash", pa.uint64()),
+    ("phash_mirrored", pa.uint64()),
+    ("preview_offset", pa.int64()),
+    ("preview_length", pa.int32()),
+])  # fmt: skip
+# What is kept of a crop's pixels, to see whether it is a copy of another.
+KEPT = InputSpec("kept", 128, 128)
+FACTS = set(MEDIA.names) - {"content_hash", "signature", "preview_offset", "preview_length", "attempts", "retry_at"}
+
+
+@dataclass
+class _Batch:
+    """Rows that wait to be committed together."""
+
+    media: list[dict[str, Any]] = field(default_factory=list)
+    measured: list["Decoded"] = field(default_factory=list)
+    vectors: list[dict[str, Any]] = field(default_factory=list)
+
+
+def decode(update: Update, contents: pa.Table, *, facts: bool, model: "EmbeddingModel | None") -> None:
+    """Decode contents and commit what was found, batch by batch.
+
+    Parameters
+    ----------
+    update : Update
+        Rows are committed in its name; it is marked incomplete where a file could not be read this time.
+    contents : pyarrow.Table
+        Columns ``content_hash``, ``uri``, ``bytes``.
+    facts : bool
+        Whether to write the rows of ``media`` and ``quality_statistics``, and the previews.
+    model : EmbeddingModel, optional
+        Whether, and by what, to embed.
+    """
+    rows = contents.to_pylist()
+    if not rows:
+        return
+    dataset = update.dataset
+    measure = statistics if facts else None
+    with (
+        one_blas_thread(),
+        open_decoder(dataset, model, measure) as decoder,
+        progress.bar("decode", len(rows)) as bar,
+    ):
+        decoded = decoder.decode(jobs(dataset, rows))
+        for group in _groups(_embedded(decoded, model), COMMIT_ROWS):
+            _commit(update, group, model, facts=facts)
+            bar.update(len(group))
+
+
+def embed_crops(update: Update, contents: pa.Table, model: "EmbeddingModel") -> None:
+    """Decode contents once each and commit the vectors of all their crops and what is kept of these, batch by batch.
+
+    Parameters
+    ----------
+    update : Update
+        Vectors are committed in its name; it is marked incomplete where a file could not be read this time.
+    contents : pyarrow.Table
+        Columns ``content_hash``, ``uri``, ``bytes``, and lists of equal length: ``rectangles`` (left, top, right, bottom
+        in displayed pixels) and ``input_keys``, which name the crops and their vectors.
+    model : EmbeddingModel
+    """
+    images = {row["content_hash"]: row for row in contents.to_pylist()}
+    places = {key: place for row in images.values() for key, place in _places(row)}
+    dataset = update.dataset
+    with (
+        one_blas_thread(),
+        open_decoder(dataset, model, crops=True) as decoder,
+        progress.bar("embed objects", len(places)) as bar,
+    ):
+        cut = (replace(one, rectangles=images[one.key]["rectangles"]) for one in jobs(dataset, images.values()))
+        crops = (crop for row in decoder.decode(cut) for crop in _crops(row, images[row.key]["input_keys"]))
+        for group in _groups(_embedded(crops, model), COMMIT_ROWS):
+            _commit_crops(update, [row for row, _ in group], places)
+            _commit(update, group, model, facts=False)
+            bar.update(len(group))
+
+
+def _places(row: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the name of each crop of an image, with where it is."""
+    for key, rectangle in zip(row["input_keys"], row["rectangles"], strict=True):
+        yield key, {"input_key": key, "content_hash": row["content_hash"], "rectangle": rectangle}
+
+
+def _commit_crops(update: Update, crops: "list[Decoded]", places: Mapping[str, dict[str, Any]]) -> None:
+    """Commit what copies are found by: hashes, and a small picture."""
+    from PIL import Image
+
+    from brain_assets.resources.decoding.decoding import encode_preview
+    from brain_assets.resources.store.fingerprints import perceptual_hashes
+
+    found = []
+    for crop in crops:
+        if crop.status == "ok":
+            picture = Image.fromarray(crop.inputs[KEPT.name])
+            offset, length = update.dataset.previews.append(encode_preview(picture, lossless=False))
+            plain, mirrored = perceptual_hashes(picture)
+            hashes = {"phash": plain, "phash_mirrored": mirrored}
+            found.append(places[crop.key] | hashes | {"preview_offset": offset, "preview_length": length})
+    update.dataset.previews.sync()
+    update.commit(Merge("crops", pa.Table.from_pylist(found, schema=CROPS)))
+
+
+def _crops(row: "Decoded", keys: list[str]) -> "Iterator[Decoded]":
+    """Yield each crop of an image as if it were one; an image that could not be decoded as it is."""
+    from brain_assets.resources.decoding.decoding import Decoded
+
+    if row.status != "ok":
+        yield row
+    for key, inputs in zip(keys, row.crops, strict=False):
+        yield Decoded(key=key, status="ok", inputs=inputs)
+
+
+def open_decoder(
+    dataset: Dataset,
+    model: "EmbeddingModel | None" = None,
+    measure: "Measure | None" = None,
+    *,
+    crops: bool = False,
+) -> "Decoder":
+    """Return a decoder with the dataset's limits, which for crops gives also what is kept of them."""
+    from brain_assets.resources.decoding.decoding import Decoder
+
+    inputs = [model.input] if model and model.input else []
+    inputs += [KEPT] if crops else []
+    return Decoder(
+        inputs=inputs,
+        preview_size=dataset.settings.decoding.preview_size,
+        limits=dataset.limits,
+        measure=measure,
+        journal=dataset.paths.journal,
+    )
+
+
+def job(dataset: Dataset, row: dict[str, Any]) -> "DecodeJob":
+    """Return the job that decodes one content, given its ``content_hash``, ``uri`` and ``bytes``."""
+    from brain_assets.resources.decoding.decoding import DecodeJob
+
+    return DecodeJob(row["content_hash"], partial(load, dataset, row["uri"], row["content_hash"]), row["bytes"])
+
+
+def jobs(dataset: Dataset, rows: Iterable[dict[str, Any]]) -> "Iterator[DecodeJob]":
+    """Yield the jobs that decode some contents.
+
+    What lies far away is fetched ahead; what lies in a file that has to be read in its order comes in that.
+    """
+    far: list[dict[str, Any]] = []
+    passed: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        small = row["bytes"] <= LARGE_FILE
+        if small and (container := sequential(row["uri"])):
+            passed.setdefault(container, []).append(row)
+        elif small and is_remote(row["uri"]):
+            far.append(row)
+        else:
+            yield job(dataset, row)
+    yield from _fetched(dataset, far)
+    for container, members in passed.items():
+        yield from _pass(dataset, container, {row["uri"]: row for row in members})
+
+
+def _fetched(dataset: Dataset, rows: list[dict[str, Any]]) -> "Iterator[DecodeJob]":
+    """Yield the jobs of objects far away; while some are decoded, the next are on their way."""
+    from brain_assets.resources.decoding.decoding import DecodeJob
+
+    with ThreadPoolExecutor(CONNECTIONS, "fetch") as pool:
+        ahead: deque[tuple[dict[str, Any], Future[bytes]]] = deque()
+        for row in rows:
+            ahead.append((row, pool.submit(load, dataset, row["uri"], row["content_hash"])))
+            while len(ahead) > CONNECTIONS or sum(one["bytes"] for one, _ in ahead) > AHEAD_BYTES:
+                first, fetched = ahead.popleft()
+                yield DecodeJob(first["content_hash"], fetched.result, first["bytes"])
+        for row, fetched in ahead:
+            yield DecodeJob(row["content_hash"], fetched.result, row["bytes"])
+
+
+def _pass(dataset: Dataset, container: str, wanted: dict[str, dict[str, Any]]) -> "Iterator[DecodeJob]":
+    """Yield the jobs of members as one pass over their file comes to them, and failing ones for those that are missing."""
+    from brain_assets.resources.decoding.decoding import DecodeJob
+
+    problem = OSError("the file changed while it was being read")
+    try:
+        for uri, key, data in read_in_order(container, list(wanted), dataset.limits):
+            if uri in wanted and key == wanted[uri]["content_hash"]:
+                yield DecodeJob(key, partial(_given, data), wanted.pop(uri)["bytes"])
+            if not wanted:
+                return
+    except (OSError, Refused) as error:
+        # What is behind the damage may be read another time, or elsewhere: this says nothing of the content.
+        problem = OSError(str(error))
+    for row in wanted.values():
+        yield DecodeJob(row["content_hash"], partial(_given, problem), row["bytes"])
+
+
+def _given(data: bytes | Exception) -> bytes:
+    if isinstance(data, Exception):
+        raise data
+    return data
+
+
+def load(dataset: Dataset, uri: str, expected: str) -> bytes:
+    """Return a file's bytes; raises OSError when they are no longer those that were hashed."""
+    data = dataset.source.read(uri)
+    if name_of_content(uri, data) != expected:
+        raise OSError("the file changed while it was being read")
+    return data
+
+
+def _embedded(
+    decoded: "Iterable[Decoded]", model: "EmbeddingModel | None"
+) -> "Iterator[tuple[Decoded, np.ndarray[Any, Any] | None]]":
+    """Yield each decoded image with its vector; as many batches are embedded at once as there are cores."""
+    if model is None or model.input is None:
+        yield from ((row, None) for row in decoded)
+        return
+    workers = os.cpu_count() or 1
+    pending: list[Future[list[tuple[Decoded, np.ndarray[Any, Any] | None]]]] = []
+    with ThreadPoolExecutor(workers, "embed") as pool:
+        for group in _groups(decoded, EMBED_BATCH):
+            pending.append(pool.submit(_embed, group, model))
+            if len(pending) > workers:
+                yield from pending.pop(0).result()
+        for future in pending:
+            yield from future.result()
+
+
+def _embed(rows: "list[Decoded]", model: "EmbeddingModel") -> "list[tuple[Decoded, np.ndarray[Any, Any] | None]]":
+    good = [row for row in rows if row.status == "ok"]
+    bad: list[tuple[Decoded, np.ndarray[Any, Any] | None]] = [(row, None) for row in rows if row.status != "ok"]
+    if not good or model.input is None:
+        return bad
+    images = np.stack([row.inputs[model.input.name] for row in good])
+    try:
+        vectors = model.embed(images)
+    except Exception as error:
+        line = " ".join("".join(traceback.format_exception_only(error)).split())
+        raise BrainError(f"the model {model.name} failed on {len(good)} images: {line}") from error
+    return bad + list(zip(good, vectors, strict=True))
+
+
+def _groups(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
+    group: list[Any] = []
+    for item in items:
+        group.append(item)
+        if len(group) == size:
+            yield group
+            group = []
+    if group:
+        yield group
+
+
+def _commit(update: Update, group: list[Any], model: "EmbeddingModel | None", *, facts: bool) -> None:
+    batch = _Batch()
+    for row, vector in group:
+        if row.status == "error" and is_outside(row.error):
+            _postpone(update, row, batch, facts=facts)
+        elif facts:
+            batch.media.append(_media_row(update.dataset, row))
+            batch.measured += [row] if row.statistics else []
+        if model is not None and vector is not None:
+            batch.vectors.append(vector_row(model.version, row.key, vector))
+    merges = [Merge("vectors", pa.Table.from_pylist(batch.vectors, schema=VECTORS))]
+    if facts:
+        update.dataset.previews.sync()
+        merges.append(Merge("media", pa.Table.from_pylist(batch.media, schema=MEDIA)))
+        merges.append(Merge("quality_statistics", _statistics_table(batch.measured)))
+    update.commit(*merges)
+    update.notes["embedded"] = update.notes.get("embedded", 0) + len(batch.vectors)
+
+
+def _postpone(update: Update, row: "Decoded", batch: _Batch, *, facts: bool) -> None:
+    """Note when to try again what failed for a reason outside of the file; what is known of a content still stands."""
+    update.notes["to try again"] = update.notes.get("to try again", 0) + 1
+    known = update.dataset.store.rows("select status, attempts from media where content_hash = ?", [row.key])
+    if not facts or (known and known[0][0] == "ok"):
+        update.incomplete = True
+        return
+    attempts = (known[0][1] or 0) if known else 0
+    due = datetime.now(UTC) + WAITS[attempts] if attempts < len(WAITS) else None
+    batch.media.append(_media_row(update.dataset, row) | {"attempts": attempts + 1, "retry_at": due})
+
+
+def vector_row(version: str, key: str, vector: np.ndarray[Any, Any]) -> dict[str, Any]:
+    """Return a row of ``vectors``; one that holds NaN or infinity is kept as an error."""
+    if not np.isfinite(vector).all():
+        return {"model_version": version, "input_key": key, "vector": None, "error": "the vector holds NaN or infinity"}
+    return {"model_version": version, "input_key": key, "vector": vector, "error": None}
+
+
+def _media_row(dataset: Dataset, row: "Decoded") -> dict[str, Any]:
+    facts = {name: _held(getattr(row, name), MEDIA.field(name).type) for name in FACTS}
+    place = dataset.previews.append(row.preview) if row.preview else (None, None)
+    signature = row.signature.hex() if row.signature else None
+    return facts | {
+        "content_hash": row.key,
+        "signature": signature,
+        "preview_offset": place[0],
+        "preview_length": place[1],
+    }
+
+
+def _held(value: Any, kind: pa.DataType) -> Any:
+    """Return what a file says of itself, which is anything, as its column holds it."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, int) and pa.types.is_signed_integer(kind):
+        return saturated(value, kind.bit_width)
+    return value
+
+
+def _statistics_table(rows: "list[Decoded]") -> pa.Table:
+    """Return the statistics with NULL where an image cannot say."""
+    columns = {name: np.array([row.statistics[name] for row in rows], np.float64) for name in STATISTICS}
+    return pa.table(
+        {
+            "content_hash": pa.array([row.key for row in rows], pa.string()),
+            **{name: pa.array(values, from_pandas=True) for name, values in columns.items()},
+        }
+    )

@@ -1,0 +1,130 @@
+"""What people say: the labels of every sample, as files and folders give them."""
+
+from collections.abc import Iterator, Mapping
+
+from brain_assets.incremental.update import Check, Derivation, MethodRun, Publication, Update, literal
+from brain_assets.ingest import input_rows
+from brain_assets.ingest.masks import outlined
+from brain_assets.ingest.reviews import holding
+from brain_assets.resources.dataset import Dataset
+from brain_assets.resources.label_formats.annotations import GROUND_TRUTH as HUMAN
+from brain_assets.resources.label_formats.annotations import LABEL_TABLES, iter_names, read_annotations
+from brain_assets.resources.label_formats.input_files import FOLDERS, TABLES, InputFile, list_labels
+from brain_assets.resources.label_formats.labels import LABEL_ROWS, read_labels
+from brain_assets.resources.store.store import Merge
+from brain_assets.resources.tabular import Reading
+
+DEFAULT_FIELD = "ground_truth"
+# Of several files the last by declared address and name wins; of rows that name one sample in two ways, the last line.
+FROM_FILES = """
+    select sample_id, label_field, labels, multilabel, source, file, line from label_rows join sample_keys using (key)"""
+FROM_FOLDERS = """
+    select sample_id, {field} as label_field, [folders[-1]] as labels, false as multilabel, {source} as source, '' as file,
+        0 as line
+    from (select sample_id, string_split(filepath, '/')[:-2] as folders from samples)
+    where len(folders) > {splits}"""
+# A reviewer's label wins while the sample has the content that was looked at; where a field holds several classes, it
+# names all of them, between commas.
+ROWS = """
+    with filed as (
+        select sample_id, label_field, labels, multilabel from ({union})
+        qualify row_number() over (partition by sample_id, label_field order by source desc, file desc, line desc) = 1
+    ), relabelled as (
+        select sample_id, {field} as label_field, value from ({said}) said join samples
+            on sample_id = subject_id and samples.content_hash is not distinct from said.content_hash
+    ), joined as (
+        select sample_id, label_field, labels, value, coalesce(multilabel, (select bool_or(multilabel) from filed
+            where label_field = {field}), false) as multilabel
+        from filed full join relabelled using (sample_id, label_field)
+    )
+    select sample_id, label_field, multilabel, if(value is null, 'file', 'review') as origin,
+        case when value is null then labels when multilabel then [trim(x) for x in string_split(value, ',')]
+            else [value] end as labels
+    from joined semi join live_samples using (sample_id)"""
+
+
+SCHEMAS = {"label_rows": LABEL_ROWS, **dict(iter_names(LABEL_TABLES))}
+
+
+def update_ground_truth(update: Update) -> Iterator[Merge]:
+    """Read label files that are new or touched, and give every sample the label that counts."""
+    dataset = update.dataset
+    found = input_rows.changes(update, "labels", list_labels(dataset.settings, dataset.paths))
+    if not found and dataset.store.version(update.derivation.reads) <= update.since:
+        return
+    yield from input_rows.merge_files(update, found, lambda file: _read(update, file), SCHEMAS)
+    rows = ROWS.format(union=_union(dataset), field=literal(_reviewed_field(dataset)), said=holding("relabel"))
+    yield Merge("ground_truth", rows, within="true")
+
+
+def _read(update: Update, file: InputFile) -> Mapping[str, Reading]:
+    form = input_rows.form_of(file)
+    if form in input_rows.OBJECT_FORMATS:
+        return outlined(read_annotations(file, form)).readings(file, HUMAN, LABEL_TABLES)
+    if f".{form}" not in TABLES:
+        return {"label_rows": _none(input_rows.unknown_form(file))}
+    return {"label_rows": read_labels(file, form, update.dataset.settings.classes)}
+
+
+def _none(reading: Reading) -> Reading:
+    return Reading(LABEL_ROWS.empty_table(), reading.rejected)
+
+
+def _union(dataset: Dataset) -> str:
+    """Return the rows of files, and the names of folders where the dataset declares them as classes."""
+    splits = int(dataset.settings.split_from == "folder")
+    folders = [
+        FROM_FOLDERS.format(field=literal(one.field), source=number, splits=splits)
+        for number, one in enumerate(dataset.settings.labels)
+        if one.uri == FOLDERS
+    ]
+    return " union all ".join([FROM_FILES, *folders])
+
+
+def _reviewed_field(dataset: Dataset) -> str:
+    """Return the field that a reviewer's label is of: the default one, or the first where all have other names."""
+    fields = [one.field for one in dataset.settings.labels]
+    return DEFAULT_FIELD if DEFAULT_FIELD in fields or not fields else fields[0]
+
+
+def _runs(dataset: Dataset) -> list[MethodRun]:
+    settings = dataset.settings
+    labels = [one.model_dump() for one in settings.labels]
+    return [
+        MethodRun("ground_truth", {"labels": labels, "classes": settings.classes, "split_from": settings.split_from})
+    ]
+
+
+GROUND_TRUTH = Derivation(
+    name="ground_truth",
+    description="The label of every sample, from files (CSV, Parquet, JSONL) or the names of folders. All rows of all files are"
+    " kept; the last file wins, and taking it away undoes it. A reviewer's label wins over files until it is undone.",
+    group="labels",
+    reads=("samples", "decisions"),
+    writes=("ground_truth", "label_rows", *LABEL_TABLES),
+    update=update_ground_truth,
+    version="2",
+    runs=_runs,
+    always=True,
+    checks=(
+        Check(
+            "no_label_without_a_sample",
+            "select count(*) from ground_truth anti join samples using (sample_id)",
+            "No label is left of a sample that is gone.",
+        ),
+    ),
+    publishes=(
+        Publication(
+            "ground_truth",
+            "select sample_id, label_field, labels, origin from ground_truth order by label_field, sample_id",
+            ("ground_truth",),
+            {
+                "sample_id": "The sample.",
+                "label_field": "The field of labels.",
+                "labels": "Its classes; one entry unless the field holds several.",
+                "origin": "file, or review where a reviewer relabelled it.",
+            },
+        ),
+    ),
+    metrics={"labelled": "select count(*) from ground_truth"},
+)

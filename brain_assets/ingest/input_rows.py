@@ -1,0 +1,190 @@
+"""The rows of label and prediction files in the store: which files are read again, and what becomes of those that are gone."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from brain_assets.incremental.update import Publication, Update
+from brain_assets.resources.label_formats.input_files import TABLES, InputFile, InputListing, Role
+from brain_assets.resources.store.store import Merge
+from brain_assets.resources.tabular import WHOLE_FILE, Reading, Rejected
+
+FILES = pa.schema([
+    ("role", pa.string()),
+    ("source", pa.int32()),
+    ("file", pa.string()),
+    ("bytes", pa.int64()),
+    ("modified_ns", pa.int64()),
+    ("touched_ns", pa.int64()),
+])  # fmt: skip
+CLASSES = pa.schema([
+    ("source", pa.int32()),
+    ("file", pa.string()),
+    ("classes", pa.list_(pa.string())),
+    ("rows_read", pa.int64()),
+])  # fmt: skip
+REJECTED = pa.schema([
+    ("role", pa.string()),
+    ("source", pa.int32()),
+    ("file", pa.string()),
+    ("line", pa.int64()),
+    ("reason", pa.string()),
+    ("detail", pa.string()),
+])  # fmt: skip
+
+Reader = Callable[[InputFile], Mapping[str, Reading]]
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What is different in the files of one role since they were last read.
+
+    Attributes
+    ----------
+    role : str
+    listing : InputListing
+    touched : list of InputFile
+        New or changed.
+    gone : bool
+        Whether a file that was read is no longer there.
+    """
+
+    role: Role
+    listing: InputListing
+    touched: list[InputFile]
+    gone: bool
+
+    def __bool__(self) -> bool:
+        return bool(self.touched) or self.gone
+
+
+def changes(update: Update, role: Role, listing: InputListing) -> Changes:
+    """Return which files must be read; all of them where settings or code are others."""
+    query = "select source, file, bytes, modified_ns, touched_ns from input_files where role = ?"
+    known = {tuple(row) for row in update.dataset.store.rows(query, [role])} if update.since >= 0 else set()
+    listed = {(one.source, one.name, one.size, one.modified_ns, one.touched_ns): one for one in listing.files}
+    touched = [file for state, file in listed.items() if state not in known]
+    names = {state[:2] for state in listed}
+    found = Changes(role, listing, touched, update.since < 0 or any(state[:2] not in names for state in known))
+    update.notes |= {"files": len(listed), "files read": len(touched)}
+    return found
+
+
+def merge_files(update: Update, found: Changes, read: Reader, schemas: Mapping[str, pa.Schema]) -> Iterator[Merge]:
+    """Read what was touched and yield the rows that shall stand in ``schemas``' tables, with what was rejected."""
+    readings = [(file, _read_safely(read, file, schemas)) for file in found.touched]
+    rejected = [(file, one) for file, tables in readings for one in _rejected(tables)]
+    read_rows = sum(one.table.num_rows for _, tables in readings for one in tables.values())
+    update.notes |= {"rows read": read_rows, "rows rejected": len(rejected)}
+    connection = update.dataset.store.connection
+    connection.register(f"{found.role}_touched", _files(found.role, found.touched))
+    connection.register(f"{found.role}_listed", _files(found.role, found.listing.files))
+    connection.register(f"{found.role}_read", _classes(readings))
+    stale = _stale(found.role)
+    for table, schema in schemas.items():
+        parts = [tables[table].table for _, tables in readings if table in tables]
+        rows = pa.concat_tables([schema.empty_table(), *parts])
+        connection.register(f"{table}_read", rows)
+        digest = ", hash(labels, confidences, logits, is_probability) as digest" if table == "prediction_rows" else ""
+        yield Merge(table, _row_query(table, digest), within=stale)
+    yield Merge("rejected_rows", _rejected_rows(found.role, rejected), within=f"role = '{found.role}' and {stale}")
+    yield Merge(
+        "input_files",
+        f"""select listed.*, coalesce(now_read.classes, before.classes) as classes,
+                coalesce(now_read.rows_read, before.rows_read) as rows_read
+            from {found.role}_listed listed left join {found.role}_read now_read using (source, file)
+            left join input_files before on before.role = listed.role and before.source = listed.source
+                and before.file = listed.file""",
+        within=f"role = '{found.role}'",
+    )
+    yield Merge("facts", f"select '{found.role}_state' as name, to_json('{found.listing.state}') as value")
+
+
+def _read_safely(read: Reader, file: InputFile, schemas: Mapping[str, pa.Schema]) -> Mapping[str, Reading]:
+    """Return what a file says; one that no reader was prepared for is rejected as a whole, and the others are read."""
+    try:
+        return read(file)
+    except Exception as error:  # noqa: BLE001 - whatever stands in a file, it must not end the run
+        line = " ".join(f"{type(error).__name__}: {error}".split()).encode("utf-8", "backslashreplace").decode()[:300]
+        table, schema = next(iter(schemas.items()))
+        return {table: Reading(schema.empty_table(), [Rejected(WHOLE_FILE, "unreadable", line)])}
+
+
+def _row_query(table: str, digest: str) -> str:
+    return f"select *{digest} from {table}_read"
+
+
+def _stale(role: str) -> str:
+    """Return the condition of rows of files that were read anew, or are gone."""
+    return (
+        f"((source, file) in (select (source, file) from {role}_touched)"
+        f" or (source, file) not in (select (source, file) from {role}_listed))"
+    )
+
+
+def _files(role: str, files: Sequence[InputFile]) -> pa.Table:
+    rows = [(role, one.source, one.name, one.size, one.modified_ns, one.touched_ns) for one in files]
+    return pa.table(list(zip(*rows, strict=True)), schema=FILES) if rows else FILES.empty_table()
+
+
+def _classes(readings: Sequence[tuple[InputFile, Mapping[str, Reading]]]) -> pa.Table:
+    rows = []
+    for file, tables in readings:
+        classes = next((one.classes for one in tables.values() if one.classes), None)
+        rows.append((file.source, file.name, classes, sum(one.table.num_rows for one in tables.values())))
+    return pa.table(list(zip(*rows, strict=True)), schema=CLASSES) if rows else CLASSES.empty_table()
+
+
+def _rejected(tables: Mapping[str, Reading]) -> list[Rejected]:
+    found = {(one.line, one.reason): one for reading in tables.values() for one in reading.rejected}
+    return list(found.values())
+
+
+def _rejected_rows(role: Role, rejected: Sequence[tuple[InputFile, Rejected]]) -> pa.Table:
+    rows = [(role, file.source, file.name, one.line, one.reason, one.detail) for file, one in rejected]
+    return pa.table(list(zip(*rows, strict=True)), schema=REJECTED) if rows else REJECTED.empty_table()
+
+
+OBJECT_FORMATS = {"coco", "yolo", "voc"}
+
+
+def form_of(file: InputFile) -> str:
+    """Return how a file is written: as declared, else by its suffix."""
+    if file.format != "auto":
+        return file.format
+    suffix = file.suffix
+    return (
+        suffix[1:]
+        if suffix in TABLES
+        else {".json": "coco", ".xml": "voc", ".txt": "yolo", ".yaml": "yolo", ".yml": "yolo"}.get(suffix, "unknown")
+    )
+
+
+def unknown_form(file: InputFile) -> Reading:
+    """Return the reading of a file that is in no format that this role has."""
+    detail = f"{file.path.suffix or 'no suffix'}: use .csv, .parquet or .jsonl"
+    return Reading(pa.table({}), [Rejected(WHOLE_FILE, "unknown_format", detail)])
+
+
+REJECTED_ROWS = """
+    select role, file, nullif(line, 0) as line, reason, detail from rejected_rows
+    union all select 'labels', file, line, 'no_sample', key from label_rows anti join sample_keys using (key)
+    union all select 'predictions', file, line, 'no_sample', key from prediction_rows anti join sample_keys using (key)
+    union all select if(model = 'ground_truth', 'labels', 'predictions'), file, line, reason, detail from waiting_objects"""
+REJECTED_TABLES = (
+    "rejected_rows", "label_rows", "prediction_rows", "label_objects", "prediction_objects", "label_images", "label_categories",
+    "samples", "media",
+)  # fmt: skip
+PUBLICATION = Publication(
+    "rejected_rows",
+    f"select * from ({REJECTED_ROWS}) order by role, file, line, reason, detail",
+    REJECTED_TABLES,
+    {
+        "role": "labels or predictions.",
+        "file": "The file, below the address that the dataset declares.",
+        "line": "The line, from 1; the number of the row in a Parquet file; NULL where the whole file is meant.",
+        "reason": "Why the row is not used; no_sample waits for its sample to arrive.",
+        "detail": "What was found, or the key that names no sample.",
+    },
+)

@@ -1,0 +1,112 @@
+"""Objects as subjects of their own: the boxes and outlines that labels and models place in images."""
+
+from collections.abc import Iterator
+
+from brain_assets.incremental.update import Check, Derivation, Publication, Update
+from brain_assets.ingest.reviews import holding
+from brain_assets.resources.store.store import Merge
+
+# Objects, with whether they were dropped; a relabelled one keeps the id that its file gave it.
+PLACED = f"""
+    select object_id, sample_id, label_field, model, coalesce(relabelled.value, label) as label, confidence, x, y, width,
+        height, polygon, logits, iscrowd, gone.subject_id is not null as dropped
+    from effective_objects join samples using (sample_id)
+    left join ({holding("drop")}) gone on gone.subject_id = object_id
+        and gone.content_hash is not distinct from samples.content_hash
+    left join ({holding("relabel")}) relabelled on relabelled.subject_id = object_id and model = 'ground_truth'
+        and relabelled.content_hash is not distinct from samples.content_hash
+    where not samples.dropped"""
+ROWS = f"select * exclude (dropped) from ({PLACED}) where not dropped"
+DROPPED = f"select object_id, sample_id from ({PLACED}) where dropped"
+# Hashed twice: of two plain hashes that swap their last value the exclusive or stays.
+# An image that labels speak of and that holds no object has a row too: whatever a model finds there is missing.
+IMAGES = """
+    select sample_id, label_field, model, sum(one)::bigint as objects, bit_xor(mark) as digest from (
+        select sample_id, label_field, model, 1 as one,
+            hash(hash(object_id, label, confidence, x, y, width, height, polygon, logits, iscrowd)) as mark from objects
+        union all select sample_id, label_field, 'ground_truth', 0, 0::ubigint
+            from named_images semi join live_samples using (sample_id) where counts)
+    group by all"""
+NUMBERED = """
+    select sample_id, label_field, 'ground_truth' as model, min(image_id) as image_id from named_images where counts
+    group by sample_id, label_field"""
+
+
+def update_objects(update: Update) -> Iterator[Merge]:
+    """Place what files say of objects in the images that are there, as reviewers left it."""
+    del update
+    yield Merge("objects", ROWS, within="true")
+    yield Merge("dropped_objects", DROPPED, within="true")
+    yield Merge("object_images", IMAGES, within="true")
+
+
+OBJECTS = Derivation(
+    name="objects",
+    description="Every object that labels (COCO, YOLO, Pascal VOC) or models (COCO results) place in an image: class, box and"
+    " outline relative to the image, under an id that stays. What reviewers dropped is left out; their labels win.",
+    group="labels",
+    reads=("samples", "media", "label_objects", "label_images", "label_categories", "prediction_objects", "decisions"),
+    writes=("objects", "object_images", "dropped_objects"),
+    update=update_objects,
+    version="3",
+    checks=(
+        Check(
+            "no_object_without_a_sample",
+            "select count(*) from objects anti join samples using (sample_id)",
+            "No object is left of a sample that is gone.",
+        ),
+    ),
+    publishes=(
+        Publication(
+            "objects",
+            """
+            select object_id, sample_id, label_field, model as source, label, confidence, x, y, width, height, polygon,
+                logits, iscrowd
+            from objects order by sample_id, label_field, source, object_id""",
+            ("objects",),
+            {
+                "object_id": "Stable id.",
+                "sample_id": "The image.",
+                "label_field": "The field of labels.",
+                "source": "ground_truth, or the model that found it.",
+                "label": "Its class.",
+                "confidence": "In [0, 1]; NULL for labels.",
+                "x": "Left edge of the box, relative to the image.",
+                "y": "Upper edge of the box, relative to the image.",
+                "width": "Of the box, relative to the image.",
+                "height": "Of the box, relative to the image.",
+                "polygon": "Rings of x and y in turn, relative to the image; NULL where only a box is known.",
+                "logits": "Scores over the classes, logarithms where probabilities were given; NULL where unknown.",
+                "iscrowd": "Whether the box stands for a crowd.",
+            },
+        ),
+        Publication(
+            "object_images",
+            f"""
+            select sample_id, label_field, model as source, objects, image_id
+            from object_images left join ({NUMBERED}) using (sample_id, label_field, model) order by all""",
+            ("object_images", "label_images", "samples"),
+            {
+                "sample_id": "The image.",
+                "label_field": "The field of labels.",
+                "source": "ground_truth, or the model, that speaks of the objects in this image.",
+                "objects": "How many it places there; people may say that there are none.",
+                "image_id": "The image's name or number in the file of labels; NULL for models.",
+            },
+        ),
+        Publication(
+            "object_classes",
+            """
+            select label_field, category, arg_max(name, (source, file)) as label
+            from label_categories join (select distinct source, file, label_field from label_images) using (source, file)
+            group by label_field, category order by all""",
+            ("label_categories", "label_images"),
+            {
+                "label_field": "The field of labels.",
+                "category": "The class's number in the file of labels.",
+                "label": "Its name.",
+            },
+        ),
+    ),
+    metrics={"objects": "select count(*) from objects"},
+)

@@ -1,0 +1,304 @@
+"""Which images there are: the source's listing, with a hash of every content."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from functools import partial
+from threading import Lock
+from typing import Any
+
+import pyarrow as pa
+
+from brain_assets.incremental.update import Check, Derivation, IssueQuery, MethodRun, Publication, Update
+from brain_assets.ingest.reviews import holding
+from brain_assets.resources import progress
+from brain_assets.resources.dataset import Dataset
+from brain_assets.resources.errors import BrainError, Refused, SourceError
+from brain_assets.resources.label_formats.input_files import InputListing, list_labels
+from brain_assets.resources.label_formats.labels import read_sample_columns
+from brain_assets.resources.limits import OUTSIDE
+from brain_assets.resources.media.listing import ITEM, Container, Listing, content_hash, distinct, readable
+from brain_assets.resources.store.store import Merge
+
+BATCH = 2000
+READERS = 8
+LARGE_FILE, LARGE_FILE_TURN = 1 << 25, Lock()
+READ = pa.schema([("sample_id", pa.string()), ("content_hash", pa.string()), ("error", pa.string())])
+MARKS = pa.schema([("filepath", pa.string()), ("mark", pa.string())])
+SOURCE_STATE, LABELS_STATE = "source_state", "label_columns_state"
+WITH_COLUMNS = """
+    with named as (
+        select sample_id, nfc_normalize(filepath) as key from listed union all select sample_id, uri from listed
+        union all select sample_id, sample_id from listed
+    ), said as (
+        select sample_id, arg_max(split, place) as split, list_distinct(flatten(list(tags))) as tags
+        from sample_columns join named using (key) group by sample_id
+    )
+    select listed.* replace ({split} as split, list_sort(list_distinct(listed.tags || coalesce(said.tags, []))) as tags)
+    from listed left join said using (sample_id)"""
+
+
+def update_samples(update: Update) -> Iterator[Merge]:
+    """List the source, read what is new or touched, and drop what is gone."""
+    listing, store = update.dataset.source.list(), update.dataset.store
+    update.notes |= {"source_state": listing.state}
+    if listing.unreadable:
+        update.notes["unreadable_folders"] = ", ".join(listing.unreadable[:20])
+    if not _anything_new(update, listing):
+        return
+    items, marks = _items(update, listing)
+    items = _with_label_columns(update, items)
+    update.notes["listed"] = items.num_rows
+    store.connection.register("listing", items)
+    _read_touched(update)
+    gone = _known_to_be_gone(listing)
+    yield Merge("samples", ROWS, within=gone)
+    yield Merge("files", f"{STATES} semi join (from samples where {SETTLED}) using (sample_id)", within=gone)
+    yield Merge("containers", marks, within="true")
+    yield Merge("facts", _fact(SOURCE_STATE, listing.state))
+    yield Merge("facts", _fact(LABELS_STATE, _label_files(update.dataset).state))
+
+
+def _anything_new(update: Update, listing: Listing) -> bool:
+    """Return whether the source changed, people decided something, or files are left that could not be read."""
+    store = update.dataset.store
+    if update.since < 0 or store.version(update.derivation.reads) > update.since:
+        return True
+    if _label_files(update.dataset).state != store.fact(LABELS_STATE):
+        return True
+    return bool(store.value(FAILED)) or listing.state != store.fact(SOURCE_STATE)
+
+
+def _label_files(dataset: Dataset) -> InputListing:
+    """Return the files of labels, which may say in which split a sample is; an address that names nothing says nothing."""
+    try:
+        return list_labels(dataset.settings, dataset.paths)
+    except SourceError:
+        return InputListing((), "", 0.0)
+
+
+def _with_label_columns(update: Update, items: pa.Table) -> pa.Table:
+    """Return the items with the tags that files of labels give them, and with the splits where columns shall give them."""
+    columns = read_sample_columns(_label_files(update.dataset).files)
+    if not columns.num_rows:
+        return items
+    connection = update.dataset.store.connection
+    connection.register("listed", items)
+    connection.register("sample_columns", columns.append_column("place", pa.array(range(columns.num_rows))))
+    wanted = update.dataset.settings.split_from == "column"
+    return update.query(
+        WITH_COLUMNS.format(split="coalesce(said.split, listed.split)" if wanted else "listed.split")
+    ).cast(ITEM)
+
+
+def _items(update: Update, listing: Listing) -> tuple[pa.Table, pa.Table]:
+    """Return all items, and the marks of the containers that were listed.
+
+    A container whose mark stands is not opened: its members are those that are known. So are those of one that cannot be
+    read this time.
+    """
+    store = update.dataset.store
+    marks = dict(store.rows("select filepath, mark from containers"))
+    if _label_files(update.dataset).state != store.fact(LABELS_STATE):
+        # What is known of members has the splits and tags of labels that were.
+        marks = {}
+    tables, listed = [listing.items], []
+    for container in listing.containers:
+        try:
+            stands = marks.get(container.filepath) == container.mark
+            tables.append(_known(update, container, container.filepath) if stands else container.items())
+            listed.append({"filepath": container.filepath, "mark": container.mark})
+        except BrainError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever a container holds, it must not end the run
+            tables += [_known(update, container), container.unreadable(error)]
+    return distinct(pa.concat_tables(tables)), pa.Table.from_pylist(listed, schema=MARKS)
+
+
+def _known(update: Update, container: Container, own: str | None = None) -> pa.Table:
+    return update.query(MEMBERS, [container.prefix, own]).cast(ITEM)
+
+
+def _read_touched(update: Update) -> None:
+    touched = update.query(TOUCHED, [update.dataset.settings.decoding.max_bytes]).to_pylist()
+    update.notes["read"] = sum(not item["content_hash"] and not item["error"] for item in touched)
+    with ThreadPoolExecutor(READERS, "read") as pool, progress.bar("read", len(touched)) as bar:
+        for start in range(0, len(touched), BATCH):
+            rows = list(pool.map(partial(_read, update.dataset), touched[start : start + BATCH]))
+            bar.update(len(rows))
+            _commit_read(update, pa.Table.from_pylist(rows, schema=READ))
+
+
+def _read(dataset: Dataset, item: dict[str, Any]) -> dict[str, Any]:
+    limit = dataset.settings.decoding.max_bytes
+    found = {"sample_id": item["sample_id"], "content_hash": item["content_hash"], "error": item["error"]}
+    if item["error"]:
+        return found
+    if item["bytes"] > limit:
+        error = f"too_large: {item['bytes']} bytes, the limit is {limit} (decoding.max_bytes)"
+        return found | {"error": error, "content_hash": None}
+    return found if item["content_hash"] else found | _hashed(dataset, item)
+
+
+def _hashed(dataset: Dataset, item: dict[str, Any]) -> dict[str, Any]:
+    """Return the hash of what is read, or the reason why not."""
+    try:
+        # One large file at a time, so that memory holds one and not as many as there are readers.
+        with LARGE_FILE_TURN if item["bytes"] > LARGE_FILE else nullcontext():
+            return {"content_hash": content_hash(dataset.source.read(item["uri"]))}
+    except Refused as refused:
+        return {"error": readable(str(refused))}
+    except BrainError:
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever one item is, it must not end the run
+        line = getattr(error, "strerror", None) or (
+            str(error) if isinstance(error, OSError | ValueError) else repr(error)
+        )
+        return {"error": readable(f"unreadable: {line}")}
+
+
+def _commit_read(update: Update, rows: pa.Table) -> None:
+    """Commit a batch of hashes with the file states they were made of, so that a killed run does not read them again."""
+    connection = update.dataset.store.connection
+    connection.register("read", rows)
+    states = f"{STATES} semi join (from read where {SETTLED}) using (sample_id)"
+    # Of a first listing nobody knows what was moved.
+    moves = [Merge("moves", MOVES)] if update.dataset.store.fact(SOURCE_STATE) else []
+    update.commit(*moves, Merge("samples", READ_ROWS), Merge("files", states))
+    connection.unregister("read")
+
+
+# What could not be read has no state, so that it is tried again; a limit may have been lowered since a file was read.
+# A member that is damaged inside its archive stays so until the archive changes.
+ANOTHER_TIME = " or ".join(f"starts_with(error, '{code}:')" for code in ("unreadable", *OUTSIDE))
+SETTLED = f"(error is null or not ({ANOTHER_TIME} or ends_with(error, '(decoding.max_bytes)')))"
+FAILED = f"select count(*) from samples where not {SETTLED}"
+TOUCHED = """
+    select listing.sample_id, listing.uri, listing.bytes, listing.content_hash, listing.error
+    from listing left join files using (sample_id, bytes, modified_ns, touched_ns)
+    where files.sample_id is null or (listing.bytes > ? and listing.error is null) order by listing.filepath"""
+STATES = "select sample_id, bytes, modified_ns, touched_ns from listing"
+# Members of a container that did not change, and its own row where it is damaged; those without a state are read again.
+MEMBERS = f"""
+    select sample_id, filepath, uri, coalesce(files.bytes, samples.bytes) as bytes,
+        coalesce(modified_ns, epoch_ns(modified_at)) as modified_ns, coalesce(touched_ns, 0) as touched_ns, split, tags,
+        content_hash, if({SETTLED}, error, null) as error
+    from samples left join files using (sample_id) where starts_with(filepath, ?) or filepath = ?"""
+ROW_COLUMNS = """
+    listing.sample_id, listing.filepath, listing.uri, greatest(listing.bytes, 0) as bytes, listing.split, listing.tags,
+    make_timestamp_ns(listing.modified_ns)::timestamptz as modified_at,
+    coalesce(samples.added_at, now()) as added_at, now() as changed_at,
+    coalesce(samples.ordinal, nextval('ordinals')) as ordinal"""
+# A file that comes with the content of one that is gone is that file under another name: what was said of it, and of the
+# objects in it, counts on.
+MOVES = """
+    select distinct sample_id, sample_of(said_of) as former_id
+    from read join (
+        select subject_id, said_of, content_hash from borne_decisions
+        union select subject_id, said_of, content_hash from borne_tags) borne using (content_hash)
+    where read.error is null and sample_id not in (select sample_id from samples)
+        and sample_id != sample_of(said_of) and sample_of(subject_id) not in (select sample_id from listing)"""
+# Who was dropped stays dropped while its content is the one that was looked at.
+DROPPED = f"""
+    exists (from ({holding("drop")}) as said where said.subject_id = listing.sample_id
+        and said.content_hash is not distinct from {{content}}) as dropped"""
+READ_ROWS = f"""
+    select {ROW_COLUMNS}, read.content_hash, read.error, {DROPPED.format(content="read.content_hash")}
+    from listing join read using (sample_id) left join samples using (sample_id)"""
+ROWS = f"""
+    select {ROW_COLUMNS}, samples.content_hash, samples.error, {DROPPED.format(content="samples.content_hash")}
+    from listing join samples using (sample_id)"""
+
+
+def _known_to_be_gone(listing: Listing) -> str:
+    """Return the condition of rows that are gone when they are not listed: all but those below unreadable folders."""
+    folders = [folder.replace("'", "''") + "/" for folder in listing.unreadable]
+    below = " or ".join(f"starts_with(filepath, '{folder}')" for folder in folders)
+    if not below:
+        return "true"
+    return f"sample_id not in (select sample_id from samples where {below})"
+
+
+def _fact(name: str, value: str) -> str:
+    return f"select '{name}' as name, to_json('{value}') as value"
+
+
+def _runs(dataset: Dataset) -> list[MethodRun]:
+    settings = dataset.settings
+    named = {"media": settings.media, "split_from": settings.split_from, "max_bytes": settings.decoding.max_bytes}
+    return [MethodRun("samples", named)]
+
+
+# What is decoded again, as something outside of its file was wrong, is not called unreadable yet.
+UNREADABLE = "(samples.error is not null or (media.status = 'error' and retry_at is null))"
+
+SAMPLES = Derivation(
+    name="samples",
+    description="Every image of the media source, inside archives too: its stable id, address, content hash and split. Only"
+    " files that are new or touched are read; a moved file is recognised by its content. What reviewers dropped stays here, and"
+    " leaves all signals.",
+    group="media",
+    reads=("decisions",),
+    writes=("samples", "files", "containers", "moves", "facts"),
+    update=update_samples,
+    runs=_runs,
+    always=True,
+    checks=(
+        Check(
+            "every_sample_was_read",
+            "select count(*) from samples where content_hash is null and error is null",
+            "Each sample has a content hash or a reason why not.",
+        ),
+    ),
+    publishes=(
+        Publication(
+            "samples",
+            """
+            select sample_id, uri, filepath,
+                case when dropped then 'dropped' when media.status = 'ok' and samples.error is null then 'ok'
+                    else 'error' end as status,
+                coalesce(samples.error, media.error, if(media.status is null, 'pending: not decoded yet', null)) as error,
+                retry_at, content_hash, bytes, width, height, format, split, tags, taken_at, modified_at, added_at, changed_at
+            from samples left join media using (content_hash) order by filepath""",
+            ("samples", "media"),
+            {
+                "sample_id": "Stable id: hash of the source's name and the path inside it.",
+                "uri": "Where the file lies.",
+                "filepath": "Path relative to the media root.",
+                "status": "ok, error, or dropped by a reviewer; only what is ok has signals.",
+                "error": "Why the image cannot be used: a short code and a line; NULL when it can.",
+                "retry_at": "When an image is decoded again that failed for a reason outside of its file, such as a killed"
+                " process; NULL where the file is to blame, or no further try is due.",
+                "content_hash": "BLAKE2b of the file's bytes; NULL when it could not be read.",
+                "bytes": "Size of the file.",
+                "width": "Width in pixels as displayed, that is after the EXIF orientation.",
+                "height": "Height in pixels as displayed.",
+                "format": "Format by content, whatever the name says.",
+                "split": "train, val, test, or the name that the source gives; NULL without one.",
+                "tags": "Tags that the source gives.",
+                "taken_at": "When the picture was taken, by EXIF and without a zone; NULL where it does not say.",
+                "modified_at": "When the file was last changed.",
+                "added_at": "When the sample was first seen.",
+                "changed_at": "When its row last changed.",
+            },
+        ),
+    ),
+    issues=(
+        IssueQuery(
+            f"""
+            select sample_id as subject_id, sample_id, null as object_id, 'unreadable' as issue, 'unreadable' as source,
+                1.0 as score, true as is_issue,
+                json_object('reason', coalesce(samples.error, media.error), 'bytes', bytes) as evidence
+            from samples left join media using (content_hash)
+            where {UNREADABLE} and not dropped""",
+            ("samples", "media"),
+        ),
+    ),
+    metrics={
+        "samples": "select count(*) from samples where not dropped",
+        "unreadable": "select count(*) from samples left join media using (content_hash)"
+        f" where {UNREADABLE} and not dropped",
+        "unreadable_share": f"select coalesce(avg(({UNREADABLE})::int), 0)"
+        " from samples left join media using (content_hash) where not dropped",
+    },
+)

@@ -1,0 +1,1 @@
+"""Pure methods that measure pictures."""

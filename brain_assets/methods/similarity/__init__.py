@@ -1,0 +1,1 @@
+"""Pure methods over vectors and neighbours."""

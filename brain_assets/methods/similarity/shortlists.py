@@ -1,0 +1,125 @@
+"""Candidates for the nearest neighbours of all rows, from symmetric blocks of rounded comparisons."""
+
+from collections.abc import Callable, Iterator
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from brain_assets.methods.similarity.distances import Floats, Rows, Space
+
+Progress: TypeAlias = Callable[[int, int], None]
+# Candidates beyond the number wanted, so that rounding rarely leaves it open which ones are the nearest.
+SPARE = 8
+
+
+def shortlist(space: Space, count: int, block: int = 1024, progress: Progress | None = None) -> tuple[Rows, Rows, Rows]:
+    """Return pairs among which are the nearest neighbours of every row.
+
+    Parameters
+    ----------
+    space : the rows
+    count : number of neighbours wanted
+    block : rows that are compared with as many others at once
+    progress : called with the pairs of blocks done and their total
+
+    Returns
+    -------
+    rows, candidates : (p,) int64, ascending rows with a little over ``count`` candidates each, where there are so many
+    unsure : (u,) int64, rows for which rounding leaves open whether a neighbour is missing
+
+    Examples
+    --------
+    >>> shortlist(Space.of(np.eye(2), "cosine"), 1)
+    (array([0, 1]), array([1, 0]), array([], dtype=int64))
+    """
+    starts = range(0, len(space), block)
+    shortlists = [_Shortlist(space, np.arange(at, min(at + block, len(space))), count + SPARE) for at in starts]
+    total = len(starts) * (len(starts) + 1) // 2
+    for done, (first, second) in enumerate(_diagonals(shortlists), start=1):
+        _compare(first, second)
+        if progress is not None:
+            progress(done, total)
+    none = np.empty(0, np.int64)
+    parts = [(none, none, none), *(each.candidates(count) for each in shortlists)]
+    rows, candidates, unsure = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return rows, candidates, unsure
+
+
+class _Shortlist:
+    """The candidates for a range of rows: those of largest closeness among the rows they were compared with."""
+
+    def __init__(self, space: Space, rows: Rows, length: int) -> None:
+        self.rows, self.length = rows, length
+        self.vectors = space[rows[0] : rows[-1] + 1]
+        self.slack = self.vectors.slack(space)
+        self.closeness = np.full((len(rows), length), -np.inf, np.float32)
+        self.ids = np.full((len(rows), length), -1, np.int32)
+        self.floor = np.full(len(rows), -np.inf, np.float32)
+        self.waiting: list[tuple[Rows, Rows, Floats]] = []
+
+    def add(self, index: Rows, ids: Rows, closeness: Floats) -> None:
+        """Enter candidates above the floor; they are sorted out once they are as many as the lists hold."""
+        self.waiting.append((index, ids, closeness))
+        if sum(len(entry[0]) for entry in self.waiting) >= self.ids.size:
+            self.settle()
+
+    def settle(self) -> None:
+        """Keep the best of each row and raise the floor accordingly."""
+        if not self.waiting:
+            return
+        index, ids, closeness = (np.concatenate(column) for column in zip(*self.waiting, strict=True))
+        self.waiting = []
+        slot = self.length + slots(index, len(self.rows))
+        added = ((0, 0), (0, slot.max(initial=self.length - 1) + 1 - self.length))
+        all_closeness = np.pad(self.closeness, added, constant_values=-np.inf)
+        all_ids = np.pad(self.ids, added, constant_values=-1)
+        all_closeness[index, slot], all_ids[index, slot] = closeness, ids
+        best = np.argpartition(all_closeness, -self.length, axis=1)[:, -self.length :]
+        self.closeness = np.take_along_axis(all_closeness, best, axis=1)
+        self.ids = np.take_along_axis(all_ids, best, axis=1)
+        self.floor = self.closeness.min(axis=1)
+
+    def candidates(self, count: int) -> tuple[Rows, Rows, Rows]:
+        """Return pairs that hold all the nearest, and the rows whose last ones are too alike to tell for sure."""
+        self.settle()
+        limit = np.partition(self.closeness, -count, axis=1)[:, -count] - self.slack
+        index, slot = where((self.closeness >= limit[:, None]) & (self.ids >= 0))
+        unsure = np.isfinite(self.floor) & (self.floor >= limit)
+        return self.rows[index], self.ids[index, slot].astype(np.int64), self.rows[unsure]
+
+
+def _diagonals(shortlists: list[_Shortlist]) -> Iterator[tuple[_Shortlist, _Shortlist]]:
+    """Yield each pair of blocks once, in an order in which the floors of all blocks rise early."""
+    for step in range(len(shortlists)):
+        yield from zip(shortlists, shortlists[step:], strict=False)
+
+
+def _compare(first: _Shortlist, second: _Shortlist) -> None:
+    """Enter the rows of two blocks into each other's shortlists: one matrix product serves both."""
+    closeness = first.vectors.closeness(second.vectors)
+    if first is second:
+        np.fill_diagonal(closeness, -np.inf)
+        if len(closeness) > first.length:
+            floor = np.partition(closeness, -first.length, axis=1)[:, -first.length]
+            first.floor = np.nextafter(floor, np.float32(-np.inf))
+    else:
+        row, column = where(closeness > second.floor)
+        second.add(column, first.rows[row], closeness[row, column])
+    row, column = where(closeness > first.floor[:, None])
+    first.add(row, second.rows[column], closeness[row, column])
+
+
+def where(mask: NDArray[np.bool_]) -> tuple[Rows, Rows]:
+    """Return what np.nonzero does, faster."""
+    return np.divmod(np.flatnonzero(mask), mask.shape[1])
+
+
+def slots(source: Rows, count: int) -> Rows:
+    """Return the place of each entry among those of the same source, which is below ``count``."""
+    lengths = np.bincount(source, minlength=count)
+    # Small integers are sorted by counting.
+    by_source = np.argsort(source.astype(np.min_scalar_type(count)), kind="stable")
+    slots = np.empty(len(source), np.int64)
+    slots[by_source] = np.arange(len(source)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    return slots

@@ -1,0 +1,1 @@
+"""Copies: exact, near, and across splits."""

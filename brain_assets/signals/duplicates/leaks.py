@@ -1,0 +1,110 @@
+"""The same image in two splits: what a model was trained on, it must not be judged on."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pyarrow as pa
+
+from brain_assets.incremental.update import Derivation, IssueQuery, MethodRun, Publication, Update, literal
+from brain_assets.methods.duplicates.calibration import DEFAULT_THRESHOLD
+from brain_assets.methods.duplicates.leaks import find_leaks, splits_from_labels
+from brain_assets.resources.dataset import Dataset
+from brain_assets.resources.store.store import Merge
+from brain_assets.signals.duplicates.near_duplicates import ISSUE as DUPLICATE
+from brain_assets.signals.duplicates.near_duplicates import read_samples
+from brain_assets.signals.duplicates.near_duplicates import runs as duplicate_runs
+
+
+def update_leaks(update: Update) -> Iterator[Merge]:
+    """Find every pair of samples in different splits that are copies or within the threshold of near duplicates."""
+    duplicates = MethodRun(update.run.settings["duplicates"], update.run.settings)
+    samples = read_samples(update.dataset, duplicates, _threshold(update))
+    splits = splits_from_labels(samples.rows.column("split").to_pylist())
+    leaks = find_leaks(samples.pairs, samples.identity, splits)
+    ids, names = samples.rows.column("sample_id").combine_chunks(), pa.array(splits.names, pa.string())
+    rows = {
+        "brain_key": pa.array([update.run.brain_key] * len(leaks.sample), pa.string()),
+        "sample_id": ids.take(leaks.sample),
+        "split": names.take(leaks.split),
+        "partner_id": ids.take(leaks.partner),
+        "partner_split": names.take(leaks.partner_split),
+        "distance": pa.array(leaks.distance),
+        "kind": pa.array(np.where(leaks.exact, "exact", "near").tolist(), pa.string()),
+    }
+    yield Merge("leaks", pa.table(rows), within=f"brain_key = {update.key}")
+
+
+def _threshold(update: Update) -> float:
+    """Return the threshold by which near duplicates were grouped."""
+    by_hand = update.run.settings["settings"]["threshold"]
+    fitted = update.dataset.store.value(
+        "select value from calibrations where brain_key = ? and issue = ?",
+        [update.run.settings["duplicates"], DUPLICATE],
+    )
+    return float(by_hand or fitted or DEFAULT_THRESHOLD)
+
+
+def _runs(dataset: Dataset) -> list[MethodRun]:
+    """Return one run per run of near duplicates of images, whose pairs and threshold it uses."""
+    return [
+        MethodRun(_key(run.brain_key), {**run.settings, "duplicates": run.brain_key})
+        for run in duplicate_runs(dataset)
+        if dataset.settings.objects_of(run.settings["embeddings"]) is None
+    ]
+
+
+def _key(duplicates: str) -> str:
+    return "leaks" if duplicates == "near_duplicates" else f"{duplicates}_leaks"
+
+
+LEAKS = Derivation(
+    name="leaks",
+    description="Images of one split that have a copy in another: every pair across splits within the threshold, exact or near.",
+    group="duplicates",
+    reads=(
+        "content_pairs",
+        "samples",
+        "media",
+        "pixel_hashes",
+        "embeddings",
+        "neighbors",
+        "near_duplicates",
+        "components",
+    ),
+    writes=("leaks",),
+    update=update_leaks,
+    runs=_runs,
+    publishes=(
+        Publication(
+            "leaks",
+            """
+            select brain_key, sample_id, split, partner_id, partner_split, distance, kind, sample_id as subject_id,
+                null::varchar as object_id
+            from leaks order by brain_key, sample_id, partner_id""",
+            ("leaks",),
+            {
+                "brain_key": "The run.",
+                "sample_id": "A sample.",
+                "split": "Its split.",
+                "partner_id": "Its copy in another split; each pair stands in both directions.",
+                "partner_split": "The copy's split.",
+                "distance": "0 for exact copies.",
+                "kind": "exact (same bytes or pixels) or near.",
+                "subject_id": "The sample.",
+                "object_id": "NULL.",
+            },
+        ),
+    ),
+    issues=(
+        IssueQuery(
+            """
+            select sample_id as subject_id, sample_id, null as object_id, 'leak' as issue, brain_key as source,
+                1.0 - 0.5 * min(distance) as score, true as is_issue,
+                json_object('partner', arg_min(partner_id, distance), 'partner_split', arg_min(partner_split, distance),
+                    'split', any_value(split), 'distance', min(distance), 'partners', count(*)) as evidence
+            from (from leaks order by distance, partner_id) group by brain_key, sample_id""",
+            ("leaks",),
+        ),
+    ),
+    metrics={"leaks": f"select count(distinct sample_id) from leaks where brain_key = {literal('leaks')}"},
+)

@@ -1,0 +1,214 @@
+"""What is wrong with images as such: dark, blurred, odd in size; rules over statistics and the dataset's thresholds."""
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache, partial
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from brain_assets.incremental.calibrations import CHOSEN, Calibration, calibrated, keep_visible
+from brain_assets.incremental.update import (
+    NOTHING_SEEN,
+    Check,
+    Derivation,
+    IssueQuery,
+    MethodRun,
+    Publication,
+    Update,
+    literal,
+    section_settings,
+)
+from brain_assets.methods.images import quality_rules as rules
+from brain_assets.methods.images.image_quality import STATISTICS
+from brain_assets.methods.images.quality_measures import COLUMNS
+from brain_assets.methods.images.quality_rules import RULES, Threshold
+from brain_assets.resources.dataset import Dataset
+from brain_assets.resources.store.store import Merge
+
+KEY = "image_quality"
+# The calibration that odd sizes are compared with.
+MEDIAN_SIDE = "median_side"
+LEAST_SCORE = 0.5
+BATCH = 1 << 16
+SUFFIX_AND_FORMAT = "suffix_and_format"
+STORED = [name for name in COLUMNS if name != "extension_matches"]
+READ = f"""
+    select sample_id, regexp_extract(filepath, '\\.[^.]*$') || '|' || format as {SUFFIX_AND_FORMAT},
+        {", ".join(f"{name}::double as {name}" for name in STORED)}
+    from readable join samples using (sample_id, content_hash) join media using (content_hash)
+    join quality_statistics using (content_hash)"""
+JUDGED = pa.schema([
+    ("sample_id", pa.string()),
+    ("issue", pa.string()),
+    ("score", pa.float64()),
+    ("is_issue", pa.bool_()),
+    ("measure", pa.float64()),
+])  # fmt: skip
+Values = NDArray[Any]
+Fitted = Callable[[], Mapping[str, Threshold]]
+
+
+def update_image_quality(update: Update) -> Iterator[Merge]:
+    """Judge the samples whose statistics changed, or all of them where a threshold did."""
+    thresholds = _thresholds(update)
+    since = NOTHING_SEEN if _any_threshold_changed(update) else update.since
+    samples = update.query(f"{READ} where greatest(readable.changed, quality_statistics.changed) > {since}")
+    update.notes["judged"] = samples.num_rows
+    update.dataset.store.connection.register("judged", samples.select(["sample_id"]))
+    batches = (pa.table(batch) for batch in samples.to_batches(max_chunksize=BATCH))
+    flagged = [rows for batch in batches for rows in _flagged(batch, thresholds)]
+    gone = "sample_id not in (select sample_id from readable)"
+    within = f"sample_id in (select sample_id from judged) or {gone}"
+    yield Merge("quality_issues", pa.concat_tables([JUDGED.empty_table(), *flagged]), within=within)
+
+
+def _any_threshold_changed(update: Update) -> bool:
+    query = f"select count(*) from calibrations where brain_key = {update.key} and changed > {update.since}"
+    return bool(update.dataset.store.value(query))
+
+
+def _thresholds(update: Update) -> dict[str, Threshold]:
+    """Return the thresholds set by hand, else those fitted to the dataset, else the defaults; all can be seen."""
+    by_hand = _by_hand(update.dataset)
+    fitted = cache(partial(_fit, update))
+    standing = {issue: _standing(update, issue, by_hand[issue], fitted) for issue in RULES}
+    side = calibrated(update, MEDIAN_SIDE, lambda: _median_side(fitted), (np.nan, {}))
+    keep_visible(update, {**standing, MEDIAN_SIDE: side})
+    thresholds = {issue: Threshold(one.value) for issue, one in standing.items()}
+    return thresholds | {"odd_size": Threshold(standing["odd_size"].value, side.value)}
+
+
+def _by_hand(dataset: Dataset) -> dict[str, float | None]:
+    """Return the thresholds of dataset.yaml, NaN for a rule that is off."""
+    given = dataset.settings.image_quality.thresholds.model_dump()
+    return {issue: np.nan if value is False else value for issue, value in given.items()}
+
+
+def _standing(update: Update, issue: str, by_hand: float | None, fitted: Fitted) -> Calibration:
+    if by_hand is not None:
+        return Calibration(by_hand, {"origin": "settings"})
+    if RULES[issue].fit is None:
+        return Calibration(RULES[issue].default, {"origin": "default"})
+    return calibrated(update, issue, lambda: _kept(fitted()[issue]), (RULES[issue].default, {}))
+
+
+def _fit(update: Update) -> Mapping[str, Threshold]:
+    limit = update.dataset.settings.calibration
+    contents = CHOSEN.format(limit=limit.sample_size)
+    # One sample stands for all of a content; no fitted rule looks at names.
+    once = "qualify sample_id = min(sample_id) over (partition by content_hash)"
+    sampled = update.query(f"{READ} where content_hash in ({contents}) {once}")
+    return rules.calibrate(_columns(sampled), min(rules.MIN_SAMPLES, limit.min_samples))
+
+
+def _kept(threshold: Threshold) -> tuple[float, Mapping[str, Any]]:
+    evidence = dict(threshold.evidence)
+    return threshold.value, {"measured": evidence.pop("samples"), **evidence}
+
+
+def _median_side(fitted: Fitted) -> tuple[float, Mapping[str, Any]]:
+    odd_size = fitted()["odd_size"]
+    return odd_size.reference, {"measured": odd_size.evidence["samples"]}
+
+
+def _flagged(samples: pa.Table, thresholds: Mapping[str, Threshold]) -> Iterator[pa.Table]:
+    on = {issue: threshold for issue, threshold in thresholds.items() if not np.isnan(threshold.value)}
+    for issue, verdict in rules.judge(_columns(samples), on).items():
+        rows = np.flatnonzero(verdict.is_issue | (verdict.score >= LEAST_SCORE))
+        found = {"score": verdict.score[rows], "is_issue": verdict.is_issue[rows], "measure": verdict.measure[rows]}
+        names = {"sample_id": samples.column("sample_id").take(rows), "issue": [issue] * len(rows)}
+        yield pa.table({**names, **found}, schema=JUDGED)
+
+
+def _columns(samples: pa.Table) -> dict[str, Values]:
+    """Return what the rules read: (n,) float64 with NaN where unknown."""
+    stored = {name: samples.column(name).to_numpy() for name in STORED}
+    return stored | {"extension_matches": _extension_matches(samples.column(SUFFIX_AND_FORMAT))}
+
+
+def _extension_matches(texts: pa.ChunkedArray) -> Values:
+    """Ask once for every pair of suffix and format."""
+    from brain_assets.resources.decoding.formats import matches_extension
+
+    encoded = texts.combine_chunks().dictionary_encode()
+    fits = [matches_extension(*pair.rsplit("|", 1)) for pair in encoded.dictionary.to_pylist()]
+    matches: Values = np.array(fits, np.float64)[encoded.indices.to_numpy()]
+    return matches
+
+
+def _runs(dataset: Dataset) -> list[MethodRun]:
+    settings = section_settings(dataset.settings.image_quality, dataset.settings.calibration)
+    return [MethodRun(KEY, settings)]
+
+
+# What each rule looks at, for the evidence.
+MEANINGS = ", ".join(
+    f"({literal(issue)}, {literal(rule.measure.__name__)}, {literal(rule.meaning)})" for issue, rule in RULES.items()
+)
+FACTS = {
+    "width": "Width in pixels as displayed, that is after the EXIF orientation.",
+    "height": "Height in pixels as displayed.",
+    "bytes": "Size of the file.",
+    "mode": "Pixel format as stored, by Pillow's names.",
+    "channels": "Bands as decoded.",
+    "bits": "Bits per band as stored.",
+    "frames": "Frames or pages.",
+    "animated": "Whether it plays several frames.",
+    "orientation": "EXIF orientation, 1 (upright) to 8.",
+    "taken_at": "EXIF time, without a zone.",
+    "transparency": "Mean of 1 - alpha, in [0, 1]; 0 for opaque images.",
+    "phash": "Perceptual hash, 64 bits.",
+}
+
+IMAGE_QUALITY = Derivation(
+    name="image_quality",
+    description="Which images are dark, bright, blurred, noisy, empty or odd: rules over the statistics of the decode pass,"
+    " with thresholds that fit the dataset or are set by hand.",
+    group="media",
+    reads=("quality_statistics", "media", "samples", "calibrations"),
+    writes=("quality_issues",),
+    update=update_image_quality,
+    runs=_runs,
+    version="3",
+    kinds=("python", "numpy", "duckdb"),
+    checks=(
+        Check(
+            "no_quality_issue_without_a_readable_sample",
+            "select count(*) from quality_issues anti join readable using (sample_id)",
+            "No issue is left of a sample that is gone or cannot be read.",
+        ),
+        Check(
+            "every_rule_has_a_threshold_that_can_be_seen",
+            f"select {len(RULES)} - count(*) from calibrations where brain_key = '{KEY}' and issue != '{MEDIAN_SIDE}'",
+            "Each rule's threshold stands among the calibrations.",
+        ),
+    ),
+    publishes=(
+        Publication(
+            "image_quality",
+            f"""
+            select samples.ordinal // 4096 as part, sample_id, {", ".join([*FACTS, *STATISTICS])}
+            from samples join media using (content_hash) join quality_statistics using (content_hash)
+            where samples.error is null and media.status = 'ok' and not dropped order by sample_id""",
+            ("samples", "media", "quality_statistics"),
+            {"sample_id": "The sample.", **FACTS}
+            | {name: text.replace("NaN", "NULL") for name, text in STATISTICS.items()},
+            parts="""
+            select ordinal // 4096 as part, bit_xor(hash(hash(sample_id, readable.changed, quality_statistics.changed))) as mark
+            from readable join quality_statistics using (content_hash) group by part""",
+        ),
+    ),
+    issues=(
+        IssueQuery(
+            f"""
+            select sample_id as subject_id, sample_id, null as object_id, issue, '{KEY}' as source, score, is_issue,
+                json_object('statistic', statistic, 'meaning', meaning, 'value', measure, 'threshold', value,
+                    'origin', evidence->>'origin') as evidence
+            from quality_issues join (values {MEANINGS}) as rules(issue, statistic, meaning) using (issue)
+            join calibrations using (issue) where brain_key = '{KEY}'""",
+            ("quality_issues", "calibrations"),
+        ),
+    ),
+)

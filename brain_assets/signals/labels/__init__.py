@@ -1,0 +1,1 @@
+"""What models and neighbours say of labels."""

@@ -1,0 +1,438 @@
+"""Which labels are wrong or missing, by what models predict and by the labels of the nearest neighbours."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from brain_assets.incremental.calibrations import Calibration, calibrated
+from brain_assets.incremental.update import (
+    Check,
+    Derivation,
+    IssueQuery,
+    MethodRun,
+    Publication,
+    Update,
+    declared_runs,
+    literal,
+    section_settings,
+    with_parameters,
+)
+from brain_assets.methods.labels import label_issues as method
+from brain_assets.methods.labels.hardness import softmax
+from brain_assets.methods.labels.label_issues import NEIGHBORS, NONE, LabelCalibration, LabelIssues
+from brain_assets.resources.dataset import Dataset
+from brain_assets.resources.settings.configuration import RunSettings
+from brain_assets.resources.store.store import Merge
+from brain_assets.signals.labels.hardness import logit_matrices
+
+CELLS = 2_000_000
+"""Samples times classes that are looked at together."""
+MOST_FITTED = 10_000
+SEVERAL = "*"
+STANDING = pa.schema([("sample_id", pa.string()), ("label_field", pa.string()), ("inputs", pa.uint64())])
+CLASS_ORDERS = pa.schema([("source", pa.int64()), ("file", pa.string()), ("class_order", pa.int64())])
+
+GIVEN = "select sample_id, labels[1] as label from ground_truth where label_field = {field}"
+# Of a model that gives several classes at once, nothing can be said about one label.
+PREDICTED = """
+    select sample_id, model, labels[1] as label, confidences[1] as confidence, logits, rows.source, rows.file,
+        hash(hash(model, chosen.digest, classes)) as mark
+    from predictions chosen join prediction_rows rows using (source, file, model, label_field, key)
+    left join input_files files on files.role = 'predictions' and files.source = rows.source and files.file = rows.file
+    where label_field = {field} and len(labels) = 1 and (logits is not null or not isnan(confidences[1])) and {models}"""
+NEAREST = f"""
+    select subject_id as sample_id, unnest(neighbor_ids[:{NEIGHBORS}]) as neighbor_id,
+        unnest(distances[:{NEIGHBORS}]) as distance, generate_subscripts(neighbor_ids[:{NEIGHBORS}], 1) - 1 as rank
+    from neighbors where {{among}}"""
+CLASSES = """
+    select label from ({given}) union select label from ({predicted})
+    union select unnest(classes) from input_files where role = 'predictions' and (source, file) in (
+        select (source, file) from ({predicted}))
+    order by 1"""
+# All that a row is judged by; it is judged anew when this is another, whichever of it changed, came or went. Marks are
+# hashed twice: of two plain hashes that swap their last value the exclusive or stays.
+STATES = """
+    select sample_id, hash(any_value(label), bit_xor(mark), ?) as inputs from (
+        select sample_id, mark from ({predicted})
+        union all
+        select nearest.sample_id, hash(hash(rank, neighbor_id, distance, label)) from ({nearest}) nearest
+            left join ({given}) given on neighbor_id = given.sample_id
+    ) left join ({given}) using (sample_id) group by sample_id order by sample_id"""
+
+
+@dataclass(frozen=True)
+class _Field:
+    """A field of labels that is judged, with the queries that tell what is known of it.
+
+    Attributes
+    ----------
+    name : str
+    classes, models : list of str
+    given, predicted, nearest : str
+    """
+
+    name: str
+    classes: list[str]
+    models: list[str]
+    given: str
+    predicted: str
+    nearest: str
+
+
+@dataclass(frozen=True)
+class _Inputs:
+    """What some samples are judged by.
+
+    Attributes
+    ----------
+    samples : pyarrow.Array of str
+    given : (n,) int64, -1 where there is no label
+    predicted : (n, c) float64, NaN where no model speaks
+    models : pyarrow.Array of str
+        The model that speaks, ``*`` for several, NULL for none.
+    distances : (n, k) float64, NaN where there are fewer neighbours
+    labels, places : (n, k) int64
+        Class of each neighbour, and its place in ``neighbors``; -1 where there is none.
+    neighbors : pyarrow.Array of str
+    """
+
+    samples: pa.Array
+    given: NDArray[np.int64]
+    predicted: NDArray[np.float64]
+    models: pa.Array
+    distances: NDArray[np.float64]
+    labels: NDArray[np.int64]
+    places: NDArray[np.int64]
+    neighbors: pa.Array
+
+    @property
+    def votes(self) -> NDArray[np.float64]:
+        return method.neighbor_votes(self.distances, self.labels, self.predicted.shape[1])
+
+
+def update_label_issues(update: Update) -> Iterator[Merge]:
+    """Judge the samples for which anything differs that they are judged by."""
+    judged, standing = 0, [STANDING.empty_table()]
+    for field in _fields(update):
+        calibration = calibrated(
+            update, _calibration_name(field), partial(_fit, update, field), (0.5, {}), size=_size(update, field)
+        )
+        states = _states(update, field, calibration)
+        standing.append(states)
+        stale = _stale(update, states)
+        judged += stale.num_rows
+        step = max(CELLS // len(field.classes), 1)
+        for start in range(0, stale.num_rows, step):
+            rows = _judge(update, field, stale.slice(start, step), calibration)
+            update.commit(Merge("label_issues", rows))
+    update.notes |= {"labels judged": judged}
+    update.dataset.store.connection.register("standing_labels", pa.concat_tables(standing))
+    gone = "(sample_id, label_field) not in (select (sample_id, label_field) from standing_labels)"
+    empty = "select * exclude (changed) from label_issues where false"
+    yield Merge("label_issues", empty, within=f"brain_key = {update.key} and {gone}")
+
+
+def _fields(update: Update) -> Iterator[_Field]:
+    """Yield the fields that hold one label per sample and have classes to choose between."""
+    names = "select label_field from ground_truth group by 1 having not bool_or(multilabel) order by 1"
+    for name in update.column(names):
+        queries = _queries(update, literal(name))
+        classes = update.column(CLASSES.format(**queries))
+        if len(classes) > 1:
+            models = update.column(f"select distinct model from ({queries['predicted']}) order by 1")
+            yield _Field(name, classes, models, **queries)
+
+
+def _queries(update: Update, field: str) -> dict[str, str]:
+    settings = update.run.settings["LabelIssueSettings"]
+    models = ", ".join(literal(model) for model in settings["models"])
+    wanted = "true" if not models else f"model in ({models})"
+    if settings["views"] == "neighbors":
+        wanted = "false"
+    among = f"brain_key = {literal(update.run.settings['similarity'])}"
+    if settings["views"] == "predictions":
+        among = "false"
+    return {
+        "given": GIVEN.format(field=field),
+        "predicted": PREDICTED.format(field=field, models=wanted),
+        "nearest": NEAREST.format(among=among),
+    }
+
+
+def _calibration_name(field: _Field) -> str:
+    return " ".join(["label_mistake", field.name, *field.models])
+
+
+def _fitting(field: _Field) -> str:
+    """Return the query of the labelled samples that a calibration may look at."""
+    seen = field.predicted if field.models else field.nearest
+    return f"select sample_id from ({field.given}) semi join ({seen}) using (sample_id)"
+
+
+def _size(update: Update, field: _Field) -> int:
+    return int(update.dataset.store.value(f"select count(*) from ({_fitting(field)})"))
+
+
+def _fit(update: Update, field: _Field) -> tuple[float, Mapping[str, Any]]:
+    """Return weights and thresholds; of many samples, the content chooses those that are looked at."""
+    limit = min(MOST_FITTED, max(CELLS // len(field.classes), 1))
+    chosen = update.query(f"""
+        select sample_id from ({_fitting(field)}) join samples using (sample_id)
+        order by md5(content_hash), sample_id limit {limit}""")
+    inputs = _read(update, field, chosen.column(0).combine_chunks())
+    found = method.calibrate(inputs.given, inputs.predicted if field.models else None, inputs.votes)
+    names = ("by_predictions", "by_neighbors", "by_both")
+    thresholds = {name: row.tolist() for name, row in zip(names, found.thresholds, strict=True)}
+    weights = dict(zip(names[:2], found.weights.tolist(), strict=True))
+    evidence = {"fitted_on": len(inputs.samples), "classes": field.classes, "weights": weights}
+    return float(found.thresholds[method.BOTH].mean()), {**evidence, "thresholds": thresholds}
+
+
+def _fitted(calibration: Calibration, classes: list[str]) -> LabelCalibration:
+    """Return a stored calibration for the classes of now; one that was not there then has the default threshold."""
+    found, default = calibration.evidence, LabelCalibration.default(len(classes))
+    if "thresholds" not in found:
+        return default
+    places = {name: place for place, name in enumerate(found["classes"])}
+    known = [place for place, name in enumerate(classes) if name in places]
+    thresholds = np.array(list(found["thresholds"].values()))
+    default.thresholds[:, known] = thresholds[:, [places[classes[place]] for place in known]]
+    return LabelCalibration(np.array(list(found["weights"].values())), default.thresholds)
+
+
+def _states(update: Update, field: _Field, calibration: Calibration) -> pa.Table:
+    """Return the samples of which anything is known, ascending, with a digest of all that they are judged by."""
+    context = json.dumps([field.classes, calibration.evidence], default=str)
+    query = STATES.format(given=field.given, predicted=field.predicted, nearest=field.nearest)
+    states = update.query(query, [context])
+    return states.add_column(1, "label_field", pa.repeat(pa.scalar(field.name), states.num_rows))
+
+
+def _stale(update: Update, states: pa.Table) -> pa.Table:
+    if update.anew:
+        return states
+    update.dataset.store.connection.register("label_states", states)
+    return update.query(
+        f"from label_states anti join (from label_issues where brain_key = {update.key})"
+        " using (sample_id, label_field, inputs) order by sample_id"
+    )
+
+
+def _read(update: Update, field: _Field, samples: pa.Array) -> _Inputs:
+    """Return what ``samples`` are judged by."""
+    connection = update.dataset.store.connection
+    codes = pa.array(np.arange(len(field.classes)))
+    connection.register("class_codes", pa.table({"label": pa.array(field.classes, pa.string()), "code": codes}))
+    connection.register("asked", pa.table({"sample_id": samples, "place": pa.array(np.arange(len(samples)))}))
+    given = np.full(len(samples), NONE)
+    rows = update.query(
+        f"select place, code from asked join ({field.given}) using (sample_id) join class_codes using (label)"
+    )
+    given[rows.column("place").to_numpy()] = rows.column("code").to_numpy()
+    predicted, models = _predictions(update, field, given)
+    nearest = update.query(f"""
+        select place, rank, distance, neighbor_id, coalesce(code, {NONE}) as code
+        from asked join ({field.nearest}) nearest using (sample_id)
+        left join ({field.given}) given on neighbor_id = given.sample_id left join class_codes using (label)""")
+    cells = nearest.column("place").to_numpy(), nearest.column("rank").to_numpy()
+    shape = (len(samples), int(cells[1].max(initial=-1)) + 1)
+    distances, labels, places = np.full(shape, np.nan), np.full(shape, NONE), np.full(shape, NONE)
+    distances[cells], labels[cells] = nearest.column("distance").to_numpy(), nearest.column("code").to_numpy()
+    places[cells] = np.arange(nearest.num_rows)
+    neighbors = nearest.column("neighbor_id").combine_chunks()
+    return _Inputs(samples, given, predicted, models, distances, labels, places, neighbors)
+
+
+def _predictions(update: Update, field: _Field, given: NDArray[np.int64]) -> tuple[NDArray[np.float64], pa.Array]:
+    """Return what the models together say of the samples that are asked for, and which model does."""
+    orders = _class_orders(update, field)
+    rows = update.query(f"""
+        select place, model, code, confidence, logits, coalesce(class_order, {NONE}) as class_order
+        from asked join ({field.predicted}) using (sample_id) join class_codes using (label)
+            left join class_orders using (source, file)
+        order by place, model""")
+    places, ordered = rows.column("place").to_numpy(), rows.column("class_order").to_numpy()
+    found = method.from_confidence(
+        rows.column("code").to_numpy(), rows.column("confidence").to_numpy(), len(field.classes)
+    )
+    usable = np.ones(rows.num_rows, bool)
+    for number, order in enumerate(orders):
+        members = np.flatnonzero(ordered == number)
+        for chosen, logits in logit_matrices(rows.column("logits").take(pa.array(members))):
+            if logits.shape[1] == len(order):
+                one = members[chosen]
+                found[one], usable[one] = _placed(logits, np.array(order), (given[places[one]], len(field.classes)))
+    joined = method.pooled(found[usable], places[usable], len(given))
+    return joined, _model_names(rows.column("model").combine_chunks(), places, usable, len(given))
+
+
+def _class_orders(update: Update, field: _Field) -> list[tuple[int, ...]]:
+    """Return the class of each column of scores, for each order that occurs, and register which file has which."""
+    numbers = {name: number for number, name in enumerate(field.classes)}
+    query = f"""
+        select source, file, classes from input_files where role = 'predictions' and classes is not null
+            and (source, file) in (select (source, file) from ({field.predicted}))"""
+    files = [
+        (source, file, tuple(numbers[name] for name in classes))
+        for source, file, classes in update.dataset.store.rows(query)
+    ]
+    orders = list(dict.fromkeys(order for _, _, order in files))
+    rows = [{"source": source, "file": file, "class_order": orders.index(order)} for source, file, order in files]
+    update.dataset.store.connection.register("class_orders", pa.Table.from_pylist(rows, CLASS_ORDERS))
+    return orders
+
+
+def _placed(
+    logits: NDArray[np.float64], order: NDArray[np.int64], asked: tuple[NDArray[np.int64], int]
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Return probabilities of all classes, and which rows know the given class: the others say nothing of it."""
+    given, classes = asked
+    spread = np.zeros((len(logits), classes))
+    spread[:, order] = softmax(logits)
+    return spread, np.isin(given, order) | (given == NONE)
+
+
+def _model_names(models: pa.Array, places: NDArray[np.int64], usable: NDArray[np.bool_], size: int) -> pa.Array:
+    import pyarrow.compute as pc
+
+    rows = np.flatnonzero(usable)
+    count = np.bincount(places[rows], minlength=size)
+    last = np.zeros(size, np.int64)
+    last[places[rows]] = rows
+    names = models.take(pa.array(last, mask=count == 0))
+    return pc.if_else(pa.array(count > 1), SEVERAL, names)
+
+
+def _judge(update: Update, field: _Field, states: pa.Table, calibration: Calibration) -> pa.Table:
+    """Return the rows of ``label_issues`` of some samples."""
+    inputs = _read(update, field, states.column("sample_id").combine_chunks())
+    fitted = _fitted(calibration, field.classes)
+    found = method.label_issues(inputs.given, inputs.predicted, inputs.votes, fitted)
+    names = pa.array(field.classes, pa.string())
+    known = found.view != method.NO_VIEW
+    agreeing = (inputs.labels == found.suggested[:, None]) & (inputs.labels != NONE)
+    columns = {
+        "brain_key": pa.repeat(pa.scalar(update.run.brain_key), states.num_rows),
+        "sample_id": inputs.samples,
+        "label_field": states.column("label_field"),
+        "model": inputs.models,
+        "given": names.take(pa.array(inputs.given, mask=inputs.given == NONE)),
+        "suggested": names.take(pa.array(found.suggested, mask=found.suggested == NONE)),
+        "is_issue": found.is_issue,
+        "threshold": pa.array(fitted.thresholds[found.view, found.suggested], mask=~known),
+        "neighbors_labelled": (inputs.labels != NONE).sum(axis=1).astype(np.int32),
+        "neighbors_suggested": agreeing.sum(axis=1).astype(np.int32),
+        "partner": _partners(inputs, agreeing),
+        "inputs": states.column("inputs"),
+    }
+    return pa.table({**columns, **_opinions(found)})
+
+
+def _opinions(found: LabelIssues) -> dict[str, pa.Array]:
+    """Return scores and opinions, NULL where there is none."""
+    scores = ("score", "given_probability", "suggested_probability")
+    by_predictions = np.isin(found.view, (method.PREDICTIONS, method.BOTH))
+    by_neighbors = np.isin(found.view, (method.EMBEDDINGS, method.BOTH))
+    return {name: pa.array(getattr(found, name), from_pandas=True) for name in scores} | {
+        "by_predictions": pa.array(found.by_predictions, mask=~by_predictions),
+        "by_neighbors": pa.array(found.by_neighbors, mask=~by_neighbors),
+    }
+
+
+def _partners(inputs: _Inputs, agreeing: NDArray[np.bool_]) -> pa.Array:
+    """Return the nearest neighbour that bears the suggested class."""
+    found: NDArray[np.bool_] = np.asarray(agreeing.any(axis=1))
+    if not found.any():
+        return pa.nulls(len(found), pa.string())
+    first = inputs.places[np.arange(len(found)), agreeing.argmax(axis=1)]
+    return inputs.neighbors.take(pa.array(first, mask=~found))
+
+
+def _runs(dataset: Dataset) -> list[MethodRun]:
+    default = RunSettings(brain_key="label_issues", method="label_issues")
+    return [_run(dataset, run) for run in (default, *declared_runs(dataset, "label_issues"))]
+
+
+def _run(dataset: Dataset, run: RunSettings) -> MethodRun:
+    section = with_parameters(dataset.settings.label_issues, run)
+    return MethodRun(run.brain_key, {"similarity": run.similarity, **section_settings(section)})
+
+
+LABEL_ISSUES = Derivation(
+    name="label_issues",
+    description="Labels that are probably wrong or missing, with the class they should be: models that did not train on the"
+    " sample and the labels of its nearest neighbours are weighed against each other. Works with either alone.",
+    group="labels",
+    reads=("ground_truth", "predictions", "prediction_rows", "input_files", "neighbors"),
+    writes=("label_issues",),
+    update=update_label_issues,
+    runs=_runs,
+    checks=(
+        Check(
+            "no_verdict_without_a_sample",
+            "select count(*) from label_issues anti join samples using (sample_id)",
+            "No verdict is left of a sample that is gone.",
+        ),
+        Check(
+            "every_label_is_that_of_the_sample",
+            "select count(*) from label_issues left join ground_truth using (sample_id, label_field)"
+            " where given is distinct from labels[1]",
+            "Each verdict is about the label that stands.",
+        ),
+    ),
+    publishes=(
+        Publication(
+            "label_issues",
+            """
+            select brain_key, sample_id as subject_id, sample_id, null::varchar as object_id, label_field, model, given,
+                suggested, score, is_issue, given_probability, suggested_probability, threshold, by_predictions, by_neighbors,
+                neighbors_labelled, neighbors_suggested
+            from label_issues where score is not null order by brain_key, label_field, score desc, sample_id""",
+            ("label_issues",),
+            {
+                "brain_key": "The run.",
+                "subject_id": "The sample.",
+                "sample_id": "The sample.",
+                "object_id": "NULL: labels of whole images are meant.",
+                "label_field": "The field of labels.",
+                "model": "The model whose prediction counts; * for several together, NULL for none.",
+                "given": "The label; NULL where there is none.",
+                "suggested": "The likeliest class other than the label.",
+                "score": "Probability that the suggested class is right if it or the label is; without a label, its probability.",
+                "is_issue": "Whether another class is there with the confidence that is usual for it, and outweighs the label.",
+                "given_probability": "Probability of the label.",
+                "suggested_probability": "Probability of the suggested class.",
+                "threshold": "Probability from which the suggested class is taken to be there.",
+                "by_predictions": "Whether the models alone prefer the suggested class; NULL where they say nothing.",
+                "by_neighbors": "Whether the neighbours alone prefer the suggested class; NULL where they say nothing.",
+                "neighbors_labelled": "Nearest neighbours that have a label.",
+                "neighbors_suggested": "Those among them that bear the suggested class.",
+            },
+        ),
+    ),
+    issues=(
+        IssueQuery(
+            """
+            select sample_id as subject_id, sample_id, null as object_id,
+                if(given is null, 'missing_label', 'label_mistake') as issue,
+                if(label_field = 'ground_truth', '', label_field || '/') || coalesce(model, 'neighbors') as source,
+                score, is_issue,
+                json_object('label_field', label_field, 'model', model, 'given', if(given is null, null, [given]),
+                    'suggested', [suggested], 'given_probability', given_probability, 'confidence', suggested_probability,
+                    'threshold', threshold, 'by_predictions', by_predictions, 'by_neighbors', by_neighbors,
+                    'neighbors_labelled', neighbors_labelled, 'neighbors_suggested', neighbors_suggested,
+                    'partner', partner) as evidence
+            from label_issues where brain_key = 'label_issues' and score is not null""",
+            ("label_issues",),
+        ),
+    ),
+    metrics={
+        "labels_doubted": "select count(*) from label_issues where brain_key = 'label_issues' and is_issue and given is not null"
+    },
+)

@@ -1,0 +1,339 @@
+"""What object detectors and the labels of objects disagree about."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from brain_assets.incremental.calibrations import CHOSEN, Calibration, calibrated
+from brain_assets.incremental.update import (
+    Check,
+    Derivation,
+    IssueQuery,
+    MethodRun,
+    Publication,
+    Update,
+    literal,
+    section_settings,
+)
+from brain_assets.methods.labels import detectors
+from brain_assets.methods.labels import object_mistakenness as method
+from brain_assets.methods.labels.matching import NONE
+from brain_assets.methods.labels.objects import Objects, polygon_edges
+from brain_assets.resources.dataset import Dataset
+from brain_assets.resources.store.store import Merge
+from brain_assets.signals.labels.mistakenness import certainties
+
+# Images that both labels and the model speak of: only there does silence say anything.
+JUDGED = """
+    select predicted.sample_id, predicted.label_field, predicted.model,
+        greatest(given.changed, predicted.changed) as changed
+    from object_images predicted join object_images given using (sample_id, label_field)
+    where predicted.model != 'ground_truth' and given.model = 'ground_truth'"""
+# In compat a model has seen every labelled image, and an image without predictions is one in which it found nothing.
+JUDGED_IN_COMPAT = """
+    select given.sample_id, label_field, models.model, given.changed from object_images given
+    join (select distinct label_field, model from object_images where model != 'ground_truth') models using (label_field)
+    where given.model = 'ground_truth'"""
+GONE = "(sample_id, label_field, model) not in (select (sample_id, label_field, model) from ({judged}))"
+NO_ROWS = "select * exclude (changed) from object_mistakenness where false"
+SCHEMA = pa.schema([
+    ("object_id", pa.string()), ("model", pa.string()), ("sample_id", pa.string()), ("label_field", pa.string()),
+    ("source", pa.string()), ("mistakenness", pa.float64()), ("mistakenness_loc", pa.float64()),
+    ("possible_missing", pa.bool_()), ("possible_spurious", pa.bool_()), ("missing_score", pa.float64()),
+    ("spurious_score", pa.float64()), ("matched_id", pa.string()), ("iou", pa.float64()), ("suggested", pa.string()),
+    ("placed_by", pa.string()),
+])  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Side:
+    """The objects of one side of a comparison, with their ids and images, and how sure a model is of each."""
+
+    ids: pa.Array
+    samples: pa.Array
+    objects: Objects
+    certainty: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class _Comparison:
+    """Labels and one model's predictions in the same images, and the names of their classes."""
+
+    labels: _Side
+    predictions: _Side
+    classes: list[str]
+
+
+def update_object_mistakenness(update: Update) -> Iterator[Merge]:
+    """Compare labels and predictions in images where either changed; how far a detector is trusted is an input."""
+    compared, compat = 0, _is_compat(update)
+    judged = JUDGED_IN_COMPAT if compat else JUDGED
+    for field, model in update.dataset.store.rows(f"select distinct label_field, model from ({judged}) order by all"):
+        which = f"label_field = {literal(field)} and model = {literal(model)}"
+        issue = f"detector {field} {model}"
+        profile = calibrated(update, issue, partial(_fit, update, which), (0.0, {}))
+        since = -1 if compat or update.anew or _is_new(update, issue) else update.since
+        images = update.query(
+            f"select sample_id, changed from ({judged}) where {which} and changed > {since} order by sample_id"
+        )
+        if images.num_rows:
+            compared += images.num_rows
+            comparison = _read(update, images.column("sample_id"), (field, model))
+            rows = pa.concat_tables(_judge(comparison, profile, update))
+            names = {"label_field": field, "model": model}
+            update.dataset.store.connection.register("judged_images", images)
+            within = f"{which} and sample_id in (select sample_id from judged_images)"
+            update.commit(Merge("object_mistakenness", _named(rows, names), within=within))
+    update.notes |= {"images compared": compared}
+    yield Merge("object_mistakenness", NO_ROWS, within=GONE.format(judged=judged))
+
+
+def _is_compat(update: Update) -> bool:
+    return bool(update.run.settings["MistakennessSettings"]["mode"] == "compat")
+
+
+def _is_new(update: Update, issue: str) -> bool:
+    query = "select max(changed) from calibrations where brain_key = ? and issue = ?"
+    changed = update.dataset.store.value(query, [update.run.brain_key, issue])
+    return changed is not None and changed > update.since
+
+
+def _read(update: Update, samples: pa.ChunkedArray, names: tuple[str, str]) -> _Comparison:
+    """Return both sides in the images ``samples``, which are ascending."""
+    field, model = names
+    update.dataset.store.connection.register("compared", pa.table({"sample_id": samples}))
+    rows = update.query(
+        f"""select objects.* from objects semi join compared using (sample_id)
+        where label_field = {literal(field)} and model in ('ground_truth', {literal(model)})
+        order by sample_id, coalesce(confidence, 0) desc, object_id"""
+    )
+    classes = sorted(set(rows.column("label").to_pylist()))
+    given = np.array([name == "ground_truth" for name in rows.column("model").to_pylist()], bool)
+    sides = [
+        _side(rows.filter(pa.array(part)), samples, classes, labels=labels)
+        for part, labels in ((given, True), (~given, False))
+    ]
+    return _Comparison(sides[0], sides[1], classes)
+
+
+def _side(rows: pa.Table, samples: pa.ChunkedArray, classes: list[str], *, labels: bool) -> _Side:
+    boxes = [rows.column(name).to_numpy() for name in ("x", "y", "width", "height")]
+    places = np.searchsorted(np.array(samples.to_pylist()), np.array(rows.column("sample_id").to_pylist(), dtype=str))
+    counts = np.bincount(places.astype(np.int64), minlength=len(samples))
+    numbers = {name: number for number, name in enumerate(classes)}
+    confidence = rows.column("confidence").to_numpy().astype(np.float64)
+    objects = Objects(
+        boxes=np.stack(boxes, axis=1).astype(np.float64).reshape(-1, 4),
+        classes=np.array([numbers[name] for name in rows.column("label").to_pylist()], np.int64),
+        offsets=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+        confidence=None if labels else confidence,
+        crowd=rows.column("iscrowd").to_numpy().astype(bool) if labels else None,
+        outlines=outlines(rows.column("polygon")),
+    )
+    ids, images = (rows.column(name).combine_chunks() for name in ("object_id", "sample_id"))
+    return _Side(ids, images, objects, certainties(rows.column("logits"), confidence))
+
+
+def outlines(polygons: pa.ChunkedArray) -> tuple[NDArray[np.float64] | None, ...] | None:
+    """Return polygons as `Objects` has them; None where there are none at all."""
+    if polygons.null_count == len(polygons):
+        return None
+    return tuple(
+        None if rings is None else polygon_edges([np.array(ring).reshape(-1, 2) for ring in rings])
+        for rings in polygons.to_pylist()
+    )
+
+
+def _fit(update: Update, which: str) -> tuple[float, Mapping[str, Any]]:
+    """Return a detector's profile, by the names of the classes."""
+    limit = update.dataset.settings.calibration.sample_size
+    chosen = f"select sample_id from samples where content_hash in ({CHOSEN.format(limit=limit)})"
+    images = update.query(f"""
+        select sample_id, label_field, model from ({JUDGED}) where {which} and sample_id in ({chosen}) order by sample_id""")
+    if not images.num_rows:
+        return 0.0, {}
+    names = images.column("label_field")[0].as_py(), images.column("model")[0].as_py()
+    both = _read(update, images.column("sample_id"), names)
+    profile = detectors.calibrate(both.labels.objects, both.predictions.objects, len(both.classes))
+    return float(images.num_rows), {
+        "confidence": profile.confidence.tolist(),
+        "precision": profile.precision.tolist(),
+        "class_trust": dict(zip(both.classes, profile.class_trust.tolist(), strict=True)),
+        "class_recall": dict(zip(both.classes, profile.class_recall.tolist(), strict=True)),
+    }
+
+
+def _profile(calibration: Calibration, classes: list[str]) -> detectors.DetectorProfile:
+    found, default = calibration.evidence, detectors.DetectorProfile.default(len(classes))
+    if "precision" not in found:
+        return default
+    recall = found["class_recall"]
+    usual = float(np.mean(list(recall.values()) or [0.5]))
+    return detectors.DetectorProfile(
+        confidence=np.array(found["confidence"]),
+        precision=np.array(found["precision"]),
+        class_trust=np.array([found["class_trust"].get(name, 1.0) for name in classes]),
+        class_recall=np.array([recall.get(name, usual) for name in classes]),
+    )
+
+
+def _judge(both: _Comparison, calibration: Calibration, update: Update) -> list[pa.Table]:
+    """Return the rows of labels and of predictions."""
+    labels, predictions = both.labels, both.predictions
+    if _is_compat(update):
+        peer = method.peer_scores(labels.objects, predictions.objects, certainty=predictions.certainty)
+        of_labels = {"mistakenness": peer.mistakenness, "mistakenness_loc": peer.mistakenness_loc,
+            "possible_spurious": peer.possible_spurious}  # fmt: skip
+        return [
+            _rows(labels, predictions, (peer.matches.prediction, peer.matches.label_iou), of_labels),
+            _rows(
+                predictions,
+                labels,
+                (peer.matches.label, peer.matches.prediction_iou),
+                {"possible_missing": peer.possible_missing},
+            ),
+        ]
+    scores = method.object_scores(labels.objects, predictions.objects, _profile(calibration, both.classes))
+    suggested = pa.array([*both.classes, ""]).take(pa.array(scores.suggested % (len(both.classes) + 1)))
+    of_labels = {
+        "mistakenness": scores.mistakenness, "mistakenness_loc": scores.mistakenness_loc,
+        "spurious_score": scores.spurious_score, "possible_spurious": scores.possible_spurious, "suggested": suggested,
+        "placed_by": _ids(predictions, scores.placed_by),
+    }  # fmt: skip
+    of_predictions = {"missing_score": scores.missing_score, "possible_missing": scores.possible_missing}
+    return [
+        _rows(labels, predictions, (scores.matches.prediction, scores.matches.label_iou), of_labels),
+        _rows(predictions, labels, (scores.matches.label, scores.matches.prediction_iou), of_predictions),
+    ]
+
+
+def _rows(
+    side: _Side, other: _Side, matched: tuple[NDArray[np.intp], NDArray[np.float64]], scores: Mapping[str, Any]
+) -> pa.Table:
+    """Return one row per object of a side, with its partner on the other."""
+    partner, iou = matched
+    columns: dict[str, Any] = {
+        "object_id": side.ids,
+        "sample_id": side.samples,
+        "matched_id": _ids(other, partner),
+        "iou": pa.array(iou, from_pandas=True),
+        "source": pa.repeat("ground_truth" if side.objects.confidence is None else None, len(side.ids)).cast(
+            pa.string()
+        ),
+    }
+    columns |= {
+        name: value if isinstance(value, pa.Array) else pa.array(value, from_pandas=True)
+        for name, value in scores.items()
+    }
+    size = len(side.ids)
+    return pa.table(
+        [columns[one.name].cast(one.type) if one.name in columns else pa.nulls(size, one.type) for one in SCHEMA],
+        schema=SCHEMA,
+    )
+
+
+def _ids(side: _Side, places: NDArray[np.intp]) -> pa.Array:
+    """Return the ids of objects of a side by their places, null for none."""
+    return side.ids.take(pa.array(np.maximum(places, 0), mask=places == NONE))
+
+
+def _named(rows: pa.Table, names: Mapping[str, str]) -> pa.Table:
+    """Return rows with the field and the model of the comparison, which is also the source of predictions."""
+    for name, value in names.items():
+        constant = pa.repeat(pa.scalar(value), rows.num_rows)
+        rows = rows.set_column(rows.schema.get_field_index(name), name, constant)
+    source = rows.column("source").fill_null(names["model"])
+    return rows.set_column(rows.schema.get_field_index("source"), "source", source)
+
+
+def _runs(dataset: Dataset) -> list[MethodRun]:
+    return [MethodRun("object_mistakenness", section_settings(dataset.settings.mistakenness))]
+
+
+def _issue(issue: str, score: str, is_issue: str, condition: str, partner: str = "matched_id") -> IssueQuery:
+    return IssueQuery(
+        f"""
+        select object_id as subject_id, scores.sample_id, object_id, '{issue}' as issue,
+            if(label_field = 'ground_truth', scores.model, label_field || '/' || scores.model) as source,
+            {score} as score, {is_issue} as is_issue,
+            json_object('label_field', label_field, 'model', scores.model, 'label', objects.label, 'confidence', confidence,
+                'suggested', nullif(suggested, ''), 'matched', {partner}, 'iou', if({partner} = matched_id, iou, null))
+                as evidence
+        from object_mistakenness scores join (select object_id, label, confidence from objects) objects using (object_id)
+        where {score} is not null and {condition}""",
+        ("object_mistakenness", "objects"),
+    )
+
+
+LEAST_MISTAKE, LEAST_MISPLACED = 0.75, 0.5
+OF_LABELS = "source = 'ground_truth'"
+
+OBJECT_MISTAKENNESS = Derivation(
+    name="object_mistakenness",
+    description="Objects whose class a detector contradicts, whose box lies badly, that are labelled and not there, or there and"
+    " not labelled.",
+    group="labels",
+    reads=("objects", "object_images"),
+    writes=("object_mistakenness",),
+    version="2",
+    update=update_object_mistakenness,
+    runs=_runs,
+    checks=(
+        Check(
+            "no_score_without_an_object",
+            "select count(*) from object_mistakenness anti join objects using (object_id)",
+            "No score is left of an object that is gone.",
+        ),
+    ),
+    publishes=(
+        Publication(
+            "object_mistakenness",
+            """
+            select object_id, sample_id, label_field, model, source, mistakenness, mistakenness_loc, possible_missing,
+                possible_spurious, missing_score, spurious_score, matched_id, iou, nullif(suggested, '') as suggested,
+                placed_by
+            from object_mistakenness order by sample_id, label_field, model, source, object_id""",
+            ("object_mistakenness",),
+            {
+                "object_id": "The object.",
+                "sample_id": "The image.",
+                "label_field": "The field of labels.",
+                "model": "The model that was compared with.",
+                "source": "ground_truth for a label, else the model whose prediction it is.",
+                "mistakenness": "That the class is wrong, in [0, 1].",
+                "mistakenness_loc": "That the box lies badly, in [0, 1].",
+                "possible_missing": "Whether the prediction is an object without a label.",
+                "possible_spurious": "Whether the label may hold no object, or one that another label holds.",
+                "missing_score": "That the prediction is an object without a label, in [0, 1].",
+                "spurious_score": "That the label is one too many, in [0, 1].",
+                "matched_id": "The object of the other side that it goes with.",
+                "iou": "Overlap with it.",
+                "suggested": "The class that predictions would give.",
+                "placed_by": "The prediction that mistakenness_loc is measured from.",
+            },
+        ),
+    ),
+    issues=(
+        _issue(
+            "label_mistake",
+            "mistakenness",
+            f"mistakenness >= {LEAST_MISTAKE}",
+            f"{OF_LABELS} and coalesce(suggested, '') != ''",
+        ),
+        _issue(
+            "bad_box",
+            "mistakenness_loc",
+            f"mistakenness_loc >= {LEAST_MISPLACED}",
+            OF_LABELS,
+            "coalesce(placed_by, matched_id)",
+        ),
+        _issue("spurious_object", "spurious_score", "coalesce(possible_spurious, false)", OF_LABELS),
+        _issue("missing_object", "missing_score", "coalesce(possible_missing, false)", "source != 'ground_truth'"),
+    ),
+    metrics={"objects_compared": "select count(*) from object_mistakenness"},
+)

@@ -1,0 +1,1 @@
+"""What follows from vectors and their nearest neighbours."""

@@ -1,0 +1,147 @@
+"""Images that lie unusually far from even their nearest neighbours."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from brain_assets.incremental.calibrations import CHOSEN, calibrated
+from brain_assets.incremental.subjects import PICTURED, SUBJECT
+from brain_assets.incremental.update import (
+    Check,
+    Derivation,
+    IssueQuery,
+    MethodRun,
+    Publication,
+    Update,
+    declared_runs,
+    literal,
+    model_of,
+    with_parameters,
+)
+from brain_assets.incremental.vectors import gone_from
+from brain_assets.methods.similarity import outliers as method
+from brain_assets.resources.dataset import Dataset
+from brain_assets.resources.settings.configuration import RunSettings
+from brain_assets.resources.store.store import Merge
+
+ISSUE = "outlier"
+SCORES = """
+    select outliers.brain_key, subject_id, raw, value as cut,
+        if(value is null or raw is null, 0.0,
+            0.5 + 0.5 * tanh((raw - value) / (evidence->>'scale')::double / 2)) as outlier_score,
+        coalesce(raw > value, false) as is_outlier
+    from outliers left join calibrations on calibrations.brain_key = outliers.brain_key and issue = 'outlier'"""
+
+
+def update_outliers(update: Update) -> Iterator[Merge]:
+    """Measure the samples whose neighbours changed; the cut is an input, fitted once."""
+    source = update.run.settings["similarity"]
+    since = -1 if update.anew else update.since
+    changed = update.query(
+        f"select subject_id, distances[1:{2 * method.N_NEIGHBORS}] as distances from neighbors"
+        f" where brain_key = {literal(source)} and changed > {since}"
+    )
+    raw = method.neighbor_distance(_matrix(changed.column("distances")))
+    rows = {
+        "brain_key": pa.array([update.run.brain_key] * len(raw), pa.string()),
+        "subject_id": changed.column("subject_id"),
+        "raw": pa.array(raw.astype(np.float64), from_pandas=True),
+    }
+    update.commit(
+        Merge("outliers", pa.table(rows)), Merge("outliers", NONE, within=gone_from(update, "neighbors", source))
+    )
+    calibrated(update, ISSUE, lambda: _fit(update), (float("inf"), {}))
+    yield from ()
+
+
+NONE = "select * exclude (changed) from outliers where false"
+
+
+def _matrix(lists: pa.ChunkedArray) -> NDArray[np.float32]:
+    column = lists.combine_chunks()
+    lengths = column.value_lengths().to_numpy(zero_copy_only=False)
+    matrix = np.full((len(column), 2 * method.N_NEIGHBORS), np.nan, np.float32)
+    matrix[np.arange(matrix.shape[1]) < lengths[:, None]] = column.flatten().to_numpy()
+    return matrix
+
+
+def _fit(update: Update) -> tuple[float, Mapping[str, Any]]:
+    limit = update.dataset.settings.calibration.sample_size
+    chosen = f"select sample_id from samples where content_hash in ({CHOSEN.format(limit=limit)})"
+    raw = update.column(f"select raw from outliers where brain_key = {update.key} and subject_id in ({chosen})")
+    fitted = method.calibrate(np.array(raw, np.float64))
+    return fitted.cut, {"scale": fitted.scale, "median": fitted.median, "measured": fitted.samples}
+
+
+def _runs(dataset: Dataset) -> list[MethodRun]:
+    default = RunSettings(brain_key="outliers", method="outliers")
+    return [_run(dataset, run) for run in (default, *declared_runs(dataset, "outliers"))]
+
+
+def _run(dataset: Dataset, run: RunSettings) -> MethodRun:
+    own = RunSettings(brain_key="neighbors", method="similarity")
+    declared = (one for one in declared_runs(dataset, "similarity") if one.brain_key == run.similarity)
+    graph = next(declared, own)
+    # A cut that was fitted to other distances says nothing of these.
+    metric = with_parameters(dataset.settings.similarity, graph).metric
+    return MethodRun(
+        run.brain_key,
+        {
+            "similarity": run.similarity,
+            "embeddings": graph.embeddings,
+            "metric": metric,
+            "model": model_of(dataset, graph.embeddings),
+        },
+    )
+
+
+OUTLIERS = Derivation(
+    name="outliers",
+    description="Images unlike all others: the mean distance to their nearest neighbours that are not copies lies above a cut"
+    " that is fitted to the dataset once.",
+    group="similarity",
+    reads=("neighbors",),
+    writes=("outliers",),
+    update=update_outliers,
+    runs=_runs,
+    checks=(
+        Check(
+            "every_neighbor_list_has_a_distance",
+            "select count(*) from neighbors where brain_key = 'neighbors'"
+            " and subject_id not in (select subject_id from outliers where brain_key = 'outliers')",
+            "Each sample with neighbours was measured.",
+        ),
+    ),
+    publishes=(
+        Publication(
+            "outliers",
+            f"""
+            select brain_key, {SUBJECT}, outlier_score, is_outlier, raw, cut
+            from ({SCORES}) {PICTURED} order by outlier_score desc, raw desc, subject_id""",
+            ("outliers", "calibrations"),
+            {
+                "brain_key": "The run.",
+                "subject_id": "The object for crops, else the sample.",
+                "sample_id": "The sample.",
+                "object_id": "The object for crops; NULL for whole images.",
+                "outlier_score": "In [0, 1]; .5 at the cut; 0 while there is no cut.",
+                "is_outlier": "Whether the distance lies above the cut.",
+                "raw": "Mean distance to the nearest ten neighbours that are not copies; NULL without any.",
+                "cut": "The calibrated cut; NULL while the dataset is too small for one.",
+            },
+        ),
+    ),
+    issues=(
+        IssueQuery(
+            f"""
+            select {SUBJECT}, 'outlier' as issue, brain_key as source,
+                outlier_score as score, is_outlier as is_issue,
+                json_object('distance', raw, 'threshold', cut, 'origin', 'calibrated') as evidence
+            from ({SCORES}) {PICTURED}""",
+            ("outliers", "calibrations"),
+        ),
+    ),
+)

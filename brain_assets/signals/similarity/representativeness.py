@@ -1,0 +1,216 @@
+"""How typical an image is of the cluster it belongs to."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from brain_assets.incremental.subjects import PICTURED, SUBJECT
+from brain_assets.incremental.update import (
+    Check,
+    Derivation,
+    MethodRun,
+    Publication,
+    Update,
+    declared_runs,
+    literal,
+    model_of,
+    with_parameters,
+)
+from brain_assets.incremental.vectors import Vectors, gone_from, mostly_replaced, read_vectors, remembered, unit_rows
+from brain_assets.methods.similarity import representativeness as method
+from brain_assets.resources.dataset import Dataset
+from brain_assets.resources.errors import ConfigurationError
+from brain_assets.resources.settings.configuration import RepresentativenessSettings, RunSettings
+from brain_assets.resources.store.store import Merge
+
+
+def update_representativeness(update: Update) -> Iterator[Merge]:
+    """Assign new samples to frozen centres; fit the centres anew when most samples are not those of the fit."""
+    settings = RepresentativenessSettings.model_validate(update.run.settings["settings"])
+    if settings.mode == "compat":
+        vectors = read_vectors(update)
+        if len(vectors) < settings.clusters:
+            raise ConfigurationError(
+                f"run {update.run.brain_key}: mode compat needs at least {settings.clusters} samples with a vector, there are"
+                f" {len(vectors)}: add samples, lower clusters, or use mode default"
+            )
+        values = method.representativeness_compat(vectors.matrix, settings.method, settings.clusters)
+        yield _merge(update, vectors, np.full(len(vectors), -1), values, whole=True)
+        return
+    if settings.method == DOWNWEIGHT:
+        yield _downweighted(update, settings)
+        return
+    refitted = _refit(update, settings)
+    since = -1 if update.anew or refitted else update.since
+    vectors = read_vectors(update, f"embeddings.changed > {since}")
+    if len(vectors):
+        assigned = method.assign(unit_rows(vectors.matrix), _centers(update))
+        raw = method.centrality(assigned.distance).astype(np.float64)
+        update.commit(_merge(update, vectors, assigned.cluster, raw, whole=False))
+    yield Merge(
+        "representativeness",
+        NONE,
+        within=gone_from(update, "embeddings", update.run.settings["embeddings"]) + _outside(update),
+    )
+
+
+def _downweighted(update: Update, settings: RepresentativenessSettings) -> Merge:
+    """Score all samples against the frozen centres, and lower those that have a more central one nearby."""
+    if update.run.settings["metric"] != "cosine":
+        raise ConfigurationError(
+            f"run {update.run.brain_key}: {DOWNWEIGHT} needs neighbours by cosine, and {update.run.settings['similarity']!r}"
+            f" has them by {update.run.settings['metric']}: name another similarity run"
+        )
+    _refit(update, settings)
+    vectors = read_vectors(update)
+    if not len(vectors):
+        return Merge("representativeness", NONE, within=f"brain_key = {update.key}")
+    assigned = method.assign(unit_rows(vectors.matrix), _centers(update))
+    raw = method.downweight(method.centrality(assigned.distance), *_listed(update, vectors.ids))
+    return _merge(update, vectors, assigned.cluster, raw, whole=True)
+
+
+def _listed(update: Update, ids: pa.Array) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Return neighbours as positions among ``ids``, -1 where there are none, and their distances."""
+    rows = update.query(
+        "select subject_id, neighbor_ids, distances from neighbors"
+        f" where brain_key = {literal(update.run.settings['similarity'])}"
+    )
+    lists, distances = (rows.column(name).combine_chunks() for name in ("neighbor_ids", "distances"))
+    lengths = lists.value_lengths().to_numpy(zero_copy_only=False)
+    owner = np.repeat(_places(rows.column("subject_id"), ids), lengths)
+    slot = np.arange(len(owner)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    known = owner >= 0
+    neighbors = np.full((len(ids), int(lengths.max(initial=1))), -1, np.int64)
+    near = np.full(neighbors.shape, np.inf, np.float32)
+    neighbors[owner[known], slot[known]] = _places(lists.flatten(), ids)[known]
+    near[owner[known], slot[known]] = distances.flatten().to_numpy(zero_copy_only=False)[known]
+    return neighbors, near
+
+
+def _places(wanted: pa.Array | pa.ChunkedArray, ids: pa.Array) -> NDArray[np.int64]:
+    from pyarrow.compute import index_in
+
+    found: NDArray[np.int64] = index_in(wanted, ids).fill_null(-1).to_numpy().astype(np.int64)
+    return found
+
+
+DOWNWEIGHT = "cluster-center-downweight"
+NONE = "select * exclude (changed) from representativeness where false"
+
+
+def _outside(update: Update) -> str:
+    where = update.run.settings["where"]
+    if not where:
+        return ""
+    return f" or (brain_key = {update.key} and subject_id not in (select sample_id from sample_facts where {where}))"
+
+
+def _merge(
+    update: Update, vectors: Vectors, cluster: NDArray[np.integer], raw: NDArray[np.floating], *, whole: bool
+) -> Merge:
+    rows = {
+        "brain_key": pa.array([update.run.brain_key] * len(vectors), pa.string()),
+        "subject_id": vectors.ids,
+        "cluster": pa.array(cluster.astype(np.int32)),
+        "raw": pa.array(np.asarray(raw, np.float64), from_pandas=True),
+    }
+    return Merge("representativeness", pa.table(rows), within=f"brain_key = {update.key}" if whole else None)
+
+
+def _refit(update: Update, settings: RepresentativenessSettings) -> bool:
+    """Fit and commit the centres where that is due; return whether it was."""
+    fitted_on = update.dataset.store.value(
+        f"select coalesce(max(fitted_on), 0) from cluster_centers where brain_key = {update.key}"
+    )
+    present = len(
+        update.column(f"select 1 from embeddings where brain_key = {literal(update.run.settings['embeddings'])}")
+    )
+    due = method.refit_due(fitted_on, present) or mostly_replaced(update, _fitted_to(update))
+    if not update.anew and not due:
+        return False
+    centers = method.fit_centers(unit_rows(read_vectors(update).matrix), settings.clusters)
+    rows = pa.table({
+        "brain_key": pa.array([update.run.brain_key] * len(centers), pa.string()),
+        "cluster": pa.array(range(len(centers)), pa.int32()),
+        "center": pa.array(list(centers), pa.list_(pa.float32())),
+        "fitted_on": pa.array([present] * len(centers), pa.int64()),
+        "fitted_to": pa.array([remembered(update)] * len(centers), pa.list_(pa.string())),
+    })  # fmt: skip
+    update.commit(Merge("cluster_centers", rows, within=f"brain_key = {update.key}"))
+    update.notes["refitted on"] = present
+    return True
+
+
+def _fitted_to(update: Update) -> list[str]:
+    """Return what is remembered of the vectors that the centres were fitted to."""
+    found = update.column(f"select fitted_to from cluster_centers where brain_key = {update.key} limit 1")
+    return (found and found[0]) or []
+
+
+def _centers(update: Update) -> NDArray[np.float32]:
+    rows = update.column(f"select center from cluster_centers where brain_key = {update.key} order by cluster")
+    return np.array(rows, np.float32) if rows else np.zeros((0, 1), np.float32)
+
+
+def _runs(dataset: Dataset) -> list[MethodRun]:
+    default = RunSettings(brain_key="representativeness", method="representativeness")
+    return [_run(dataset, run) for run in (default, *declared_runs(dataset, "representativeness"))]
+
+
+def _run(dataset: Dataset, run: RunSettings) -> MethodRun:
+    section = with_parameters(dataset.settings.representativeness, run)
+    settings = {
+        "embeddings": run.embeddings,
+        "model": model_of(dataset, run.embeddings),
+        "where": run.where,
+        "settings": section.model_dump(),
+    }
+    if section.mode == "default" and section.method == DOWNWEIGHT:
+        declared = [one for one in declared_runs(dataset, "similarity") if one.brain_key == run.similarity]
+        graph = with_parameters(dataset.settings.similarity, declared[0]) if declared else dataset.settings.similarity
+        settings |= {"similarity": run.similarity, "metric": graph.metric}
+    return MethodRun(run.brain_key, settings)
+
+
+REPRESENTATIVENESS = Derivation(
+    name="representativeness",
+    description="How typical each image is: 1 at the heart of its cluster, low at the rim. Cluster centres are fitted once and"
+    " frozen, and fitted anew when the dataset has doubled, or half of what they were fitted to has left or become other.",
+    group="similarity",
+    reads=("embeddings", "samples", "media", "neighbors"),
+    writes=("representativeness", "cluster_centers"),
+    update=update_representativeness,
+    runs=_runs,
+    kinds=("python", "scikitlearn", "duckdb"),
+    checks=(
+        Check(
+            "every_vector_has_a_representativeness",
+            "select count(*) from embeddings where brain_key = 'embeddings'"
+            " and subject_id not in (select subject_id from representativeness where brain_key = 'representativeness')",
+            "Each sample with a vector has a score.",
+        ),
+    ),
+    publishes=(
+        Publication(
+            "representativeness",
+            f"""
+            select brain_key, {SUBJECT},
+                if(cluster < 0, raw, raw / max(raw) over (partition by brain_key, cluster)) as representativeness, cluster, raw
+            from representativeness {PICTURED} order by brain_key, cluster, representativeness desc, subject_id""",
+            ("representativeness",),
+            {
+                "brain_key": "The run.",
+                "subject_id": "The object for crops, else the sample.",
+                "sample_id": "The sample.",
+                "object_id": "The object for crops; NULL for whole images.",
+                "representativeness": "raw divided by the largest of the cluster: 1 is the most representative.",
+                "cluster": "Number of the cluster; -1 in compat mode.",
+                "raw": "1 / (1 + distance to the cluster's centre), of unit vectors; lowered to .7 of it where"
+                " cluster-center-downweight is set and a more central sample is among the neighbours within .125.",
+            },
+        ),
+    ),
+)

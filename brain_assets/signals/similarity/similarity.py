@@ -1,0 +1,289 @@
+"""The graph of nearest neighbours, maintained over distinct contents and told per sample."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from brain_assets.incremental.subjects import PICTURED, SUBJECT
+from brain_assets.incremental.update import (
+    Check,
+    Derivation,
+    MethodRun,
+    Publication,
+    Update,
+    declared_runs,
+    literal,
+    with_parameters,
+)
+from brain_assets.incremental.vectors import matrix_of, refuse_what_does_not_fit
+from brain_assets.methods.similarity.copies import Lists, Members, neighbors_of_samples
+from brain_assets.methods.similarity.similarity import NeighborGraph, build_graph, normalize, update_graph
+from brain_assets.resources.dataset import Dataset
+from brain_assets.resources.errors import ConfigurationError
+from brain_assets.resources.settings.configuration import RunSettings
+from brain_assets.resources.store.store import Merge
+
+# Lists are longer than what is guaranteed, so that deletions rarely need a new search.
+SLACK = 12
+GRAPH = pa.schema([
+    ("brain_key", pa.string()),
+    ("node", pa.int64()),
+    ("neighbors", pa.list_(pa.int64())),
+    ("distances", pa.list_(pa.float32())),
+    ("valid", pa.int16()),
+])  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Subjects:
+    """What has a vector now.
+
+    Attributes
+    ----------
+    nodes : (n,) int64
+        The distinct contents, ordered by their input key, which does not depend on when they came.
+    ids : pyarrow.Array of str
+        The subjects, ascending.
+    contents : (m,) int64
+        Position in ``nodes`` of each subject's content.
+    fresh : (m,) bool
+        Which subjects are new or have another content than before.
+    """
+
+    nodes: NDArray[np.int64]
+    ids: pa.Array
+    contents: NDArray[np.int64]
+    fresh: NDArray[np.bool_]
+
+
+def update_similarity(update: Update) -> Iterator[Merge]:
+    """Search neighbours of new contents only, repair the lists that lost too many, and tell every sample its own."""
+    if update.anew:
+        update.commit(Merge("graph", GRAPH.empty_table(), within=f"brain_key = {update.key}"))
+    subjects = _subjects(update)
+    _refuse_above_limit(update.dataset, len(subjects.nodes))
+    _refuse_beyond_memory(update, subjects.nodes)
+    graph, changed = _current_graph(update, subjects.nodes)
+    yield Merge("graph", _graph_rows(update, graph, subjects.nodes, changed), within=_gone(update, subjects.nodes))
+    touched = _touched(update, subjects, graph, changed)
+    members = Members.of(subjects.contents, len(subjects.nodes))
+    lists = neighbors_of_samples(graph, members, subjects.contents, touched, update.run.settings["k"])
+    yield Merge("neighbors", _neighbor_rows(update, subjects, touched, lists))
+    yield Merge("neighbors", NO_NEIGHBORS, within=f"brain_key = {update.key} and {_without_vector(update)}")
+
+
+NO_NEIGHBORS = "select * exclude (changed) from neighbors where false"
+
+
+def _taking_part(update: Update) -> str:
+    """Return the condition of rows of ``embeddings`` that take part in the run."""
+    settings = update.run.settings
+    condition = f"embeddings.brain_key = {literal(settings['embeddings'])}"
+    if settings["where"]:
+        condition += f" and embeddings.sample_id in (select sample_id from sample_facts where {settings['where']})"
+    return condition
+
+
+def _without_vector(update: Update) -> str:
+    return f"subject_id not in (select subject_id from embeddings where {_taking_part(update)})"
+
+
+def _subjects(update: Update) -> Subjects:
+    rows = update.query(f"""
+        select subject_id, node, dense_rank() over (order by input_key) - 1 as content,
+            embeddings.changed > {update.since} as fresh
+        from embeddings join vectors using (model_version, input_key) where {_taking_part(update)}
+        order by subject_id""")
+    contents = rows.column("content").to_numpy()
+    nodes = np.zeros(contents.max(initial=-1) + 1, np.int64)
+    nodes[contents] = rows.column("node").to_numpy()
+    ids = rows.column("subject_id").combine_chunks()
+    return Subjects(nodes, ids, contents, rows.column("fresh").to_numpy(zero_copy_only=False))
+
+
+def _refuse_above_limit(dataset: Dataset, count: int) -> None:
+    limit = dataset.settings.similarity.exact_limit
+    if count > limit:
+        raise ConfigurationError(
+            f"{count} distinct images are more than similarity.exact_limit = {limit}: the exact graph grows with the square of"
+            f" their number; raise the limit in dataset.yaml if the time suits you, or split the dataset"
+        )
+
+
+def _refuse_beyond_memory(update: Update, nodes: NDArray[np.int64]) -> None:
+    if len(nodes):
+        width = update.dataset.store.value("select len(vector) from vectors where node = ?", [int(nodes[0])])
+        refuse_what_does_not_fit(len(nodes), width, update.run.settings["k"] + SLACK)
+
+
+def _current_graph(update: Update, nodes: NDArray[np.int64]) -> tuple[NeighborGraph, NDArray[np.int64]]:
+    """Return the graph over ``nodes`` and the positions of rows that differ from what is stored."""
+    k, metric = update.run.settings["k"], update.run.settings["metric"]
+    stored, kept = stored_graph(update, update.run.brain_key, nodes)
+    new = len(nodes) - int((kept >= 0).sum())
+    if new == 0 and len(kept) == len(nodes):
+        update.notes["searched"] = 0
+        return _permuted(stored, kept), np.zeros(0, np.int64)
+    vectors, order = vectors_of(update, nodes, metric), np.arange(len(nodes))
+    if new > len(nodes) // 2:
+        update.notes["searched"] = len(nodes)
+        return build_graph(vectors, order, width=k + SLACK, metric=metric), order
+    result = update_graph(stored, vectors, order, kept, guaranteed=k, metric=metric)
+    update.notes["searched"] = result.searched
+    return result.graph, result.changed
+
+
+def stored_graph(update: Update, brain_key: str, nodes: NDArray[np.int64]) -> tuple[NeighborGraph, NDArray[np.int64]]:
+    """Return the graph of a similarity run, its entries as rows of itself, and the place of each row in ``nodes`` (-1: gone)."""
+    rows = update.query(
+        f"select node, neighbors, distances, valid from graph where brain_key = {literal(brain_key)} order by node"
+    )
+    known = rows.column("node").to_numpy()
+    width = update.run.settings["k"] + SLACK
+    lengths = rows.column("valid").to_numpy().astype(np.int64)
+    filled = np.arange(width) < lengths[:, None]
+    neighbors = np.full((len(known), width), -1, np.int32)
+    distances = np.full((len(known), width), np.inf, np.float32)
+    row_of = np.zeros(known[-1] + 1 if len(known) else 0, np.int32)
+    row_of[known] = np.arange(len(known))
+    neighbors[filled] = row_of[_flat(rows.column("neighbors"))]
+    distances[filled] = _flat(rows.column("distances"))
+    return NeighborGraph(neighbors, distances, lengths.astype(np.int16)), _positions(known, nodes)
+
+
+def _flat(lists: pa.ChunkedArray) -> NDArray[Any]:
+    values: NDArray[Any] = lists.combine_chunks().flatten().to_numpy(zero_copy_only=False)
+    return values
+
+
+def _positions(wanted: NDArray[np.int64], among: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the position of each wanted node in ``among``, -1 where it is not there."""
+    if not len(among):
+        return np.full(len(wanted), -1, np.int64)
+    by_value = np.argsort(among)
+    found = by_value[np.searchsorted(among, wanted, sorter=by_value).clip(max=len(among) - 1)]
+    return np.where(among[found] == wanted, found, -1)
+
+
+def _permuted(graph: NeighborGraph, positions: NDArray[np.int64]) -> NeighborGraph:
+    moved = np.append(positions, -1).astype(np.int32)
+    neighbors, distances, valid = (
+        np.empty_like(graph.neighbors),
+        np.empty_like(graph.distances),
+        np.empty_like(graph.valid),
+    )
+    neighbors[positions], distances[positions], valid[positions] = moved[graph.neighbors], graph.distances, graph.valid
+    return NeighborGraph(neighbors, distances, valid)
+
+
+def vectors_of(update: Update, nodes: NDArray[np.int64], metric: str) -> NDArray[np.float32]:
+    """Return the vectors of ``nodes``, unit rows for cosine."""
+    matrix = matrix_of(update, nodes)
+    return normalize(matrix) if metric == "cosine" and len(matrix) else matrix
+
+
+def _graph_rows(update: Update, graph: NeighborGraph, nodes: NDArray[np.int64], changed: NDArray[np.int64]) -> pa.Table:
+    valid = graph.valid[changed].astype(np.int64)
+    filled = np.arange(graph.neighbors.shape[1]) < valid[:, None]
+    offsets = np.concatenate([[0], np.cumsum(valid)]).astype(np.int32)
+    columns = [
+        pa.array([update.run.brain_key] * len(changed), pa.string()),
+        pa.array(nodes[changed]),
+        pa.ListArray.from_arrays(offsets, nodes[graph.neighbors[changed][filled]]),
+        pa.ListArray.from_arrays(offsets, graph.distances[changed][filled]),
+        pa.array(valid.astype(np.int16)),
+    ]
+    return pa.table(columns, schema=GRAPH)
+
+
+def _gone(update: Update, nodes: NDArray[np.int64]) -> str:
+    update.dataset.store.connection.register("live_nodes", pa.table({"node": nodes}))
+    return f"brain_key = {update.key} and node not in (from live_nodes)"
+
+
+def _touched(update: Update, subjects: Subjects, graph: NeighborGraph, changed: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the subjects whose neighbours may differ: of a changed list, beside a fresh subject, or of one that left."""
+    is_fresh = np.zeros(len(subjects.nodes) + 1, np.bool_)
+    is_fresh[subjects.contents[subjects.fresh]] = True
+    lists_fresh = is_fresh[graph.neighbors].any(axis=1)
+    concerned = is_fresh[:-1] | lists_fresh
+    concerned[changed] = True
+    listed_gone = update.query(f"""
+        with moved as (
+            select subject_id from neighbors where brain_key = {update.key} and {_without_vector(update)}
+            union select subject_id from embeddings where {_taking_part(update)} and changed > {update.since})
+        select subject_id from neighbors where brain_key = {update.key}
+            and list_has_any(neighbor_ids, (select coalesce(list(subject_id), []) from moved))""")
+    found = pa.compute.is_in(subjects.ids, listed_gone.column(0)).to_numpy(zero_copy_only=False)
+    return np.flatnonzero(concerned[subjects.contents] | found)
+
+
+def _neighbor_rows(update: Update, subjects: Subjects, touched: NDArray[np.int64], lists: Lists) -> pa.Table:
+    offsets = lists.offsets.astype(np.int32)
+    return pa.table({
+        "brain_key": pa.array([update.run.brain_key] * len(touched), pa.string()),
+        "subject_id": subjects.ids.take(touched),
+        "neighbor_ids": pa.ListArray.from_arrays(offsets, subjects.ids.take(lists.neighbors)),
+        "distances": pa.ListArray.from_arrays(offsets, lists.distances),
+    })  # fmt: skip
+
+
+def _runs(dataset: Dataset) -> list[MethodRun]:
+    default = RunSettings(brain_key="neighbors", method="similarity")
+    return [_run(dataset, run) for run in (default, *declared_runs(dataset, "similarity"))]
+
+
+def _run(dataset: Dataset, run: RunSettings) -> MethodRun:
+    section = with_parameters(dataset.settings.similarity, run)
+    settings = {"embeddings": run.embeddings, "where": run.where, "k": section.k, "metric": section.metric}
+    return MethodRun(run.brain_key, settings)
+
+
+SIMILARITY = Derivation(
+    name="similarity",
+    description="The exact nearest neighbours of every image by its vector. A new image is compared once with all others;"
+    " nothing else is searched again unless a deletion left its list too short.",
+    group="similarity",
+    reads=("embeddings", "samples", "media"),
+    writes=("graph", "neighbors"),
+    update=update_similarity,
+    runs=_runs,
+    checks=(
+        Check(
+            "every_vector_has_its_neighbors",
+            "select count(*) from embeddings anti join neighbors using (subject_id) where embeddings.brain_key = 'embeddings'",
+            "Each sample with a vector has a list of neighbours.",
+        ),
+        Check(
+            "lists_are_long_enough",
+            "select count(*) from neighbors where brain_key = 'neighbors' and len(neighbor_ids) <"
+            " least((select count(*) - 1 from embeddings where brain_key = 'embeddings'), (select max(len(neighbor_ids))"
+            " from neighbors where brain_key = 'neighbors'))",
+            "Each list has k neighbours, or all others where there are fewer.",
+        ),
+    ),
+    publishes=(
+        Publication(
+            "neighbors",
+            f"""
+            select {SUBJECT}, brain_key,
+                unnest(range(1, len(neighbor_ids) + 1))::integer as rank, unnest(neighbor_ids) as neighbor_id,
+                unnest(distances) as distance
+            from neighbors {PICTURED} order by brain_key, subject_id, rank""",
+            ("neighbors",),
+            {
+                "subject_id": "The object for crops, else the sample.",
+                "sample_id": "The sample.",
+                "object_id": "The object for crops; NULL for whole images.",
+                "brain_key": "The run.",
+                "rank": "1 is the nearest; the subject itself is not listed.",
+                "neighbor_id": "Subject id of the neighbour.",
+                "distance": "Distance of the vectors: 1 - cosine unless configured.",
+            },
+        ),
+    ),
+)

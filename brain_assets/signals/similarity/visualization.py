@@ -1,0 +1,290 @@
+"""Maps: every image as a point, look-alikes side by side, recognisable from one day to the next."""
+
+import importlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from brain_assets.incremental.subjects import PICTURED, SUBJECT
+from brain_assets.incremental.update import (
+    Check,
+    Derivation,
+    MethodRun,
+    Publication,
+    Update,
+    declared_runs,
+    literal,
+    with_parameters,
+)
+from brain_assets.incremental.vectors import Vectors, read_vectors, unit_rows
+from brain_assets.resources.dataset import Dataset
+from brain_assets.resources.errors import ConfigurationError
+from brain_assets.resources.media.media_source import read_table
+from brain_assets.resources.settings.configuration import RunSettings, VisualizationSettings
+from brain_assets.resources.store.store import Merge
+
+TRUST_NEIGHBORS = 15
+FIT = pa.schema([
+    ("brain_key", pa.string()),
+    ("fitted_on", pa.int64()),
+    ("joined", pa.int64()),
+    ("trustworthiness", pa.float64()),
+    ("axes", pa.list_(pa.list_(pa.float32()))),
+])  # fmt: skip
+
+
+@dataclass
+class Map:
+    """A map in the making.
+
+    Attributes
+    ----------
+    ids : pyarrow.Array of str
+        The subjects, ascending.
+    positions : (n, dims) float
+        NaN where a subject has no position yet.
+    neighbors, distances : (n, k) int32 and float32
+        The graph among the subjects, -1 and inf beyond the valid ones.
+    fitted_on, joined : int
+        Points of the last fit, and those that joined since.
+    """
+
+    ids: pa.Array
+    positions: NDArray[np.floating]
+    neighbors: NDArray[np.int32]
+    distances: NDArray[np.float32]
+    fitted_on: int
+    joined: int
+
+    @property
+    def new(self) -> NDArray[np.int64]:
+        """Subjects that have no position yet."""
+        return np.flatnonzero(np.isnan(self.positions[:, 0])) if len(self.ids) else np.zeros(0, np.int64)
+
+
+def update_visualization(update: Update) -> Iterator[Merge]:
+    """Let new points join the map; fit it anew, from where it stands, when too many have joined."""
+    from brain_assets.methods.similarity import layout
+
+    settings = VisualizationSettings.model_validate(update.run.settings["settings"])
+    if settings.method == "manual":
+        yield _given(update, settings)
+        return
+    present = _read(update, settings)
+    new = len(present.new)
+    if len(present.ids) and (
+        update.anew or layout.refit_due(present.fitted_on, present.joined + new, max_share=settings.refit_share)
+    ):
+        yield _fit(update, settings, present)
+    elif new:
+        _join(update, settings, present)
+        yield _fit_row(update, "joined", present.joined + new)
+    update.notes["joined"] = new
+    yield _positions(update, present)
+
+
+def _read(update: Update, settings: VisualizationSettings) -> Map:
+    """Return the subjects of the run with their graph and the positions they have; changed images lose theirs."""
+    source = update.run.settings["similarity"]
+    since = -1 if update.anew else update.since
+    rows = update.query(f"""
+        select neighbors.subject_id, neighbor_ids, distances, x, y, z from neighbors
+        left join (select * from visualization where brain_key = {update.key}) using (subject_id)
+        where neighbors.brain_key = {literal(source)} order by neighbors.subject_id""")
+    ids = rows.column("subject_id").combine_chunks()
+    axes = ["x", "y", "z"][: settings.dimensions]
+    positions = np.column_stack([rows.column(axis).to_numpy().astype(np.float64) for axis in axes])
+    moved = update.column(
+        f"select subject_id from embeddings where brain_key = {literal(update.run.settings['embeddings'])} and changed > {since}"
+    )
+    positions[pa.compute.is_in(ids, pa.array(moved, pa.string())).to_numpy(zero_copy_only=False)] = np.nan
+    neighbors, distances = _graph(rows, ids, settings.n_neighbors)
+    fits = update.dataset.store.rows(f"select fitted_on, joined from map_fits where brain_key = {update.key}")
+    fitted_on, joined = fits[0] if fits else (0, 0)
+    return Map(ids, positions, neighbors, distances, fitted_on, joined)
+
+
+def _graph(rows: pa.Table, ids: pa.Array, width: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    lists, distances = rows.column("neighbor_ids").combine_chunks(), rows.column("distances").combine_chunks()
+    lengths = lists.value_lengths().to_numpy(zero_copy_only=False).astype(np.int64)
+    filled = np.arange(lengths.max(initial=0)) < lengths[:, None]
+    graph = np.full(filled.shape, -1, np.int32)
+    apart = np.full(filled.shape, np.inf, np.float32)
+    graph[filled] = pa.compute.index_in(lists.flatten(), ids).to_numpy(zero_copy_only=False)
+    apart[filled] = distances.flatten().to_numpy()
+    return graph[:, :width], apart[:, :width]
+
+
+def _fit(update: Update, settings: VisualizationSettings, present: Map) -> Merge:
+    """Fit the map to everything that is there, and return the record of it."""
+    from brain_assets.methods.similarity import layout
+    from brain_assets.methods.similarity import visualization as method
+
+    vectors = _of_subjects(update, present)
+    warm = present.fitted_on > 0 and not update.anew and settings.method == "umap"
+    before = present.positions.copy()
+    axes = None
+    if settings.method == "umap":
+        how = _layout_settings(settings)
+        if warm:
+            present.positions = layout.refit(before, present.neighbors, present.distances, how)
+        else:
+            start = method.project(vectors, method.fit_pca(vectors, settings.dimensions, settings.seed))
+            present.positions = layout.umap(present.neighbors, present.distances, start, how)
+    elif settings.method == "pca":
+        projection = method.fit_pca(vectors, settings.dimensions, settings.seed)
+        present.positions = method.project(vectors, projection)
+        axes = [projection.mean, *projection.components]
+    elif settings.method == "tsne":
+        present.positions = layout.align(method.tsne(vectors, settings.dimensions), before)
+    else:
+        present.positions = method.custom(_reducer(settings.reducer), vectors, settings.dimensions, settings.seed)
+    trust = method.trustworthiness(vectors, present.positions, TRUST_NEIGHBORS)
+    update.notes |= {"fitted on": len(present.ids), "trustworthiness": float(trust)}
+    row = [[update.run.brain_key], [len(present.ids)], [0], [None if np.isnan(trust) else float(trust)], [axes]]
+    return Merge("map_fits", pa.table(row, schema=FIT))
+
+
+def _join(update: Update, settings: VisualizationSettings, present: Map) -> None:
+    """Give positions to new points; the others do not move."""
+    from brain_assets.methods.similarity import layout
+    from brain_assets.methods.similarity import visualization as method
+
+    new = present.new
+    if settings.method == "pca":
+        stored = update.column(f"select axes from map_fits where brain_key = {update.key}")[0]
+        axes = np.array(stored, np.float32)
+        present.positions[new] = method.project(
+            _of_subjects(update, present)[new], method.Projection(axes[0], axes[1:])
+        )
+        return
+    neighbors, distances = present.neighbors[new], present.distances[new]
+    present.positions[new] = layout.join(present.positions, new, neighbors, distances, _layout_settings(settings))
+
+
+def _layout_settings(settings: VisualizationSettings) -> Any:
+    from brain_assets.methods.similarity.layout import LayoutSettings
+
+    return LayoutSettings(n_neighbors=settings.n_neighbors, min_dist=settings.min_dist, seed=settings.seed)
+
+
+def _of_subjects(update: Update, present: Map) -> NDArray[np.float32]:
+    vectors: Vectors = read_vectors(update)
+    found = pa.compute.index_in(present.ids, vectors.ids).to_numpy(zero_copy_only=False)
+    rows: NDArray[np.float32] = unit_rows(vectors.matrix)[found.astype(np.int64)]
+    return rows
+
+
+def _fit_row(update: Update, column: str, value: int) -> Merge:
+    return Merge(
+        "map_fits",
+        f"select * exclude (changed) replace ({value} as {column}) from map_fits where brain_key = {update.key}",
+    )
+
+
+def _positions(update: Update, present: Map) -> Merge:
+    columns: dict[str, Any] = {"brain_key": pa.array([update.run.brain_key] * len(present.ids), pa.string())}
+    columns["subject_id"] = present.ids
+    for number, axis in enumerate("xyz"):
+        values = (
+            present.positions[:, number] if number < present.positions.shape[1] else np.full(len(present.ids), np.nan)
+        )
+        columns[axis] = pa.array(values.astype(np.float64), from_pandas=True)
+    return Merge("visualization", pa.table(columns), within=f"brain_key = {update.key}")
+
+
+def _given(update: Update, settings: VisualizationSettings) -> Merge:
+    """Return the points of a file, for the samples that it names."""
+    if not settings.points:
+        raise ConfigurationError(
+            "visualization.method manual needs visualization.points, a file with filepath, x, y (and z)"
+        )
+    table = read_table(Path(settings.points).expanduser())
+    key = "sample_id" if "sample_id" in table.column_names else "filepath"
+    missing = {key, "x", "y"} - set(table.column_names)
+    if missing:
+        raise ConfigurationError(f"{settings.points} lacks the columns {', '.join(sorted(missing))}")
+    update.dataset.store.connection.register("points_given", table)
+    z = "z" if "z" in table.column_names else "null"
+    rows = f"""
+        select {update.key} as brain_key, samples.sample_id as subject_id, points_given.x::double as x,
+            points_given.y::double as y, {z}::double as z
+        from points_given join samples using ({key}) where not dropped
+        qualify row_number() over (partition by samples.sample_id) = 1"""
+    return Merge("visualization", rows, within=f"brain_key = {update.key}")
+
+
+def _reducer(name: str | None) -> Any:
+    """Return the callable that a dotted name means; raises ConfigurationError."""
+    module, colon, attribute = (name or "").partition(":")
+    if not colon:
+        raise ConfigurationError(f"visualization.reducer must be MODULE:CALLABLE, got {name!r}")
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise ConfigurationError(f"visualization.reducer {name!r} cannot be imported: {error}") from None
+
+
+def _runs(dataset: Dataset) -> list[MethodRun]:
+    default = RunSettings(brain_key="visualization", method="visualization")
+    return [_run(dataset, run) for run in (default, *declared_runs(dataset, "visualization"))]
+
+
+def _run(dataset: Dataset, run: RunSettings) -> MethodRun:
+    section = with_parameters(dataset.settings.visualization, run)
+    settings: dict[str, Any] = {
+        "embeddings": run.embeddings,
+        "similarity": run.similarity,
+        "settings": section.model_dump(),
+    }
+    if section.points and Path(section.points).expanduser().exists():
+        settings["points_modified"] = Path(section.points).expanduser().stat().st_mtime_ns
+    return MethodRun(run.brain_key, settings)
+
+
+VISUALIZATION = Derivation(
+    name="visualization",
+    description="A map of all images: look-alikes lie side by side. New images join without moving the others; when too many"
+    " have joined, the map is fitted anew from where it stands, so that it stays recognisable.",
+    group="similarity",
+    reads=("neighbors", "embeddings"),
+    writes=("visualization", "map_fits"),
+    update=update_visualization,
+    runs=_runs,
+    kinds=("python", "numba", "duckdb"),
+    checks=(
+        Check(
+            "every_neighbor_list_is_on_the_map",
+            "select count(*) from neighbors where brain_key = 'neighbors'"
+            " and subject_id not in (select subject_id from visualization where brain_key = 'visualization')"
+            " and exists (select 1 from map_fits where brain_key = 'visualization')",
+            "Each sample with neighbours has a place on the map.",
+        ),
+    ),
+    publishes=(
+        Publication(
+            "visualization",
+            f"""
+            select brain_key, {SUBJECT}, x, y, z
+            from visualization {PICTURED} order by brain_key, subject_id""",
+            ("visualization",),
+            {
+                "brain_key": "The run.",
+                "subject_id": "The object for crops, else the sample.",
+                "sample_id": "The sample.",
+                "object_id": "The object for crops; NULL for whole images.",
+                "x": "Position.",
+                "y": "Position.",
+                "z": "Position; NULL in two dimensions.",
+            },
+        ),
+    ),
+    metrics={
+        "map_trustworthiness": "select coalesce(any_value(trustworthiness), 0) from map_fits where brain_key = 'visualization'"
+    },
+)

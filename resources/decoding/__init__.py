@@ -1,0 +1,1 @@
+"""Decoders, their limits and worker processes."""

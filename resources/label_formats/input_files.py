@@ -1,0 +1,143 @@
+"""Which files of labels and predictions a dataset has, and what the file system says of them."""
+
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from brain_assets.resources.errors import SourceError
+from brain_assets.resources.limits import saturated
+from brain_assets.resources.settings.configuration import DatasetSettings
+from brain_assets.resources.settings.home import DatasetPaths
+
+Role = Literal["labels", "predictions"]
+FOLDERS = "folder"
+"""The address of labels that stand in the folders' names."""
+TABLES = {".csv", ".parquet", ".jsonl"}
+ANNOTATIONS = {".json", ".xml", ".txt", ".yaml", ".yml"}
+
+
+@dataclass(frozen=True)
+class InputFile:
+    """One file of labels or predictions.
+
+    Attributes
+    ----------
+    source : int
+        Position of its address among those that the dataset declares; a later one overrides.
+    name : str
+        Path below the address, or the file's name.
+    path : Path
+    format : str
+        ``csv``, ``parquet``, ``jsonl``, ``coco``, ``yolo``, ``voc``, or ``auto`` to go by the suffix.
+    field : str
+        The field of labels that it gives.
+    model : str or None
+        The model whose predictions it holds, where the address says so.
+    size, modified_ns, touched_ns : int
+    """
+
+    source: int
+    name: str
+    path: Path
+    format: str
+    field: str
+    model: str | None
+    size: int
+    modified_ns: int
+    touched_ns: int
+
+    @property
+    def suffix(self) -> str:
+        """What the file's name ends with, in lower case."""
+        return self.path.suffix.lower()
+
+
+@dataclass(frozen=True)
+class InputListing:
+    """The files of one role.
+
+    Attributes
+    ----------
+    files : tuple of InputFile
+        By address, then by name.
+    state : str
+        Digest of all of them; equal listings have equal states.
+    newest : float
+        Seconds since the epoch of the latest touch of a file.
+    """
+
+    files: tuple[InputFile, ...]
+    state: str
+    newest: float
+
+
+def list_labels(settings: DatasetSettings, paths: DatasetPaths) -> InputListing:
+    """Return the label files; raises SourceError when an address names nothing."""
+    del paths
+    found = [
+        file
+        for number, one in enumerate(settings.labels)
+        if one.uri != FOLDERS
+        for file in _files(number, one.uri, one.format, one.field, None)
+    ]
+    return _listing(found)
+
+
+def list_predictions(settings: DatasetSettings, paths: DatasetPaths) -> InputListing:
+    """Return the prediction files: of the declared addresses, else of the drop folder."""
+    if not settings.predictions:
+        found = (
+            list(_files(0, str(paths.predictions), "auto", "ground_truth", None)) if paths.predictions.is_dir() else []
+        )
+        return _listing(found)
+    return _listing([
+        file
+        for number, one in enumerate(settings.predictions)
+        for file in _files(number, one.uri, one.format, one.field, one.model)
+    ])  # fmt: skip
+
+
+def input_state(settings: DatasetSettings, paths: DatasetPaths) -> tuple[str, float]:
+    """Return the state of all label and prediction files together, and the latest touch of one."""
+    listings = list_labels(settings, paths), list_predictions(settings, paths)
+    return joined_state(*(one.state for one in listings)), max(one.newest for one in listings)
+
+
+def joined_state(labels: str, predictions: str) -> str:
+    """Return the state of labels and predictions as one word."""
+    return f"{labels}.{predictions}"
+
+
+def _files(source: int, uri: str, form: str, field: str, model: str | None) -> Iterator[InputFile]:
+    root = Path(uri).expanduser()
+    if not root.exists():
+        raise SourceError(
+            f"no labels or predictions at {uri}: give a file, a folder of files, or 'folder' for class folders"
+        )
+    names = sorted(_below(root)) if root.is_dir() else [root.name]
+    base = root if root.is_dir() else root.parent
+    for name in names:
+        try:
+            status = os.stat(base / name)
+        except OSError:
+            continue
+        stat = (saturated(one) for one in (status.st_size, status.st_mtime_ns, status.st_ctime_ns))
+        yield InputFile(source, name, base / name, form, field, model, *stat)
+
+
+def _below(root: Path) -> Iterator[str]:
+    for folder, folders, names in os.walk(root, followlinks=True):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in names:
+            suffix = os.path.splitext(name)[1].lower()
+            if suffix in TABLES | ANNOTATIONS and not name.startswith((".", "~")):
+                yield (Path(folder) / name).relative_to(root).as_posix()
+
+
+def _listing(files: Sequence[InputFile]) -> InputListing:
+    marks = [f"{one.source} {one.name} {one.size} {one.modified_ns} {one.touched_ns}" for one in files]
+    state = hashlib.blake2b("\n".join(marks).encode(errors="surrogateescape"), digest_size=8).hexdigest()
+    return InputListing(tuple(files), state, max((one.touched_ns for one in files), default=0) / 1e9)

@@ -1,0 +1,154 @@
+"""Labels in tables: which classes a file gives which sample."""
+
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from brain_assets.resources.label_formats.input_files import TABLES, InputFile
+from brain_assets.resources.media.listing import split_of, tags_of
+from brain_assets.resources.tabular import WHOLE_FILE, Reading, Rejected, Rows, keys, read_rows, text_lists, texts
+
+DEFAULT_FIELD = "ground_truth"
+LABEL_ROWS = pa.schema([
+    ("source", pa.int32()),
+    ("file", pa.string()),
+    ("label_field", pa.string()),
+    ("key", pa.string()),
+    ("line", pa.int64()),
+    ("labels", pa.list_(pa.string())),
+    ("multilabel", pa.bool_()),
+])  # fmt: skip
+
+
+SAMPLE_COLUMNS = pa.schema([("key", pa.string()), ("split", pa.string()), ("tags", pa.list_(pa.string()))])
+
+
+def read_labels(file: InputFile, form: str, classes: Sequence[str]) -> Reading:
+    """Return the labels of a file, and the rows that cannot be used.
+
+    Parameters
+    ----------
+    file : InputFile
+        Its rows have ``filepath`` or ``sample_id``, and ``label``, or ``labels`` for several classes each; a column that
+        is named like the field of labels comes first.
+    form : {"csv", "parquet", "jsonl"}
+    classes : sequence of str
+        The known classes; any is known when empty.
+
+    Returns
+    -------
+    Reading
+        Columns as in ``LABEL_ROWS``, one row per key.
+    """
+    own = [] if file.field == DEFAULT_FIELD else [file.field]
+    rows = read_rows(file.path, form, ["filepath", "sample_id", "label", "labels", *own])
+    name = next((name for name in (*own, "labels", "label") if name in rows.table.column_names), None)
+    if rows.lines.size and name is None:
+        rows.rejected.append(Rejected(WHOLE_FILE, "no_label", "there is no column label or labels"))
+    if not rows.lines.size or name is None:
+        return Reading(LABEL_ROWS.empty_table(), rows.rejected)
+    multilabel = name == "labels" or pa.types.is_list(rows.table.schema.field(name).type)
+    rows = _with_known_key(rows)
+    labels = _labels(rows, name, multilabel=multilabel)
+    missing = labels.is_null().to_numpy(zero_copy_only=False)
+    rows.reject(missing, "no_label")
+    unknown = unknown_classes(labels, classes)
+    rows.reject(unknown, "unknown_class", "not among the dataset's classes")
+    last = last_of_each(keys(rows), ~missing & ~unknown)
+    rows.reject(~missing & ~unknown & ~last, "duplicate", "a later row of this file names the same sample")
+    table = pa.table({"key": keys(rows), "line": rows.lines, "labels": labels}).filter(pa.array(last))
+    constants = {"source": file.source, "file": file.name, "label_field": file.field, "multilabel": multilabel}
+    return Reading(with_constants(table, constants, LABEL_ROWS), rows.rejected)
+
+
+def read_sample_columns(files: Iterable[InputFile]) -> pa.Table:
+    """Return the splits and tags that tables of labels give: columns as in ``SAMPLE_COLUMNS``, later rows counting more.
+
+    What cannot be read is left out here and listed where the labels are read.
+    """
+    parts = [SAMPLE_COLUMNS.empty_table()]
+    for file in files:
+        form = file.suffix[1:] if file.format == "auto" else file.format
+        if f".{form}" not in TABLES:
+            continue
+        with suppress(pa.ArrowException, ValueError, TypeError):
+            parts.append(_sample_columns(file, form))
+    return pa.concat_tables(parts)
+
+
+def _sample_columns(file: InputFile, form: str) -> pa.Table:
+    rows = read_rows(file.path, form, ["filepath", "sample_id", "split", "tags"])
+    splits, tags = rows.column("split"), rows.column("tags")
+    if not rows.lines.size or (splits is None and tags is None):
+        return SAMPLE_COLUMNS.empty_table()
+    columns = [
+        keys(rows),
+        pa.array([split_of(one) for one in texts(splits, len(rows.lines)).to_pylist()], pa.string()),
+        pa.array([tags_of(one) for one in _values(tags, len(rows.lines))], pa.list_(pa.string())),
+    ]
+    return pa.table(columns, schema=SAMPLE_COLUMNS)
+
+
+def _values(column: pa.Array | None, size: int) -> list[object]:
+    """Return lists as they are, and anything else as text."""
+    is_list = column is not None and pa.types.is_list(column.type)
+    return list(column.to_pylist() if is_list else texts(column, size).to_pylist())  # type: ignore[union-attr]
+
+
+def _with_known_key(rows: Rows) -> Rows:
+    known = keys(rows).is_valid().to_numpy(zero_copy_only=False)
+    rows.reject(~known, "no_key", "neither filepath nor sample_id")
+    return rows.keep(known)
+
+
+def _labels(rows: Rows, name: str, *, multilabel: bool) -> pa.Array:
+    column, size = rows.column(name), len(rows.lines)
+    if multilabel:
+        return text_lists(column, size)
+    return one_each(texts(column, size))
+
+
+def one_each(values: pa.Array) -> pa.Array:
+    """Return lists of one value each, NULL where the value is NULL."""
+    import pyarrow.compute as pc
+
+    offsets = pa.array(np.arange(len(values) + 1, dtype=np.int32))
+    lists = pa.ListArray.from_arrays(offsets, values)
+    return pc.if_else(values.is_null(), None, lists)
+
+
+def unknown_classes(labels: pa.Array, classes: Sequence[str]) -> NDArray[np.bool_]:
+    """Return which lists name a class that is not among the known ones."""
+    import pyarrow.compute as pc
+
+    wrong = np.zeros(len(labels), bool)
+    if classes:
+        known = pc.is_in(pc.list_flatten(labels), value_set=pa.array(classes, pa.string())).to_numpy(
+            zero_copy_only=False
+        )
+        wrong[pc.list_parent_indices(labels).to_numpy(zero_copy_only=False)[~known]] = True
+    return wrong
+
+
+def last_of_each(names: pa.Array, among: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return which rows are the last of their name, of those that count at all."""
+    positions = np.flatnonzero(among)
+    codes = names.dictionary_encode().indices.to_numpy(zero_copy_only=False)[positions]
+    _, first = np.unique(codes[::-1], return_index=True)
+    last = np.zeros(len(among), bool)
+    last[positions[::-1][first]] = True
+    return last
+
+
+def with_constants(table: pa.Table, constants: dict[str, object], schema: pa.Schema) -> pa.Table:
+    """Return a table in the form of a schema, some columns of which hold one value throughout."""
+    columns = [
+        pa.repeat(pa.scalar(constants[field.name], field.type), table.num_rows)
+        if field.name in constants
+        else table.column(field.name).cast(field.type)
+        for field in schema
+    ]
+    return pa.table(columns, schema=schema)

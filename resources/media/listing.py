@@ -1,0 +1,413 @@
+"""What a media source holds: one item per sample, and a state that changes with any of them.
+
+Files that hold many samples, archives and videos, are *containers*: what is inside is listed only where it is asked for
+and not known, because the container's own state tells whether anything in it can have changed.
+"""
+
+import hashlib
+import os
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+from urllib.parse import quote, unquote_to_bytes
+
+import pyarrow as pa
+
+from brain_assets.resources import progress
+from brain_assets.resources.limits import saturated
+
+SOURCE_NAME = "media"
+SPLITS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+# What lies beside images in a folder and is not one; a named list or manifest may still name such files.
+BESIDE_SUFFIXES = {
+    ".txt", ".lst", ".csv", ".json", ".tsv", ".jsonl", ".parquet", ".arrow", ".xml", ".yaml", ".yml", ".toml", ".ini",
+    ".cfg", ".log", ".md", ".rst", ".html", ".htm", ".css", ".js", ".py", ".ipynb", ".sh", ".npy", ".npz", ".pt",
+    ".pth", ".onnx", ".pkl", ".pickle", ".h5", ".hdf5", ".db", ".sqlite", ".duckdb", ".lock", ".tmp", ".part", ".crdownload",
+    ".swp", ".bak", ".md5", ".sha1", ".sha256", ".doc", ".docx", ".xls", ".xlsx",
+}  # fmt: skip
+BESIDE_NAMES = {"thumbs.db", "desktop.ini", "license", "readme", "makefile"}
+ARCHIVE_SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz")
+
+# Within a year of what 64 bits of nanoseconds hold (1677 to 2262).
+LATEST_NS = 9_223_286_400_000_000_000
+
+ITEM = pa.schema([
+    ("sample_id", pa.string()),
+    ("filepath", pa.string()),
+    ("uri", pa.string()),
+    ("bytes", pa.int64()),
+    ("modified_ns", pa.int64()),
+    ("touched_ns", pa.int64()),
+    ("split", pa.string()),
+    ("tags", pa.list_(pa.string())),
+    ("content_hash", pa.string()),
+    ("error", pa.string()),
+])  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Status:
+    """What tells whether an item changed, without reading it.
+
+    Attributes
+    ----------
+    bytes : int
+        Size; -1 where the item is named but not there.
+    modified_ns : int
+        Time of the last change of its content.
+    touched : int
+        Whatever else changes with it: a file's time of change, a member's checksum, an object's ETag.
+    """
+
+    bytes: int = -1
+    modified_ns: int = 0
+    touched: int = 0
+
+    def __post_init__(self) -> None:
+        """Bring what file systems and archives say, which is anything, into the range of what can be kept."""
+        object.__setattr__(self, "bytes", saturated(self.bytes))
+        object.__setattr__(self, "modified_ns", max(-LATEST_NS, min(self.modified_ns, LATEST_NS)))
+        object.__setattr__(self, "touched", saturated(self.touched))
+
+
+@dataclass(frozen=True)
+class Member:
+    """A sample inside a container.
+
+    Attributes
+    ----------
+    name : str
+        Its path or time inside the container.
+    status : Status
+    content_hash : str or None
+        Where listing had to read it anyway.
+    error : str or None
+        Why it is not read at all, ``code: line``.
+    """
+
+    name: str
+    status: Status
+    content_hash: str | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What is inside a container.
+
+    Attributes
+    ----------
+    members : list of Member
+    error : str or None
+        Why the container could not be listed to its end, ``code: line``.
+    """
+
+    members: list[Member]
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of container: what stands before the names of members, how they are listed, and with which options."""
+
+    separator: str
+    contents: Callable[[str], Contents]
+    options: str = ""
+
+
+@dataclass(frozen=True)
+class Container:
+    """A file that holds samples.
+
+    Attributes
+    ----------
+    filepath, uri : str
+        Its path below the media root and its address.
+    separator : str
+        What stands between it and the name of a member: ``!/`` for archives, ``#t=`` for videos.
+    mark : str
+        Changes with the container and with how its members are made samples.
+    status : Status
+    contents : callable
+        Lists what is inside; raises OSError where it cannot be read this time.
+    split : callable
+        Returns the split of a member, given its path below the media root.
+    tags : list of str
+    """
+
+    filepath: str
+    uri: str
+    separator: str
+    mark: str
+    status: Status
+    contents: Callable[[], Contents]
+    split: Callable[[str], str | None]
+    tags: list[str]
+
+    @property
+    def prefix(self) -> str:
+        """What the paths of all members begin with."""
+        return self.filepath + self.separator
+
+    def items(self) -> pa.Table:
+        """Return a row per member, columns as in ``ITEM``, and one for the container itself where it is damaged.
+
+        Raises
+        ------
+        OSError
+            If it cannot be read this time.
+        """
+        found = self.contents()
+        rows = {member.name: self._row(self.separator + member.name, member) for member in found.members}
+        damaged = [self._row("", Member("", self.status, error=found.error))] if found.error else []
+        return _table([*rows.values(), *damaged])
+
+    def unreadable(self, error: Exception) -> pa.Table:
+        """Return the row of a container that cannot be read this time."""
+        line = readable(str(getattr(error, "strerror", None) or error or type(error).__name__))
+        return _table([self._row("", Member("", Status(), error=f"unreadable: {line}"))])
+
+    def _row(self, suffix: str, member: Member) -> tuple[Any, ...]:
+        path, status = self.filepath + suffix, member.status
+        touched = int(content_hash(member.error.encode())[:15], 16) if member.error else status.touched
+        known = (status.bytes, status.modified_ns, touched, self.split(path), self.tags)
+        return (sample_id(path), readable(path), address(self.uri + suffix), *known, member.content_hash, member.error)
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What a source holds now.
+
+    Attributes
+    ----------
+    items : pyarrow.Table
+        One row per sample that is no member of a container, columns as in ``ITEM``.
+    state : str
+        Digest of all items and containers; equal listings have equal states, in whatever order they were found.
+    newest : float
+        Seconds since the epoch of the latest touch of a file or folder.
+    unreadable : list of str
+        Folders below the root, relative to it, that could not be listed; what was known below them still stands.
+    containers : list of Container
+        Archives and videos; their members are samples too.
+    """
+
+    items: pa.Table
+    state: str
+    newest: float
+    unreadable: list[str]
+    containers: list[Container] = field(default_factory=list)
+
+    def expanded(self) -> pa.Table:
+        """Return a row per sample, those inside containers too; these are all listed for it."""
+        return distinct(pa.concat_tables([self.items, *(container.items() for container in self.containers)]))
+
+
+def distinct(items: pa.Table) -> pa.Table:
+    """Return items of which no two have one id.
+
+    Names that differ only by their Unicode form have the same id, so that a file keeps it on another system; where both
+    are there, the one in composed form does, and the others are named by their very spelling.
+    """
+    ids = items.column("sample_id").to_pylist()
+    shared = {one for one, count in Counter(ids).items() if count > 1} if len(set(ids)) < len(ids) else set()
+    if not shared:
+        return items
+    names, uris = items.column("filepath").to_pylist(), items.column("uri").to_pylist()
+    groups: dict[str, list[int]] = {}
+    for place, one in enumerate(ids):
+        if one in shared:
+            groups.setdefault(one, []).append(place)
+    for places in groups.values():
+        places.sort(key=lambda place: (not unicodedata.is_normalized("NFC", names[place]), names[place], uris[place]))
+        for number, place in enumerate(places[1:], 1):
+            same = sum(names[other] == names[place] for other in places[:number])
+            ids[place] = _spelled_id(names[place], same)
+    return items.set_column(0, ITEM.field("sample_id"), pa.array(ids, pa.string()))
+
+
+def _spelled_id(filepath: str, number: int) -> str:
+    text = f"{SOURCE_NAME}\0spelled\0{number}\0{filepath}"
+    return hashlib.blake2b(text.encode(errors="surrogateescape"), digest_size=10).hexdigest()
+
+
+def _table(rows: Iterable[tuple[Any, ...]]) -> pa.Table:
+    columns = list(zip(*rows, strict=True))
+    return pa.table(columns, schema=ITEM) if columns else ITEM.empty_table()
+
+
+def sample_id(filepath: str) -> str:
+    """Return the stable id of an item: a hash of the source's name and the normalised path inside it."""
+    normal = unicodedata.normalize("NFC", filepath)
+    return hashlib.blake2b(f"{SOURCE_NAME}\0{normal}".encode(errors="surrogateescape"), digest_size=10).hexdigest()
+
+
+def content_hash(data: bytes) -> str:
+    """Return the name of a content, 128 bits of BLAKE2b."""
+    return hashlib.blake2b(data, digest_size=16).hexdigest()
+
+
+def content_hash_of(blocks: Iterable[bytes]) -> str:
+    """Return the name of a content that is too large to hold."""
+    digest = hashlib.blake2b(digest_size=16)
+    for block in blocks:
+        digest.update(block)
+    return digest.hexdigest()
+
+
+def split_of(name: str | None) -> str | None:
+    """Return the split that a folder or a column names, spelled one way.
+
+    Examples
+    --------
+    >>> split_of("Validation"), split_of("holdout"), split_of(None)
+    ('val', 'holdout', None)
+    """
+    if not name:
+        return None
+    return SPLITS.get(str(name).strip().lower(), str(name).strip())
+
+
+def may_be_image(name: str) -> bool:
+    """Tell whether a file of this name is listed: neither hidden nor of a kind that lies beside images."""
+    lower = name.lower()
+    return not name.startswith(".") and lower not in BESIDE_NAMES and os.path.splitext(lower)[1] not in BESIDE_SUFFIXES
+
+
+def is_archive(name: str) -> bool:
+    """Tell whether a file's name is that of an archive whose members are samples."""
+    return name.lower().endswith(ARCHIVE_SUFFIXES)
+
+
+def readable(path: str) -> str:
+    """Return a path as valid UTF-8."""
+    try:
+        return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:
+        return path.encode("utf-8", "backslashreplace").decode()
+
+
+def address(text: str) -> str:
+    """Return the address of a path: the path itself; one that is not valid UTF-8 as a percent-encoded file URI."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return "file://" + quote(os.fsencode(text))
+    return text
+
+
+def file_name(uri: str) -> bytes:
+    """Return the name of the local file that an address stands for."""
+    return unquote_to_bytes(uri.removeprefix("file://")) if uri.startswith("file://") else os.fsencode(uri)
+
+
+def status_of(path: str, ask: Callable[[], os.stat_result] | None = None) -> Status:
+    """Return what the file system says of a file; -1 bytes where it is not there."""
+    try:
+        found = ask() if ask else os.stat(path)
+    except (OSError, ValueError):
+        return Status()
+    return Status(found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+
+
+@dataclass
+class Collector:
+    """Gathers the items of a listing.
+
+    Attributes
+    ----------
+    root : str
+        What stands before every path: a folder, or the address of one.
+    split_from : str
+        Where a sample's split comes from.
+    kind_of : callable
+        Returns the kind of container that a file of some name is, or None.
+    """
+
+    root: str
+    split_from: str
+    kind_of: Callable[[str], Kind | None]
+    unreadable: list[str] = field(default_factory=list)
+    rows: dict[str, tuple[Any, ...]] = field(default_factory=dict)
+    containers: dict[str, Container] = field(default_factory=dict)
+    digest: int = 0
+    newest_ns: int = 0
+
+    def touch(self, at_ns: int) -> None:
+        """Note when something was touched."""
+        self.newest_ns = max(self.newest_ns, at_ns)
+
+    def add(self, path: str, status: Status, row: dict[str, Any] | None = None, uri: str | None = None) -> None:
+        """Add a file: a sample, or a container of samples, which is not opened.
+
+        ``row`` is what a manifest says of it, ``uri`` its address where that is not the path.
+        """
+        progress.count("files listed", len(self.rows))
+        self.touch(status.touched if self.root.startswith("/") else status.modified_ns)
+        if kind := self.kind_of(path):
+            self._add_container(path, kind, status, row or {}, uri or path)
+        else:
+            self._add_sample(path, status, row or {}, uri or address(path))
+
+    def refuse(self, path: str, error: str) -> None:
+        """Add what cannot be listed, with the reason."""
+        self._add_sample(path, Status(), {}, address(path), error)
+
+    def _add_sample(self, path: str, status: Status, row: dict[str, Any], uri: str, error: str | None = None) -> None:
+        relative = self._relative(path)
+        item_id, split, tags = sample_id(relative), self._split(relative, row), tags_of(row.get("tags"))
+        known = (status.bytes, status.modified_ns, status.touched, split, tags)
+        self.rows[relative] = (item_id, readable(relative), uri, *known, None, error)
+        self._mark(f"{item_id}{status.bytes} {status.modified_ns} {status.touched} {split} {tags}")
+
+    def _add_container(self, path: str, kind: Kind, status: Status, row: dict[str, Any], uri: str) -> None:
+        relative, tags = self._relative(path), tags_of(row.get("tags"))
+        text = f"{uri} {status} {kind.options} {self.split_from} {row.get('split')} {tags}"
+        mark = content_hash(text.encode(errors="surrogateescape"))
+
+        def split(filepath: str) -> str | None:
+            return self._split(filepath, row)
+
+        contents = partial(kind.contents, uri)
+        made = Container(readable(relative), uri, kind.separator, mark, status, contents, split, tags)
+        self.containers[relative] = made
+        self._mark(mark)
+
+    def listing(self) -> Listing:
+        """Return what was gathered."""
+        state = f"{len(self.rows) + len(self.containers):x}-{self.digest % 2**128:032x}"
+        if self.unreadable:
+            state += "-" + content_hash("\n".join(sorted(self.unreadable)).encode(errors="surrogateescape"))[:8]
+        containers = list(self.containers.values())
+        return Listing(
+            distinct(_table(self.rows.values())), state, self.newest_ns / 1e9, sorted(self.unreadable), containers
+        )
+
+    def _mark(self, mark: str) -> None:
+        self.digest += int.from_bytes(hashlib.blake2b(mark.encode(errors="surrogateescape"), digest_size=16).digest())
+
+    def _relative(self, path: str) -> str:
+        return path[len(self.root) :].lstrip("/")
+
+    def _split(self, relative: str, row: dict[str, Any]) -> str | None:
+        if self.split_from == "column":
+            return split_of(row.get("split"))
+        if self.split_from == "none":
+            return None
+        folders = (name for name in relative.split("/")[:-1] if not is_archive(name.removesuffix("!")))
+        return SPLITS.get(next(folders, "").lower())
+
+
+def tags_of(value: Any) -> list[str]:
+    """Return the tags that a manifest gives as a list or as a text with commas or semicolons."""
+    if not value:
+        return []
+    parts: Iterable[Any]
+    if isinstance(value, str):
+        parts = value.replace(";", ",").split(",")
+    else:
+        parts = value if isinstance(value, list | tuple | dict) else [value]
+    return sorted({str(part).strip() for part in parts if str(part).strip()})

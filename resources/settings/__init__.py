@@ -1,0 +1,1 @@
+"""Declarations, settings and the home they live in."""

@@ -1,0 +1,656 @@
+"""Settings of a dataset and of the service: what may be said, where it may be said, and what holds.
+
+Precedence: run-time argument > environment (``BRAIN_SIMILARITY_K=30``) > file > default.
+"""
+
+import hashlib
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import UnionType
+from typing import Annotated, Any, Generic, Literal, TypeVar, Union, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
+
+from brain_assets.resources.errors import ConfigurationError
+from brain_assets.resources.settings.validation import nearest, wrong
+
+ENVIRONMENT_PREFIX = "BRAIN_"
+# How an entry looks of what must be a list and is easily taken for a single value.
+EXAMPLES = {
+    "labels": "; write [{uri: FILE_OR_FOLDER}], or [{uri: folder}] for class folders",
+    "predictions": "; write [{uri: FILE_OR_FOLDER}]",
+    "gates": "; write [{metric: unreadable_share, limit: 0.001}]",
+    "runs": "; write [{brain_key: KEY, method: METHOD}]",
+}
+
+
+class Section(BaseModel):
+    """A group of settings; unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class EmbeddingSettings(Section):
+    """How images become vectors."""
+
+    model: str = Field(
+        "builtin:efficientnet-lite0",
+        description="builtin:efficientnet-lite0, onnx:PATH, torchscript:PATH, hf:PATH_OR_NAME, timm:NAME,"
+        " open_clip:NAME, precomputed:FILE or python:module:Factory.",
+    )
+    device: str | None = Field(
+        None, description="Device to compute on (cpu, cuda, cuda:1); by default CUDA where there is one."
+    )
+    runtime: str | None = Field(
+        None, description="Library that runs the model (torch or onnxruntime); by default what suits the device."
+    )
+
+
+class SimilaritySettings(Section):
+    """The graph of nearest neighbours."""
+
+    k: int = Field(
+        20,
+        ge=1,
+        le=200,
+        description="Neighbours that every sample is guaranteed to have, where there are as many others.",
+    )
+    metric: Literal["cosine", "euclidean", "dotproduct", "manhattan"] = Field(
+        "cosine", description="Distance between vectors."
+    )
+    exact_limit: int = Field(
+        300_000,
+        ge=1,
+        description="Most distinct images for which the exact graph is computed; above it a run stops with one line.",
+    )
+
+
+class UniquenessSettings(Section):
+    """How much a sample differs from those most like it."""
+
+    mode: Literal["default", "compat"] = Field(
+        "default",
+        description="default: neighbours 1 to 3; compat: FiftyOne Brain's numbers (neighbours 2 to 4, centred).",
+    )
+
+
+class RepresentativenessSettings(Section):
+    """How typical a sample is of its cluster."""
+
+    mode: Literal["default", "compat"] = Field(
+        "default",
+        description="default: high near a cluster's centre; compat: FiftyOne Brain's numbers, high far from it.",
+    )
+    method: Literal["cluster-center", "cluster-center-downweight"] = Field(
+        "cluster-center",
+        description="cluster-center-downweight lowers samples near a more central one, so that the"
+        " highest scores are not all of one kind.",
+    )
+    clusters: int = Field(20, ge=1, le=1000, description="Clusters, where there are at least five samples for each.")
+
+
+class VisualizationSettings(Section):
+    """The map of all samples."""
+
+    method: Literal["umap", "tsne", "pca", "manual", "custom"] = Field(
+        "umap", description="How positions are found; manual reads them from points, custom calls reducer."
+    )
+    dimensions: Literal[2, 3] = Field(2, description="Dimensions of the map.")
+    n_neighbors: int = Field(
+        15, ge=2, le=200, description="Neighbours that hold a point in its place, itself included."
+    )
+    min_dist: float = Field(0.1, ge=0, le=1, description="How close look-alikes may come.")
+    seed: int = Field(51, ge=0, description="Seed of the layout; equal seeds give equal maps.")
+    refit_share: float = Field(
+        0.1,
+        gt=0,
+        le=10,
+        description="A map is fitted anew when more points than this share of those fitted have joined it.",
+    )
+    points: str | None = Field(None, description="File with filepath or sample_id, x, y (and z) for the method manual.")
+    reducer: str | None = Field(
+        None,
+        description="MODULE:CALLABLE for the method custom: a function of (vectors, dimensions) or of the vectors alone that"
+        " returns a row of positions per vector; or a class with fit_transform, made with n_components and, if it takes one,"
+        " random_state.",
+    )
+
+
+class NearDuplicateSettings(Section):
+    """Which images count as copies of each other."""
+
+    threshold: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="Distance up to which two images are duplicates; by default fitted to the dataset.",
+    )
+    component_threshold: float | None = Field(
+        None, gt=0, le=1, description="Distance of a link in connected components; by default the threshold."
+    )
+    candidates: int = Field(
+        5,
+        ge=1,
+        le=20,
+        description="So many nearest neighbours of each image are verified on pixels, and so many more after each copy.",
+    )
+    candidate_distance: float = Field(
+        0.5, gt=0, le=2, description="Neighbours farther apart than this, by 1 - cosine, are not verified."
+    )
+    radius: float = Field(
+        0.05, ge=0, le=1, description="All images within this distance of each other, by 1 - cosine, are verified."
+    )
+    hash_bits: int = Field(
+        6, ge=0, le=16, description="Images whose perceptual hashes differ in no more bits are verified."
+    )
+    crowd: int = Field(
+        1000,
+        ge=2,
+        le=5000,
+        description="In crowds of up to this many copies all are compared with all; larger ones are left as neighbours,"
+        " radius and hashes found them.",
+    )
+    keep: list[Literal["split", "label", "resolution", "size", "age"]] = Field(
+        ["split", "label", "resolution", "size", "age"],
+        description="What decides which of several copies is kept, in this order: its split (keep_first), that it has a"
+        " label, more pixels, a larger file, an earlier time; then the smaller id. Of exact copies exact_duplicates decides.",
+    )
+
+
+Limit = Annotated[float, Field(gt=0, allow_inf_nan=False)] | Literal[False] | None
+Switch = Literal[False] | None
+
+
+class QualityThresholds(Section):
+    """Where each rule of image quality begins to flag: a number, ``off``, or by default what fits the dataset."""
+
+    dark: Limit = Field(
+        None, description="Perceived brightness, in [0, 1], of the brightest hundredth of the pixels; flagged below."
+    )
+    bright: Limit = Field(None, description="Exposure: light everywhere, or burnt out, in [0, 2.6]; flagged above.")
+    blurry: Limit = Field(
+        None,
+        description="Width in pixels of strong edges where they are widest, the longest side reduced to 256; flagged above.",
+    )
+    low_information: Limit = Field(None, description="Contrast between blocks over brightness; flagged below.")
+    noisy: Limit = Field(
+        None, description="Noise in levels that is no texture, the longest side reduced to 256; flagged above."
+    )
+    grayscale: Limit = Field(
+        None, description="Percentile 99 of the difference of a pixel's channels, in levels; flagged below."
+    )
+    odd_size: Limit = Field(
+        None, description="Factor between an image's side and the calibrated median side; flagged above."
+    )
+    odd_aspect_ratio: Limit = Field(None, description="Longer side over shorter side; flagged above.")
+    tiny: Limit = Field(None, description="Side in pixels, the root of width times height; flagged below.")
+    rotated: Switch = Field(None, description="off: an EXIF orientation other than upright is no issue.")
+    animated: Switch = Field(None, description="off: several frames are no issue.")
+    type_mismatch: Switch = Field(None, description="off: content of another type than the name says is no issue.")
+
+
+class ImageQualitySettings(Section):
+    """What counts as a defect of an image."""
+
+    thresholds: QualityThresholds = QualityThresholds()
+
+
+class DecodingSettings(Section):
+    """What is decoded, and what is kept of it."""
+
+    preview_size: int = Field(256, ge=32, le=1024, description="Longest side of the kept preview, in pixels.")
+    max_pixels: int = Field(178_956_970, ge=1, description="An image that declares more pixels is not decoded.")
+    max_bytes: int = Field(268_435_456, ge=1, description="A larger file is not read.")
+    max_memory: int = Field(
+        900_000_000, ge=1 << 26, description="Bytes that a worker process may hold to decode one file."
+    )
+    timeout: float = Field(60.0, gt=0, description="Processor seconds after which decoding one file is given up.")
+
+
+class SensorSettings(Section):
+    """How arrivals are noticed."""
+
+    enabled: bool = Field(True, description="Whether changes of the media source start runs by themselves.")
+    quiet_seconds: float = Field(2.0, ge=0, description="A source must have been quiet this long before a run starts.")
+    attempts: int = Field(3, ge=1, le=20, description="How often a run is tried for one state of the source.")
+
+
+class CalibrationSettings(Section):
+    """When thresholds are fitted to the dataset."""
+
+    min_samples: int = Field(
+        500,
+        ge=10,
+        description="Below this many samples documented defaults hold; above it thresholds are fitted to the dataset once.",
+    )
+    sample_size: int = Field(400, ge=10, description="At most this many images are looked at to fit a threshold.")
+
+
+class LabelSettings(Section):
+    """Where labels come from."""
+
+    uri: str = Field(
+        description="File or folder of labels; 'folder' takes the name of each image's folder as its class."
+    )
+    field: str = Field("ground_truth", description="The field of labels that it gives.")
+    format: Literal["auto", "csv", "parquet", "jsonl", "coco", "yolo", "voc"] = Field(
+        "auto", description="How the files are written; auto goes by their suffix."
+    )
+
+
+class PredictionSettings(Section):
+    """Where predictions come from."""
+
+    uri: str = Field(description="File or folder of predictions.")
+    model: str | None = Field(None, description="The model's name; else a row's column model, else the file's stem.")
+    field: str = Field("ground_truth", description="The field of labels that the model predicts.")
+    format: Literal["auto", "csv", "parquet", "jsonl", "coco"] = Field(
+        "auto", description="How the files are written; auto goes by their suffix."
+    )
+
+
+class MistakennessSettings(Section):
+    """How labels are judged by predictions."""
+
+    mode: Literal["default", "compat"] = Field(
+        "default",
+        description="default: a sample without label or prediction is treated as such; compat: FiftyOne Brain's numbers.",
+    )
+
+
+class LabelIssueSettings(Section):
+    """How wrong and missing labels of whole images are found."""
+
+    views: Literal["both", "predictions", "neighbors"] = Field(
+        "both", description="What a label is judged by: models' predictions, the labels of nearest neighbours, or both."
+    )
+    models: list[str] = Field([], description="Models whose predictions count; all when none is named.")
+
+
+class ObjectEmbeddingSettings(Section):
+    """Which objects a run of object_embeddings embeds, and what it sees of each."""
+
+    label_field: str = Field("ground_truth", description="The field of labels that the objects are of.")
+    source: str = Field("ground_truth", description="Whose objects: ground_truth, or a model's name.")
+    alpha: float = Field(
+        0.0,
+        gt=-1,
+        le=10,
+        description="By how much a box is widened about its centre: 0.1 makes each side a tenth longer.",
+    )
+    force_square: bool = Field(False, description="Whether the shorter side of a crop is widened to the longer one.")
+
+
+class GateSettings(Section):
+    """A limit on one number of the dataset's health."""
+
+    metric: str = Field(description="A metric of the table health, such as unreadable_share or issue_leak.")
+    operator: Literal["<=", "<", ">=", ">", "=="] = Field(
+        "<=", description="How the metric shall compare with the limit; in quotes, as YAML reads > otherwise."
+    )
+    limit: float = Field(allow_inf_nan=False, description="The limit.")
+    severity: Literal["warn", "block"] = Field(
+        "warn", description="block: while the gate fails, what was published before stays current."
+    )
+
+
+class RunSettings(Section):
+    """One more run of a method, beside its default one."""
+
+    brain_key: str = Field(description="Names the run and its rows.", pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
+    method: str = Field(
+        description="The asset that the run is one of, such as embeddings, similarity or visualization."
+    )
+    model: str | None = Field(None, description="Embedding model of an embeddings run.")
+    embeddings: str = Field("embeddings", description="Key of the embeddings run that this run reads.")
+    similarity: str = Field("neighbors", description="Key of the similarity run that this run reads.")
+    where: str | None = Field(
+        None, description="SQL condition on samples (split, tags, filepath, width, ...): only these take part."
+    )
+    parameters: dict[str, Any] = Field(
+        {}, description="Settings of the method that differ from the dataset's, such as k or metric."
+    )
+
+
+class DatasetSettings(Section):
+    """What ``dataset.yaml`` may say."""
+
+    media: str = Field(
+        description="Folder, archive, video, glob, list of paths or addresses, manifest, or a folder, archive or video in an"
+        " object store, that holds the images; they stay where they are."
+    )
+    split_from: Literal["folder", "column", "none"] = Field(
+        "none", description="Where a sample's split comes from: its top folder, the manifest's column, or nowhere."
+    )
+    frames: Annotated[float, Field(gt=0, allow_inf_nan=False)] | Literal["key"] | None = Field(
+        None,
+        description="Frames taken of videos: seconds between two, or key for all key frames. By default a video that is given"
+        " itself is looked at every second, and videos in a folder are no samples.",
+    )
+    labels: list[LabelSettings] = Field(
+        [],
+        description="Files, folders or class folders with labels, each with its uri, field and format; a later one wins.",
+    )
+    predictions: list[PredictionSettings] = Field(
+        [], description="Files or folders with predictions; the dataset's own folder 'predictions' when none is named."
+    )
+    classes: list[str] = Field(
+        [], description="Names of the classes, in the order of logits; labels that are not among them are rejected."
+    )
+    keep_first: list[str] = Field(
+        ["test", "val", "train"],
+        description="Splits whose sample is kept first when copies lie in several, in this order.",
+    )
+    embeddings: EmbeddingSettings = EmbeddingSettings()
+    similarity: SimilaritySettings = SimilaritySettings()
+    near_duplicates: NearDuplicateSettings = NearDuplicateSettings()
+    uniqueness: UniquenessSettings = UniquenessSettings()
+    representativeness: RepresentativenessSettings = RepresentativenessSettings()
+    visualization: VisualizationSettings = VisualizationSettings()
+    mistakenness: MistakennessSettings = MistakennessSettings()
+    label_issues: LabelIssueSettings = LabelIssueSettings()
+    object_embeddings: ObjectEmbeddingSettings = ObjectEmbeddingSettings()
+    decoding: DecodingSettings = DecodingSettings()
+    image_quality: ImageQualitySettings = ImageQualitySettings()
+    calibration: CalibrationSettings = CalibrationSettings()
+    sensor: SensorSettings = SensorSettings()
+    tag_settings: list[str] = Field(
+        [],
+        description="Settings that a run's tag brain/set may set although they may name code, files or addresses, such as"
+        " embeddings.model; it may always set numbers, switches and choices.",
+    )
+    gates: list[GateSettings] = Field(
+        [], description="What must hold of the dataset's health: metric, operator, limit."
+    )
+    runs: list[RunSettings] = Field(
+        [], description="Further runs of methods, each with its brain_key, method and parameters."
+    )
+
+    def objects_of(self, embeddings: str) -> str | None:
+        """Return the run whose objects have these vectors; None where they are of images, as means of regions are."""
+        runs = {run.brain_key: run for run in self.runs}
+        run = runs.get(embeddings)
+        mean = run is not None and run.embeddings in runs
+        return embeddings if run is not None and run.method == "object_embeddings" and not mean else None
+
+
+class ServiceSettings(Section):
+    """What ``settings.yaml`` may say; it holds for all datasets."""
+
+    lock_timeout: float = Field(3600.0, ge=0, description="Seconds a run waits for another run on the same dataset.")
+    alert_webhook: str | None = Field(
+        None, description="URL that is sent a JSON message when a run fails; nothing is sent by default."
+    )
+    memory: str = Field(
+        "512MB",
+        pattern=r"^\d+(\.\d+)? ?[KMGT]i?B$",
+        description="What the database of a run may hold in memory; beyond it works on disk.",
+    )
+    spill: str = Field(
+        "20GB",
+        pattern=r"^\d+(\.\d+)? ?[KMGT]i?B$",
+        description="What the database of a run may write to disk when its memory is full; a run that needs more ends with a"
+        " word, and the disk does not fill up.",
+    )
+    review_url: str = Field(
+        "http://127.0.0.1:3001",
+        pattern=r"^https?://[^\s/]+$",
+        description="Where the review page is served, for links to it; 'brain up' says it to what it starts.",
+    )
+    keep_sets: int = Field(3, ge=1, description="Published sets that are kept beside those in use.")
+    keep_runs: int = Field(
+        50,
+        ge=50,
+        description="Runs of each dataset that Dagster remembers, with their events and logs (a megabyte each); every run"
+        " deletes some of the older ones. The tables runs and health keep what they hold. Fewer would forget what was tried.",
+    )
+
+
+SettingsT = TypeVar("SettingsT", bound=Section)
+
+
+@dataclass(frozen=True)
+class Value:
+    """One effective setting and where it came from."""
+
+    key: str
+    value: Any
+    origin: str
+    description: str
+
+
+@dataclass(frozen=True)
+class Configuration(Generic[SettingsT]):
+    """Validated settings with the origin of each, and a digest that changes with any of them.
+
+    The digest also changes with the files that hold the settings' models or vectors.
+    """
+
+    settings: SettingsT
+    values: tuple[Value, ...]
+
+    @property
+    def digest(self) -> str:
+        """Names these settings and the state of the model files that they name."""
+        text = f"{self.settings.model_dump_json()} {[file_state(uri) for uri in _model_uris(self.settings)]}"
+        return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+def file_state(uri: str) -> tuple[int, int] | None:
+    """Return size and time of change of the file behind ``SCHEME:FILE``, without reading it; None where there is none."""
+    try:
+        status = Path(uri.partition(":")[2]).expanduser().stat()
+    except (OSError, RuntimeError):
+        return None
+    return (status.st_size, status.st_mtime_ns)
+
+
+def _model_uris(settings: Section) -> list[str]:
+    if not isinstance(settings, DatasetSettings):
+        return []
+    return [settings.embeddings.model, *(run.model for run in settings.runs if run.model)]
+
+
+def load_dataset(path: Path, arguments: Mapping[str, str] | None = None) -> Configuration[DatasetSettings]:
+    """Read ``dataset.yaml`` and what overrides it.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    arguments : mapping of str to str, optional
+        Run-time arguments, dotted key to YAML value.
+
+    Raises
+    ------
+    ConfigurationError
+        With the line or variable, what is wrong, and the nearest right key or value.
+    """
+    return _load(DatasetSettings, path, arguments or {})
+
+
+def check_sent(path: Path, arguments: Mapping[str, str]) -> None:
+    """Refuse run-time arguments that somebody sent, where they could name code, files or addresses.
+
+    Whoever can start a run, by Dagster's pages or API, can give it a tag: numbers, switches and choices are theirs to
+    set, free text only where ``dataset.yaml`` allows it by name in ``tag_settings``.
+
+    Parameters
+    ----------
+    path : Path
+        The dataset's ``dataset.yaml``.
+    arguments : mapping of str to str
+        Dotted key to YAML value.
+
+    Raises
+    ------
+    ConfigurationError
+        With the first setting that is not allowed, and how to allow it.
+    """
+    allowed = set(load_dataset(path).settings.tag_settings) - {"tag_settings"}
+    plain = {key for key, field in fields(DatasetSettings) if _is_plain(field.annotation)}
+    for key in arguments:
+        if key not in allowed | plain:
+            raise ConfigurationError(
+                f"the run's tag sets {key!r}, which could name code, files or addresses: where this is wanted, allow it in"
+                f" {path.name} with 'tag_settings: [{key}]'"
+            )
+
+
+def _is_plain(annotation: Any) -> bool:
+    """Return whether values of a type are numbers, switches and choices alone."""
+    origin, parts = get_origin(annotation), get_args(annotation)
+    if origin is Literal or annotation in {bool, int, float, type(None)}:
+        return True
+    if origin is Annotated:
+        return _is_plain(parts[0])
+    return origin in {Union, UnionType, list} and all(_is_plain(part) for part in parts)
+
+
+def load_service(path: Path) -> Configuration[ServiceSettings]:
+    """Read ``settings.yaml``, which may be missing, and what overrides it; raises ConfigurationError."""
+    return _load(ServiceSettings, path, {})
+
+
+def fields(model: type[Section], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the dotted key and pydantic field of every setting below ``model``."""
+    for name, field in model.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
+            yield from fields(field.annotation, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", field
+
+
+def _load(model: type[SettingsT], path: Path, arguments: Mapping[str, str]) -> Configuration[SettingsT]:
+    tree, lines = _read_yaml(path)
+    origins = {key: f"{path.name} line {line}" for key, line in lines.items()}
+    for key, (text, origin) in _overrides(model, arguments).items():
+        _assign(tree, key, _parse(text, origin))
+        origins[key] = origin
+    try:
+        settings = model.model_validate(tree)
+    except ValidationError as error:
+        # A misspelled key is why another is missing: it is told first.
+        first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
+        raise ConfigurationError(_explain(first, model, origins, path)) from None
+    return Configuration(settings, tuple(_effective(model, settings, origins)))
+
+
+def _overrides(model: type[Section], arguments: Mapping[str, str]) -> dict[str, tuple[str, str]]:
+    """Return text and origin of the settings that the environment or an argument gives, the argument first."""
+    found = {}
+    for key, _ in fields(model):
+        variable = ENVIRONMENT_PREFIX + key.upper().replace(".", "_")
+        if variable in os.environ:
+            found[key] = (os.environ[variable], variable)
+    known = {key for key, _ in fields(model)}
+    for key, text in arguments.items():
+        if key not in known:
+            raise ConfigurationError(f"unknown setting {key!r}{nearest(key, known)}")
+        found[key] = (text, "argument")
+    return found
+
+
+def _read_yaml(path: Path) -> tuple[dict[str, Any], dict[str, int]]:
+    """Return the file's tree, and the line of every dotted key; an absent file is empty."""
+    try:
+        text = path.read_text("utf-8")
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        tree = yaml.safe_load(text)
+    except FileNotFoundError:
+        return {}, {}
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path} cannot be read: {error}") from None
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f" line {mark.line + 1}" if mark else ""
+        raise ConfigurationError(f"{path}{where} is not YAML: {error.problem or error.context}") from None
+    except yaml.YAMLError as error:
+        raise ConfigurationError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+    if tree is None:
+        return {}, {}
+    if not isinstance(tree, dict):
+        raise ConfigurationError(f"{path} must hold keys and values such as 'media: FOLDER'")
+    # A section whose lines are all commented out is empty.
+    return {key: value for key, value in tree.items() if value is not None}, _lines(path, node)
+
+
+def _lines(path: Path, node: Any) -> dict[str, int]:
+    lines: dict[str, int] = {}
+    for key, line in _key_lines(node):
+        if key in lines:
+            raise ConfigurationError(f"{path} line {line}: {key!r} stands twice, first in line {lines[key]}")
+        lines[key] = line
+    return lines
+
+
+def _key_lines(node: Any, prefix: str = "") -> Iterator[tuple[str, int]]:
+    """Yield the dotted key and the line of everything below a node; items of a list go by their position."""
+    if isinstance(node, yaml.MappingNode):
+        pairs = [(key.value, key, value) for key, value in node.value]
+    elif isinstance(node, yaml.SequenceNode):
+        pairs = [(place, item, item) for place, item in enumerate(node.value)]
+    else:
+        return
+    for name, key, value in pairs:
+        yield f"{prefix}{name}", key.start_mark.line + 1
+        yield from _key_lines(value, f"{prefix}{name}.")
+
+
+def _parse(text: str, origin: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise ConfigurationError(f"{origin}: {text!r} is not a value") from None
+
+
+def _assign(tree: dict[str, Any], key: str, value: Any) -> None:
+    *sections, last = key.split(".")
+    for section in sections:
+        if not isinstance(tree.get(section), dict):
+            tree[section] = {}
+        tree = tree[section]
+    tree[last] = value
+
+
+def _explain(error: ErrorDetails, model: type[Section], origins: Mapping[str, str], path: Path) -> str:
+    location = ".".join(str(part) for part in error["loc"])
+    key = next((key for key in _shortenings(location) if key in origins), location)
+    where = origins.get(key, path.name)
+    if error["type"] == "extra_forbidden":
+        section = location.rpartition(".")[0]
+        known = {f"{section}.{name}".lstrip(".") for name in _known(model, error["loc"][:-1])}
+        return f"{where}: unknown key {location!r}{nearest(location, known)}"
+    if error["type"] == "missing":
+        return f"{where if key in origins else path} lacks {location!r}"
+    if error["type"] == "invalid_key":
+        return f"{where}: unknown key {location.removesuffix('.[key]')}: keys are words"
+    example = EXAMPLES.get(location, "") if error["type"] == "list_type" else ""
+    return f"{where}: {key}: {wrong(error)}{example}"
+
+
+def _known(model: type[Section], above: Sequence[int | str]) -> set[str]:
+    """Return the keys that may stand in the section, or in the item of a list, that ``above`` leads to."""
+    for name in above:
+        if isinstance(name, str):
+            kind: Any = model.model_fields[name].annotation
+            model = next(iter(get_args(kind)), kind)
+    return set(model.model_fields)
+
+
+def _shortenings(location: str) -> Iterator[str]:
+    parts = location.split(".")
+    for length in range(len(parts), 0, -1):
+        yield ".".join(parts[:length])
+
+
+def _effective(model: type[Section], settings: Section, origins: Mapping[str, str]) -> Iterator[Value]:
+    for key, field in fields(model):
+        value: Any = settings
+        for part in key.split("."):
+            value = getattr(value, part)
+        yield Value(key, value, origins.get(key, "default"), field.description or "")

@@ -1,0 +1,1 @@
+"""The store of a dataset, its locks, its events, and its published tables."""

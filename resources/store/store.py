@@ -1,0 +1,350 @@
+"""The DuckDB file of one dataset: short transactions that stamp what they change.
+
+Every transaction that changes rows takes the next *change number*; each row it writes carries it in ``changed``, and
+``versions`` knows the newest number of every table. Whoever remembers the number it has seen can ask what is new.
+The file belongs to the run that holds the dataset's lock; everybody else reads what was published.
+"""
+
+import json
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from brain_assets.resources.errors import StoreError
+from brain_assets.resources.store import interrupts
+
+# By the number that starts the file's name; each is applied once.
+MIGRATIONS = {
+    int(entry.name.partition("_")[0]): entry
+    for entry in files("brain_assets.resources.store.schema").iterdir()
+    if entry.name.endswith(".sql")
+}
+# What the machine may do at any time, unlike an error in our own SQL.
+WORLDLY = (duckdb.OperationalError, duckdb.FatalException, duckdb.InternalError)
+# What a database may write to disk when its memory is full, unless it is told otherwise.
+SPILL = "20GB"
+# A commit that runs out of memory says so in other words.
+OUT_OF_MEMORY = ("Out of Memory", "failed to pin block", "failed to allocate", "could not allocate", "std::bad_alloc")
+DISK_FULL = ("No space left", "Disk quota", "File too large")
+UNCOMPARED = {"changed", "added_at", "changed_at", "calibrated_at", "measured_at"}
+
+
+@dataclass(frozen=True)
+class Merge:
+    """Rows that shall stand in a table.
+
+    Attributes
+    ----------
+    table : str
+        Name of the table.
+    rows : pyarrow.Table or str
+        The rows, or the query that gives them; columns in any order, those left out are NULL.
+    within : str, optional
+        SQL condition. Rows of the table inside it whose key is not among ``rows`` are deleted. None deletes nothing.
+    """
+
+    table: str
+    rows: pa.Table | str
+    within: str | None = None
+
+
+@dataclass
+class Counts:
+    """Rows that a merge wrote."""
+
+    added: int = 0
+    changed: int = 0
+    deleted: int = 0
+
+    def __add__(self, other: "Counts") -> "Counts":
+        return Counts(self.added + other.added, self.changed + other.changed, self.deleted + other.deleted)
+
+    @property
+    def total(self) -> int:
+        """All rows touched."""
+        return self.added + self.changed + self.deleted
+
+
+@dataclass
+class Transaction:
+    """Changes that become visible together."""
+
+    connection: duckdb.DuckDBPyConnection
+    store: "Store"
+    number: int
+    touched: dict[str, Counts] = field(default_factory=dict)
+
+    def merge(self, merge: Merge) -> Counts:
+        """Bring a table to hold ``merge.rows``; rows that stand there already keep their change number."""
+        columns = self._stage(merge)
+        table, key = merge.table, self.store.keys[merge.table]
+        self._refuse_twice(table, key)
+        same_key = " and ".join(f"{table}.{name} = staged.{name}" for name in key)
+        counts = Counts()
+        if merge.within is not None:
+            absent = f"not exists (select 1 from staged where {same_key})"
+            counts.deleted = self._count(f"delete from {table} where ({merge.within}) and {absent}")
+        # Of the whole table only keys are read; the other columns only of the rows that stand there already.
+        standing = f"select {table}.rowid as place, staged.rowid as row from {table} join staged on {same_key}"
+        if self._count(f"create temp table standing as {standing}"):
+            compared = [name for name in columns if name not in UNCOMPARED and name not in key]
+            self._drop_unchanged(table, compared)
+            other = "select place from standing join staged on staged.rowid = standing.row"
+            counts.changed = self._count(f"delete from {table} where rowid in ({other})")
+        names = ", ".join(columns)
+        written = self._count(f"insert into {table} ({names}, changed) select {names}, {self.number} from staged")
+        counts.added = written - counts.changed
+        self._run("drop table staged; drop table standing")
+        self._touch(merge.table, counts)
+        return counts
+
+    def execute(self, query: str, parameters: Sequence[Any] = ()) -> duckdb.DuckDBPyConnection:
+        """Run a statement on a bookkeeping table, which carries no change numbers."""
+        return self._run(query, parameters)
+
+    def _run(self, query: str, parameters: Sequence[Any] = ()) -> duckdb.DuckDBPyConnection:
+        # The handler of a signal that ended the statement runs on the way out of here, not amid the rollback.
+        with told(self.store.path):
+            return self.connection.execute(query, parameters)
+
+    def mark(self, table: str) -> None:
+        """Let whoever reads a bookkeeping table know that it is another now."""
+        self._touch(table, Counts(changed=1))
+
+    def _stage(self, merge: Merge) -> list[str]:
+        if isinstance(merge.rows, str):
+            self._run(f"create temp table staged as {merge.rows}")
+        else:
+            self.connection.register("incoming", merge.rows)
+            self._run("create temp table staged as select * from incoming")
+            self.connection.unregister("incoming")
+        return [name for name, *_ in self._run("describe staged").fetchall() if name != "changed"]
+
+    def _refuse_twice(self, table: str, key: Sequence[str]) -> None:
+        """Raise where two staged rows have one key, as not every table has an index that would."""
+        names = ", ".join(key)
+        twice = self.store.rows(f"select {names} from staged group by {names} having count(*) > 1 limit 1")
+        if twice:
+            named = ", ".join(f"{name} {value!r}" for name, value in zip(key, twice[0], strict=True))
+            raise StoreError(
+                f"{self.store.path}: two rows for the table {table} have one key ({named}): nothing was written"
+            )
+
+    def _drop_unchanged(self, table: str, compared: Sequence[str]) -> None:
+        """Take from the staged rows those that stand in the table as they are."""
+        same = " and ".join(["true", *(f"{table}.{name} is not distinct from staged.{name}" for name in compared)])
+        self._run(f"""
+            delete from staged where rowid in (
+                select standing.row from standing join {table} on {table}.rowid = standing.place
+                join staged on staged.rowid = standing.row where {same})""")
+
+    def _count(self, statement: str) -> int:
+        return int(self._run(statement).fetchall()[0][0])
+
+    def _touch(self, table: str, counts: Counts) -> None:
+        self.touched[table] = self.touched.get(table, Counts()) + counts
+        if counts.total:
+            self._run("insert or replace into versions values (?, ?)", [table, self.number])
+
+
+class Store:
+    """One open DuckDB file; made and migrated where needed.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    memory : str
+        What the database may hold in memory, such as ``512MB``; beyond it works on disk, beside the file.
+    spill : str
+        What it may write there, such as ``20GB``; a query that needs more fails, and the disk does not fill up.
+
+    Raises
+    ------
+    StoreError
+        If the file is held by another process, is not a database, or was made by a newer version.
+    """
+
+    def __init__(self, path: Path, memory: str = "512MB", spill: str = SPILL) -> None:
+        self.path = path
+        folder = path.with_suffix(".spill")
+        with told(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self.connection = duckdb.connect(
+                str(path),
+                config={"preserve_insertion_order": "false", "memory_limit": memory, "temp_directory": str(folder)},
+            )
+            # Now that the file is ours alone, what lies here was left by a process that was killed.
+            shutil.rmtree(folder, ignore_errors=True)
+            interrupts.watch(self.connection)
+            try:
+                bound_spill(self.connection, spill)
+                self.connection.execute("set timezone = 'UTC'")
+                self._migrate()
+                self.keys = self._keys()
+            except BaseException:
+                self.close()
+                raise
+
+    def close(self) -> None:
+        """Let go of the file, and of the connection object, which whoever remembers the store would keep alive."""
+        interrupts.unwatch(self.connection)
+        self.connection.close()
+        del self.connection
+
+    def query(self, query: str, parameters: Sequence[Any] = ()) -> pa.Table:
+        """Return the rows of a query as one Arrow table."""
+        with told(self.path):
+            return self.connection.sql(query, params=list(parameters) or None).to_arrow_table()
+
+    def stream(self, query: str, rows: int = 2048) -> Iterator[pa.RecordBatch]:
+        """Yield the rows of a query as they come, so that no more than some batches are in memory.
+
+        No other query may run on the store until the last batch was taken, or the iterator closed.
+        """
+        with told(self.path):
+            yield from self.connection.sql(query).to_arrow_reader(rows)
+
+    def value(self, query: str, parameters: Sequence[Any] = ()) -> Any:
+        """Return the single value of a query."""
+        rows = self.rows(query, parameters)
+        return rows[0][0] if rows else None
+
+    def rows(self, query: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Return the rows of a query as tuples; fetched to the end, as DuckDB allows one open result per connection."""
+        with told(self.path):
+            return self.connection.execute(query, parameters).fetchall()
+
+    @contextmanager
+    def write(self, run_id: str, asset: str) -> Iterator[Transaction]:
+        """Commit what the block does, all or nothing."""
+        number = self.value("select coalesce(max(number), 0) + 1 from changes")
+        transaction = Transaction(self.connection, self, number)
+        with told(self.path):
+            self.connection.begin()
+            try:
+                yield transaction
+                self._number(transaction, run_id, asset)
+                self.connection.commit()
+            except BaseException:
+                self._rollback()
+                raise
+
+    def _number(self, transaction: Transaction, run_id: str, asset: str) -> None:
+        rows = sum(counts.total for counts in transaction.touched.values())
+        if rows:
+            values = [transaction.number, run_id, asset, rows]
+            self.connection.execute("insert into changes values (?, ?, ?, ?, now())", values)
+
+    def version(self, tables: Sequence[str]) -> int:
+        """Return the newest change number of ``tables``, 0 when nothing was ever written."""
+        names = ", ".join(f"'{name}'" for name in tables)
+        return int(self.value(f"select coalesce(max(number), 0) from versions where table_name in ({names})"))
+
+    def fact(self, name: str) -> Any:
+        """Return a remembered value, or None."""
+        text = self.value("select value from facts where name = ?", [name])
+        return None if text is None else json.loads(text)
+
+    def _rollback(self) -> None:
+        try:
+            self.connection.rollback()
+        except duckdb.Error:
+            # A fatal error has already ended the transaction; the first error is the one to tell.
+            return
+
+    def _migrate(self) -> None:
+        self.connection.execute("create table if not exists schema_version (version integer not null)")
+        applied = {row[0] for row in self.rows("select version from schema_version")}
+        if newer := applied - MIGRATIONS.keys():
+            newest = max(MIGRATIONS)
+            raise StoreError(f"{self.path} was made by a newer version (schema {max(newer)}, known {newest}): upgrade")
+        for number in sorted(MIGRATIONS.keys() - applied):
+            self.connection.begin()
+            self.connection.execute(MIGRATIONS[number].read_text("utf-8"))
+            self.connection.execute("insert into schema_version values (?)", [number])
+            self.connection.commit()
+
+    def _keys(self) -> dict[str, list[str]]:
+        """Return the columns that name a row of each table: its primary key, or what `keys` says where it has no index."""
+        return dict(
+            self.rows("""
+            select table_name, constraint_column_names from duckdb_constraints() where constraint_type = 'PRIMARY KEY'
+            union all select table_name, columns from keys""")
+        )
+
+
+def bound_spill(connection: duckdb.DuckDBPyConnection, spill: str = SPILL) -> None:
+    """Limit what queries may write to disk; given to ``connect``, DuckDB shows the limit and ignores it."""
+    connection.execute(f"set max_temp_directory_size = '{spill}'")
+
+
+@contextmanager
+def told(path: Path) -> Iterator[None]:
+    """Say in one line what the world did to the database; errors in our own SQL stay what they are.
+
+    Raises
+    ------
+    StoreError
+        The line.
+    KeyboardInterrupt
+        Where a signal ended the query.
+    """
+    try:
+        with ended(f"{path}: the database needs more memory, raise `memory` in settings.yaml"):
+            yield
+    except OSError as error:
+        raise StoreError(f"{path}: {error.strerror or error}") from error
+    except duckdb.Error as error:
+        # A damaged block is reported as the base class.
+        if type(error) is duckdb.Error or isinstance(error, WORLDLY):
+            raise StoreError(_say(path, " ".join(str(error).split()))) from error
+        raise
+
+
+@contextmanager
+def ended(advice: str) -> Iterator[None]:
+    """Say in one line that a query ran out of memory, with what to do, and that a signal ended it by an interrupt.
+
+    Raises
+    ------
+    StoreError
+        ``advice``, with DuckDB's own words.
+    KeyboardInterrupt
+        Where a signal ended the query.
+    """
+    try:
+        yield
+    except (duckdb.Error, RuntimeError) as error:
+        text = " ".join(str(error).split())
+        if interrupts.was_interrupted(error):
+            raise KeyboardInterrupt from None
+        if isinstance(error, duckdb.Error) and any(sign in text for sign in OUT_OF_MEMORY) and not _disk_full(text):
+            raise StoreError(f"{advice}: {text}") from error
+        raise
+
+
+def _disk_full(text: str) -> bool:
+    return any(sign in text for sign in DISK_FULL)
+
+
+def _say(path: Path, text: str) -> str:
+    if _disk_full(text):
+        return f"the disk is full, free some space below {path.parent} and run again (nothing was lost): {text}"
+    if "max_temp_directory_size" in text:
+        return (
+            f"{path}: the database needs more disk than `spill` in settings.yaml allows,"
+            f" raise it, or `memory` (nothing was lost): {text}"
+        )
+    if "Could not set lock" in text:
+        return f"{path} is open in another program, close it there: {text}"
+    if "not a valid DuckDB" in text or "orrupt" in text or "enough bytes" in text:
+        return f"{path} is damaged: move it away and run again, everything in it is derived anew: {text}"
+    return f"{path}: {text}"

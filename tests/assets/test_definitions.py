@@ -1,0 +1,248 @@
+"""What Dagster shows of the code location: it loads, explains itself, and its shape changes only on purpose."""
+
+import json
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from brain_assets.assets import catalog
+from brain_assets.assets.lineage import DATASETS, PARTITION_TAG, REFRESH, SETTINGS_TAG
+from brain_assets.assets.reasons import reason_of
+from brain_assets.definitions import definitions
+from brain_assets.resources.errors import ConfigurationError
+from brain_assets.resources.settings.configuration import DatasetSettings, check_sent, fields
+from brain_assets.resources.settings.home import Home
+from tests.workshop import Workshop, write_pictures
+
+# Asset: group <- what it reads.
+LINEAGE = """
+embeddings: similarity <- media, samples
+exact_duplicates: duplicates <- ground_truth, media, objects, samples
+ground_truth: labels <- reviews, samples
+hardness: labels <- ground_truth, predictions
+health: answers <- everything
+image_quality: media <- media, samples
+issues: answers <- everything
+label_issues: labels <- ground_truth, predictions, similarity
+leaks: duplicates <- embeddings, exact_duplicates, media, near_duplicates, object_embeddings, samples, similarity
+media: media <- samples
+mistakenness: labels <- ground_truth, predictions
+near_duplicates: duplicates <- embeddings, exact_duplicates, ground_truth, media, object_embeddings, objects, samples, similarity
+object_embeddings: similarity <- media, objects, samples
+object_mistakenness: labels <- objects
+objects: labels <- ground_truth, media, predictions, reviews, samples
+outliers: similarity <- similarity
+predictions: labels <- samples
+published: answers <- everything
+report: answers <- published
+representativeness: similarity <- embeddings, media, object_embeddings, samples, similarity
+reviews: reviews <- the outside world
+samples: media <- reviews
+selections: similarity <- embeddings, media, object_embeddings, samples, similarity
+similarity: similarity <- embeddings, media, object_embeddings, samples
+uniqueness: similarity <- similarity
+visualization: similarity <- embeddings, object_embeddings, similarity
+"""
+
+
+@pytest.fixture(scope="module")
+def location() -> dg.Definitions:
+    return definitions()
+
+
+@pytest.fixture(scope="module")
+def specs(location: dg.Definitions) -> dict[str, dg.AssetSpec]:
+    return {spec.key.to_user_string(): spec for spec in location.resolve_all_asset_specs()}
+
+
+def lineage(specs: dict[str, dg.AssetSpec]) -> str:
+    lines = []
+    for name, spec in specs.items():
+        above = sorted(dep.asset_key.to_user_string() for dep in spec.deps)
+        reads = "everything" if len(above) > len(specs) // 3 else ", ".join(above)
+        lines.append(f"{name}: {spec.group_name} <- {reads or 'the outside world'}")
+    return "\n".join(sorted(lines))
+
+
+def test_the_code_location_loads(location: dg.Definitions) -> None:
+    dg.Definitions.validate_loadable(location)
+
+
+def test_the_lineage_is_as_drawn(specs: dict[str, dg.AssetSpec]) -> None:
+    assert lineage(specs) == LINEAGE.strip()
+
+
+@pytest.mark.parametrize("name", catalog.BY_NAME)
+def test_every_asset_explains_itself(specs: dict[str, dg.AssetSpec], name: str) -> None:
+    spec = specs[name]
+    assert len(spec.description or "") > 40
+    assert (spec.description or "").endswith(".")
+    assert spec.group_name != "default"
+    assert spec.kinds
+    assert spec.code_version == catalog.BY_NAME[name].version
+    assert spec.owners == ["team:data-quality"]
+    assert spec.partitions_def == DATASETS
+
+
+def test_every_check_explains_itself_and_is_of_one_dataset(location: dg.Definitions) -> None:
+    graph = location.resolve_asset_graph()
+    assert len(graph.asset_check_keys) >= sum(len(derivation.checks) for derivation in catalog.ALL)
+    for key in graph.asset_check_keys:
+        node = graph.get(key)
+        assert node.partitions_def == DATASETS, key
+        assert (node.description or "").endswith("."), key
+
+
+def test_names_are_unique_where_they_are_shared() -> None:
+    tables = [publication.table for derivation in catalog.ALL for publication in derivation.publishes]
+    checks = [check.name for derivation in catalog.ALL for check in derivation.checks]
+    metrics = [name for derivation in catalog.ALL for name in derivation.metrics]
+    for names in (tables, checks, metrics):
+        assert len(names) == len(set(names))
+
+
+def test_every_asset_comes_after_what_it_reads() -> None:
+    written: set[str] = set()
+    for derivation in catalog.ALL:
+        assert set(derivation.reads) & catalog.WRITTEN <= written | set(derivation.writes), derivation.name
+        written |= set(derivation.writes)
+
+
+def test_the_service_looks_and_alerts_by_itself(location: dg.Definitions) -> None:
+    sensors = {sensor.name: sensor for sensor in location.sensors or []}
+    assert {"new_samples", "review_events", "alert_on_failure"} <= sensors.keys()
+    for sensor in sensors.values():
+        assert sensor.default_status == dg.DefaultSensorStatus.RUNNING
+        assert (sensor.description or "").endswith(".")
+
+
+def test_definitions_under_another_instance_say_once_what_to_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("BRAIN_HOME", str(tmp_path))
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "elsewhere"))
+    definitions()
+    assert [record.message for record in caplog.records if record.name == "brain"] == [
+        f"runs are recorded elsewhere than the brain command does: set DAGSTER_HOME={tmp_path}/dagster (or use 'brain up')"
+    ]
+    caplog.clear()
+    monkeypatch.setenv("DAGSTER_HOME", str(Home(tmp_path).dagster))
+    definitions()
+    assert [record for record in caplog.records if record.name == "brain"] == []
+
+
+@pytest.fixture(scope="module")
+def run(location: dg.Definitions, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dg.ExecuteInProcessResult]:
+    """A run of everything over three images."""
+    root = tmp_path_factory.mktemp("run")
+    write_pictures(root / "media", range(3))
+    Workshop(root / "home", root / "media", "flowers")
+    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+        patch.setenv("BRAIN_HOME", str(root / "home"))
+        with dg.DagsterInstance.ephemeral() as instance:
+            instance.add_dynamic_partitions("dataset", ["flowers"])
+            yield location.resolve_job_def(REFRESH.name).execute_in_process(
+                instance=instance,
+                partition_key="flowers",
+                tags={PARTITION_TAG: "flowers"},
+                run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+            )
+
+
+@pytest.mark.parametrize("name", catalog.BY_NAME)
+def test_a_run_shows_rows_and_columns(run: dg.ExecuteInProcessResult, name: str) -> None:
+    (materialization,) = run.asset_materializations_for_node(name)
+    metadata = {key: value.value for key, value in materialization.metadata.items()}
+    assert {"was up to date", "rows added", "rows changed", "rows deleted"} <= metadata.keys()
+    if not catalog.BY_NAME[name].publishes:
+        return
+    assert metadata["dagster/row_count"] >= 0
+    schema = metadata["dagster/column_schema"]
+    assert isinstance(schema, dg.TableSchema)
+    assert [column.name for column in schema.columns if not (column.description or "").endswith(".")] == []
+    assert len(schema.columns) >= 2
+
+
+def test_a_run_answers_every_check(run: dg.ExecuteInProcessResult, location: dg.Definitions) -> None:
+    evaluations = run.get_asset_check_evaluations()
+    assert {one.asset_check_key for one in evaluations} == location.resolve_asset_graph().asset_check_keys
+    assert [one.check_name for one in evaluations if not one.passed] == []
+
+
+def test_a_run_without_a_partition_says_what_to_choose(location: dg.Definitions) -> None:
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = location.resolve_job_def(REFRESH.name).execute_in_process(
+            instance=instance,
+            raise_on_error=False,
+            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+        )
+        assert reason_of(result.all_events) == "choose one dataset (a partition) to materialize"
+
+
+def refused(location: dg.Definitions, home: Path, tag: str) -> str | None:
+    """Return why a run that somebody launched with a tag failed, as Dagster's pages and API can."""
+    with pytest.MonkeyPatch.context() as patch, dg.DagsterInstance.ephemeral() as instance:
+        patch.setenv("BRAIN_HOME", str(home))
+        instance.add_dynamic_partitions("dataset", ["flowers"])
+        result = location.resolve_job_def(REFRESH.name).execute_in_process(
+            instance=instance,
+            partition_key="flowers",
+            asset_selection=[dg.AssetKey("reviews")],
+            tags={PARTITION_TAG: "flowers", SETTINGS_TAG: tag},
+            raise_on_error=False,
+            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+        )
+    return None if result.success else reason_of(result.all_events)
+
+
+FREE_TEXT = [
+    *("media", "labels", "predictions", "embeddings.model", "visualization.reducer", "visualization.points", "runs"),
+    *("gates", "tag_settings", "object_embeddings.source"),
+]
+
+
+def test_a_runs_tag_sets_no_code_and_no_paths(location: dg.Definitions, tmp_path: Path) -> None:
+    write_pictures(tmp_path / "media", range(2))
+    workshop = Workshop(tmp_path / "home", tmp_path / "media", "flowers")
+    sentinel = tmp_path / "ran"
+    (tmp_path / "crafted.py").write_text(f"open({str(sentinel)!r}, 'w')")
+    crafted = {"embeddings.model": "python:crafted:Model"}
+    for tag in (crafted, {"tag_settings": "[embeddings.model]"} | crafted):
+        told = refused(location, workshop.home.root, json.dumps(tag))
+        assert told is not None
+        assert told.startswith("the run's tag sets"), told
+    for text in ("{", '{"similarity.k": 3}'):
+        assert "must be JSON" in str(refused(location, workshop.home.root, text))
+    assert not sentinel.exists()
+    assert refused(location, workshop.home.root, json.dumps({"similarity.k": "3", "uniqueness.mode": "compat"})) is None
+
+
+def test_dataset_yaml_allows_a_tag_by_name(location: dg.Definitions, tmp_path: Path) -> None:
+    write_pictures(tmp_path / "media", range(2))
+    allowed = {"tag_settings": ["embeddings.model", "tag_settings"]}
+    workshop = Workshop(tmp_path / "home", tmp_path / "media", "flowers", **allowed)
+    tag = {"embeddings.model": "python:tests.models:Pixels"}
+    assert refused(location, workshop.home.root, json.dumps(tag)) is None
+    told = refused(location, workshop.home.root, json.dumps(tag | {"visualization.reducer": "os:system"}))
+    assert told is not None
+    assert "'visualization.reducer'" in told
+    assert "'tag_settings'" in str(refused(location, workshop.home.root, json.dumps({"tag_settings": "[media]"})))
+
+
+def test_every_setting_of_free_text_is_kept_from_tags(tmp_path: Path) -> None:
+    """A setting that comes later is judged by its type, so that nobody has to remember it."""
+    path = tmp_path / "dataset.yaml"
+    path.write_text("media: /nowhere")
+    free = set()
+    for key, _ in fields(DatasetSettings):
+        try:
+            check_sent(path, {key: "x"})
+        except ConfigurationError:
+            free.add(key)
+    assert set(FREE_TEXT) <= free
+    assert {"similarity.k", "frames", "split_from", "near_duplicates.threshold", "near_duplicates.keep"}.isdisjoint(
+        free
+    )

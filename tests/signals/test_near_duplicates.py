@@ -1,0 +1,135 @@
+"""Copies but for an edit are found and grouped, and every leak across splits is told."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageEnhance
+
+from brain_assets.methods.duplicates.calibration import DEFAULT_THRESHOLD
+from tests.workshop import TINY, Workshop, assert_equals_rebuild, encoded, write_pictures
+
+
+def photo(seed: int) -> Image.Image:
+    """Return an image with structure on several scales, unlike any other seed's."""
+    chance = np.random.default_rng(seed)
+    image = np.zeros((96, 128, 3))
+    for cells in (3, 8, 24):
+        noise = Image.fromarray(chance.integers(0, 256, (cells, cells, 3), dtype=np.uint8))
+        image += np.asarray(noise.resize((128, 96), Image.Resampling.BICUBIC), float) / 3
+    return Image.fromarray(image.astype(np.uint8))
+
+
+def jpeg(image: Image.Image, quality: int) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=quality)
+    return buffer.getvalue()
+
+
+def write_dataset(media: Path) -> None:
+    (media / "train").mkdir(parents=True)
+    (media / "test").mkdir()
+    for seed in range(20):
+        (media / "train" / f"{seed:02}.png").write_bytes(encoded(photo(seed)))
+    (media / "train" / "brighter.png").write_bytes(encoded(ImageEnhance.Brightness(photo(3)).enhance(1.2)))
+    (media / "test" / "recompressed.jpg").write_bytes(jpeg(photo(3), 60))
+    (media / "test" / "copy.png").write_bytes(encoded(photo(5)))
+    (media / "test" / "smaller.png").write_bytes(encoded(photo(7).resize((64, 48))))
+
+
+GROUPS = """
+    select k.filepath, m.filepath from near_duplicates n join samples k on k.sample_id = n.group_id
+    join samples m on m.sample_id = n.sample_id where not n.keep order by all"""
+
+
+def test_edits_are_grouped_and_leaks_told(tmp_path: Path) -> None:
+    write_dataset(tmp_path / "media")
+    workshop = Workshop(tmp_path / "home", tmp_path / "media", split_from="folder")
+    reports = workshop.run()
+    assert reports["near_duplicates"].notes["threshold"] == DEFAULT_THRESHOLD
+    assert workshop.rows(GROUPS) == [
+        ("test/copy.png", "train/05.png"),
+        ("test/recompressed.jpg", "train/03.png"),
+        ("test/recompressed.jpg", "train/brighter.png"),
+        ("test/smaller.png", "train/07.png"),
+    ]
+    leaks = """
+        select a.filepath, b.filepath, kind from leaks l join samples a using (sample_id)
+        join samples b on b.sample_id = partner_id"""
+    assert workshop.rows(f"{leaks} where l.split = 'test' order by all") == [
+        ("test/copy.png", "train/05.png", "exact"),
+        ("test/recompressed.jpg", "train/03.png", "near"),
+        ("test/recompressed.jpg", "train/brighter.png", "near"),
+        ("test/smaller.png", "train/07.png", "near"),
+    ]
+    told = (
+        "select issue, count(*) from issues where issue in ('exact_duplicate', 'near_duplicate', 'leak') group by issue"
+    )
+    assert dict(workshop.rows(told)) == {"exact_duplicate": 1, "near_duplicate": 3, "leak": 7}
+    assert workshop.wrong() == {}
+
+
+def test_only_new_pairs_are_verified_and_a_deletion_undoes_a_group(tmp_path: Path) -> None:
+    media = tmp_path / "media"
+    write_dataset(media)
+    workshop = Workshop(tmp_path / "home", media, split_from="folder")
+    workshop.run()
+    (media / "train" / "new.png").write_bytes(encoded(photo(99)))
+    reports = workshop.run()
+    assert reports["near_duplicates"].notes["verified pairs"] < 24
+    (media / "test" / "recompressed.jpg").unlink()
+    assert workshop.run()["near_duplicates"].notes["verified pairs"] == 0
+    assert ("train/brighter.png", "train/03.png") in workshop.rows(GROUPS)
+
+
+def test_a_threshold_by_hand_is_a_filter(tmp_path: Path) -> None:
+    write_dataset(tmp_path / "media")
+    workshop = Workshop(tmp_path / "home", tmp_path / "media", split_from="folder", near_duplicates={"threshold": 1e-9})
+    workshop.run()
+    assert workshop.rows(GROUPS) == [("test/copy.png", "train/05.png")]
+
+
+def test_a_threshold_is_fitted_once_and_kept(tmp_path: Path) -> None:
+    media = tmp_path / "media"
+    write_pictures(media, range(70))
+    workshop = Workshop(tmp_path / "home", media, calibration={"min_samples": 60, "sample_size": 60})
+    first = workshop.run()["near_duplicates"].notes["threshold"]
+    stored = workshop.rows("select brain_key, issue, value from calibrations order by issue")
+    assert ("near_duplicates", "near_duplicate", first) in stored
+    write_pictures(media, range(100, 110))
+    assert workshop.run()["near_duplicates"].notes["threshold"] == first
+    assert workshop.rows("select brain_key, issue, value from calibrations order by issue") == stored
+
+
+def test_a_label_that_arrives_changes_which_copy_is_kept(tmp_path: Path) -> None:
+    write_dataset(tmp_path / "media")
+    (tmp_path / "media" / "train" / "twin.png").write_bytes(encoded(photo(9)))
+    labels = tmp_path / "labels.csv"
+    labels.write_text("filepath,label\ntrain/00.png,cat\n")
+    declared = {"split_from": "folder", "labels": [{"uri": str(labels)}]}
+    workshop = Workshop(tmp_path / "home", tmp_path / "media", **declared)
+    workshop.run()
+    twins = {"train/09.png", "train/twin.png"}
+    kept, lost = next(pair for pair in workshop.rows(GROUPS) if set(pair) == twins)
+    assert ("test/smaller.png", "train/07.png") in workshop.rows(GROUPS)
+
+    labels.write_text(f"filepath,label\n{lost},cat\ntrain/07.png,cat\n")
+    reports = workshop.run()
+    assert reports["near_duplicates"].notes["verified pairs"] == 0
+    assert (lost, kept) in workshop.rows(GROUPS)
+    # The protected split still comes first.
+    assert ("test/smaller.png", "train/07.png") in workshop.rows(GROUPS)
+    why = f"select n.reason from near_duplicates n join samples using (sample_id) where filepath = '{kept}'"
+    assert workshop.rows(why) == [(f"{lost} is kept: it is the one kept of exact copies",)]
+    exact = "select filepath from exact_duplicates join samples using (sample_id) where keep and filepath like 'train%'"
+    assert workshop.rows(exact) == [(lost,)]
+
+    order = ["label", "split", "resolution", "size", "age"]
+    workshop.declare(
+        media=str(tmp_path / "media"), embeddings={"model": TINY}, **declared, near_duplicates={"keep": order}
+    )
+    assert workshop.run()["near_duplicates"].notes["verified pairs"] == 0
+    assert ("train/07.png", "test/smaller.png") in workshop.rows(GROUPS)
+    rebuild = Workshop(tmp_path / "rebuild", tmp_path / "media", **declared, near_duplicates={"keep": order})
+    rebuild.run()
+    assert_equals_rebuild(workshop, rebuild)

@@ -1,0 +1,80 @@
+"""Maps stay recognisable: new points join, old ones stay, a refit starts from where the map stands."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from brain_assets.resources.errors import ConfigurationError
+from tests.workshop import Workshop, write_pictures
+
+POINTS = "select sample_id, x, y from visualization order by sample_id"
+
+
+@pytest.mark.parametrize("method", ["umap", "pca", "tsne"])
+def test_new_points_join_and_old_ones_stay(tmp_path: Path, method: str) -> None:
+    write_pictures(tmp_path / "media", range(40))
+    workshop = Workshop(tmp_path / "home", tmp_path / "media", visualization={"method": method})
+    workshop.run()
+    before = {row[0]: row[1:] for row in workshop.rows(POINTS)}
+    write_pictures(tmp_path / "media", range(100, 103))
+    workshop.run()
+    after = {row[0]: row[1:] for row in workshop.rows(POINTS)}
+    assert len(after) == 43
+    assert all(after[sample] == place for sample, place in before.items())
+    assert np.isfinite(list(after.values())).all()
+
+
+def test_growth_fits_the_map_anew_and_keeps_it_recognisable(tmp_path: Path) -> None:
+    write_pictures(tmp_path / "media", range(60))
+    workshop = Workshop(tmp_path / "home", tmp_path / "media")
+    workshop.run()
+    before = {row[0]: row[1:] for row in workshop.rows(POINTS)}
+    write_pictures(tmp_path / "media", range(100, 110))
+    reports = workshop.run()
+    assert reports["visualization"].notes["fitted on"] == 70
+    after = {row[0]: row[1:] for row in workshop.rows(POINTS)}
+    moved = np.linalg.norm([np.subtract(after[one], before[one]) for one in before], axis=1)
+    radius = np.linalg.norm(np.std(list(before.values()), axis=0))
+    assert np.median(moved) < radius / 2
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3])
+@pytest.mark.parametrize("method", ["umap", "pca", "tsne"])
+def test_tiny_sets_have_a_map(tmp_path: Path, count: int, method: str) -> None:
+    write_pictures(tmp_path / "media", range(count))
+    workshop = Workshop(tmp_path / "home", tmp_path / "media", visualization={"method": method})
+    workshop.run()
+    assert len(workshop.rows(POINTS)) == count
+    assert workshop.wrong() == {}
+
+
+def test_points_can_be_given(tmp_path: Path) -> None:
+    write_pictures(tmp_path / "media", range(3))
+    (tmp_path / "points.csv").write_text("filepath,x,y\n00000.png,1,2\n00002.png,3,4\nother.png,5,6\n")
+    settings = {"method": "manual", "points": str(tmp_path / "points.csv")}
+    workshop = Workshop(tmp_path / "home", tmp_path / "media", visualization=settings)
+    workshop.run()
+    query = "select filepath, x, y from visualization join samples using (sample_id) order by filepath"
+    assert workshop.rows(query) == [("00000.png", 1.0, 2.0), ("00002.png", 3.0, 4.0)]
+
+
+def test_a_reducer_that_is_not_there_is_named(tmp_path: Path) -> None:
+    write_pictures(tmp_path / "media", range(3))
+    settings = {"method": "custom", "reducer": "nowhere:Map"}
+    workshop = Workshop(tmp_path / "home", tmp_path / "media", visualization=settings)
+    with pytest.raises(ConfigurationError, match="nowhere:Map"):
+        workshop.run()
+
+
+def test_further_runs_stand_side_by_side_and_go_when_undeclared(tmp_path: Path) -> None:
+    write_pictures(tmp_path / "media", range(12))
+    media = str(tmp_path / "media")
+    run = {"brain_key": "axes", "method": "visualization", "parameters": {"method": "pca", "dimensions": 3}}
+    workshop = Workshop(tmp_path / "home", media, runs=[run])
+    workshop.run()
+    counts = "select brain_key, count(*), count(z) from visualization group by 1 order by 1"
+    assert workshop.rows(counts) == [("axes", 12, 12), ("visualization", 12, 0)]
+    workshop.declare(media=media, embeddings={"model": "python:tests.models:Pixels"})
+    workshop.run()
+    assert workshop.rows(counts) == [("visualization", 12, 0)]
