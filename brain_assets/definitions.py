@@ -20,7 +20,7 @@ def definitions() -> dg.Definitions:
     if complaint:
         logging.getLogger("brain").warning(complaint)
     return dg.Definitions(
-        assets=[asset_of(derivation) for derivation in catalog.ALL],
+        assets=[asset_of(signal) for signal in catalog.ALL],
         jobs=[REFRESH],
         sensors=[new_samples, review_events, alert_on_failure],
         resources={"dataset": dataset},

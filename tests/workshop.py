@@ -16,7 +16,8 @@ from PIL import Image
 
 from brain_assets.answers.published import BOOKKEEPING
 from brain_assets.assets import catalog
-from brain_assets.incremental.update import Publication, Report, bring_up_to_date
+from brain_assets.incremental.signal import Publication
+from brain_assets.incremental.update import Report, bring_up_to_date
 from brain_assets.resources.dataset import Opening, open_dataset
 from brain_assets.resources.settings.home import Home
 from brain_assets.resources.store.previews import PreviewPack
@@ -83,11 +84,11 @@ class Workshop:
         self.paths.config.write_text(yaml.safe_dump(settings), "utf-8")
 
     def run(self, select: Iterable[str] = catalog.BY_NAME) -> dict[str, Report]:
-        """Bring the selected derivations up to date and return what each did."""
+        """Bring the selected signals up to date and return what each did."""
         names = frozenset(select)
         with open_dataset(self.home, self.name, Opening(uuid.uuid4().hex, "test", names)) as dataset:
-            chosen = [derivation for derivation in catalog.ALL if derivation.name in names]
-            return {derivation.name: bring_up_to_date(derivation, dataset) for derivation in chosen}
+            chosen = [signal for signal in catalog.ALL if signal.name in names]
+            return {signal.name: bring_up_to_date(signal, dataset) for signal in chosen}
 
     def rows(self, query: str) -> list[tuple]:
         """Return rows of the published tables."""
@@ -95,7 +96,7 @@ class Workshop:
             return connection.execute(query).fetchall()
 
     def wrong(self, select: Iterable[str] = catalog.BY_NAME) -> dict[str, int]:
-        """Return the integrity checks of some derivations that fail, with what they count."""
+        """Return the integrity checks of some signals that fail, with what they count."""
         checks = [check for name in select for check in catalog.BY_NAME[name].checks]
         with open_dataset(self.home, self.name, Opening("check", "test")) as dataset:
             found = {check.name: dataset.store.value(check.query) for check in checks}
@@ -120,7 +121,7 @@ def described_columns() -> list[tuple[Publication, list[str]]]:
     found = []
     with tempfile.TemporaryDirectory() as folder:
         store = Store(Path(folder) / "store.duckdb")
-        for publication in [*BOOKKEEPING, *(one for derivation in catalog.ALL for one in derivation.publishes)]:
+        for publication in [*BOOKKEEPING, *(one for signal in catalog.ALL for one in signal.publishes)]:
             columns = [row[0] for row in store.rows(f"describe {publication.query}") if row[0] != "part"]
             found.append((publication, columns))
         store.close()

@@ -2,30 +2,31 @@
 
 from collections.abc import Iterator, Sequence
 
-from brain_assets.incremental.update import Check, Derivation, IssueQuery, Publication, Update
-from brain_assets.resources.store.store import Merge
+from brain_assets.incremental.signal import Check, Publication, Signal, Whole
+from brain_assets.incremental.update import Update
+from brain_assets.resources.store.store import Merge, tables_of
 
 LEAST_SCORE = 0.5
 COLUMNS = "subject_id, sample_id, object_id, issue, source, score, is_issue, evidence"
 
 
-def issues(derivations: Sequence[Derivation]) -> Derivation:
-    """Return the derivation that gathers the issues of all others."""
-    queries = [query for derivation in derivations for query in derivation.issues]
+def issues(signals: Sequence[Signal]) -> Signal:
+    """Return the signal that gathers the issues of all others."""
+    queries = [query for signal in signals for query in signal.issues]
     union = " union all by name ".join(f"({query.query})" for query in queries)
     rows = f"select {COLUMNS} from ({union}) where is_issue or score >= {LEAST_SCORE}"
 
     def update_issues(_: Update) -> Iterator[Merge]:
         yield Merge("issues", rows, within="true")
 
-    return Derivation(
+    return Signal(
         name="issues",
         description="Everything that is wrong, one row per sample (or object) and issue: how sure, and the evidence why."
         " Gates, the report and the review page are built on this table.",
         group="answers",
-        reads=_reads(queries),
+        reads=tuple(sorted(tables_of(rows))),
         writes=("issues",),
-        update=update_issues,
+        update=Whole(update_issues),
         checks=(
             Check(
                 "scores_are_between_0_and_1",
@@ -44,7 +45,6 @@ def issues(derivations: Sequence[Derivation]) -> Derivation:
                 """
                 select sample_id, object_id, issue, source, score, is_issue, evidence, subject_id, changes.run_id
                 from issues left join changes on changed = number order by issue, score desc, subject_id""",
-                ("issues",),
                 {
                     "sample_id": "The sample.",
                     "object_id": "The object; NULL where the whole image is meant.",
@@ -63,7 +63,3 @@ def issues(derivations: Sequence[Derivation]) -> Derivation:
             "samples_with_issues": "select count(distinct sample_id) from issues where is_issue",
         },
     )
-
-
-def _reads(queries: Sequence[IssueQuery]) -> tuple[str, ...]:
-    return tuple(sorted({table for query in queries for table in query.reads}))

@@ -5,7 +5,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from brain_assets.answers import gates
-from brain_assets.incremental.update import Derivation, Publication, Update, is_up_to_date
+from brain_assets.incremental.signal import Publication, Signal, Whole
+from brain_assets.incremental.update import Update, is_up_to_date
 from brain_assets.ingest.reviews import REVIEW_STATE
 from brain_assets.ingest.samples import SOURCE_STATE
 from brain_assets.resources.dataset import Dataset
@@ -21,7 +22,6 @@ BOOKKEEPING = (
         select run_id, brain_key, method, config, state, started_at, finished_at, code_version, model_version,
             rows_changed, error
         from runs order by started_at, brain_key""",
-        ("runs",),
         {
             "run_id": "The run, as Dagster names it.",
             "brain_key": "The configured run of the method.",
@@ -39,7 +39,6 @@ BOOKKEEPING = (
     Publication(
         "calibrations",
         'select calibration_id, brain_key, issue, value, evidence, calibrated_at as "at" from calibrations',
-        ("calibrations",),
         {
             "calibration_id": "Names the calibration.",
             "brain_key": "The run it belongs to.",
@@ -52,16 +51,16 @@ BOOKKEEPING = (
 )
 
 
-def published(derivations: Sequence[Derivation]) -> Derivation:
-    """Return the derivation that publishes the tables of all others."""
-    publications = [publication for derivation in derivations for publication in derivation.publishes]
-    tables = [TableQuery(one.table, one.query, one.reads, one.parts) for one in [*publications, *BOOKKEEPING]]
+def published(signals: Sequence[Signal]) -> Signal:
+    """Return the signal that publishes the tables of all others."""
+    publications = [publication for signal in signals for publication in signal.publishes]
+    tables = [TableQuery(one.table, one.query, one.parts) for one in [*publications, *BOOKKEEPING]]
 
     def publish_tables(update: Update) -> Iterator[Merge]:
         dataset = update.dataset
         facts: dict[str, Any] = {"source_state": dataset.store.fact(SOURCE_STATE), "settings": dataset.settings_digest}
-        facts["code"] = code_state(derivations)
-        facts["behind"] = _behind(derivations, dataset)
+        facts["code"] = code_state(signals)
+        facts["behind"] = _behind(signals, dataset)
         facts[REVIEW_STATE] = dataset.store.fact(REVIEW_STATE) or ""
         facts["runtimes"] = dataset.runtimes
         facts["input_state"] = joined_state(*(dataset.store.fact(name) or "" for name in INPUT_STATES))
@@ -73,27 +72,27 @@ def published(derivations: Sequence[Derivation]) -> Derivation:
             update.notes["damaged, written again"] = ", ".join(result.damaged)
         yield from ()
 
-    return Derivation(
+    return Signal(
         name="published",
         description="What readers open: one Parquet file per table, switched as one consistent set, so that SQL and the review"
         " page never see a run half done.",
         group="answers",
         reads=(),
         writes=(),
-        update=publish_tables,
+        update=Whole(publish_tables),
         always=True,
         kinds=("parquet", "duckdb"),
-        after=tuple(derivation.name for derivation in derivations),
+        after=tuple(signal.name for signal in signals),
     )
 
 
-def _behind(derivations: Sequence[Derivation], dataset: Dataset) -> list[str]:
+def _behind(signals: Sequence[Signal], dataset: Dataset) -> list[str]:
     """Return the names of what this run was not asked to bring up to date, though it needs to be."""
-    left_out = [one for one in derivations if one.name not in dataset.selected and not one.always]
+    left_out = [one for one in signals if one.name not in dataset.selected and not one.always]
     return [one.name for one in left_out if not is_up_to_date(one, dataset)]
 
 
-def code_state(derivations: Sequence[Derivation]) -> str:
+def code_state(signals: Sequence[Signal]) -> str:
     """Return what changes when a version of the code knows more, or computes it otherwise."""
-    known = sorted((one.name, one.version) for one in derivations if one.writes)
+    known = sorted((one.name, one.version) for one in signals if one.writes)
     return hashlib.blake2b(repr(known).encode(), digest_size=8).hexdigest()

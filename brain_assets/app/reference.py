@@ -19,17 +19,17 @@ def reference() -> str:
 
 def _assets() -> Iterator[str]:
     yield "# Reference\n\nWritten by `make docs` from the code; do not edit.\n\n## Assets\n"
-    for derivation in catalog.ALL:
-        after = ", ".join(f"`{name}`" for name in catalog.upstream(derivation)) or "the outside world"
-        yield f"### {derivation.name}\n\n{derivation.description}\n\nGroup {derivation.group}; reads {after}.\n"
-        for check in derivation.checks:
+    for signal in catalog.ALL:
+        after = ", ".join(f"`{name}`" for name in catalog.upstream(signal)) or "the outside world"
+        yield f"### {signal.name}\n\n{signal.description}\n\nGroup {signal.group}; reads {after}.\n"
+        for check in signal.checks:
             yield f"- check `{check.name}`: {check.description}"
         yield ""
 
 
 def _tables() -> Iterator[str]:
     yield "## Published tables\n"
-    publications = [publication for derivation in catalog.ALL for publication in derivation.publishes]
+    publications = [publication for signal in catalog.ALL for publication in signal.publishes]
     for publication in [*publications, *BOOKKEEPING]:
         yield f"### {publication.table}\n\n| column | meaning |\n| --- | --- |"
         yield from (f"| {name} | {meaning} |" for name, meaning in publication.columns.items())

@@ -63,11 +63,11 @@ def status(home: Home, name: str) -> dict[str, Any]:
                 ).fetchall()
             )
             counted = _counted(connection)
-            for derivation in catalog.ALL:
-                tables = [publication.table for publication in derivation.publishes]
-                found["assets"][derivation.name] = {
+            for signal in catalog.ALL:
+                tables = [publication.table for publication in signal.publishes]
+                found["assets"][signal.name] = {
                     "rows": {table: counted[table] for table in tables if table in counted},
-                    "last_run": last.get(derivation.name),
+                    "last_run": last.get(signal.name),
                 }
             _add_answers(paths, found["assets"])
     except MissingError:

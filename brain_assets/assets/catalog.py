@@ -1,9 +1,9 @@
-"""All derivations, in an order in which each comes after what it reads."""
+"""All signals, in an order in which each comes after what it reads."""
 
 from brain_assets.answers.health import health
 from brain_assets.answers.issues import issues
 from brain_assets.answers.published import published
-from brain_assets.incremental.update import Derivation
+from brain_assets.incremental.signal import Signal
 from brain_assets.ingest.ground_truth import GROUND_TRUTH
 from brain_assets.ingest.media import MEDIA
 from brain_assets.ingest.objects import OBJECTS
@@ -28,7 +28,7 @@ from brain_assets.signals.similarity.similarity import SIMILARITY
 from brain_assets.signals.similarity.uniqueness import UNIQUENESS
 from brain_assets.signals.similarity.visualization import VISUALIZATION
 
-SIGNALS: tuple[Derivation, ...] = (
+SIGNALS: tuple[Signal, ...] = (
     REVIEWS,
     SAMPLES,
     MEDIA,
@@ -55,13 +55,13 @@ SIGNALS: tuple[Derivation, ...] = (
 ISSUES = issues(SIGNALS)
 HEALTH = health([*SIGNALS, ISSUES])
 PUBLISHED = published([*SIGNALS, ISSUES, HEALTH])
-ALL: tuple[Derivation, ...] = (*SIGNALS, ISSUES, HEALTH, PUBLISHED, REPORT)
-BY_NAME = {derivation.name: derivation for derivation in ALL}
-WRITTEN = {table for derivation in ALL for table in derivation.writes}
+ALL: tuple[Signal, ...] = (*SIGNALS, ISSUES, HEALTH, PUBLISHED, REPORT)
+BY_NAME = {signal.name: signal for signal in ALL}
+WRITTEN = {table for signal in ALL for table in signal.writes}
 
 
-def upstream(derivation: Derivation) -> tuple[str, ...]:
-    """Return the names of the derivations whose tables it reads, or that it comes after."""
-    reads = set(derivation.reads)
-    writers = {name for name, one in BY_NAME.items() if reads & set(one.writes)} - {derivation.name}
-    return tuple(name for name in BY_NAME if name in writers or name in derivation.after)
+def upstream(signal: Signal) -> tuple[str, ...]:
+    """Return the names of the signals whose tables it reads, or that it comes after."""
+    reads = set(signal.reads)
+    writers = {name for name, one in BY_NAME.items() if reads & set(one.writes)} - {signal.name}
+    return tuple(name for name in BY_NAME if name in writers or name in signal.after)

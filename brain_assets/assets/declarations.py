@@ -87,13 +87,13 @@ def check_inputs(settings: DatasetSettings) -> None:
 
 def metrics() -> set[str]:
     """Return the names of all numbers of a dataset's health."""
-    return {name for derivation in catalog.ALL for name in derivation.metrics} | {ISSUE + issue for issue in ISSUES}
+    return {name for signal in catalog.ALL for name in signal.metrics} | {ISSUE + issue for issue in ISSUES}
 
 
 def default_keys() -> set[str]:
     """Return the brain keys that no declared run may have: those of the default runs."""
-    return {derivation.name for derivation in catalog.ALL} | {
-        publication.table for derivation in catalog.ALL for publication in derivation.publishes
+    return {signal.name for signal in catalog.ALL} | {
+        publication.table for signal in catalog.ALL for publication in signal.publishes
     }
 
 
@@ -104,7 +104,7 @@ def _check_run(run: RunSettings, settings: DatasetSettings) -> None:
         raise ConfigurationError(f"dataset.yaml: {name} is declared twice: give each run a brain_key of its own")
     if run.brain_key in default_keys():
         raise ConfigurationError(f"dataset.yaml: {name}: that key belongs to a default run, choose another brain_key")
-    _known(name, "method", run.method, {derivation.name for derivation in catalog.ALL if derivation.runs})
+    _known(name, "method", run.method, {signal.name for signal in catalog.ALL if signal.runs})
     vectors = {"embeddings"} | ({"object_embeddings"} if run.method in OF_OBJECTS else set())
     for default, method, wanted, makers in (
         ("embeddings", "embeddings", run.embeddings, vectors),

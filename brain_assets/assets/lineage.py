@@ -1,4 +1,4 @@
-"""Derivations as Dagster assets: each is told to bring itself up to date, and shows what that did."""
+"""Signals as Dagster assets: each is told to bring itself up to date, and shows what that did."""
 
 import json
 import warnings
@@ -11,7 +11,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from brain_assets.answers import gates
 from brain_assets.assets import catalog, pages
 from brain_assets.assets.declarations import check_declaration
-from brain_assets.incremental.update import Derivation, Report, bring_up_to_date
+from brain_assets.incremental.signal import Signal
+from brain_assets.incremental.update import Report, bring_up_to_date
 from brain_assets.resources import progress
 from brain_assets.resources.dataset import Dataset, Opening, open_dataset
 from brain_assets.resources.errors import BrainError, ConfigurationError
@@ -92,37 +93,37 @@ def _arguments(home: Home, name: str, run: dg.DagsterRun) -> dict[str, str]:
     return given
 
 
-def asset_of(derivation: Derivation) -> dg.AssetsDefinition:
-    """Return the asset that keeps a derivation current."""
+def asset_of(signal: Signal) -> dg.AssetsDefinition:
+    """Return the asset that keeps a signal current."""
 
     @dg.asset(
-        name=derivation.name,
-        description=derivation.description,
-        deps=list(catalog.upstream(derivation)),
+        name=signal.name,
+        description=signal.description,
+        deps=list(catalog.upstream(signal)),
         partitions_def=DATASETS,
-        group_name=derivation.group,
-        kinds=set(derivation.kinds),
+        group_name=signal.group,
+        kinds=set(signal.kinds),
         owners=OWNERS,
-        code_version=derivation.version,
-        check_specs=[_check_spec(derivation, *named) for named in _named_checks(derivation)],
+        code_version=signal.version,
+        check_specs=[_check_spec(signal, *named) for named in _named_checks(signal)],
     )
     def compute(dataset: dg.ResourceParam[Dataset]) -> dg.MaterializeResult:  # type: ignore[type-arg]  # dagster refuses a parameter here
-        progress.step(derivation.name, len(dataset.selected))
+        progress.step(signal.name, len(dataset.selected))
         try:
-            report = bring_up_to_date(derivation, dataset)
+            report = bring_up_to_date(signal, dataset)
         except BrainError as error:
             raise dg.Failure(str(error), allow_retries=False) from error
-        checks = [_check_result(derivation, check.name, check.query, dataset) for check in derivation.checks]
-        if derivation is catalog.HEALTH:
+        checks = [_check_result(signal, check.name, check.query, dataset) for check in signal.checks]
+        if signal is catalog.HEALTH:
             checks.append(_gates_result(dataset))
-        return dg.MaterializeResult(metadata=_metadata(derivation, dataset, report), check_results=checks)
+        return dg.MaterializeResult(metadata=_metadata(signal, dataset, report), check_results=checks)
 
     return compute
 
 
-def _named_checks(derivation: Derivation) -> Iterator[tuple[str, str]]:
-    yield from ((check.name, check.description) for check in derivation.checks)
-    if derivation is catalog.HEALTH:
+def _named_checks(signal: Signal) -> Iterator[tuple[str, str]]:
+    yield from ((check.name, check.description) for check in signal.checks)
+    if signal is catalog.HEALTH:
         yield GATES, "The limits that dataset.yaml sets; an error keeps the tables from being published."
 
 
@@ -138,23 +139,23 @@ def _gates_result(dataset: Dataset) -> dg.AssetCheckResult:
     )
 
 
-def _check_spec(derivation: Derivation, name: str, description: str) -> dg.AssetCheckSpec:
+def _check_spec(signal: Signal, name: str, description: str) -> dg.AssetCheckSpec:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", dg.PreviewWarning)
-        return dg.AssetCheckSpec(name, asset=derivation.name, description=description, partitions_def=DATASETS)
+        return dg.AssetCheckSpec(name, asset=signal.name, description=description, partitions_def=DATASETS)
 
 
-def _check_result(derivation: Derivation, name: str, query: str, dataset: Dataset) -> dg.AssetCheckResult:
+def _check_result(signal: Signal, name: str, query: str, dataset: Dataset) -> dg.AssetCheckResult:
     wrong = int(dataset.store.value(query))
-    return dg.AssetCheckResult(passed=wrong == 0, check_name=name, asset_key=derivation.name, metadata={"wrong": wrong})
+    return dg.AssetCheckResult(passed=wrong == 0, check_name=name, asset_key=signal.name, metadata={"wrong": wrong})
 
 
-def _metadata(derivation: Derivation, dataset: Dataset, report: Report) -> Mapping[str, Any]:
+def _metadata(signal: Signal, dataset: Dataset, report: Report) -> Mapping[str, Any]:
     counts = report.counts
     shown: dict[str, Any] = {"was up to date": report.up_to_date}
     shown |= {"rows added": counts.added, "rows changed": counts.changed, "rows deleted": counts.deleted}
     shown |= report.notes
-    for publication in derivation.publishes[:1]:
+    for publication in signal.publishes[:1]:
         described = dataset.store.rows(f"describe {publication.query}")
         shown["dagster/row_count"] = int(dataset.store.value(f"select count(*) from ({publication.query})"))
         shown["dagster/column_schema"] = dg.TableSchema(
@@ -164,4 +165,4 @@ def _metadata(derivation: Derivation, dataset: Dataset, report: Report) -> Mappi
                 if name != "part"
             ]
         )
-    return shown | pages.shown(derivation, dataset, changed=not report.up_to_date)
+    return shown | pages.shown(signal, dataset, changed=not report.up_to_date)

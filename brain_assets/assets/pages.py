@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from brain_assets.incremental.update import Derivation
+from brain_assets.incremental.signal import Signal
 from brain_assets.resources.dataset import Dataset
 from brain_assets.review.links import link
 
@@ -92,16 +92,16 @@ VIEWS: Mapping[str, Mapping[str, Any]] = {
 }
 
 
-def shown(derivation: Derivation, dataset: Dataset, *, changed: bool) -> dict[str, Any]:
+def shown(signal: Signal, dataset: Dataset, *, changed: bool) -> dict[str, Any]:
     """Return what the page of an asset shows after a run; numbers and pictures only where something changed."""
     found: dict[str, Any] = {}
     if changed:
-        found |= {name: float(dataset.store.value(query)) for name, query in derivation.metrics.items()}
-        found |= _picture(derivation.name, dataset)
-    if derivation.name in VIEWS:
-        address = link(dataset.service.review_url, dataset.paths.name, **VIEWS[derivation.name])
+        found |= {name: float(dataset.store.value(query)) for name, query in signal.metrics.items()}
+        found |= _picture(signal.name, dataset)
+    if signal.name in VIEWS:
+        address = link(dataset.service.review_url, dataset.paths.name, **VIEWS[signal.name])
         found["review"] = dg.MetadataValue.url(address)
-    if derivation.name == "report":
+    if signal.name == "report":
         found["report"] = dg.MetadataValue.path(str(dataset.paths.report))
     return found
 

@@ -1,13 +1,13 @@
-"""How an asset stays current at the cost of the change.
+"""How a signal stays current at the cost of the change.
 
-A *derivation* says what it reads, which method it calls and what it writes. It is woken when a table it reads has a newer
-change number than it has seen, or when its *fingerprint* (settings, code version, model) is another. Its rows and the
-number it has seen are committed together, so a run that is killed anywhere goes on where it was.
+A run of a signal is brought up to date when one of the tables that its last update read has a newer change number than it
+has seen, when a scalar that it depends on is another, or when its *identity* (settings, code version, model) is. Its rows
+and what it has seen are committed together, so a run that is killed anywhere goes on where it was.
 """
 
 import json
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -16,153 +16,52 @@ from typing import Any, TypeVar
 import pyarrow as pa
 from pydantic import ValidationError
 
+from brain_assets.incremental.digests import Digests, slices
+from brain_assets.incremental.signal import Identity, MethodRun, PerSubject, Signal
 from brain_assets.resources.dataset import Dataset
-from brain_assets.resources.errors import ConfigurationError, StoreError
+from brain_assets.resources.errors import BrainError, ConfigurationError, StoreError
 from brain_assets.resources.settings.configuration import RunSettings, Section
 from brain_assets.resources.settings.validation import where, wrong
 from brain_assets.resources.store.store import Counts, Merge, Transaction
 
 NOTHING_SEEN = -1
-
-
-@dataclass(frozen=True)
-class MethodRun:
-    """One configured run of a method; a dataset may declare several, each under its own key.
-
-    Attributes
-    ----------
-    brain_key : str
-        Names the rows of this run.
-    settings : mapping
-        Everything its result depends on, as JSON values.
-    model_version : str, optional
-        Version of the embedding model behind it.
-    """
-
-    brain_key: str
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    model_version: str | None = None
-
-
-@dataclass(frozen=True)
-class Check:
-    """A question about integrity: the query counts what is wrong, 0 passes."""
-
-    name: str
-    query: str
-    description: str
-
-
-@dataclass(frozen=True)
-class Publication:
-    """A table that readers may open.
-
-    Attributes
-    ----------
-    table : str
-        Its name, as readers know it.
-    query : str
-        What it holds, over the tables of the store.
-    reads : tuple of str
-        The tables behind the query; the file is rewritten when one of them changed.
-    columns : mapping of str to str
-        What each column means.
-    parts : str, optional
-        SQL expression that deals the rows out to part files, for a table too large to rewrite for every change; it
-        stands for a query whose rows have ``part`` and ``mark``, where ``mark`` changes with the part's content.
-    """
-
-    table: str
-    query: str
-    reads: tuple[str, ...]
-    columns: Mapping[str, str]
-    parts: str | None = None
-
-
-@dataclass(frozen=True)
-class IssueQuery:
-    """A query that gives rows of the uniform table of issues, and the tables behind it."""
-
-    query: str
-    reads: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Derivation:
-    """A thing that is known of a dataset and kept current.
-
-    Attributes
-    ----------
-    name : str
-        The asset's name.
-    description : str
-        What it tells, for a newcomer.
-    group : str
-        The chapter of the story it belongs to.
-    reads : tuple of str
-        Tables whose changes wake it.
-    writes : tuple of str
-        Tables it alone writes.
-    update : callable
-        Takes an ``Update`` and returns the rows that shall stand, as merges that are committed with the watermark.
-    version : str
-        Version of the code; another one recomputes everything.
-    runs : callable
-        Gives the configured runs of a dataset.
-    always : bool
-        Whether it looks at the outside world and is therefore never up to date by its watermark.
-    """
-
-    name: str
-    description: str
-    group: str
-    reads: tuple[str, ...]
-    writes: tuple[str, ...]
-    update: "Callable[[Update], Iterable[Merge]]"
-    version: str = "1"
-    runs: Callable[[Dataset], Sequence[MethodRun]] | None = None
-    always: bool = False
-    kinds: tuple[str, ...] = ("python", "duckdb")
-    after: tuple[str, ...] = ()
-    checks: tuple[Check, ...] = ()
-    publishes: tuple[Publication, ...] = ()
-    issues: tuple[IssueQuery, ...] = ()
-    metrics: Mapping[str, str] = field(default_factory=dict)
-
-    def method_runs(self, dataset: Dataset) -> Sequence[MethodRun]:
-        """Return the configured runs; a method without settings has one, under its own name."""
-        return self.runs(dataset) if self.runs else [MethodRun(self.name)]
-
-    def fingerprint(self, run: MethodRun) -> str:
-        """Return what the run's rows depend on besides the tables it reads."""
-        return json.dumps([self.version, run.settings, run.model_version], sort_keys=True, default=str)
+# Kept by the engine itself; a calibration is an input by its value, see `Signal.scalars`.
+BOOKKEEPING = frozenset(
+    {"calibrations", "changes", "facts", "runs", "schema_version", "seen", "versions", "watermarks"}
+)
+# Whether a table that is read without being named among a signal's inputs is an error; tests say so.
+STRICT = False
 
 
 @dataclass
 class Update:
-    """What a derivation is given to bring one run's rows up to date.
+    """What a signal is given to bring one run's rows up to date.
 
     Attributes
     ----------
     dataset : Dataset
+    signal : Signal
     run : MethodRun
     since : int
         Change number up to which this run has seen its tables, or ``NOTHING_SEEN``.
     anew : bool
-        Whether rows may stand that other settings, another model or older code made.
+        Whether there may be rows that other settings, another model or older code made.
+    due : bool
+        Whether somebody asked for its calibrations to be fitted again.
     notes : dict
         Numbers and texts that the run's record shows.
     incomplete : bool
         Set where something could not be had this time: the next run is then woken to try again.
     retry : bool
-        Set where all rows stand, and some of them say that something is to be tried again: the next run is woken.
+        Set where all rows are there, and some of them say that something is to be tried again: the next run is woken.
     """
 
     dataset: Dataset
-    derivation: Derivation
+    signal: Signal
     run: MethodRun
     since: int
     anew: bool = False
+    due: bool = False
     notes: dict[str, Any] = field(default_factory=dict)
     counts: Counts = field(default_factory=Counts)
     incomplete: bool = False
@@ -173,6 +72,21 @@ class Update:
         """SQL literal of the run's ``brain_key``."""
         return literal(self.run.brain_key)
 
+    @property
+    def similarity(self) -> str:
+        """SQL literal of the key of the run of neighbours that is read."""
+        return literal(self.run.settings["similarity"])
+
+    @property
+    def embeddings(self) -> str:
+        """SQL literal of the key of the run of vectors that is read."""
+        return literal(self.run.settings["embeddings"])
+
+    @property
+    def owner(self) -> tuple[str, str]:
+        """The signal and the run."""
+        return self.signal.name, self.run.brain_key
+
     def query(self, query: str, parameters: Sequence[Any] = ()) -> pa.Table:
         """Return rows of the store."""
         return self.dataset.store.query(query, parameters)
@@ -182,21 +96,40 @@ class Update:
         values: list[Any] = self.query(query, parameters).column(0).to_pylist()
         return values
 
+    def value(self, query: str, parameters: Sequence[Any] = ()) -> Any:
+        """Return the single value of a query."""
+        return self.dataset.store.value(query, parameters)
+
+    def rows_of(self, table: str) -> str:
+        """Return the SQL condition of this run's rows of a table."""
+        return f"brain_key = {self.key}" if "brain_key" in self.dataset.store.keys[table] else "true"
+
+    def replace(self, table: str, rows: pa.Table | str) -> Merge:
+        """Return the merge that leaves a table with just these rows of this run."""
+        return Merge(table, rows, within=self.rows_of(table))
+
     def commit(self, *merges: Merge) -> Counts:
         """Commit rows before the update is complete; the watermark stays, so what remains is found again."""
-        with self.dataset.store.write(self.dataset.run_id, self.derivation.name) as transaction:
+        with self.write() as transaction:
             written = sum((transaction.merge(merge) for merge in merges), Counts())
         self.counts += written
         return written
 
+    @contextmanager
+    def write(self) -> Iterator[Transaction]:
+        """Commit, in the name of the run, what the block does."""
+        with self.dataset.store.write(self.dataset.run_id, self.signal.name) as transaction:
+            yield transaction
+
 
 @dataclass
 class Report:
-    """What bringing one derivation up to date did."""
+    """What bringing one signal up to date did; ``failed`` has the reason of every declared run that failed."""
 
     up_to_date: bool = True
     counts: Counts = field(default_factory=Counts)
     notes: dict[str, Any] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
 
 
 SectionT = TypeVar("SectionT", bound=Section)
@@ -241,88 +174,163 @@ def section_settings(*sections: Section) -> dict[str, Any]:
     return {type(section).__name__: section.model_dump(mode="json") for section in sections}
 
 
-def bring_up_to_date(derivation: Derivation, dataset: Dataset) -> Report:
-    """Bring all configured runs of a derivation up to date; do nothing where nothing is new."""
+def bring_up_to_date(signal: Signal, dataset: Dataset) -> Report:
+    """Bring all configured runs of a signal up to date; do nothing where nothing is new.
+
+    A run that the user declared and that fails stops neither the others nor publishing; the default run does.
+    """
     report = Report()
-    runs = derivation.method_runs(dataset)
-    _retire(derivation, dataset, [run.brain_key for run in runs])
+    runs = signal.method_runs(dataset)
+    _retire(signal, dataset, [run.brain_key for run in runs])
+    declared = {run.brain_key for run in declared_runs(dataset, signal.name)}
     for run in runs:
-        update = _pending(derivation, dataset, run)
-        if update:
+        update = _pending(signal, dataset, run)
+        if update is None:
+            continue
+        report.up_to_date = False
+        try:
             _perform(update)
-            report.up_to_date = False
-            report.counts += update.counts
-            report.notes.update(update.notes)
+        except Exception as error:
+            if run.brain_key not in declared:
+                raise
+            report.failed[run.brain_key] = f"run {run.brain_key} of {signal.name}: {_line(error)}"
+        report.counts += update.counts
+        report.notes.update(update.notes)
     return report
 
 
-def is_up_to_date(derivation: Derivation, dataset: Dataset) -> bool:
-    """Return whether nothing that the derivation reads has changed."""
-    return not any(_pending(derivation, dataset, run) for run in derivation.method_runs(dataset))
+def is_up_to_date(signal: Signal, dataset: Dataset) -> bool:
+    """Return whether nothing that the signal reads has changed."""
+    return not any(_pending(signal, dataset, run) for run in signal.method_runs(dataset))
 
 
-def _pending(derivation: Derivation, dataset: Dataset, run: MethodRun) -> Update | None:
-    query = "select fingerprint, number from watermarks where asset = ? and brain_key = ?"
-    seen = next(iter(dataset.store.rows(query, [derivation.name, run.brain_key])), None)
-    if seen is None or seen[0] != derivation.fingerprint(run):
-        return Update(dataset, derivation, run, NOTHING_SEEN, anew=seen is not None)
-    if derivation.always or dataset.store.version(derivation.reads) > seen[1]:
-        return Update(dataset, derivation, run, seen[1])
-    return None
+def _pending(signal: Signal, dataset: Dataset, run: MethodRun) -> Update | None:
+    query = """select code_version, settings, model_version, scalars, reads, number, due from watermarks
+        where asset = ? and brain_key = ?"""
+    seen = next(iter(dataset.store.rows(query, [signal.name, run.brain_key])), None)
+    if seen is None or Identity(*seen[:3]) != signal.identity(run):
+        return Update(dataset, signal, run, NOTHING_SEEN, anew=seen is not None)
+    scalars, reads, number, due = seen[3:]
+    changed = signal.always or dataset.store.version(reads) > number or scalars != _scalars(signal, dataset, run)
+    return Update(dataset, signal, run, NOTHING_SEEN if due else number, due=due) if changed or due else None
+
+
+def _scalars(signal: Signal, dataset: Dataset, run: MethodRun) -> str:
+    queries = signal.scalars(run) if signal.scalars else {}
+    return json.dumps({name: dataset.store.value(query) for name, query in queries.items()}, default=str)
 
 
 def _perform(update: Update) -> None:
-    derivation, store = update.derivation, update.dataset.store
-    with _recorded(update):
-        merges = list(derivation.update(update))
-        # Only this run writes, so what is newest now has been seen, or was committed by the update itself.
-        number = store.version(derivation.reads) if derivation.reads else 0
-        with store.write(update.dataset.run_id, derivation.name) as transaction:
+    signal, store = update.signal, update.dataset.store
+    with _recorded(update), store.recording() as reads:
+        finish = _each_subject(update, signal.update) if isinstance(signal.update, PerSubject) else None
+        merges = [] if isinstance(signal.update, PerSubject) else list(signal.update.update(update))
+        with update.write() as transaction:
             for merge in merges:
                 update.counts += transaction.merge(merge)
-            if not (update.anew and update.incomplete):
-                seen = NOTHING_SEEN if update.incomplete or update.retry else number
-                mark = [derivation.name, update.run.brain_key, derivation.fingerprint(update.run), seen]
-                transaction.execute("insert or replace into watermarks values (?, ?, ?, ?)", mark)
+            if finish:
+                update.counts += finish(transaction)
+            _mark(transaction, update, reads)
             _finish(transaction, update)
+
+
+def _mark(transaction: Transaction, update: Update, reads: set[str]) -> None:
+    """Remember, with the rows, up to which change the run has seen the tables that it read."""
+    signal = update.signal
+    read = reads - BOOKKEEPING - set(signal.writes)
+    undeclared = read - set(signal.reads)
+    if STRICT and undeclared:
+        raise AssertionError(f"{signal.name} reads {sorted(undeclared)}, which are not among its inputs")
+    if update.anew and update.incomplete:
+        return
+    # Only this run writes, so whatever was committed before this transaction has been seen.
+    number = NOTHING_SEEN if update.incomplete or update.retry else transaction.number - 1
+    identity = signal.identity(update.run)
+    transaction.execute(
+        "insert or replace into watermarks values (?, ?, ?, ?, ?, ?, ?, ?, false)",
+        [*update.owner, identity.code_version, identity.settings, identity.model_version,
+         _scalars(signal, update.dataset, update.run), sorted(read), number],
+    )  # fmt: skip
+
+
+def _each_subject(update: Update, kind: PerSubject) -> Any:
+    """Judge the subjects of which anything differs; return what remains to be done in the last transaction."""
+    digests = Digests(update.dataset.store, update.owner, kind.key)
+    if update.anew or update.since == NOTHING_SEEN:
+        _begin(update)
+    given = kind.inputs if isinstance(kind.inputs, str) else kind.inputs(update)
+    judged = 0
+    for one in slices(given):
+        for stale in digests.stale(one):
+            rows = kind.judge(update, stale.rows, stale.given)
+            with update.write() as transaction:
+                within = f"{update.rows_of(kind.table)} and {stale.among}"
+                update.counts += transaction.merge(Merge(kind.table, rows, within=within))
+                digests.remember(transaction, stale)
+            judged += stale.last - stale.first
+    update.notes |= {"judged": judged}
+
+    def finish(transaction: Transaction) -> Counts:
+        digests.forget(transaction)
+        return transaction.delete(kind.table, f"{update.rows_of(kind.table)} and {digests.gone}")
+
+    return finish
+
+
+def _begin(update: Update) -> None:
+    """Forget what the run was judged by under another identity, before anything is judged under this one."""
+    identity = update.signal.identity(update.run)
+    with update.write() as transaction:
+        if update.anew or update.due:
+            transaction.execute("delete from seen where asset = ? and brain_key = ?", list(update.owner))
+        transaction.execute(
+            "insert or replace into watermarks values (?, ?, ?, ?, ?, '', [], ?, ?)",
+            [*update.owner, identity.code_version, identity.settings, identity.model_version, NOTHING_SEEN, update.due],
+        )
 
 
 @contextmanager
 def _recorded(update: Update) -> Iterator[None]:
     """Keep the run's row in ``runs``: running, then done (with its rows) or failed."""
-    if update.derivation.always:
+    if update.signal.always:
         yield
         return
-    derivation, run, dataset = update.derivation, update.run, update.dataset
-    with dataset.store.write(dataset.run_id, derivation.name) as transaction:
+    signal, run, dataset = update.signal, update.run, update.dataset
+    with update.write() as transaction:
         transaction.execute("update runs set state = 'failed', error = 'killed' where state = 'running'")
         transaction.execute(
             "insert or replace into runs values (?, ?, ?, ?, 'running', null, ?, null, ?, ?, 0)",
-            [dataset.run_id, run.brain_key, derivation.name, json.dumps(run.settings, default=str),
-             datetime.now(UTC), derivation.version, run.model_version],
+            [dataset.run_id, run.brain_key, signal.name, json.dumps(run.settings, default=str),
+             datetime.now(UTC), signal.version, run.model_version],
         )  # fmt: skip
         transaction.mark("runs")
     try:
         yield
     except BaseException as error:
-        # What the store refuses to note is found by the next run; the first error is the one to tell.
+        # What the store refuses to note is found by the next run; the first error is the one to report.
         with suppress(StoreError):
             _fail(update, error)
         raise
 
 
+def _line(error: BaseException) -> str:
+    if not isinstance(error, Exception):
+        return "interrupted"
+    text = traceback.format_exception_only(error)[-1].strip()
+    return " ".join(str(error).split()) if isinstance(error, BrainError) else text
+
+
 def _fail(update: Update, error: BaseException) -> None:
-    line = "interrupted" if not isinstance(error, Exception) else traceback.format_exception_only(error)[-1].strip()
-    with update.dataset.store.write(update.dataset.run_id, update.derivation.name) as transaction:
+    with update.write() as transaction:
         transaction.execute(
             "update runs set state = 'failed', error = ?, finished_at = now() where run_id = ? and brain_key = ?",
-            [line, update.dataset.run_id, update.run.brain_key],
+            [_line(error), update.dataset.run_id, update.run.brain_key],
         )
         transaction.mark("runs")
 
 
 def _finish(transaction: Transaction, update: Update) -> None:
-    if update.derivation.always:
+    if update.signal.always:
         return
     transaction.mark("runs")
     transaction.execute(
@@ -331,21 +339,21 @@ def _finish(transaction: Transaction, update: Update) -> None:
     )
 
 
-def _retire(derivation: Derivation, dataset: Dataset, declared: Sequence[str]) -> None:
+def _retire(signal: Signal, dataset: Dataset, declared: Sequence[str]) -> None:
     """Delete the rows of runs that are no longer declared."""
     query = "select brain_key from watermarks where asset = ?"
-    known = {row[0] for row in dataset.store.rows(query, [derivation.name])}
+    known = {row[0] for row in dataset.store.rows(query, [signal.name])}
     for brain_key in sorted(known - set(declared)):
-        delete_run(derivation, dataset, brain_key)
+        delete_run(signal, dataset, brain_key)
 
 
-def delete_run(derivation: Derivation, dataset: Dataset, brain_key: str) -> Counts:
+def delete_run(signal: Signal, dataset: Dataset, brain_key: str) -> Counts:
     """Delete all rows of one run, and what it has seen."""
-    with dataset.store.write(dataset.run_id, derivation.name) as transaction:
-        counts = Counts()
-        for table in derivation.writes:
+    counts = Counts()
+    with dataset.store.write(dataset.run_id, signal.name) as transaction:
+        for table in signal.writes:
             if "brain_key" in dataset.store.keys[table]:
-                empty = f"select * exclude (changed) from {table} where false"
-                counts += transaction.merge(Merge(table, empty, within=f"brain_key = {literal(brain_key)}"))
-        transaction.execute("delete from watermarks where asset = ? and brain_key = ?", [derivation.name, brain_key])
+                counts += transaction.delete(table, f"brain_key = {literal(brain_key)}")
+        for table in ("watermarks", "seen"):
+            transaction.execute(f"delete from {table} where asset = ? and brain_key = ?", [signal.name, brain_key])
     return counts

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator, Mapping
 
-from brain_assets.incremental.update import Check, Derivation, MethodRun, Publication, Update, literal
+from brain_assets.incremental.signal import Check, MethodRun, Publication, Signal, Whole
+from brain_assets.incremental.update import Update, literal
 from brain_assets.ingest import input_rows
 from brain_assets.ingest.masks import outlined
 from brain_assets.ingest.reviews import holding
@@ -50,7 +51,7 @@ def update_ground_truth(update: Update) -> Iterator[Merge]:
     """Read label files that are new or touched, and give every sample the label that counts."""
     dataset = update.dataset
     found = input_rows.changes(update, "labels", list_labels(dataset.settings, dataset.paths))
-    if not found and dataset.store.version(update.derivation.reads) <= update.since:
+    if not found and dataset.store.version(update.signal.reads) <= update.since:
         return
     yield from input_rows.merge_files(update, found, lambda file: _read(update, file), SCHEMAS)
     rows = ROWS.format(union=_union(dataset), field=literal(_reviewed_field(dataset)), said=holding("relabel"))
@@ -95,14 +96,14 @@ def _runs(dataset: Dataset) -> list[MethodRun]:
     ]
 
 
-GROUND_TRUTH = Derivation(
+GROUND_TRUTH = Signal(
     name="ground_truth",
     description="The label of every sample, from files (CSV, Parquet, JSONL) or the names of folders. All rows of all files are"
     " kept; the last file wins, and taking it away undoes it. A reviewer's label wins over files until it is undone.",
     group="labels",
     reads=("samples", "decisions"),
     writes=("ground_truth", "label_rows", *LABEL_TABLES),
-    update=update_ground_truth,
+    update=Whole(update_ground_truth),
     version="2",
     runs=_runs,
     always=True,
@@ -117,7 +118,6 @@ GROUND_TRUTH = Derivation(
         Publication(
             "ground_truth",
             "select sample_id, label_field, labels, origin from ground_truth order by label_field, sample_id",
-            ("ground_truth",),
             {
                 "sample_id": "The sample.",
                 "label_field": "The field of labels.",

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from brain_assets.incremental.update import Publication, Update
+from brain_assets.incremental.signal import Publication
+from brain_assets.incremental.update import Update
 from brain_assets.resources.label_formats.input_files import TABLES, InputFile, InputListing, Role
 from brain_assets.resources.store.store import Merge
 from brain_assets.resources.tabular import WHOLE_FILE, Reading, Rejected
@@ -179,7 +180,6 @@ REJECTED_TABLES = (
 PUBLICATION = Publication(
     "rejected_rows",
     f"select * from ({REJECTED_ROWS}) order by role, file, line, reason, detail",
-    REJECTED_TABLES,
     {
         "role": "labels or predictions.",
         "file": "The file, below the address that the dataset declares.",

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 
-from brain_assets.incremental.update import Check, Derivation, MethodRun, Publication, Update, section_settings
+from brain_assets.incremental.signal import Check, MethodRun, Publication, Signal, Whole
+from brain_assets.incremental.update import Update, section_settings
 from brain_assets.ingest import decode_pass, previews
 from brain_assets.ingest.pruning import UNUSED_CONTENT, unused
 from brain_assets.resources.dataset import FIRST_PACK, PREVIEW_PACK, Dataset
@@ -51,14 +52,14 @@ def _runs(dataset: Dataset) -> list[MethodRun]:
     return [MethodRun("media", settings | {"statistics": decode_pass.STATISTICS_VERSION})]
 
 
-MEDIA = Derivation(
+MEDIA = Signal(
     name="media",
     description="What decoding finds in every image: whether its whole stream is sound (else the reason), size, format,"
     " hashes, statistics of its pixels, and a small preview. Each content is decoded once, wherever it moves.",
     group="media",
     reads=("samples",),
     writes=("media", "quality_statistics", "crops"),
-    update=update_media,
+    update=Whole(update_media),
     runs=_runs,
     kinds=("python", "pillow", "duckdb"),
     checks=(
@@ -80,7 +81,6 @@ MEDIA = Derivation(
             select content_hash, preview_offset, preview_length,
                 coalesce((select value ->> '$' from facts where name = '{PREVIEW_PACK}'), '{FIRST_PACK}') as pack
             from media semi join samples using (content_hash) where preview_length is not null order by content_hash""",
-            ("media", "samples"),
             {
                 "content_hash": "The content, as samples name it.",
                 "preview_offset": "Where its preview starts in the pack.",

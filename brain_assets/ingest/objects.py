@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 
-from brain_assets.incremental.update import Check, Derivation, Publication, Update
+from brain_assets.incremental.signal import Check, Publication, Signal, Whole
+from brain_assets.incremental.update import Update
 from brain_assets.ingest.reviews import holding
 from brain_assets.resources.store.store import Merge
 
@@ -40,14 +41,14 @@ def update_objects(update: Update) -> Iterator[Merge]:
     yield Merge("object_images", IMAGES, within="true")
 
 
-OBJECTS = Derivation(
+OBJECTS = Signal(
     name="objects",
     description="Every object that labels (COCO, YOLO, Pascal VOC) or models (COCO results) place in an image: class, box and"
     " outline relative to the image, under an id that stays. What reviewers dropped is left out; their labels win.",
     group="labels",
     reads=("samples", "media", "label_objects", "label_images", "label_categories", "prediction_objects", "decisions"),
     writes=("objects", "object_images", "dropped_objects"),
-    update=update_objects,
+    update=Whole(update_objects),
     version="3",
     checks=(
         Check(
@@ -63,7 +64,6 @@ OBJECTS = Derivation(
             select object_id, sample_id, label_field, model as source, label, confidence, x, y, width, height, polygon,
                 logits, iscrowd
             from objects order by sample_id, label_field, source, object_id""",
-            ("objects",),
             {
                 "object_id": "Stable id.",
                 "sample_id": "The image.",
@@ -85,7 +85,6 @@ OBJECTS = Derivation(
             f"""
             select sample_id, label_field, model as source, objects, image_id
             from object_images left join ({NUMBERED}) using (sample_id, label_field, model) order by all""",
-            ("object_images", "label_images", "samples"),
             {
                 "sample_id": "The image.",
                 "label_field": "The field of labels.",
@@ -100,7 +99,6 @@ OBJECTS = Derivation(
             select label_field, category, arg_max(name, (source, file)) as label
             from label_categories join (select distinct source, file, label_field from label_images) using (source, file)
             group by label_field, category order by all""",
-            ("label_categories", "label_images"),
             {
                 "label_field": "The field of labels.",
                 "category": "The class's number in the file of labels.",

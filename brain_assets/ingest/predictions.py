@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator, Mapping
 
-from brain_assets.incremental.update import Check, Derivation, MethodRun, Publication, Update
+from brain_assets.incremental.signal import Check, MethodRun, Publication, Signal, Whole
+from brain_assets.incremental.update import Update
 from brain_assets.ingest import input_rows
 from brain_assets.ingest.masks import outlined
 from brain_assets.resources.dataset import Dataset
@@ -27,7 +28,7 @@ def update_predictions(update: Update) -> Iterator[Merge]:
     """Read prediction files that are new or touched, and find for every sample the row that counts."""
     dataset = update.dataset
     found = input_rows.changes(update, "predictions", list_predictions(dataset.settings, dataset.paths))
-    if not found and dataset.store.version(update.derivation.reads) <= update.since:
+    if not found and dataset.store.version(update.signal.reads) <= update.since:
         return
     yield from input_rows.merge_files(update, found, lambda file: _read(update, file), SCHEMAS)
     yield Merge("predictions", ROWS, within="true")
@@ -49,14 +50,14 @@ def _runs(dataset: Dataset) -> list[MethodRun]:
     return [MethodRun("predictions", {"predictions": predictions, "classes": settings.classes})]
 
 
-PREDICTIONS = Derivation(
+PREDICTIONS = Signal(
     name="predictions",
     description="What each model predicts for each sample, from files dropped into the dataset's folder. All rows of all files"
     " are kept; the last file of a model wins, sample by sample, and taking it away undoes it.",
     group="labels",
     reads=("samples",),
     writes=("predictions", "prediction_rows", *PREDICTION_TABLES, "input_files", "rejected_rows"),
-    update=update_predictions,
+    update=Whole(update_predictions),
     version="3",
     runs=_runs,
     always=True,
@@ -79,7 +80,6 @@ PREDICTIONS = Derivation(
             select sample_id, label_field, model, unnest(range(len(labels)))::integer as position, unnest(labels) as label,
                 unnest([if(isnan(x), null, x) for x in confidences]) as confidence, logits, is_probability
             from effective_predictions order by label_field, model, sample_id, position""",
-            ("predictions", "prediction_rows"),
             {
                 "sample_id": "The sample.",
                 "label_field": "The field of labels that it speaks about.",

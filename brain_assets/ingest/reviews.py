@@ -9,7 +9,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from brain_assets.incremental.update import Check, Derivation, Publication, Update
+from brain_assets.incremental.signal import Check, Publication, Signal, Whole
+from brain_assets.incremental.update import Update
 from brain_assets.resources.errors import SourceError
 from brain_assets.resources.store.events import Events, Said
 from brain_assets.resources.store.store import Merge
@@ -109,14 +110,14 @@ def holding(kind: str) -> str:
     return f"select subject_id, content_hash, value from last_decisions where kind = '{kind}'"
 
 
-REVIEWS = Derivation(
+REVIEWS = Signal(
     name="reviews",
     description="What people said on the review page: tags, and decisions to keep, drop or relabel, with who, when and the"
     " content they were made on. What is dropped leaves all signals, a new label wins over the file's, until it is undone.",
     group="reviews",
     reads=(),
     writes=("said_tags", "decisions"),
-    update=update_reviews,
+    update=Whole(update_reviews),
     always=True,
     kinds=("python", "sqlite", "duckdb"),
     checks=(
@@ -139,7 +140,6 @@ REVIEWS = Derivation(
             where present
             qualify there or (said_of = subject_id and not coalesce(bool_or(there) over (partition by event_id, said_of), false))
             order by tag, subject_id""",
-            ("said_tags", "moves", "samples", "objects", "dropped_objects"),
             {
                 "subject_id": "The image or object.",
                 "tag": "What was said of it.",
@@ -154,7 +154,6 @@ REVIEWS = Derivation(
             """
             select event_id, subject_id, tag, present, content_hash, said_by as by, said_at as "at", undone_at
             from said_tags order by event_id, subject_id""",
-            ("said_tags",),
             {
                 "event_id": "Counts what was said on the page.",
                 "subject_id": "The image or object.",
@@ -176,7 +175,6 @@ REVIEWS = Derivation(
                 using (subject_id)
             qualify present or (said_of = subject_id and not coalesce(bool_or(present) over (partition by decision_id), false))
             order by event_id, subject_id""",
-            ("decisions", "moves", "samples", "objects", "dropped_objects"),
             {
                 "decision_id": "Names the decision.",
                 "subject_id": "The image or object.",

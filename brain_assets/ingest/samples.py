@@ -9,7 +9,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from brain_assets.incremental.update import Check, Derivation, IssueQuery, MethodRun, Publication, Update
+from brain_assets.incremental.signal import Check, IssueQuery, MethodRun, Publication, Signal, Whole
+from brain_assets.incremental.update import Update
 from brain_assets.ingest.reviews import holding
 from brain_assets.resources import progress
 from brain_assets.resources.dataset import Dataset
@@ -62,7 +63,7 @@ def update_samples(update: Update) -> Iterator[Merge]:
 def _anything_new(update: Update, listing: Listing) -> bool:
     """Return whether the source changed, people decided something, or files are left that could not be read."""
     store = update.dataset.store
-    if update.since < 0 or store.version(update.derivation.reads) > update.since:
+    if update.since < 0 or store.version(update.signal.reads) > update.since:
         return True
     if _label_files(update.dataset).state != store.fact(LABELS_STATE):
         return True
@@ -232,7 +233,7 @@ def _runs(dataset: Dataset) -> list[MethodRun]:
 # What is decoded again, as something outside of its file was wrong, is not called unreadable yet.
 UNREADABLE = "(samples.error is not null or (media.status = 'error' and retry_at is null))"
 
-SAMPLES = Derivation(
+SAMPLES = Signal(
     name="samples",
     description="Every image of the media source, inside archives too: its stable id, address, content hash and split. Only"
     " files that are new or touched are read; a moved file is recognised by its content. What reviewers dropped stays here, and"
@@ -240,7 +241,7 @@ SAMPLES = Derivation(
     group="media",
     reads=("decisions",),
     writes=("samples", "files", "containers", "moves", "facts"),
-    update=update_samples,
+    update=Whole(update_samples),
     runs=_runs,
     always=True,
     checks=(
@@ -260,7 +261,6 @@ SAMPLES = Derivation(
                 coalesce(samples.error, media.error, if(media.status is null, 'pending: not decoded yet', null)) as error,
                 retry_at, content_hash, bytes, width, height, format, split, tags, taken_at, modified_at, added_at, changed_at
             from samples left join media using (content_hash) order by filepath""",
-            ("samples", "media"),
             {
                 "sample_id": "Stable id: hash of the source's name and the path inside it.",
                 "uri": "Where the file lies.",
@@ -291,7 +291,6 @@ SAMPLES = Derivation(
                 json_object('reason', coalesce(samples.error, media.error), 'bytes', bytes) as evidence
             from samples left join media using (content_hash)
             where {UNREADABLE} and not dropped""",
-            ("samples", "media"),
         ),
     ),
     metrics={

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 
-from brain_assets.incremental.update import Derivation, Update
+from brain_assets.incremental.signal import Signal, Whole
+from brain_assets.incremental.update import Update
 from brain_assets.resources.settings.configuration import load_dataset
 from brain_assets.resources.store.publishing import manifest
 from brain_assets.resources.store.store import Merge
@@ -24,14 +25,14 @@ def update_report(update: Update) -> Iterator[Merge]:
     yield from ()
 
 
-REPORT = Derivation(
+REPORT = Signal(
     name="report",
     description="One self-contained page on how the dataset stands, to be opened or mailed: numbers with what changed, the"
     " worst of every issue with pictures and reasons, a map, classes, settings. Written to report.html in the dataset's folder.",
     group="answers",
     reads=(),
     writes=(),
-    update=update_report,
+    update=Whole(update_report),
     always=True,
     kinds=("html",),
     after=("published",),

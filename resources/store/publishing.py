@@ -42,7 +42,6 @@ class TableQuery:
 
     table: str
     query: str
-    reads: tuple[str, ...]
     parts: str | None = None
 
 
@@ -288,7 +287,7 @@ def _marks(store: Store, table: TableQuery) -> dict[str, str]:
     """Return what each file of a table depends on: its query and the state of the rows behind it."""
     origin = f"{store.fact('store_id')} {table.query}"
     if table.parts is None:
-        return {"": f"{store.version(table.reads)} {origin}"}
+        return {"": f"{store.version(store.tables_of(table.query))} {origin}"}
     rows = store.rows(f"select part, mark from ({table.parts}) order by part")
     return {f"{part:06}": f"{mark} {origin}" for part, mark in rows} or {"empty": origin}
 

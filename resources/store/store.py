@@ -6,10 +6,12 @@ The file belongs to the run that holds the dataset's lock; everybody else reads 
 """
 
 import json
+import re
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -83,6 +85,8 @@ class Transaction:
 
     def merge(self, merge: Merge) -> Counts:
         """Bring a table to hold ``merge.rows``; rows that stand there already keep their change number."""
+        if merge.within is not None:
+            self.store.note(f"select 1 from {merge.table} where {merge.within}")
         columns = self._stage(merge)
         table, key = merge.table, self.store.keys[merge.table]
         self._refuse_twice(table, key)
@@ -105,6 +109,13 @@ class Transaction:
         self._touch(merge.table, counts)
         return counts
 
+    def delete(self, table: str, condition: str) -> Counts:
+        """Delete the rows of a table that meet an SQL condition."""
+        self.store.note(f"select 1 from {table} where {condition}")
+        counts = Counts(deleted=self._count(f"delete from {table} where {condition}"))
+        self._touch(table, counts)
+        return counts
+
     def execute(self, query: str, parameters: Sequence[Any] = ()) -> duckdb.DuckDBPyConnection:
         """Run a statement on a bookkeeping table, which carries no change numbers."""
         return self._run(query, parameters)
@@ -120,6 +131,7 @@ class Transaction:
 
     def _stage(self, merge: Merge) -> list[str]:
         if isinstance(merge.rows, str):
+            self.store.note(merge.rows)
             self._run(f"create temp table staged as {merge.rows}")
         else:
             self.connection.register("incoming", merge.rows)
@@ -174,6 +186,8 @@ class Store:
 
     def __init__(self, path: Path, memory: str = "512MB", spill: str = SPILL) -> None:
         self.path = path
+        self._noted: set[str] | None = None
+        self._tables_of: dict[str, frozenset[str]] = {}
         folder = path.with_suffix(".spill")
         with told(path):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -189,6 +203,10 @@ class Store:
                 self.connection.execute("set timezone = 'UTC'")
                 self._migrate()
                 self.keys = self._keys()
+                listed = self.connection.execute(
+                    "select table_name from duckdb_tables() where not temporary"
+                ).fetchall()
+                self.tables = {name for (name,) in listed}
             except BaseException:
                 self.close()
                 raise
@@ -201,6 +219,7 @@ class Store:
 
     def query(self, query: str, parameters: Sequence[Any] = ()) -> pa.Table:
         """Return the rows of a query as one Arrow table."""
+        self.note(query)
         with told(self.path):
             return self.connection.sql(query, params=list(parameters) or None).to_arrow_table()
 
@@ -209,6 +228,7 @@ class Store:
 
         No other query may run on the store until the last batch was taken, or the iterator closed.
         """
+        self.note(query)
         with told(self.path):
             yield from self.connection.sql(query).to_arrow_reader(rows)
 
@@ -219,8 +239,29 @@ class Store:
 
     def rows(self, query: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Return the rows of a query as tuples; fetched to the end, as DuckDB allows one open result per connection."""
+        self.note(query)
         with told(self.path):
             return self.connection.execute(query, parameters).fetchall()
+
+    @contextmanager
+    def recording(self) -> Iterator[set[str]]:
+        """Collect the names of all tables that queries read inside the block, those behind views included."""
+        before, self._noted = self._noted, set()
+        try:
+            yield self._noted
+        finally:
+            self._noted = before
+
+    def note(self, query: str) -> None:
+        """Note the tables that a query reads, while somebody collects them."""
+        if self._noted is not None:
+            self._noted |= self.tables_of(query)
+
+    def tables_of(self, query: str) -> frozenset[str]:
+        """Return the stored tables that a query reads, those behind views included; none for other statements."""
+        if query not in self._tables_of:
+            self._tables_of[query] = reads_of(self.connection, query) & self.tables
+        return self._tables_of[query]
 
     @contextmanager
     def write(self, run_id: str, asset: str) -> Iterator[Transaction]:
@@ -243,7 +284,7 @@ class Store:
             values = [transaction.number, run_id, asset, rows]
             self.connection.execute("insert into changes values (?, ?, ?, ?, now())", values)
 
-    def version(self, tables: Sequence[str]) -> int:
+    def version(self, tables: Collection[str]) -> int:
         """Return the newest change number of ``tables``, 0 when nothing was ever written."""
         names = ", ".join(f"'{name}'" for name in tables)
         return int(self.value(f"select coalesce(max(number), 0) from versions where table_name in ({names})"))
@@ -348,3 +389,36 @@ def _say(path: Path, text: str) -> str:
     if "not a valid DuckDB" in text or "orrupt" in text or "enough bytes" in text:
         return f"{path} is damaged: move it away and run again, everything in it is derived anew: {text}"
     return f"{path}: {text}"
+
+
+@cache
+def _schema() -> duckdb.DuckDBPyConnection:
+    """Return a database in memory that has all tables and views, and no rows."""
+    connection = duckdb.connect()
+    for number in sorted(MIGRATIONS):
+        connection.execute(MIGRATIONS[number].read_text("utf-8"))
+    return connection
+
+
+def tables_of(query: str) -> frozenset[str]:
+    """Return the tables that a query over the store reads, those behind views included."""
+    return reads_of(_schema(), query)
+
+
+def reads_of(connection: duckdb.DuckDBPyConnection, query: str) -> frozenset[str]:
+    """Return the names of all tables that a query reads, those behind views included; none for other statements."""
+    views = dict(connection.execute("select view_name, sql from duckdb_views() where not internal").fetchall())
+    named, open_ = set[str](), _named(connection, query)
+    while open_:
+        name = open_.pop()
+        if name not in named:
+            named.add(name)
+            if name in views:
+                open_ |= _named(connection, views[name].partition(" AS ")[2].rstrip("; \n"))
+    return frozenset(named - views.keys())
+
+
+def _named(connection: duckdb.DuckDBPyConnection, query: str) -> set[str]:
+    """Return the names of tables and views that the syntax tree of a query holds, without those it defines itself."""
+    (tree,) = connection.execute("select json_serialize_sql(?)", [query]).fetchall()[0]
+    return set(re.findall(r'"table_name":"([^"]+)"', tree)) - set(re.findall(r'"key":"([^"]+)","value":', tree))

@@ -15,8 +15,8 @@ def test_the_reference_page_is_current() -> None:
 
 
 def test_everything_is_described() -> None:
-    publications = [publication for derivation in catalog.ALL for publication in derivation.publishes]
-    assert all(len(derivation.description) > 40 for derivation in catalog.ALL)
+    publications = [publication for signal in catalog.ALL for publication in signal.publishes]
+    assert all(len(signal.description) > 40 for signal in catalog.ALL)
     assert all(meaning for publication in publications for meaning in publication.columns.values())
     assert all(field.description for model in (DatasetSettings, ServiceSettings) for _, field in fields(model))
 

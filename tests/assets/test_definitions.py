@@ -89,7 +89,7 @@ def test_every_asset_explains_itself(specs: dict[str, dg.AssetSpec], name: str) 
 
 def test_every_check_explains_itself_and_is_of_one_dataset(location: dg.Definitions) -> None:
     graph = location.resolve_asset_graph()
-    assert len(graph.asset_check_keys) >= sum(len(derivation.checks) for derivation in catalog.ALL)
+    assert len(graph.asset_check_keys) >= sum(len(signal.checks) for signal in catalog.ALL)
     for key in graph.asset_check_keys:
         node = graph.get(key)
         assert node.partitions_def == DATASETS, key
@@ -97,18 +97,18 @@ def test_every_check_explains_itself_and_is_of_one_dataset(location: dg.Definiti
 
 
 def test_names_are_unique_where_they_are_shared() -> None:
-    tables = [publication.table for derivation in catalog.ALL for publication in derivation.publishes]
-    checks = [check.name for derivation in catalog.ALL for check in derivation.checks]
-    metrics = [name for derivation in catalog.ALL for name in derivation.metrics]
+    tables = [publication.table for signal in catalog.ALL for publication in signal.publishes]
+    checks = [check.name for signal in catalog.ALL for check in signal.checks]
+    metrics = [name for signal in catalog.ALL for name in signal.metrics]
     for names in (tables, checks, metrics):
         assert len(names) == len(set(names))
 
 
 def test_every_asset_comes_after_what_it_reads() -> None:
     written: set[str] = set()
-    for derivation in catalog.ALL:
-        assert set(derivation.reads) & catalog.WRITTEN <= written | set(derivation.writes), derivation.name
-        written |= set(derivation.writes)
+    for signal in catalog.ALL:
+        assert set(signal.reads) & catalog.WRITTEN <= written | set(signal.writes), signal.name
+        written |= set(signal.writes)
 
 
 def test_the_service_looks_and_alerts_by_itself(location: dg.Definitions) -> None:

@@ -107,10 +107,10 @@ def _bring_up(home: Home) -> dict[str, float]:
     """Bring the dataset up to date and return the CPU seconds of each asset."""
     costs, before = {}, _cpu()
     with open_dataset(home, NAME, Opening(uuid.uuid4().hex, "benchmark", frozenset(catalog.BY_NAME))) as dataset:
-        for derivation in catalog.ALL:
+        for signal in catalog.ALL:
             started = _cpu()
-            bring_up_to_date(derivation, dataset)
-            costs[derivation.name] = _cpu() - started
+            bring_up_to_date(signal, dataset)
+            costs[signal.name] = _cpu() - started
     costs["_home"] = _cpu() - before - sum(costs.values())
     return costs
 

@@ -102,10 +102,10 @@ def measure(workshop: Workshop, clock: Clock) -> dict[str, int]:
     names = frozenset(catalog.BY_NAME)
     with open_dataset(workshop.home, workshop.name, Opening("measure", "benchmark", names)) as dataset:
         notes = {}
-        for derivation in catalog.SIGNALS:
-            if derivation.name in ("visualization", "representativeness", "selections"):
+        for signal in catalog.SIGNALS:
+            if signal.name in ("visualization", "representativeness", "selections"):
                 continue
-            report = clock.time(derivation.name, lambda one=derivation: bring_up_to_date(one, dataset))
+            report = clock.time(signal.name, lambda one=signal: bring_up_to_date(one, dataset))
             notes |= report.notes
     return {name: value for name, value in notes.items() if "pairs" in name}
 

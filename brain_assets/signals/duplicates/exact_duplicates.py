@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 import pyarrow as pa
 
-from brain_assets.incremental.update import Check, Derivation, IssueQuery, MethodRun, Publication, Update
+from brain_assets.incremental.signal import Check, IssueQuery, MethodRun, Publication, Signal, Whole
+from brain_assets.incremental.update import Update
 from brain_assets.ingest import decode_pass
 from brain_assets.ingest.pruning import UNUSED_CONTENT, unused
 from brain_assets.resources.dataset import Dataset
@@ -77,14 +78,14 @@ def _runs(dataset: Dataset) -> list[MethodRun]:
     return [MethodRun("exact_duplicates", {"keep_first": dataset.settings.keep_first})]
 
 
-EXACT_DUPLICATES = Derivation(
+EXACT_DUPLICATES = Signal(
     name="exact_duplicates",
     description="Samples that are the same image: identical bytes, or identical pixels in other bytes or another format,"
     " confirmed in full resolution. One of each group is proposed to be kept, and the row says why.",
     group="duplicates",
     reads=("samples", "media", *LABELS),
     writes=("exact_duplicates", "pixel_hashes"),
-    update=update_exact_duplicates,
+    update=Whole(update_exact_duplicates),
     version="2",
     runs=_runs,
     checks=(
@@ -98,7 +99,6 @@ EXACT_DUPLICATES = Derivation(
         Publication(
             "exact_duplicates",
             "select group_id, sample_id, kind, keep, reason from exact_duplicates order by group_id, keep desc, sample_id",
-            ("exact_duplicates",),
             {
                 "group_id": "The kept sample's id.",
                 "sample_id": "A member of the group.",
@@ -115,7 +115,6 @@ EXACT_DUPLICATES = Derivation(
                 'exact_duplicate' as source, 1.0 as score, true as is_issue,
                 json_object('partner', group_id, 'kind', kind, 'distance', 0, 'reason', reason) as evidence
             from exact_duplicates where not keep""",
-            ("exact_duplicates",),
         ),
     ),
     metrics={

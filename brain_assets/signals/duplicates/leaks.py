@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import numpy as np
 import pyarrow as pa
 
-from brain_assets.incremental.update import Derivation, IssueQuery, MethodRun, Publication, Update, literal
+from brain_assets.incremental.signal import IssueQuery, MethodRun, Publication, Signal, Whole
+from brain_assets.incremental.update import Update, literal
 from brain_assets.methods.duplicates.calibration import DEFAULT_THRESHOLD
 from brain_assets.methods.duplicates.leaks import find_leaks, splits_from_labels
 from brain_assets.resources.dataset import Dataset
@@ -57,7 +58,7 @@ def _key(duplicates: str) -> str:
     return "leaks" if duplicates == "near_duplicates" else f"{duplicates}_leaks"
 
 
-LEAKS = Derivation(
+LEAKS = Signal(
     name="leaks",
     description="Images of one split that have a copy in another: every pair across splits within the threshold, exact or near.",
     group="duplicates",
@@ -72,7 +73,7 @@ LEAKS = Derivation(
         "components",
     ),
     writes=("leaks",),
-    update=update_leaks,
+    update=Whole(update_leaks),
     runs=_runs,
     publishes=(
         Publication(
@@ -81,7 +82,6 @@ LEAKS = Derivation(
             select brain_key, sample_id, split, partner_id, partner_split, distance, kind, sample_id as subject_id,
                 null::varchar as object_id
             from leaks order by brain_key, sample_id, partner_id""",
-            ("leaks",),
             {
                 "brain_key": "The run.",
                 "sample_id": "A sample.",
@@ -103,7 +103,6 @@ LEAKS = Derivation(
                 json_object('partner', arg_min(partner_id, distance), 'partner_split', arg_min(partner_split, distance),
                     'split', any_value(split), 'distance', min(distance), 'partners', count(*)) as evidence
             from (from leaks order by distance, partner_id) group by brain_key, sample_id""",
-            ("leaks",),
         ),
     ),
     metrics={"leaks": f"select count(distinct sample_id) from leaks where brain_key = {literal('leaks')}"},

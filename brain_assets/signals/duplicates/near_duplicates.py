@@ -10,19 +10,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from brain_assets.incremental.calibrations import calibrated
+from brain_assets.incremental.signal import Check, IssueQuery, MethodRun, Publication, Signal, Whole
 from brain_assets.incremental.subjects import PICTURED, SUBJECT
-from brain_assets.incremental.update import (
-    Check,
-    Derivation,
-    IssueQuery,
-    MethodRun,
-    Publication,
-    Update,
-    declared_runs,
-    literal,
-    model_of,
-    with_parameters,
-)
+from brain_assets.incremental.update import Update, declared_runs, literal, model_of, with_parameters
 from brain_assets.methods.duplicates import duplicates
 from brain_assets.methods.duplicates import keep_policy as policy
 from brain_assets.methods.duplicates.calibration import DEFAULT_THRESHOLD, Image, calibrate, may_decide, mild_edits
@@ -260,7 +250,7 @@ def _run(dataset: Dataset, run: RunSettings) -> MethodRun:
     return MethodRun(run.brain_key, settings)
 
 
-NEAR_DUPLICATES = Derivation(
+NEAR_DUPLICATES = Signal(
     name="near_duplicates",
     description="Images, or objects where a run reads their vectors, that are copies but for an edit (recompressed, resized,"
     " cropped, mirrored, stamped): found by embedding or perceptual hash, verified on pixels. Every member lies within the"
@@ -268,7 +258,7 @@ NEAR_DUPLICATES = Derivation(
     group="duplicates",
     reads=("neighbors", "embeddings", "samples", "media", "crops", "pixel_hashes", "exact_duplicates", *LABELS),
     writes=("content_pairs", "near_duplicates", "components"),
-    update=update_near_duplicates,
+    update=Whole(update_near_duplicates),
     version="3",
     runs=runs,
     kinds=("python", "numba", "duckdb"),
@@ -286,7 +276,6 @@ NEAR_DUPLICATES = Derivation(
             f"""
             select brain_key, group_id, {SUBJECT}, nearest_id, distance, keep, reason
             from near_duplicates {PICTURED} order by brain_key, group_id, distance, subject_id""",
-            ("near_duplicates",),
             {
                 "brain_key": "The run.",
                 "group_id": "The kept subject's id.",
@@ -304,7 +293,6 @@ NEAR_DUPLICATES = Derivation(
             f"""
             select brain_key, component_id, {SUBJECT}, size, threshold
             from components {PICTURED} order by brain_key, component_id, subject_id""",
-            ("components",),
             {
                 "brain_key": "The run.",
                 "component_id": "Smallest subject id of the component.",
@@ -331,7 +319,6 @@ NEAR_DUPLICATES = Derivation(
             from begun join compared on compared.brain_key = begun.brain_key and picture = second_content
             where begun.subject_id < compared.subject_id
             order by brain_key, distance, subject_id, partner_id""",
-            ("content_pairs", "embeddings", "samples"),
             {
                 "brain_key": "The run.",
                 "subject_id": "One of two.",
@@ -353,7 +340,6 @@ NEAR_DUPLICATES = Derivation(
                     true as is_issue, json_object('partner', nearest_id, 'distance', distance, 'reason', reason) as evidence
                 from near_duplicates {PICTURED} where not keep)
             where sample_id not in ({COPIES})""",
-            ("near_duplicates", "exact_duplicates"),
         ),
     ),
     metrics={

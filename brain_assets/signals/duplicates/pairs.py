@@ -232,10 +232,10 @@ def _stored(update: Update, contents: Contents) -> Measurements:
 def _previews_stand(update: Update) -> bool:
     """Return whether what stands was measured by this code on previews of this size, whatever else was set."""
     query = "select fingerprint from watermarks where asset = ? and brain_key = ?"
-    known = update.dataset.store.value(query, [update.derivation.name, update.run.brain_key])
+    known = update.dataset.store.value(query, [update.signal.name, update.run.brain_key])
     version, settings, _ = json.loads(known or "[null, {}, null]")
     return bool(
-        version == update.derivation.version and settings.get("preview_size") == update.run.settings["preview_size"]
+        version == update.signal.version and settings.get("preview_size") == update.run.settings["preview_size"]
     )
 
 

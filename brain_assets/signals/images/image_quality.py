@@ -9,17 +9,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from brain_assets.incremental.calibrations import CHOSEN, Calibration, calibrated, keep_visible
-from brain_assets.incremental.update import (
-    NOTHING_SEEN,
-    Check,
-    Derivation,
-    IssueQuery,
-    MethodRun,
-    Publication,
-    Update,
-    literal,
-    section_settings,
-)
+from brain_assets.incremental.signal import Check, IssueQuery, MethodRun, Publication, Signal, Whole
+from brain_assets.incremental.update import NOTHING_SEEN, Update, literal, section_settings
 from brain_assets.methods.images import quality_rules as rules
 from brain_assets.methods.images.image_quality import STATISTICS
 from brain_assets.methods.images.quality_measures import COLUMNS
@@ -162,14 +153,14 @@ FACTS = {
     "phash": "Perceptual hash, 64 bits.",
 }
 
-IMAGE_QUALITY = Derivation(
+IMAGE_QUALITY = Signal(
     name="image_quality",
     description="Which images are dark, bright, blurred, noisy, empty or odd: rules over the statistics of the decode pass,"
     " with thresholds that fit the dataset or are set by hand.",
     group="media",
     reads=("quality_statistics", "media", "samples", "calibrations"),
     writes=("quality_issues",),
-    update=update_image_quality,
+    update=Whole(update_image_quality),
     runs=_runs,
     version="3",
     kinds=("python", "numpy", "duckdb"),
@@ -192,7 +183,6 @@ IMAGE_QUALITY = Derivation(
             select samples.ordinal // 4096 as part, sample_id, {", ".join([*FACTS, *STATISTICS])}
             from samples join media using (content_hash) join quality_statistics using (content_hash)
             where samples.error is null and media.status = 'ok' and not dropped order by sample_id""",
-            ("samples", "media", "quality_statistics"),
             {"sample_id": "The sample.", **FACTS}
             | {name: text.replace("NaN", "NULL") for name, text in STATISTICS.items()},
             parts="""
@@ -208,7 +198,6 @@ IMAGE_QUALITY = Derivation(
                     'origin', evidence->>'origin') as evidence
             from quality_issues join (values {MEANINGS}) as rules(issue, statistic, meaning) using (issue)
             join calibrations using (issue) where brain_key = '{KEY}'""",
-            ("quality_issues", "calibrations"),
         ),
     ),
 )

@@ -6,7 +6,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from brain_assets.incremental.update import Check, Derivation, Publication, Update
+from brain_assets.incremental.signal import Check, Publication, Signal, Whole
+from brain_assets.incremental.update import Update
 from brain_assets.methods.labels import hardness as method
 from brain_assets.resources.store.store import Merge
 
@@ -44,14 +45,14 @@ def logit_matrices(column: pa.ChunkedArray) -> Iterator[tuple[NDArray[np.intp], 
         yield positions, values.astype(np.float64).reshape(-1, length)
 
 
-HARDNESS = Derivation(
+HARDNESS = Signal(
     name="hardness",
     description="How unsure each model is of each sample: the entropy of its distribution over the classes. The hardest samples"
     " are ambiguous, mislabelled, or what the model has yet to learn.",
     group="labels",
     reads=("predictions", "ground_truth"),
     writes=("hardness",),
-    update=update_hardness,
+    update=Whole(update_hardness),
     checks=(
         Check(
             "every_prediction_has_a_hardness",
@@ -68,7 +69,6 @@ HARDNESS = Derivation(
             where label_field in (select label_field from hardness group by label_field having count(distinct model) > 1)
             group by sample_id, label_field
             order by label_field, model, hardness desc, sample_id""",
-            ("hardness",),
             {
                 "sample_id": "The sample.",
                 "label_field": "The field of labels.",

@@ -11,18 +11,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from brain_assets.incremental.calibrations import Calibration, calibrated
-from brain_assets.incremental.update import (
-    Check,
-    Derivation,
-    IssueQuery,
-    MethodRun,
-    Publication,
-    Update,
-    declared_runs,
-    literal,
-    section_settings,
-    with_parameters,
-)
+from brain_assets.incremental.signal import Check, IssueQuery, MethodRun, Publication, Signal, Whole
+from brain_assets.incremental.update import Update, declared_runs, literal, section_settings, with_parameters
 from brain_assets.methods.labels import label_issues as method
 from brain_assets.methods.labels.hardness import softmax
 from brain_assets.methods.labels.label_issues import NEIGHBORS, NONE, LabelCalibration, LabelIssues
@@ -364,14 +354,14 @@ def _run(dataset: Dataset, run: RunSettings) -> MethodRun:
     return MethodRun(run.brain_key, {"similarity": run.similarity, **section_settings(section)})
 
 
-LABEL_ISSUES = Derivation(
+LABEL_ISSUES = Signal(
     name="label_issues",
     description="Labels that are probably wrong or missing, with the class they should be: models that did not train on the"
     " sample and the labels of its nearest neighbours are weighed against each other. Works with either alone.",
     group="labels",
     reads=("ground_truth", "predictions", "prediction_rows", "input_files", "neighbors"),
     writes=("label_issues",),
-    update=update_label_issues,
+    update=Whole(update_label_issues),
     runs=_runs,
     checks=(
         Check(
@@ -394,7 +384,6 @@ LABEL_ISSUES = Derivation(
                 suggested, score, is_issue, given_probability, suggested_probability, threshold, by_predictions, by_neighbors,
                 neighbors_labelled, neighbors_suggested
             from label_issues where score is not null order by brain_key, label_field, score desc, sample_id""",
-            ("label_issues",),
             {
                 "brain_key": "The run.",
                 "subject_id": "The sample.",
@@ -429,7 +418,6 @@ LABEL_ISSUES = Derivation(
                     'neighbors_labelled', neighbors_labelled, 'neighbors_suggested', neighbors_suggested,
                     'partner', partner) as evidence
             from label_issues where brain_key = 'label_issues' and score is not null""",
-            ("label_issues",),
         ),
     ),
     metrics={

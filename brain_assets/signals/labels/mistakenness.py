@@ -6,15 +6,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from brain_assets.incremental.update import (
-    Check,
-    Derivation,
-    IssueQuery,
-    MethodRun,
-    Publication,
-    Update,
-    section_settings,
-)
+from brain_assets.incremental.signal import Check, IssueQuery, MethodRun, Publication, Signal, Whole
+from brain_assets.incremental.update import Update, section_settings
 from brain_assets.methods.labels import mistakenness as method
 from brain_assets.methods.labels.mistakenness import NONE, LabelSets
 from brain_assets.resources.dataset import Dataset
@@ -126,14 +119,14 @@ THRESHOLD = 0.75
 NOTHING_MATCHED = """(select if(fingerprint ->> '$[1].MistakennessSettings.mode' = 'compat', -1.0, null)
                         from watermarks where asset = 'object_mistakenness')"""
 
-MISTAKENNESS = Derivation(
+MISTAKENNESS = Signal(
     name="mistakenness",
     description="How likely each label is wrong: a model contradicts it, and is sure. A sample without a label that a model is"
     " sure about is missing one.",
     group="labels",
     reads=("predictions", "ground_truth"),
     writes=("mistakenness",),
-    update=update_mistakenness,
+    update=Whole(update_mistakenness),
     runs=_runs,
     checks=(
         Check(
@@ -154,7 +147,6 @@ MISTAKENNESS = Derivation(
                 from object_mistakenness group by all
             ) of_objects using (sample_id, label_field, model)
             order by label_field, model, mistakenness desc nulls last, sample_id""",
-            ("mistakenness", "object_mistakenness"),
             {
                 "sample_id": "The sample.",
                 "label_field": "The field of labels.",
@@ -181,7 +173,6 @@ MISTAKENNESS = Derivation(
                 and label_field in (select label_field from ground_truth)
                 and (sample_id, label_field) not in (
                     select (sample_id, label_field) from label_issues where brain_key = 'label_issues')""",
-            ("mistakenness", "predictions", "ground_truth", "label_issues"),
         ),
     ),
     metrics={"mean_mistakenness": "select coalesce(avg(mistakenness), 0) from mistakenness"},

@@ -10,16 +10,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from brain_assets.incremental.calibrations import CHOSEN, Calibration, calibrated
-from brain_assets.incremental.update import (
-    Check,
-    Derivation,
-    IssueQuery,
-    MethodRun,
-    Publication,
-    Update,
-    literal,
-    section_settings,
-)
+from brain_assets.incremental.signal import Check, IssueQuery, MethodRun, Publication, Signal, Whole
+from brain_assets.incremental.update import Update, literal, section_settings
 from brain_assets.methods.labels import detectors
 from brain_assets.methods.labels import object_mistakenness as method
 from brain_assets.methods.labels.matching import NONE
@@ -266,14 +258,13 @@ def _issue(issue: str, score: str, is_issue: str, condition: str, partner: str =
                 as evidence
         from object_mistakenness scores join (select object_id, label, confidence from objects) objects using (object_id)
         where {score} is not null and {condition}""",
-        ("object_mistakenness", "objects"),
     )
 
 
 LEAST_MISTAKE, LEAST_MISPLACED = 0.75, 0.5
 OF_LABELS = "source = 'ground_truth'"
 
-OBJECT_MISTAKENNESS = Derivation(
+OBJECT_MISTAKENNESS = Signal(
     name="object_mistakenness",
     description="Objects whose class a detector contradicts, whose box lies badly, that are labelled and not there, or there and"
     " not labelled.",
@@ -281,7 +272,7 @@ OBJECT_MISTAKENNESS = Derivation(
     reads=("objects", "object_images"),
     writes=("object_mistakenness",),
     version="2",
-    update=update_object_mistakenness,
+    update=Whole(update_object_mistakenness),
     runs=_runs,
     checks=(
         Check(
@@ -298,7 +289,6 @@ OBJECT_MISTAKENNESS = Derivation(
                 possible_spurious, missing_score, spurious_score, matched_id, iou, nullif(suggested, '') as suggested,
                 placed_by
             from object_mistakenness order by sample_id, label_field, model, source, object_id""",
-            ("object_mistakenness",),
             {
                 "object_id": "The object.",
                 "sample_id": "The image.",

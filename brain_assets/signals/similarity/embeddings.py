@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from typing import Any
 
-from brain_assets.incremental.update import Check, Derivation, MethodRun, Publication, Update, declared_runs
+from brain_assets.incremental.signal import Check, MethodRun, Publication, Signal, Whole
+from brain_assets.incremental.update import Update, declared_runs
 from brain_assets.ingest import decode_pass
 from brain_assets.ingest.given_vectors import assign
 from brain_assets.ingest.pruning import UNUSED_CONTENT, unused
@@ -40,7 +41,7 @@ def update_embeddings(update: Update) -> Iterator[Merge]:
 
 def _unused(update: Update) -> str:
     """Return the condition of vectors that no embedding has, nor will have when the declared runs are up to date."""
-    declared = update.derivation.method_runs(update.dataset)
+    declared = update.signal.method_runs(update.dataset)
     return UNUSED.format(versions=", ".join(f"'{run.model_version}'" for run in declared))
 
 
@@ -75,14 +76,14 @@ CURRENT = """(select fingerprint ->> '$[1].model' as model, fingerprint ->> '$[2
         from watermarks where asset = 'embeddings' and brain_key = 'embeddings')"""
 
 
-EMBEDDINGS = Derivation(
+EMBEDDINGS = Signal(
     name="embeddings",
     description="One vector per readable image, from an embedding model. Vectors are kept by content and model version, so"
     " nothing is embedded twice.",
     group="similarity",
     reads=("samples", "media"),
     writes=("embeddings", "vectors"),
-    update=update_embeddings,
+    update=Whole(update_embeddings),
     runs=_runs,
     kinds=("python", "pytorch", "duckdb"),
     checks=(
@@ -116,7 +117,6 @@ EMBEDDINGS = Derivation(
             select ordinal // 4096 as part, embeddings.sample_id, object_id, brain_key, model_version as model, vector
             from embeddings join vectors using (model_version, input_key)
             join samples on samples.sample_id = embeddings.sample_id""",
-            ("embeddings",),
             {
                 "sample_id": "The sample.",
                 "object_id": "The object for crops; NULL for whole images.",

@@ -9,16 +9,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from brain_assets.incremental.update import (
-    Check,
-    Derivation,
-    MethodRun,
-    Update,
-    declared_runs,
-    literal,
-    section_settings,
-    with_parameters,
-)
+from brain_assets.incremental.signal import Check, MethodRun, Signal, Whole
+from brain_assets.incremental.update import Update, declared_runs, literal, section_settings, with_parameters
 from brain_assets.ingest import decode_pass
 from brain_assets.ingest.pruning import unused
 from brain_assets.methods.labels.objects import crop_rectangles, expand_boxes, region_means
@@ -151,14 +143,14 @@ def _run(dataset: Dataset, run: RunSettings) -> MethodRun:
     return MethodRun(run.brain_key, settings, dataset.model_version(uri))
 
 
-OBJECT_EMBEDDINGS = Derivation(
+OBJECT_EMBEDDINGS = Signal(
     name=METHOD,
     description="One vector per object, of the crop of its box, for runs that dataset.yaml declares. Similarity, uniqueness,"
     " outliers, near duplicates, maps and clusters of objects are runs that read them as others read vectors of whole images.",
     group="similarity",
     reads=("objects", "samples", "media"),
     writes=("embeddings", "vectors", "crops"),
-    update=update_object_embeddings,
+    update=Whole(update_object_embeddings),
     version="2",
     runs=_runs,
     kinds=("python", "pytorch", "duckdb"),

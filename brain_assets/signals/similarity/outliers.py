@@ -8,19 +8,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from brain_assets.incremental.calibrations import CHOSEN, calibrated
+from brain_assets.incremental.signal import Check, IssueQuery, MethodRun, Publication, Signal, Whole
 from brain_assets.incremental.subjects import PICTURED, SUBJECT
-from brain_assets.incremental.update import (
-    Check,
-    Derivation,
-    IssueQuery,
-    MethodRun,
-    Publication,
-    Update,
-    declared_runs,
-    literal,
-    model_of,
-    with_parameters,
-)
+from brain_assets.incremental.update import Update, declared_runs, literal, model_of, with_parameters
 from brain_assets.incremental.vectors import gone_from
 from brain_assets.methods.similarity import outliers as method
 from brain_assets.resources.dataset import Dataset
@@ -98,14 +88,14 @@ def _run(dataset: Dataset, run: RunSettings) -> MethodRun:
     )
 
 
-OUTLIERS = Derivation(
+OUTLIERS = Signal(
     name="outliers",
     description="Images unlike all others: the mean distance to their nearest neighbours that are not copies lies above a cut"
     " that is fitted to the dataset once.",
     group="similarity",
     reads=("neighbors",),
     writes=("outliers",),
-    update=update_outliers,
+    update=Whole(update_outliers),
     runs=_runs,
     checks=(
         Check(
@@ -121,7 +111,6 @@ OUTLIERS = Derivation(
             f"""
             select brain_key, {SUBJECT}, outlier_score, is_outlier, raw, cut
             from ({SCORES}) {PICTURED} order by outlier_score desc, raw desc, subject_id""",
-            ("outliers", "calibrations"),
             {
                 "brain_key": "The run.",
                 "subject_id": "The object for crops, else the sample.",
@@ -141,7 +130,6 @@ OUTLIERS = Derivation(
                 outlier_score as score, is_outlier as is_issue,
                 json_object('distance', raw, 'threshold', cut, 'origin', 'calibrated') as evidence
             from ({SCORES}) {PICTURED}""",
-            ("outliers", "calibrations"),
         ),
     ),
 )

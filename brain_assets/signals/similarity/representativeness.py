@@ -6,18 +6,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from brain_assets.incremental.signal import Check, MethodRun, Publication, Signal, Whole
 from brain_assets.incremental.subjects import PICTURED, SUBJECT
-from brain_assets.incremental.update import (
-    Check,
-    Derivation,
-    MethodRun,
-    Publication,
-    Update,
-    declared_runs,
-    literal,
-    model_of,
-    with_parameters,
-)
+from brain_assets.incremental.update import Update, declared_runs, literal, model_of, with_parameters
 from brain_assets.incremental.vectors import Vectors, gone_from, mostly_replaced, read_vectors, remembered, unit_rows
 from brain_assets.methods.similarity import representativeness as method
 from brain_assets.resources.dataset import Dataset
@@ -175,14 +166,14 @@ def _run(dataset: Dataset, run: RunSettings) -> MethodRun:
     return MethodRun(run.brain_key, settings)
 
 
-REPRESENTATIVENESS = Derivation(
+REPRESENTATIVENESS = Signal(
     name="representativeness",
     description="How typical each image is: 1 at the heart of its cluster, low at the rim. Cluster centres are fitted once and"
     " frozen, and fitted anew when the dataset has doubled, or half of what they were fitted to has left or become other.",
     group="similarity",
     reads=("embeddings", "samples", "media", "neighbors"),
     writes=("representativeness", "cluster_centers"),
-    update=update_representativeness,
+    update=Whole(update_representativeness),
     runs=_runs,
     kinds=("python", "scikitlearn", "duckdb"),
     checks=(
@@ -200,7 +191,6 @@ REPRESENTATIVENESS = Derivation(
             select brain_key, {SUBJECT},
                 if(cluster < 0, raw, raw / max(raw) over (partition by brain_key, cluster)) as representativeness, cluster, raw
             from representativeness {PICTURED} order by brain_key, cluster, representativeness desc, subject_id""",
-            ("representativeness",),
             {
                 "brain_key": "The run.",
                 "subject_id": "The object for crops, else the sample.",

@@ -10,16 +10,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pydantic import Field
 
+from brain_assets.incremental.signal import MethodRun, Publication, Signal, Whole
 from brain_assets.incremental.subjects import PICTURED, SUBJECT
-from brain_assets.incremental.update import (
-    Derivation,
-    MethodRun,
-    Publication,
-    Update,
-    declared_runs,
-    literal,
-    with_parameters,
-)
+from brain_assets.incremental.update import Update, declared_runs, literal, with_parameters
 from brain_assets.incremental.vectors import unit_rows
 from brain_assets.methods.similarity.selections import Selection, facility_location, k_center, most_unique
 from brain_assets.methods.similarity.uniqueness import uniqueness
@@ -221,14 +214,14 @@ def _run(run: RunSettings) -> MethodRun:
     return MethodRun(run.brain_key, settings | {"settings": section.model_dump()})
 
 
-SELECTIONS = Derivation(
+SELECTIONS = Signal(
     name="selections",
     description="The samples to look at, or to label, next, in order: the most unique ones, or those that best cover the"
     " dataset. Only for runs that dataset.yaml declares.",
     group="similarity",
     reads=("neighbors", "embeddings", "samples", "media"),
     writes=("selections",),
-    update=update_selections,
+    update=Whole(update_selections),
     runs=_runs,
     publishes=(
         Publication(
@@ -236,7 +229,6 @@ SELECTIONS = Derivation(
             f"""
             select brain_key, rank, {SUBJECT}, gain
             from selections {PICTURED} order by brain_key, rank""",
-            ("selections",),
             {
                 "brain_key": "The run.",
                 "rank": "1 is the first to look at.",

@@ -8,17 +8,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from brain_assets.incremental.signal import Check, MethodRun, Publication, Signal, Whole
 from brain_assets.incremental.subjects import PICTURED, SUBJECT
-from brain_assets.incremental.update import (
-    Check,
-    Derivation,
-    MethodRun,
-    Publication,
-    Update,
-    declared_runs,
-    literal,
-    with_parameters,
-)
+from brain_assets.incremental.update import Update, declared_runs, literal, with_parameters
 from brain_assets.incremental.vectors import matrix_of, refuse_what_does_not_fit
 from brain_assets.methods.similarity.copies import Lists, Members, neighbors_of_samples
 from brain_assets.methods.similarity.similarity import NeighborGraph, build_graph, normalize, update_graph
@@ -243,14 +235,14 @@ def _run(dataset: Dataset, run: RunSettings) -> MethodRun:
     return MethodRun(run.brain_key, settings)
 
 
-SIMILARITY = Derivation(
+SIMILARITY = Signal(
     name="similarity",
     description="The exact nearest neighbours of every image by its vector. A new image is compared once with all others;"
     " nothing else is searched again unless a deletion left its list too short.",
     group="similarity",
     reads=("embeddings", "samples", "media"),
     writes=("graph", "neighbors"),
-    update=update_similarity,
+    update=Whole(update_similarity),
     runs=_runs,
     checks=(
         Check(
@@ -274,7 +266,6 @@ SIMILARITY = Derivation(
                 unnest(range(1, len(neighbor_ids) + 1))::integer as rank, unnest(neighbor_ids) as neighbor_id,
                 unnest(distances) as distance
             from neighbors {PICTURED} order by brain_key, subject_id, rank""",
-            ("neighbors",),
             {
                 "subject_id": "The object for crops, else the sample.",
                 "sample_id": "The sample.",

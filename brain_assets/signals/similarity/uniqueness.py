@@ -6,17 +6,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from brain_assets.incremental.signal import Check, MethodRun, Publication, Signal, Whole
 from brain_assets.incremental.subjects import PICTURED, SUBJECT
-from brain_assets.incremental.update import (
-    Check,
-    Derivation,
-    MethodRun,
-    Publication,
-    Update,
-    declared_runs,
-    literal,
-    with_parameters,
-)
+from brain_assets.incremental.update import Update, declared_runs, literal, with_parameters
 from brain_assets.methods.similarity.uniqueness import uniqueness, uniqueness_compat
 from brain_assets.resources.dataset import Dataset
 from brain_assets.resources.settings.configuration import RunSettings
@@ -73,14 +65,14 @@ def _run(dataset: Dataset, run: RunSettings) -> MethodRun:
     return MethodRun(run.brain_key, {"similarity": run.similarity, "embeddings": run.embeddings, "mode": section.mode})
 
 
-UNIQUENESS = Derivation(
+UNIQUENESS = Signal(
     name="uniqueness",
     description="How much each image differs from the three most like it: copies score near 0, the oddest image scores 1."
     " The least unique are redundant, the most unique are worth a look.",
     group="similarity",
     reads=("neighbors",),
     writes=("uniqueness",),
-    update=update_uniqueness,
+    update=Whole(update_uniqueness),
     runs=_runs,
     checks=(
         Check(
@@ -103,7 +95,6 @@ UNIQUENESS = Derivation(
             select brain_key, {SUBJECT},
                 coalesce(raw / nullif(max(raw) over (partition by brain_key), 0), if(raw is null, 1.0, 0.0)) as uniqueness, raw
             from uniqueness {PICTURED} order by uniqueness desc, subject_id""",
-            ("uniqueness",),
             {
                 "brain_key": "The run.",
                 "subject_id": "The object for crops, else the sample.",

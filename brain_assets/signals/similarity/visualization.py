@@ -10,17 +10,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from brain_assets.incremental.signal import Check, MethodRun, Publication, Signal, Whole
 from brain_assets.incremental.subjects import PICTURED, SUBJECT
-from brain_assets.incremental.update import (
-    Check,
-    Derivation,
-    MethodRun,
-    Publication,
-    Update,
-    declared_runs,
-    literal,
-    with_parameters,
-)
+from brain_assets.incremental.update import Update, declared_runs, literal, with_parameters
 from brain_assets.incremental.vectors import Vectors, read_vectors, unit_rows
 from brain_assets.resources.dataset import Dataset
 from brain_assets.resources.errors import ConfigurationError
@@ -247,14 +239,14 @@ def _run(dataset: Dataset, run: RunSettings) -> MethodRun:
     return MethodRun(run.brain_key, settings)
 
 
-VISUALIZATION = Derivation(
+VISUALIZATION = Signal(
     name="visualization",
     description="A map of all images: look-alikes lie side by side. New images join without moving the others; when too many"
     " have joined, the map is fitted anew from where it stands, so that it stays recognisable.",
     group="similarity",
     reads=("neighbors", "embeddings"),
     writes=("visualization", "map_fits"),
-    update=update_visualization,
+    update=Whole(update_visualization),
     runs=_runs,
     kinds=("python", "numba", "duckdb"),
     checks=(
@@ -272,7 +264,6 @@ VISUALIZATION = Derivation(
             f"""
             select brain_key, {SUBJECT}, x, y, z
             from visualization {PICTURED} order by brain_key, subject_id""",
-            ("visualization",),
             {
                 "brain_key": "The run.",
                 "subject_id": "The object for crops, else the sample.",

@@ -1,0 +1,209 @@
+"""What is known of a signal: everything that Dagster, SQL, report, page and docs draw from, in one frozen declaration."""
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from brain_assets.incremental.digests import Slice
+from brain_assets.resources.dataset import Dataset
+from brain_assets.resources.store.store import Merge
+
+if TYPE_CHECKING:
+    from brain_assets.incremental.update import Update
+
+Evidence = Mapping[str, Any]
+Say = Callable[[Evidence, str, str], str]
+
+
+@dataclass(frozen=True)
+class MethodRun:
+    """One configured run of a method; a dataset may declare several, each under its own key.
+
+    Attributes
+    ----------
+    brain_key : str
+        Names the rows of this run.
+    settings : mapping
+        Everything its result depends on, as JSON values.
+    model_version : str, optional
+        Version of the embedding model behind it.
+    """
+
+    brain_key: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    model_version: str | None = None
+
+
+@dataclass(frozen=True)
+class Check:
+    """A question about integrity: the query counts what is wrong, 0 passes.
+
+    A query may name ``{key}`` and the run's settings ``{similarity}`` and ``{embeddings}``, as SQL literals; it is then
+    asked of every run.
+    """
+
+    name: str
+    query: str
+    description: str
+
+
+@dataclass(frozen=True)
+class Publication:
+    """A table that readers may open.
+
+    Attributes
+    ----------
+    table : str
+        Its name, as readers know it.
+    query : str
+        What it holds, over the tables of the store. The file is rewritten when a table behind the query changed.
+    columns : mapping of str to str
+        What each column means.
+    parts : str, optional
+        Query of ``part`` and ``mark`` for a table too large to rewrite for every change: ``mark`` changes with the
+        part's content, and the rows of ``query`` carry their ``part``.
+    """
+
+    table: str
+    query: str
+    columns: Mapping[str, str]
+    parts: str | None = None
+
+
+@dataclass(frozen=True)
+class Issue:
+    """Something that can be wrong with a sample or an object, in words.
+
+    Attributes
+    ----------
+    name : str
+        As the table ``issues`` has it.
+    place : int
+        Where it stands among all issues: lower ones should be looked at first.
+    title, meaning, advice : str
+        What it is called, what it means, and what to do about it.
+    say : callable, optional
+        Takes the evidence, the subject's labels and the path of the partner that the evidence names, and returns why a
+        subject was flagged; by default what a rule measured, and where it begins to flag.
+    """
+
+    name: str
+    place: int
+    title: str
+    meaning: str = ""
+    advice: str = ""
+    say: Say | None = None
+
+
+@dataclass(frozen=True)
+class IssueQuery:
+    """Issues, and the query that gives their rows: subject_id, sample_id, object_id, issue, source, score, is_issue, evidence."""
+
+    query: str
+    issues: tuple[Issue, ...] = ()
+
+
+@dataclass(frozen=True)
+class PerSubject:
+    """Rows that follow, subject by subject, from what a query says of each.
+
+    The engine finds the subjects of which anything differs, hands them to ``judge`` in batches, and deletes the rows of
+    those that are gone.
+
+    Attributes
+    ----------
+    table : str
+        Holds the rows; none or several per subject.
+    key : tuple of str
+        Columns that name a subject, both in the query and in the table.
+    inputs : str or callable
+        The query, or gives the slices of subjects of an update.
+    judge : callable
+        Takes the update, rows of the query and what the slice gives along, and returns rows of the table.
+    """
+
+    table: str
+    key: tuple[str, ...]
+    inputs: "str | Callable[[Update], Iterable[Slice]]"
+    judge: "Callable[[Update, pa.Table, Any], pa.Table]"
+
+
+@dataclass(frozen=True)
+class Whole:
+    """Rows of which no part follows from one subject alone: graphs, pairs, maps, groups, selections.
+
+    Attributes
+    ----------
+    update : callable
+        Takes an ``Update`` and returns the rows that shall be stored, as merges that are committed with the watermark.
+    """
+
+    update: "Callable[[Update], Iterable[Merge]]"
+
+
+@dataclass(frozen=True)
+class Signal:
+    """A thing that is known of a dataset and kept current.
+
+    Attributes
+    ----------
+    name : str
+        The asset's name.
+    description : str
+        What it tells, for a newcomer.
+    group : str
+        The chapter of the story it belongs to.
+    reads : tuple of str
+        Tables of others that its queries touch. An update that touches another fails in tests; what decides whether it is
+        up to date are the tables that its last update really read.
+    writes : tuple of str
+        Tables it alone writes.
+    update : PerSubject or Whole
+        How its rows come about.
+    version : str
+        Version of the code; another one recomputes everything.
+    runs : callable, optional
+        Gives the configured runs of a dataset.
+    scalars : callable, optional
+        Gives queries of single values that a run depends on beside the tables it reads, such as a threshold.
+    always : bool
+        Whether it looks at the outside world and is therefore never up to date by its watermark.
+    """
+
+    name: str
+    description: str
+    group: str
+    reads: tuple[str, ...]
+    writes: tuple[str, ...]
+    update: PerSubject | Whole
+    version: str = "1"
+    runs: Callable[[Dataset], Sequence[MethodRun]] | None = None
+    scalars: Callable[[MethodRun], Mapping[str, str]] | None = None
+    always: bool = False
+    kinds: tuple[str, ...] = ("python", "duckdb")
+    after: tuple[str, ...] = ()
+    checks: tuple[Check, ...] = ()
+    publishes: tuple[Publication, ...] = ()
+    issues: tuple[IssueQuery, ...] = ()
+    metrics: Mapping[str, str] = field(default_factory=dict)
+
+    def method_runs(self, dataset: Dataset) -> Sequence[MethodRun]:
+        """Return the configured runs; a method without settings has one, under its own name."""
+        return self.runs(dataset) if self.runs else [MethodRun(self.name)]
+
+    def identity(self, run: MethodRun) -> "Identity":
+        """Return what the run's rows depend on besides the tables it reads."""
+        settings = json.dumps(run.settings, sort_keys=True, default=str, separators=(",", ":"))
+        return Identity(self.version, settings, run.model_version or "")
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What a run's rows depend on besides tables: code, settings as JSON with sorted keys, and model."""
+
+    code_version: str
+    settings: str
+    model_version: str
