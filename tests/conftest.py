@@ -6,11 +6,16 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from brain_assets.incremental import update
+
 # The same examples everywhere, so that a red run means that the change is at fault; "explore" looks for new ones.
 hypothesis.settings.register_profile("dev", max_examples=50, deadline=None, derandomize=True)
 hypothesis.settings.register_profile("explore", max_examples=1000, deadline=None)
 hypothesis.settings.register_profile("debug", max_examples=10, deadline=None, verbosity=hypothesis.Verbosity.verbose)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
+
+# A signal that reads a table which it does not declare fails.
+update.STRICT = True
 
 ROOT = Path(__file__).parent.parent
 SHARED = Path(os.environ.get("BRAIN_TEST_DATA", ROOT.parent / "shared" / "data"))

@@ -10,7 +10,6 @@ from brain_assets.resources.dataset import Dataset, Opening, open_dataset
 from brain_assets.resources.errors import MissingError
 from brain_assets.resources.settings.home import Home
 from brain_assets.resources.store.publishing import connect
-from brain_assets.resources.store.store import Merge
 
 STORED = """
     select brain_key, issue, value from calibrations where evidence->>'origin' = 'fitted' order by issue, brain_key"""
@@ -72,13 +71,9 @@ def forget(dataset: Dataset, issue: str | None = None) -> None:
     wanted = "true" if issue is None else f"issue = {literal(issue)}"
     with dataset.store.write(dataset.run_id, "calibrations") as transaction:
         transaction.execute(
-            # The same settings in other words: what they gave is due again, what was measured under them stands.
-            "update watermarks set fingerprint = fingerprint || ' '"
-            f" where brain_key in (select brain_key from calibrations where {wanted})"
+            f"update watermarks set due = true where brain_key in (select brain_key from calibrations where {wanted})"
         )
-        transaction.merge(
-            Merge("calibrations", "select * exclude (changed) from calibrations where false", within=wanted)
-        )
+        transaction.delete("calibrations", wanted)
 
 
 def _thresholds(rows: Sequence[tuple[str, str, float]]) -> dict[tuple[str, str], float]:

@@ -203,6 +203,7 @@ def _drop(dataset: Dataset, transaction: Transaction, brain_key: str) -> None:
         empty = f"select * exclude (changed) from {table} where false"
         transaction.merge(Merge(table, empty, within=f"brain_key = {literal(brain_key)}"))
     transaction.execute("delete from watermarks where brain_key = ?", [brain_key])
+    transaction.execute("delete from seen where brain_key = ?", [brain_key])
     transaction.execute("delete from runs where brain_key = ?", [brain_key])
     transaction.mark("runs")
 
@@ -210,15 +211,14 @@ def _drop(dataset: Dataset, transaction: Transaction, brain_key: str) -> None:
 def _move_records(transaction: Transaction, old: str, new: str) -> None:
     transaction.execute("update runs set brain_key = ? where brain_key = ?", [new, old])
     transaction.execute("update watermarks set brain_key = ? where brain_key = ?", [new, old])
-    for asset, brain_key, fingerprint in transaction.execute(
-        "from watermarks select asset, brain_key, fingerprint"
-    ).fetchall():
-        version, settings, model = json.loads(fingerprint)
+    transaction.execute("update seen set brain_key = ? where brain_key = ?", [new, old])
+    for asset, brain_key, text in transaction.execute("from watermarks select asset, brain_key, settings").fetchall():
+        settings = json.loads(text)
         read = {name for name in ("embeddings", "similarity") if settings.get(name) == old}
         if read:
-            told = json.dumps([version, settings | dict.fromkeys(read, new), model], sort_keys=True)
+            moved = json.dumps(settings | dict.fromkeys(read, new), sort_keys=True, separators=(",", ":"))
             transaction.execute(
-                "update watermarks set fingerprint = ? where asset = ? and brain_key = ?", [told, asset, brain_key]
+                "update watermarks set settings = ? where asset = ? and brain_key = ?", [moved, asset, brain_key]
             )
 
 

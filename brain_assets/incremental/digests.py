@@ -14,6 +14,7 @@ from brain_assets.resources.store.store import Store, Transaction
 
 # Rows of inputs that are handed over at once.
 BATCH = 1 << 16
+TOGETHER = 1 << 62
 
 
 @dataclass(frozen=True)

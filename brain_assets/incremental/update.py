@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import pyarrow as pa
 from pydantic import ValidationError
 
-from brain_assets.incremental.digests import Digests, slices
+from brain_assets.incremental.digests import TOGETHER, Digests, Slice, slices
 from brain_assets.incremental.signal import Identity, MethodRun, PerSubject, Signal
 from brain_assets.resources.dataset import Dataset
 from brain_assets.resources.errors import BrainError, ConfigurationError, StoreError
@@ -99,6 +99,11 @@ class Update:
     def value(self, query: str, parameters: Sequence[Any] = ()) -> Any:
         """Return the single value of a query."""
         return self.dataset.store.value(query, parameters)
+
+    def together(self, query: str, given: Any = None) -> Slice:
+        """Return the slice of subjects of which all are judged again when anything differs of one."""
+        context = self.value(f"select bit_xor(hash(hash(row_))) from ({query}) row_")
+        return Slice(query, str(context), given, batch=TOGETHER)
 
     def rows_of(self, table: str) -> str:
         """Return the SQL condition of this run's rows of a table."""
@@ -239,7 +244,7 @@ def _mark(transaction: Transaction, update: Update, reads: set[str]) -> None:
     signal = update.signal
     read = reads - BOOKKEEPING - set(signal.writes)
     undeclared = read - set(signal.reads)
-    if STRICT and undeclared:
+    if STRICT and undeclared and not signal.after:
         raise AssertionError(f"{signal.name} reads {sorted(undeclared)}, which are not among its inputs")
     if update.anew and update.incomplete:
         return
@@ -269,6 +274,8 @@ def _each_subject(update: Update, kind: PerSubject) -> Any:
                 digests.remember(transaction, stale)
             judged += stale.last - stale.first
     update.notes |= {"judged": judged}
+    if kind.fit:
+        kind.fit(update)
 
     def finish(transaction: Transaction) -> Counts:
         digests.forget(transaction)

@@ -36,12 +36,9 @@ def read_vectors(update: Update, condition: str = "true") -> Vectors:
     condition : str
         SQL condition on ``embeddings`` that narrows the subjects further.
     """
-    settings = update.run.settings
-    if settings.get("where"):
-        condition += f" and embeddings.sample_id in (select sample_id from sample_facts where {settings['where']})"
     rows = update.query(f"""
         select subject_id, node from embeddings join vectors using (model_version, input_key)
-        where embeddings.brain_key = {literal(settings["embeddings"])} and ({condition}) order by subject_id""")
+        where {taking_part(update)} and ({condition}) order by subject_id""")
     return Vectors(rows.column("subject_id").combine_chunks(), matrix_of(update, rows.column("node").to_numpy()))
 
 
@@ -102,6 +99,17 @@ def refuse_what_does_not_fit(count: int, width: int, neighbors: int = 0) -> None
             f"{count} vectors of {width} numbers need {needed / 1e9:.1f} GB of memory, and {free / 1e9:.1f} GB are free: choose"
             " an embeddings.model with shorter vectors in dataset.yaml, split the dataset, or run where there is more memory"
         )
+
+
+def taking_part(update: Update) -> str:
+    """Return the SQL condition of rows of ``embeddings`` that take part in a run."""
+    condition = f"embeddings.brain_key = {update.embeddings}"
+    where = update.run.settings.get("where")
+    return (
+        f"{condition} and embeddings.sample_id in (select sample_id from sample_facts where {where})"
+        if where
+        else condition
+    )
 
 
 def unit_rows(matrix: NDArray[np.float32]) -> NDArray[np.float32]:

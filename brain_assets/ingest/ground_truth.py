@@ -101,7 +101,7 @@ GROUND_TRUTH = Signal(
     description="The label of every sample, from files (CSV, Parquet, JSONL) or the names of folders. All rows of all files are"
     " kept; the last file wins, and taking it away undoes it. A reviewer's label wins over files until it is undone.",
     group="labels",
-    reads=("samples", "decisions"),
+    reads=("samples", "decisions", "input_files", "moves", "rejected_rows"),
     writes=("ground_truth", "label_rows", *LABEL_TABLES),
     update=Whole(update_ground_truth),
     version="2",

@@ -57,7 +57,7 @@ MEDIA = Signal(
     description="What decoding finds in every image: whether its whole stream is sound (else the reason), size, format,"
     " hashes, statistics of its pixels, and a small preview. Each content is decoded once, wherever it moves.",
     group="media",
-    reads=("samples",),
+    reads=("samples", "vectors"),
     writes=("media", "quality_statistics", "crops"),
     update=Whole(update_media),
     runs=_runs,

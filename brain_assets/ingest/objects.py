@@ -46,7 +46,16 @@ OBJECTS = Signal(
     description="Every object that labels (COCO, YOLO, Pascal VOC) or models (COCO results) place in an image: class, box and"
     " outline relative to the image, under an id that stays. What reviewers dropped is left out; their labels win.",
     group="labels",
-    reads=("samples", "media", "label_objects", "label_images", "label_categories", "prediction_objects", "decisions"),
+    reads=(
+        "samples",
+        "media",
+        "label_objects",
+        "label_images",
+        "label_categories",
+        "prediction_objects",
+        "decisions",
+        "moves",
+    ),
     writes=("objects", "object_images", "dropped_objects"),
     update=Whole(update_objects),
     version="3",

@@ -239,7 +239,7 @@ SAMPLES = Signal(
     " files that are new or touched are read; a moved file is recognised by its content. What reviewers dropped stays here, and"
     " leaves all signals.",
     group="media",
-    reads=("decisions",),
+    reads=("decisions", "said_tags"),
     writes=("samples", "files", "containers", "moves", "facts"),
     update=Whole(update_samples),
     runs=_runs,

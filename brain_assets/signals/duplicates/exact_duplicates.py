@@ -52,7 +52,7 @@ def update_exact_duplicates(update: Update) -> Iterator[Merge]:
     ranks = " ".join(f"when '{split.replace(chr(39), chr(39) * 2)}' then {rank}" for rank, split in enumerate(splits))
     place = f"case split {ranks} else {len(splits)} end" if splits else "0"
     preference = f"{place}, sample_id not in ({LABELLED}), bytes desc, modified_at, filepath, sample_id"
-    yield Merge("exact_duplicates", GROUPS.format(preference=preference, kept_because=KEPT_BECAUSE), within="true")
+    yield update.replace("exact_duplicates", GROUPS.format(preference=preference, kept_because=KEPT_BECAUSE))
     yield unused("pixel_hashes", UNUSED_CONTENT)
 
 

@@ -32,17 +32,18 @@ def update_leaks(update: Update) -> Iterator[Merge]:
         "distance": pa.array(leaks.distance),
         "kind": pa.array(np.where(leaks.exact, "exact", "near").tolist(), pa.string()),
     }
-    yield Merge("leaks", pa.table(rows), within=f"brain_key = {update.key}")
+    yield update.replace("leaks", pa.table(rows))
 
 
 def _threshold(update: Update) -> float:
     """Return the threshold by which near duplicates were grouped."""
     by_hand = update.run.settings["settings"]["threshold"]
-    fitted = update.dataset.store.value(
-        "select value from calibrations where brain_key = ? and issue = ?",
-        [update.run.settings["duplicates"], DUPLICATE],
-    )
-    return float(by_hand or fitted or DEFAULT_THRESHOLD)
+    return float(by_hand or update.value(_scalars(update.run)["threshold"]) or DEFAULT_THRESHOLD)
+
+
+def _scalars(run: MethodRun) -> dict[str, str]:
+    fitted = f"brain_key = {literal(run.settings['duplicates'])} and issue = {literal(DUPLICATE)}"
+    return {"threshold": f"select value from calibrations where {fitted}"}
 
 
 def _runs(dataset: Dataset) -> list[MethodRun]:
@@ -71,10 +72,15 @@ LEAKS = Signal(
         "neighbors",
         "near_duplicates",
         "components",
+        "crops",
+        "exact_duplicates",
+        "ground_truth",
+        "objects",
     ),
     writes=("leaks",),
     update=Whole(update_leaks),
     runs=_runs,
+    scalars=_scalars,
     publishes=(
         Publication(
             "leaks",

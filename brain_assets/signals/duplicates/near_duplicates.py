@@ -58,7 +58,7 @@ CONCERNED = f"""
 # The picture of every subject, by the run of near duplicates that compares it.
 COMPARED = """
     select watermarks.brain_key, subject_id, sample_id, object_id, picture from depicted
-    join watermarks on asset = 'near_duplicates' and depicted.brain_key = fingerprint ->> '$[1].embeddings'"""
+    join watermarks on asset = 'near_duplicates' and depicted.brain_key = settings ->> '$.embeddings'"""
 
 
 @dataclass(frozen=True)
@@ -76,10 +76,10 @@ def update_near_duplicates(update: Update) -> Iterator[Merge]:
     threshold = update_pairs(update, settings, lambda contents, pairs: _threshold(update, settings, contents, pairs))
     update.notes["threshold"] = threshold
     samples = read_samples(update.dataset, update.run, threshold)
-    yield Merge("near_duplicates", _groups(update, settings, samples), within=f"brain_key = {update.key}")
+    yield update.replace("near_duplicates", _groups(update, settings, samples))
     link = settings.component_threshold or threshold
     linked = samples if link == threshold else read_samples(update.dataset, update.run, link)
-    yield Merge("components", _components(update, linked, link), within=f"brain_key = {update.key}")
+    yield update.replace("components", _components(update, linked, link))
 
 
 def _threshold(update: Update, settings: NearDuplicateSettings, contents: Contents, pairs: duplicates.Pairs) -> float:
@@ -256,7 +256,18 @@ NEAR_DUPLICATES = Signal(
     " cropped, mirrored, stamped): found by embedding or perceptual hash, verified on pixels. Every member lies within the"
     " threshold of the one that is kept.",
     group="duplicates",
-    reads=("neighbors", "embeddings", "samples", "media", "crops", "pixel_hashes", "exact_duplicates", *LABELS),
+    reads=(
+        "neighbors",
+        "embeddings",
+        "samples",
+        "media",
+        "crops",
+        "pixel_hashes",
+        "exact_duplicates",
+        *LABELS,
+        "graph",
+        "vectors",
+    ),
     writes=("content_pairs", "near_duplicates", "components"),
     update=Whole(update_near_duplicates),
     version="3",

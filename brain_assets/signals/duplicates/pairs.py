@@ -1,7 +1,6 @@
 """Pairs of images, each measured once: how far apart by embedding, by perceptual hash, and on pixels."""
 
 import io
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -231,12 +230,9 @@ def _stored(update: Update, contents: Contents) -> Measurements:
 
 def _previews_stand(update: Update) -> bool:
     """Return whether what stands was measured by this code on previews of this size, whatever else was set."""
-    query = "select fingerprint from watermarks where asset = ? and brain_key = ?"
-    known = update.dataset.store.value(query, [update.signal.name, update.run.brain_key])
-    version, settings, _ = json.loads(known or "[null, {}, null]")
-    return bool(
-        version == update.signal.version and settings.get("preview_size") == update.run.settings["preview_size"]
-    )
+    query = "select code_version, settings ->> '$.preview_size' from watermarks where asset = ? and brain_key = ?"
+    known = update.dataset.store.rows(query, list(update.owner))
+    return known == [(update.signal.version, str(update.run.settings["preview_size"]))]
 
 
 def among(sorted_keys: Rows, wanted: Rows) -> NDArray[np.bool_]:

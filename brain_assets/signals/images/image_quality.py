@@ -1,5 +1,6 @@
 """What is wrong with images as such: dark, blurred, odd in size; rules over statistics and the dataset's thresholds."""
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache, partial
 from typing import Any
@@ -9,20 +10,19 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from brain_assets.incremental.calibrations import CHOSEN, Calibration, calibrated, keep_visible
-from brain_assets.incremental.signal import Check, IssueQuery, MethodRun, Publication, Signal, Whole
-from brain_assets.incremental.update import NOTHING_SEEN, Update, literal, section_settings
+from brain_assets.incremental.digests import Slice
+from brain_assets.incremental.signal import Check, IssueQuery, MethodRun, PerSubject, Publication, Signal
+from brain_assets.incremental.update import Update, literal, section_settings
 from brain_assets.methods.images import quality_rules as rules
 from brain_assets.methods.images.image_quality import STATISTICS
 from brain_assets.methods.images.quality_measures import COLUMNS
 from brain_assets.methods.images.quality_rules import RULES, Threshold
 from brain_assets.resources.dataset import Dataset
-from brain_assets.resources.store.store import Merge
 
 KEY = "image_quality"
 # The calibration that odd sizes are compared with.
 MEDIAN_SIDE = "median_side"
 LEAST_SCORE = 0.5
-BATCH = 1 << 16
 SUFFIX_AND_FORMAT = "suffix_and_format"
 STORED = [name for name in COLUMNS if name != "extension_matches"]
 READ = f"""
@@ -41,23 +41,15 @@ Values = NDArray[Any]
 Fitted = Callable[[], Mapping[str, Threshold]]
 
 
-def update_image_quality(update: Update) -> Iterator[Merge]:
-    """Judge the samples whose statistics changed, or all of them where a threshold did."""
+def _inputs(update: Update) -> list[Slice]:
     thresholds = _thresholds(update)
-    since = NOTHING_SEEN if _any_threshold_changed(update) else update.since
-    samples = update.query(f"{READ} where greatest(readable.changed, quality_statistics.changed) > {since}")
-    update.notes["judged"] = samples.num_rows
-    update.dataset.store.connection.register("judged", samples.select(["sample_id"]))
-    batches = (pa.table(batch) for batch in samples.to_batches(max_chunksize=BATCH))
-    flagged = [rows for batch in batches for rows in _flagged(batch, thresholds)]
-    gone = "sample_id not in (select sample_id from readable)"
-    within = f"sample_id in (select sample_id from judged) or {gone}"
-    yield Merge("quality_issues", pa.concat_tables([JUDGED.empty_table(), *flagged]), within=within)
+    context = {issue: (one.value, one.reference) for issue, one in thresholds.items()}
+    return [Slice(READ, json.dumps(context), thresholds)]
 
 
-def _any_threshold_changed(update: Update) -> bool:
-    query = f"select count(*) from calibrations where brain_key = {update.key} and changed > {update.since}"
-    return bool(update.dataset.store.value(query))
+def judge_image_quality(_: Update, rows: pa.Table, thresholds: Mapping[str, Threshold]) -> pa.Table:
+    """Return what the rules flag."""
+    return pa.concat_tables([JUDGED.empty_table(), *_flagged(rows, thresholds)])
 
 
 def _thresholds(update: Update) -> dict[str, Threshold]:
@@ -158,9 +150,9 @@ IMAGE_QUALITY = Signal(
     description="Which images are dark, bright, blurred, noisy, empty or odd: rules over the statistics of the decode pass,"
     " with thresholds that fit the dataset or are set by hand.",
     group="media",
-    reads=("quality_statistics", "media", "samples", "calibrations"),
+    reads=("quality_statistics", "media", "samples"),
     writes=("quality_issues",),
-    update=Whole(update_image_quality),
+    update=PerSubject("quality_issues", ("sample_id",), _inputs, judge_image_quality),
     runs=_runs,
     version="3",
     kinds=("python", "numpy", "duckdb"),

@@ -6,33 +6,36 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from brain_assets.incremental.signal import Check, Publication, Signal, Whole
+from brain_assets.incremental.digests import Slice
+from brain_assets.incremental.signal import Check, MethodRun, PerSubject, Publication, Signal
 from brain_assets.incremental.update import Update
 from brain_assets.methods.labels import hardness as method
-from brain_assets.resources.store.store import Merge
+from brain_assets.resources.dataset import Dataset
 
-NONE = "select * exclude (changed) from hardness where false"
-GONE = "(sample_id, label_field, model) not in (select (sample_id, label_field, model) from predictions)"
 # Without scores over the classes their number matters, and it grows with the dataset.
-CLASSES = """
-    select count(distinct label) from (
-        select unnest(labels) as label from prediction_rows union all select unnest(labels) from ground_truth)"""
+INPUTS = """
+    select sample_id, label_field, model, logits, list_avg(confidences) as confidence,
+        if(logits is null, classes, null) as classes
+    from effective_predictions cross join (select greatest(count(distinct label), {named}, 1) as classes from (
+        select unnest(labels) as label from prediction_rows union all select unnest(labels) from ground_truth))"""
 
 
-def update_hardness(update: Update) -> Iterator[Merge]:
-    """Measure predictions that changed, and those of which only the confidence is known."""
-    since = -1 if update.anew else update.since
-    rows = update.query(f"""
-        select sample_id, label_field, model, logits, list_avg(confidences) as confidence from effective_predictions
-        where changed > {since} or logits is null""")
-    classes = max(len(update.dataset.settings.classes), int(update.dataset.store.value(CLASSES)), 1)
+def _inputs(update: Update) -> list[Slice]:
+    return [Slice(INPUTS.format(named=int(update.run.settings["classes"])))]
+
+
+def judge_hardness(_: Update, rows: pa.Table, __: None) -> pa.Table:
+    """Measure how unsure the models are, by their scores over the classes or else by their confidence."""
+    classes = rows.column("classes").fill_null(1).to_numpy().astype(np.float64)
     values = method.hardness_from_confidence(rows.column("confidence").to_numpy(), classes)
     for positions, logits in logit_matrices(rows.column("logits")):
         values[positions] = method.hardness(logits)
-    update.notes |= {"measured": rows.num_rows}
     table = rows.select(["sample_id", "label_field", "model"])
-    yield Merge("hardness", table.append_column("hardness", pa.array(values, from_pandas=True)))
-    yield Merge("hardness", NONE, within=GONE)
+    return table.append_column("hardness", pa.array(values, from_pandas=True))
+
+
+def _runs(dataset: Dataset) -> list[MethodRun]:
+    return [MethodRun("hardness", {"classes": len(dataset.settings.classes)})]
 
 
 def logit_matrices(column: pa.ChunkedArray) -> Iterator[tuple[NDArray[np.intp], NDArray[np.float64]]]:
@@ -50,9 +53,10 @@ HARDNESS = Signal(
     description="How unsure each model is of each sample: the entropy of its distribution over the classes. The hardest samples"
     " are ambiguous, mislabelled, or what the model has yet to learn.",
     group="labels",
-    reads=("predictions", "ground_truth"),
+    reads=("predictions", "prediction_rows", "ground_truth"),
     writes=("hardness",),
-    update=Whole(update_hardness),
+    update=PerSubject("hardness", ("sample_id", "label_field", "model"), _inputs, judge_hardness),
+    runs=_runs,
     checks=(
         Check(
             "every_prediction_has_a_hardness",

@@ -11,21 +11,20 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from brain_assets.incremental.calibrations import Calibration, calibrated
-from brain_assets.incremental.signal import Check, IssueQuery, MethodRun, Publication, Signal, Whole
+from brain_assets.incremental.digests import Slice
+from brain_assets.incremental.signal import Check, IssueQuery, MethodRun, PerSubject, Publication, Signal
 from brain_assets.incremental.update import Update, declared_runs, literal, section_settings, with_parameters
 from brain_assets.methods.labels import label_issues as method
 from brain_assets.methods.labels.hardness import softmax
 from brain_assets.methods.labels.label_issues import NEIGHBORS, NONE, LabelCalibration, LabelIssues
 from brain_assets.resources.dataset import Dataset
 from brain_assets.resources.settings.configuration import RunSettings
-from brain_assets.resources.store.store import Merge
 from brain_assets.signals.labels.hardness import logit_matrices
 
 CELLS = 2_000_000
 """Samples times classes that are looked at together."""
 MOST_FITTED = 10_000
 SEVERAL = "*"
-STANDING = pa.schema([("sample_id", pa.string()), ("label_field", pa.string()), ("inputs", pa.uint64())])
 CLASS_ORDERS = pa.schema([("source", pa.int64()), ("file", pa.string()), ("class_order", pa.int64())])
 
 GIVEN = "select sample_id, labels[1] as label from ground_truth where label_field = {field}"
@@ -48,12 +47,12 @@ CLASSES = """
 # All that a row is judged by; it is judged anew when this is another, whichever of it changed, came or went. Marks are
 # hashed twice: of two plain hashes that swap their last value the exclusive or stays.
 STATES = """
-    select sample_id, hash(any_value(label), bit_xor(mark), ?) as inputs from (
+    select sample_id, {field} as label_field, hash(any_value(label), bit_xor(mark)) as inputs from (
         select sample_id, mark from ({predicted})
         union all
         select nearest.sample_id, hash(hash(rank, neighbor_id, distance, label)) from ({nearest}) nearest
             left join ({given}) given on neighbor_id = given.sample_id
-    ) left join ({given}) using (sample_id) group by sample_id order by sample_id"""
+    ) left join ({given}) using (sample_id) group by sample_id"""
 
 
 @dataclass(frozen=True)
@@ -106,26 +105,17 @@ class _Inputs:
         return method.neighbor_votes(self.distances, self.labels, self.predicted.shape[1])
 
 
-def update_label_issues(update: Update) -> Iterator[Merge]:
-    """Judge the samples for which anything differs that they are judged by."""
-    judged, standing = 0, [STANDING.empty_table()]
+def _inputs(update: Update) -> Iterator[Slice]:
+    """Yield the fields' samples of which anything is known, with a digest of all that they are judged by."""
     for field in _fields(update):
         calibration = calibrated(
             update, _calibration_name(field), partial(_fit, update, field), (0.5, {}), size=_size(update, field)
         )
-        states = _states(update, field, calibration)
-        standing.append(states)
-        stale = _stale(update, states)
-        judged += stale.num_rows
-        step = max(CELLS // len(field.classes), 1)
-        for start in range(0, stale.num_rows, step):
-            rows = _judge(update, field, stale.slice(start, step), calibration)
-            update.commit(Merge("label_issues", rows))
-    update.notes |= {"labels judged": judged}
-    update.dataset.store.connection.register("standing_labels", pa.concat_tables(standing))
-    gone = "(sample_id, label_field) not in (select (sample_id, label_field) from standing_labels)"
-    empty = "select * exclude (changed) from label_issues where false"
-    yield Merge("label_issues", empty, within=f"brain_key = {update.key} and {gone}")
+        context = json.dumps([field.name, field.classes, calibration.evidence], default=str)
+        query = STATES.format(
+            field=literal(field.name), given=field.given, predicted=field.predicted, nearest=field.nearest
+        )
+        yield Slice(query, context, (field, calibration), batch=max(CELLS // len(field.classes), 1))
 
 
 def _fields(update: Update) -> Iterator[_Field]:
@@ -194,24 +184,6 @@ def _fitted(calibration: Calibration, classes: list[str]) -> LabelCalibration:
     thresholds = np.array(list(found["thresholds"].values()))
     default.thresholds[:, known] = thresholds[:, [places[classes[place]] for place in known]]
     return LabelCalibration(np.array(list(found["weights"].values())), default.thresholds)
-
-
-def _states(update: Update, field: _Field, calibration: Calibration) -> pa.Table:
-    """Return the samples of which anything is known, ascending, with a digest of all that they are judged by."""
-    context = json.dumps([field.classes, calibration.evidence], default=str)
-    query = STATES.format(given=field.given, predicted=field.predicted, nearest=field.nearest)
-    states = update.query(query, [context])
-    return states.add_column(1, "label_field", pa.repeat(pa.scalar(field.name), states.num_rows))
-
-
-def _stale(update: Update, states: pa.Table) -> pa.Table:
-    if update.anew:
-        return states
-    update.dataset.store.connection.register("label_states", states)
-    return update.query(
-        f"from label_states anti join (from label_issues where brain_key = {update.key})"
-        " using (sample_id, label_field, inputs) order by sample_id"
-    )
 
 
 def _read(update: Update, field: _Field, samples: pa.Array) -> _Inputs:
@@ -299,8 +271,9 @@ def _model_names(models: pa.Array, places: NDArray[np.int64], usable: NDArray[np
     return pc.if_else(pa.array(count > 1), SEVERAL, names)
 
 
-def _judge(update: Update, field: _Field, states: pa.Table, calibration: Calibration) -> pa.Table:
+def judge_labels(update: Update, states: pa.Table, given: tuple[_Field, Calibration]) -> pa.Table:
     """Return the rows of ``label_issues`` of some samples."""
+    field, calibration = given
     inputs = _read(update, field, states.column("sample_id").combine_chunks())
     fitted = _fitted(calibration, field.classes)
     found = method.label_issues(inputs.given, inputs.predicted, inputs.votes, fitted)
@@ -359,9 +332,9 @@ LABEL_ISSUES = Signal(
     description="Labels that are probably wrong or missing, with the class they should be: models that did not train on the"
     " sample and the labels of its nearest neighbours are weighed against each other. Works with either alone.",
     group="labels",
-    reads=("ground_truth", "predictions", "prediction_rows", "input_files", "neighbors"),
+    reads=("ground_truth", "predictions", "prediction_rows", "input_files", "neighbors", "samples"),
     writes=("label_issues",),
-    update=Whole(update_label_issues),
+    update=PerSubject("label_issues", ("sample_id", "label_field"), _inputs, judge_labels),
     runs=_runs,
     checks=(
         Check(

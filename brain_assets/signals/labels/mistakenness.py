@@ -1,28 +1,23 @@
 """How likely each label is wrong, by the confidence with which a model contradicts it."""
 
-from collections.abc import Iterator
-
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from brain_assets.incremental.signal import Check, IssueQuery, MethodRun, Publication, Signal, Whole
+from brain_assets.incremental.digests import Slice
+from brain_assets.incremental.signal import Check, IssueQuery, MethodRun, PerSubject, Publication, Signal
 from brain_assets.incremental.update import Update, section_settings
 from brain_assets.methods.labels import mistakenness as method
 from brain_assets.methods.labels.mistakenness import NONE, LabelSets
 from brain_assets.resources.dataset import Dataset
-from brain_assets.resources.store.store import Merge
 from brain_assets.signals.labels.hardness import logit_matrices
 
-CHANGED = """
+PREDICTED = """
     select given.labels as given, predicted.sample_id, predicted.label_field, predicted.model, predicted.labels,
         confidences, logits, coalesce(multilabel, len(predicted.labels) > 1) as multilabel
-    from effective_predictions predicted left join ground_truth given using (sample_id, label_field)
-    where greatest(predicted.changed, coalesce(given.changed, -1)) > {since} or (sample_id, label_field, model) in (
-        select (sample_id, label_field, model) from mistakenness
-        where labelled and (sample_id, label_field) not in (select (sample_id, label_field) from ground_truth))"""
+    from effective_predictions predicted left join ground_truth given using (sample_id, label_field)"""
 # In compat a labelled sample that a model did not predict has a row too.
-EVERYTHING = """
+PREDICTED_OR_LABELLED = """
     select given.labels as given, sample_id, label_field, model, predicted.labels, confidences, logits,
         coalesce(multilabel, len(predicted.labels) > 1) as multilabel
     from (select sample_id, label_field, model from predictions
@@ -30,17 +25,20 @@ EVERYTHING = """
             join (select distinct label_field, model from predictions) using (label_field))
     left join ground_truth given using (sample_id, label_field)
     left join effective_predictions predicted using (sample_id, label_field, model)"""
-GONE = "(sample_id, label_field, model) not in (select (sample_id, label_field, model) from predictions)"
 
 
-def update_mistakenness(update: Update) -> Iterator[Merge]:
-    """Judge labels whose prediction or own value changed."""
-    compat = update.run.settings["MistakennessSettings"]["mode"] == "compat"
-    since = -1 if update.anew else update.since
-    rows = update.query(EVERYTHING if compat else CHANGED.format(since=since))
-    update.notes |= {"judged": rows.num_rows}
-    table = _judged(rows, "compat" if compat else "default")
-    yield Merge("mistakenness", table, within="true" if compat else GONE)
+def _inputs(update: Update) -> list[Slice]:
+    return [Slice(PREDICTED_OR_LABELLED if _mode(update) == "compat" else PREDICTED)]
+
+
+def _mode(update: Update) -> method.Mode:
+    mode: method.Mode = update.run.settings["MistakennessSettings"]["mode"]
+    return mode
+
+
+def judge_mistakenness(update: Update, rows: pa.Table, _: None) -> pa.Table:
+    """Judge labels by predictions."""
+    return _judged(rows, _mode(update))
 
 
 def _judged(rows: pa.Table, mode: method.Mode) -> pa.Table:
@@ -116,7 +114,7 @@ def _runs(dataset: Dataset) -> list[MethodRun]:
 THRESHOLD = 0.75
 
 # What the peer gives an image in which nothing matched; the mode is what the rows were made with.
-NOTHING_MATCHED = """(select if(fingerprint ->> '$[1].MistakennessSettings.mode' = 'compat', -1.0, null)
+NOTHING_MATCHED = """(select if(settings ->> '$.MistakennessSettings.mode' = 'compat', -1.0, null)
                         from watermarks where asset = 'object_mistakenness')"""
 
 MISTAKENNESS = Signal(
@@ -124,9 +122,9 @@ MISTAKENNESS = Signal(
     description="How likely each label is wrong: a model contradicts it, and is sure. A sample without a label that a model is"
     " sure about is missing one.",
     group="labels",
-    reads=("predictions", "ground_truth"),
+    reads=("predictions", "prediction_rows", "ground_truth"),
     writes=("mistakenness",),
-    update=Whole(update_mistakenness),
+    update=PerSubject("mistakenness", ("sample_id", "label_field", "model"), _inputs, judge_mistakenness),
     runs=_runs,
     checks=(
         Check(

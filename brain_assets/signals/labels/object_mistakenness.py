@@ -1,5 +1,6 @@
 """What object detectors and the labels of objects disagree about."""
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -10,29 +11,29 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from brain_assets.incremental.calibrations import CHOSEN, Calibration, calibrated
-from brain_assets.incremental.signal import Check, IssueQuery, MethodRun, Publication, Signal, Whole
+from brain_assets.incremental.digests import Slice
+from brain_assets.incremental.signal import Check, IssueQuery, MethodRun, PerSubject, Publication, Signal
 from brain_assets.incremental.update import Update, literal, section_settings
 from brain_assets.methods.labels import detectors
 from brain_assets.methods.labels import object_mistakenness as method
 from brain_assets.methods.labels.matching import NONE
 from brain_assets.methods.labels.objects import Objects, polygon_edges
 from brain_assets.resources.dataset import Dataset
-from brain_assets.resources.store.store import Merge
 from brain_assets.signals.labels.mistakenness import certainties
 
 # Images that both labels and the model speak of: only there does silence say anything.
 JUDGED = """
-    select predicted.sample_id, predicted.label_field, predicted.model,
-        greatest(given.changed, predicted.changed) as changed
+    select predicted.sample_id, predicted.label_field, predicted.model, given.digest as labels, predicted.digest as predictions
     from object_images predicted join object_images given using (sample_id, label_field)
     where predicted.model != 'ground_truth' and given.model = 'ground_truth'"""
 # In compat a model has seen every labelled image, and an image without predictions is one in which it found nothing.
 JUDGED_IN_COMPAT = """
-    select given.sample_id, label_field, models.model, given.changed from object_images given
+    select given.sample_id, label_field, models.model, given.digest as labels, predicted.digest as predictions
+    from object_images given
     join (select distinct label_field, model from object_images where model != 'ground_truth') models using (label_field)
+    left join object_images predicted on predicted.sample_id = given.sample_id and predicted.model = models.model
+        and predicted.label_field = given.label_field
     where given.model = 'ground_truth'"""
-GONE = "(sample_id, label_field, model) not in (select (sample_id, label_field, model) from ({judged}))"
-NO_ROWS = "select * exclude (changed) from object_mistakenness where false"
 SCHEMA = pa.schema([
     ("object_id", pa.string()), ("model", pa.string()), ("sample_id", pa.string()), ("label_field", pa.string()),
     ("source", pa.string()), ("mistakenness", pa.float64()), ("mistakenness_loc", pa.float64()),
@@ -61,38 +62,26 @@ class _Comparison:
     classes: list[str]
 
 
-def update_object_mistakenness(update: Update) -> Iterator[Merge]:
-    """Compare labels and predictions in images where either changed; how far a detector is trusted is an input."""
-    compared, compat = 0, _is_compat(update)
-    judged = JUDGED_IN_COMPAT if compat else JUDGED
+def _inputs(update: Update) -> Iterator[Slice]:
+    """Yield the images of every model and field; how far a detector is trusted is an input."""
+    judged = JUDGED_IN_COMPAT if _is_compat(update) else JUDGED
     for field, model in update.dataset.store.rows(f"select distinct label_field, model from ({judged}) order by all"):
         which = f"label_field = {literal(field)} and model = {literal(model)}"
-        issue = f"detector {field} {model}"
-        profile = calibrated(update, issue, partial(_fit, update, which), (0.0, {}))
-        since = -1 if compat or update.anew or _is_new(update, issue) else update.since
-        images = update.query(
-            f"select sample_id, changed from ({judged}) where {which} and changed > {since} order by sample_id"
-        )
-        if images.num_rows:
-            compared += images.num_rows
-            comparison = _read(update, images.column("sample_id"), (field, model))
-            rows = pa.concat_tables(_judge(comparison, profile, update))
-            names = {"label_field": field, "model": model}
-            update.dataset.store.connection.register("judged_images", images)
-            within = f"{which} and sample_id in (select sample_id from judged_images)"
-            update.commit(Merge("object_mistakenness", _named(rows, names), within=within))
-    update.notes |= {"images compared": compared}
-    yield Merge("object_mistakenness", NO_ROWS, within=GONE.format(judged=judged))
+        profile = calibrated(update, f"detector {field} {model}", partial(_fit, update, which), (0.0, {}))
+        context = json.dumps(profile.evidence, default=str)
+        yield Slice(f"select * from ({judged}) where {which}", context, (field, model, profile))
+
+
+def judge_objects(update: Update, images: pa.Table, given: tuple[str, str, Calibration]) -> pa.Table:
+    """Compare labels and one model's predictions in some images."""
+    field, model, profile = given
+    comparison = _read(update, images.column("sample_id").sort(), (field, model))
+    rows = pa.concat_tables(_judge(comparison, profile, update))
+    return _named(rows, {"label_field": field, "model": model})
 
 
 def _is_compat(update: Update) -> bool:
     return bool(update.run.settings["MistakennessSettings"]["mode"] == "compat")
-
-
-def _is_new(update: Update, issue: str) -> bool:
-    query = "select max(changed) from calibrations where brain_key = ? and issue = ?"
-    changed = update.dataset.store.value(query, [update.run.brain_key, issue])
-    return changed is not None and changed > update.since
 
 
 def _read(update: Update, samples: pa.ChunkedArray, names: tuple[str, str]) -> _Comparison:
@@ -269,10 +258,10 @@ OBJECT_MISTAKENNESS = Signal(
     description="Objects whose class a detector contradicts, whose box lies badly, that are labelled and not there, or there and"
     " not labelled.",
     group="labels",
-    reads=("objects", "object_images"),
+    reads=("objects", "object_images", "samples", "media"),
     writes=("object_mistakenness",),
     version="2",
-    update=Whole(update_object_mistakenness),
+    update=PerSubject("object_mistakenness", ("sample_id", "label_field", "model"), _inputs, judge_objects),
     runs=_runs,
     checks=(
         Check(

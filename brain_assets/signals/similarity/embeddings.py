@@ -35,7 +35,7 @@ def update_embeddings(update: Update) -> Iterator[Merge]:
     given = str(update.run.settings["model"]).startswith(PRECOMPUTED)
     assigned = _assign_given(update) if given else _embed(update, version)
     rows = ROWS.format(key=update.key, assigned=assigned, version=version)
-    yield Merge("embeddings", rows, within=f"brain_key = {update.key}")
+    yield update.replace("embeddings", rows)
     yield unused("vectors", _unused(update))
 
 
@@ -72,7 +72,7 @@ def _settings(uri: str) -> dict[str, Any]:
 
 
 # What the asset's watermark says of the run that is up to date: the model's URI and version.
-CURRENT = """(select fingerprint ->> '$[1].model' as model, fingerprint ->> '$[2]' as version
+CURRENT = """(select settings ->> '$.model' as model, model_version as version
         from watermarks where asset = 'embeddings' and brain_key = 'embeddings')"""
 
 

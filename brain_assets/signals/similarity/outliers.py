@@ -1,6 +1,6 @@
 """Images that lie unusually far from even their nearest neighbours."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -8,14 +8,13 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from brain_assets.incremental.calibrations import CHOSEN, calibrated
-from brain_assets.incremental.signal import Check, IssueQuery, MethodRun, Publication, Signal, Whole
+from brain_assets.incremental.digests import Slice
+from brain_assets.incremental.signal import Check, IssueQuery, MethodRun, PerSubject, Publication, Signal
 from brain_assets.incremental.subjects import PICTURED, SUBJECT
-from brain_assets.incremental.update import Update, declared_runs, literal, model_of, with_parameters
-from brain_assets.incremental.vectors import gone_from
+from brain_assets.incremental.update import Update, declared_runs, model_of, with_parameters
 from brain_assets.methods.similarity import outliers as method
 from brain_assets.resources.dataset import Dataset
 from brain_assets.resources.settings.configuration import RunSettings
-from brain_assets.resources.store.store import Merge
 
 ISSUE = "outlier"
 SCORES = """
@@ -26,28 +25,24 @@ SCORES = """
     from outliers left join calibrations on calibrations.brain_key = outliers.brain_key and issue = 'outlier'"""
 
 
-def update_outliers(update: Update) -> Iterator[Merge]:
-    """Measure the samples whose neighbours changed; the cut is an input, fitted once."""
-    source = update.run.settings["similarity"]
-    since = -1 if update.anew else update.since
-    changed = update.query(
-        f"select subject_id, distances[1:{2 * method.N_NEIGHBORS}] as distances from neighbors"
-        f" where brain_key = {literal(source)} and changed > {since}"
-    )
-    raw = method.neighbor_distance(_matrix(changed.column("distances")))
-    rows = {
+def _inputs(update: Update) -> list[Slice]:
+    nearest = f"distances[1:{2 * method.N_NEIGHBORS}] as distances"
+    return [Slice(f"select subject_id, {nearest} from neighbors where brain_key = {update.similarity}")]
+
+
+def judge_outliers(update: Update, rows: pa.Table, _: None) -> pa.Table:
+    """Measure how far subjects are from their neighbours that are no copies."""
+    raw = method.neighbor_distance(_matrix(rows.column("distances")))
+    return pa.table({
         "brain_key": pa.array([update.run.brain_key] * len(raw), pa.string()),
-        "subject_id": changed.column("subject_id"),
+        "subject_id": rows.column("subject_id"),
         "raw": pa.array(raw.astype(np.float64), from_pandas=True),
-    }
-    update.commit(
-        Merge("outliers", pa.table(rows)), Merge("outliers", NONE, within=gone_from(update, "neighbors", source))
-    )
+    })  # fmt: skip
+
+
+def fit_cut(update: Update) -> None:
+    """Fit the cut where that is due: an input of the published scores, not of the distances."""
     calibrated(update, ISSUE, lambda: _fit(update), (float("inf"), {}))
-    yield from ()
-
-
-NONE = "select * exclude (changed) from outliers where false"
 
 
 def _matrix(lists: pa.ChunkedArray) -> NDArray[np.float32]:
@@ -93,9 +88,9 @@ OUTLIERS = Signal(
     description="Images unlike all others: the mean distance to their nearest neighbours that are not copies lies above a cut"
     " that is fitted to the dataset once.",
     group="similarity",
-    reads=("neighbors",),
+    reads=("neighbors", "samples", "media", "embeddings"),
     writes=("outliers",),
-    update=Whole(update_outliers),
+    update=PerSubject("outliers", ("subject_id",), _inputs, judge_outliers, fit_cut),
     runs=_runs,
     checks=(
         Check(

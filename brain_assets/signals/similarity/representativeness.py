@@ -1,66 +1,76 @@
 """How typical an image is of the cluster it belongs to."""
 
-from collections.abc import Iterator
-
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from brain_assets.incremental.signal import Check, MethodRun, Publication, Signal, Whole
+from brain_assets.incremental.digests import Slice
+from brain_assets.incremental.signal import Check, MethodRun, PerSubject, Publication, Signal
 from brain_assets.incremental.subjects import PICTURED, SUBJECT
 from brain_assets.incremental.update import Update, declared_runs, literal, model_of, with_parameters
-from brain_assets.incremental.vectors import Vectors, gone_from, mostly_replaced, read_vectors, remembered, unit_rows
+from brain_assets.incremental.vectors import Vectors, mostly_replaced, read_vectors, remembered, taking_part, unit_rows
 from brain_assets.methods.similarity import representativeness as method
 from brain_assets.resources.dataset import Dataset
 from brain_assets.resources.errors import ConfigurationError
 from brain_assets.resources.settings.configuration import RepresentativenessSettings, RunSettings
-from brain_assets.resources.store.store import Merge
 
 
-def update_representativeness(update: Update) -> Iterator[Merge]:
-    """Assign new samples to frozen centres; fit the centres anew when most samples are not those of the fit."""
-    settings = RepresentativenessSettings.model_validate(update.run.settings["settings"])
+def _inputs(update: Update) -> list[Slice]:
+    """Centres are fitted rarely; a subject is assigned again when they, or its vector, are others."""
+    settings = _settings(update)
+    subjects = f"select subject_id, model_version, input_key from embeddings where {taking_part(update)}"
     if settings.mode == "compat":
-        vectors = read_vectors(update)
-        if len(vectors) < settings.clusters:
-            raise ConfigurationError(
-                f"run {update.run.brain_key}: mode compat needs at least {settings.clusters} samples with a vector, there are"
-                f" {len(vectors)}: add samples, lower clusters, or use mode default"
-            )
-        values = method.representativeness_compat(vectors.matrix, settings.method, settings.clusters)
-        yield _merge(update, vectors, np.full(len(vectors), -1), values, whole=True)
-        return
-    if settings.method == DOWNWEIGHT:
-        yield _downweighted(update, settings)
-        return
-    refitted = _refit(update, settings)
-    since = -1 if update.anew or refitted else update.since
-    vectors = read_vectors(update, f"embeddings.changed > {since}")
-    if len(vectors):
-        assigned = method.assign(unit_rows(vectors.matrix), _centers(update))
-        raw = method.centrality(assigned.distance).astype(np.float64)
-        update.commit(_merge(update, vectors, assigned.cluster, raw, whole=False))
-    yield Merge(
-        "representativeness",
-        NONE,
-        within=gone_from(update, "embeddings", update.run.settings["embeddings"]) + _outside(update),
+        _require_enough(update, settings, update.value(f"select count(*) from ({subjects})"))
+        return [update.together(subjects)]
+    _refit(update, settings)
+    centers = update.value(
+        f"select bit_xor(hash(hash(cluster, center))) from cluster_centers where brain_key = {update.key}"
     )
+    if settings.method == DOWNWEIGHT:
+        _require_cosine(update)
+        listed = f"select subject_id, neighbor_ids, distances from neighbors where brain_key = {update.similarity}"
+        return [
+            update.together(
+                f"select *, {centers or 0} as centers from ({subjects}) left join ({listed}) using (subject_id)"
+            )
+        ]
+    return [Slice(subjects, str(centers))]
 
 
-def _downweighted(update: Update, settings: RepresentativenessSettings) -> Merge:
-    """Score all samples against the frozen centres, and lower those that have a more central one nearby."""
+def _settings(update: Update) -> RepresentativenessSettings:
+    return RepresentativenessSettings.model_validate(update.run.settings["settings"])
+
+
+def _require_enough(update: Update, settings: RepresentativenessSettings, count: int) -> None:
+    if count < settings.clusters:
+        raise ConfigurationError(
+            f"run {update.run.brain_key}: mode compat needs at least {settings.clusters} samples with a vector, there are"
+            f" {count}: add samples, lower clusters, or use mode default"
+        )
+
+
+def _require_cosine(update: Update) -> None:
     if update.run.settings["metric"] != "cosine":
         raise ConfigurationError(
             f"run {update.run.brain_key}: {DOWNWEIGHT} needs neighbours by cosine, and {update.run.settings['similarity']!r}"
             f" has them by {update.run.settings['metric']}: name another similarity run"
         )
-    _refit(update, settings)
-    vectors = read_vectors(update)
-    if not len(vectors):
-        return Merge("representativeness", NONE, within=f"brain_key = {update.key}")
+
+
+def judge_representativeness(update: Update, rows: pa.Table, _: None) -> pa.Table:
+    """Score subjects by how near they are to the centre of their cluster."""
+    settings = _settings(update)
+    update.dataset.store.connection.register("judged", rows.select(["subject_id"]))
+    vectors = read_vectors(update, "subject_id in (select subject_id from judged)")
+    if settings.mode == "compat":
+        values = method.representativeness_compat(vectors.matrix, settings.method, settings.clusters)
+        return _rows(update, vectors, np.full(len(vectors), -1), values)
     assigned = method.assign(unit_rows(vectors.matrix), _centers(update))
-    raw = method.downweight(method.centrality(assigned.distance), *_listed(update, vectors.ids))
-    return _merge(update, vectors, assigned.cluster, raw, whole=True)
+    raw = method.centrality(assigned.distance).astype(np.float64)
+    if settings.method == DOWNWEIGHT:
+        # Those that have a more central one nearby are lowered.
+        raw = method.downweight(raw.astype(np.float32), *_listed(update, vectors.ids))
+    return _rows(update, vectors, assigned.cluster, raw)
 
 
 def _listed(update: Update, ids: pa.Array) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
@@ -89,26 +99,15 @@ def _places(wanted: pa.Array | pa.ChunkedArray, ids: pa.Array) -> NDArray[np.int
 
 
 DOWNWEIGHT = "cluster-center-downweight"
-NONE = "select * exclude (changed) from representativeness where false"
 
 
-def _outside(update: Update) -> str:
-    where = update.run.settings["where"]
-    if not where:
-        return ""
-    return f" or (brain_key = {update.key} and subject_id not in (select sample_id from sample_facts where {where}))"
-
-
-def _merge(
-    update: Update, vectors: Vectors, cluster: NDArray[np.integer], raw: NDArray[np.floating], *, whole: bool
-) -> Merge:
-    rows = {
+def _rows(update: Update, vectors: Vectors, cluster: NDArray[np.integer], raw: NDArray[np.floating]) -> pa.Table:
+    return pa.table({
         "brain_key": pa.array([update.run.brain_key] * len(vectors), pa.string()),
         "subject_id": vectors.ids,
         "cluster": pa.array(cluster.astype(np.int32)),
         "raw": pa.array(np.asarray(raw, np.float64), from_pandas=True),
-    }
-    return Merge("representativeness", pa.table(rows), within=f"brain_key = {update.key}" if whole else None)
+    })  # fmt: skip
 
 
 def _refit(update: Update, settings: RepresentativenessSettings) -> bool:
@@ -130,7 +129,7 @@ def _refit(update: Update, settings: RepresentativenessSettings) -> bool:
         "fitted_on": pa.array([present] * len(centers), pa.int64()),
         "fitted_to": pa.array([remembered(update)] * len(centers), pa.list_(pa.string())),
     })  # fmt: skip
-    update.commit(Merge("cluster_centers", rows, within=f"brain_key = {update.key}"))
+    update.commit(update.replace("cluster_centers", rows))
     update.notes["refitted on"] = present
     return True
 
@@ -171,9 +170,9 @@ REPRESENTATIVENESS = Signal(
     description="How typical each image is: 1 at the heart of its cluster, low at the rim. Cluster centres are fitted once and"
     " frozen, and fitted anew when the dataset has doubled, or half of what they were fitted to has left or become other.",
     group="similarity",
-    reads=("embeddings", "samples", "media", "neighbors"),
+    reads=("embeddings", "samples", "media", "neighbors", "vectors"),
     writes=("representativeness", "cluster_centers"),
-    update=Whole(update_representativeness),
+    update=PerSubject("representativeness", ("subject_id",), _inputs, judge_representativeness),
     runs=_runs,
     kinds=("python", "scikitlearn", "duckdb"),
     checks=(

@@ -201,7 +201,7 @@ def update_selections(update: Update) -> Iterator[Merge]:
     )
     selected = select(update.query, STORE, choice)
     keys = pa.array([update.run.brain_key] * selected.num_rows, pa.string())
-    yield Merge("selections", selected.append_column("brain_key", keys), within=f"brain_key = {update.key}")
+    yield update.replace("selections", selected.append_column("brain_key", keys))
 
 
 def _runs(dataset: Dataset) -> list[MethodRun]:

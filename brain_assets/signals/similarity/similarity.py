@@ -240,7 +240,7 @@ SIMILARITY = Signal(
     description="The exact nearest neighbours of every image by its vector. A new image is compared once with all others;"
     " nothing else is searched again unless a deletion left its list too short.",
     group="similarity",
-    reads=("embeddings", "samples", "media"),
+    reads=("embeddings", "samples", "media", "vectors"),
     writes=("graph", "neighbors"),
     update=Whole(update_similarity),
     runs=_runs,

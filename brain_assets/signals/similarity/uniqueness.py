@@ -1,50 +1,44 @@
 """How much an image differs from those most like it."""
 
-from collections.abc import Iterator
-
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from brain_assets.incremental.signal import Check, MethodRun, Publication, Signal, Whole
+from brain_assets.incremental.digests import Slice
+from brain_assets.incremental.signal import Check, MethodRun, PerSubject, Publication, Signal
 from brain_assets.incremental.subjects import PICTURED, SUBJECT
-from brain_assets.incremental.update import Update, declared_runs, literal, with_parameters
+from brain_assets.incremental.update import Update, declared_runs, with_parameters
+from brain_assets.incremental.vectors import read_vectors
 from brain_assets.methods.similarity.uniqueness import uniqueness, uniqueness_compat
 from brain_assets.resources.dataset import Dataset
 from brain_assets.resources.settings.configuration import RunSettings
-from brain_assets.resources.store.store import Merge
 
 
-def update_uniqueness(update: Update) -> Iterator[Merge]:
-    """Score the samples whose nearest three neighbours changed; compat scores all, as its space moves with every sample."""
+def _inputs(update: Update) -> list[Slice]:
+    """Compat scores all at once, as its space moves with every sample."""
+    lists = f"select subject_id, distances[1:3] as distances from neighbors where brain_key = {update.similarity}"
     if update.run.settings["mode"] == "compat":
-        rows = _compat(update)
-        yield Merge("uniqueness", rows, within=f"brain_key = {update.key}")
-        return
-    source = literal(update.run.settings["similarity"])
-    since = -1 if update.anew else update.since
-    changed = update.query(
-        f"select subject_id, distances[1:3] as distances from neighbors where brain_key = {source} and changed > {since}"
-    )
-    nearest = np.full((changed.num_rows, 3), np.nan, np.float32)
-    lists = changed.column("distances").combine_chunks()
+        contents = f"select subject_id, model_version, input_key from embeddings where brain_key = {update.embeddings}"
+        members = f"select subject_id from neighbors where brain_key = {update.similarity}"
+        return [update.together(f"{contents} and subject_id in ({members})")]
+    return [Slice(lists)]
+
+
+def judge_uniqueness(update: Update, rows: pa.Table, _: None) -> pa.Table:
+    """Score subjects by the distances to their nearest three neighbours."""
+    if update.run.settings["mode"] == "compat":
+        return _compat(update, rows)
+    nearest = np.full((rows.num_rows, 3), np.nan, np.float32)
+    lists = rows.column("distances").combine_chunks()
     filled = np.arange(3) < lists.value_lengths().to_numpy()[:, None]
     nearest[filled] = lists.flatten().to_numpy()
-    yield Merge("uniqueness", _rows(update, changed.column("subject_id"), uniqueness(nearest)))
-    gone = (
-        f"brain_key = {update.key} and subject_id not in (select subject_id from neighbors where brain_key = {source})"
-    )
-    yield Merge("uniqueness", "select * exclude (changed) from uniqueness where false", within=gone)
+    return _rows(update, rows.column("subject_id"), uniqueness(nearest))
 
 
-def _compat(update: Update) -> pa.Table:
-    rows = update.query(f"""
-        select subject_id, vector from neighbors join embeddings using (subject_id) join vectors using (model_version, input_key)
-        where neighbors.brain_key = {literal(update.run.settings["similarity"])}
-            and embeddings.brain_key = {literal(update.run.settings["embeddings"])} order by subject_id""")
-    values = rows.column("vector").combine_chunks().flatten().to_numpy()
-    matrix = values.reshape(rows.num_rows, -1) if rows.num_rows else np.zeros((0, 1), np.float32)
-    return _rows(update, rows.column("subject_id"), uniqueness_compat(matrix))
+def _compat(update: Update, members: pa.Table) -> pa.Table:
+    update.dataset.store.connection.register("compared", members)
+    vectors = read_vectors(update, "subject_id in (select subject_id from compared)")
+    return _rows(update, pa.chunked_array([vectors.ids]), uniqueness_compat(vectors.matrix))
 
 
 def _rows(update: Update, subjects: pa.ChunkedArray, raw: NDArray[np.floating]) -> pa.Table:
@@ -70,9 +64,9 @@ UNIQUENESS = Signal(
     description="How much each image differs from the three most like it: copies score near 0, the oddest image scores 1."
     " The least unique are redundant, the most unique are worth a look.",
     group="similarity",
-    reads=("neighbors",),
+    reads=("neighbors", "embeddings", "vectors"),
     writes=("uniqueness",),
-    update=Whole(update_uniqueness),
+    update=PerSubject("uniqueness", ("subject_id",), _inputs, judge_uniqueness),
     runs=_runs,
     checks=(
         Check(

@@ -244,7 +244,7 @@ VISUALIZATION = Signal(
     description="A map of all images: look-alikes lie side by side. New images join without moving the others; when too many"
     " have joined, the map is fitted anew from where it stands, so that it stays recognisable.",
     group="similarity",
-    reads=("neighbors", "embeddings"),
+    reads=("neighbors", "embeddings", "vectors"),
     writes=("visualization", "map_fits"),
     update=Whole(update_visualization),
     runs=_runs,
