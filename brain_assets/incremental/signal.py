@@ -197,6 +197,11 @@ class Signal:
         """Return the configured runs; a method without settings has one, under its own name."""
         return self.runs(dataset) if self.runs else [MethodRun(self.name)]
 
+    @property
+    def default_keys(self) -> frozenset[str]:
+        """Keys of runs that are there without being declared."""
+        return frozenset({self.name, *(one.table for one in self.publishes)})
+
     def identity(self, run: MethodRun) -> "Identity":
         """Return what the run's rows depend on besides the tables it reads."""
         settings = json.dumps(run.settings, sort_keys=True, default=str, separators=(",", ":"))

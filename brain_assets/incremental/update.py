@@ -11,17 +11,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any
 
 import pyarrow as pa
-from pydantic import ValidationError
 
 from brain_assets.incremental.digests import TOGETHER, Digests, Slice, slices
 from brain_assets.incremental.signal import Identity, MethodRun, PerSubject, Signal
 from brain_assets.resources.dataset import Dataset
-from brain_assets.resources.errors import BrainError, ConfigurationError, StoreError
-from brain_assets.resources.settings.configuration import RunSettings, Section
-from brain_assets.resources.settings.validation import where, wrong
+from brain_assets.resources.errors import BrainError, StoreError
+from brain_assets.resources.settings.configuration import Section
 from brain_assets.resources.store.store import Counts, Merge, Transaction
 
 NOTHING_SEEN = -1
@@ -29,6 +27,11 @@ NOTHING_SEEN = -1
 BOOKKEEPING = frozenset(
     {"calibrations", "changes", "facts", "runs", "schema_version", "seen", "versions", "watermarks"}
 )
+# Runs whose last try failed.
+FAILED = """
+    select brain_key, method, error from (
+        from runs qualify row_number() over (partition by brain_key order by started_at desc, run_id) = 1)
+    where state = 'failed'"""
 # Whether a table that is read without being named among a signal's inputs is an error; tests say so.
 STRICT = False
 
@@ -137,38 +140,6 @@ class Report:
     failed: dict[str, str] = field(default_factory=dict)
 
 
-SectionT = TypeVar("SectionT", bound=Section)
-
-
-def declared_runs(dataset: Dataset, method: str) -> list[RunSettings]:
-    """Return the runs of a method that dataset.yaml declares beside the default one."""
-    return [run for run in dataset.settings.runs if run.method == method]
-
-
-def model_of(dataset: Dataset, embeddings: str) -> str:
-    """Return the model behind a run of vectors: what was fitted to another model's vectors says nothing of these."""
-    runs = (*declared_runs(dataset, "embeddings"), *declared_runs(dataset, "object_embeddings"))
-    return {run.brain_key: run.model for run in runs}.get(embeddings) or dataset.settings.embeddings.model
-
-
-def with_parameters(section: SectionT, run: RunSettings) -> SectionT:
-    """Return the dataset's settings of a method as one run has them.
-
-    Raises
-    ------
-    ConfigurationError
-        If a parameter is unknown or wrong.
-    """
-    try:
-        return type(section).model_validate({**section.model_dump(), **run.parameters})
-    except ValidationError as error:
-        first = error.errors()[0]
-        known = type(section).model_fields
-        raise ConfigurationError(
-            f"dataset.yaml: run {run.brain_key}: parameter {where(first)}: {wrong(first, known)}"
-        ) from None
-
-
 def literal(text: str) -> str:
     """Return a text as an SQL literal."""
     return "'" + text.replace("'", "''") + "'"
@@ -187,21 +158,34 @@ def bring_up_to_date(signal: Signal, dataset: Dataset) -> Report:
     report = Report()
     runs = signal.method_runs(dataset)
     _retire(signal, dataset, [run.brain_key for run in runs])
-    declared = {run.brain_key for run in declared_runs(dataset, signal.name)}
     for run in runs:
         update = _pending(signal, dataset, run)
         if update is None:
             continue
         report.up_to_date = False
         try:
+            _require_sources(update)
             _perform(update)
         except Exception as error:
-            if run.brain_key not in declared:
+            if run.brain_key in signal.default_keys:
                 raise
-            report.failed[run.brain_key] = f"run {run.brain_key} of {signal.name}: {_line(error)}"
+            report.failed[run.brain_key] = f"run {run.brain_key} of {signal.name}: {reason(error)}"
         report.counts += update.counts
         report.notes.update(update.notes)
     return report
+
+
+def _require_sources(update: Update) -> None:
+    """Refuse a run whose vectors or neighbours could not be computed: it would answer for what there was before."""
+    keys = [update.run.settings.get(name) for name in ("embeddings", "similarity")]
+    failed = FAILED + " and brain_key in (select unnest(?::varchar[]))"
+    for brain_key, method, error in update.dataset.store.rows(failed, [[key for key in keys if key]]):
+        raise BrainError(f"it reads the run {brain_key} of {method}, which failed: {error}")
+
+
+def failed_runs(dataset: Dataset) -> list[tuple[str, str, str]]:
+    """Return the key, method and reason of every run whose last try failed."""
+    return [(str(key), str(method), str(error)) for key, method, error in dataset.store.rows(FAILED)]
 
 
 def is_up_to_date(signal: Signal, dataset: Dataset) -> bool:
@@ -320,7 +304,8 @@ def _recorded(update: Update) -> Iterator[None]:
         raise
 
 
-def _line(error: BaseException) -> str:
+def reason(error: BaseException) -> str:
+    """Return in one line why a run failed."""
     if not isinstance(error, Exception):
         return "interrupted"
     text = traceback.format_exception_only(error)[-1].strip()
@@ -331,7 +316,7 @@ def _fail(update: Update, error: BaseException) -> None:
     with update.write() as transaction:
         transaction.execute(
             "update runs set state = 'failed', error = ?, finished_at = now() where run_id = ? and brain_key = ?",
-            [_line(error), update.dataset.run_id, update.run.brain_key],
+            [reason(error), update.dataset.run_id, update.run.brain_key],
         )
         transaction.mark("runs")
 

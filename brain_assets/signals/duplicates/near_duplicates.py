@@ -10,9 +10,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from brain_assets.incremental.calibrations import calibrated
+from brain_assets.incremental.runs import model_of, runs_of, similarity_settings, with_parameters
 from brain_assets.incremental.signal import Check, IssueQuery, MethodRun, Publication, Signal, Whole
 from brain_assets.incremental.subjects import PICTURED, SUBJECT
-from brain_assets.incremental.update import Update, declared_runs, literal, model_of, with_parameters
+from brain_assets.incremental.update import Update, literal
 from brain_assets.methods.duplicates import duplicates
 from brain_assets.methods.duplicates import keep_policy as policy
 from brain_assets.methods.duplicates.calibration import DEFAULT_THRESHOLD, Image, calibrate, may_decide, mild_edits
@@ -229,14 +230,12 @@ def _table(rows: list[tuple[Any, ...]], types: Mapping[str, pa.DataType]) -> pa.
 
 def runs(dataset: Dataset) -> list[MethodRun]:
     """Return the configured runs of near duplicates."""
-    default = RunSettings(brain_key="near_duplicates", method="near_duplicates")
-    return [_run(dataset, run) for run in (default, *declared_runs(dataset, "near_duplicates"))]
+    return [_run(dataset, run) for run in runs_of(dataset, "near_duplicates", "near_duplicates")]
 
 
 def _run(dataset: Dataset, run: RunSettings) -> MethodRun:
     section = with_parameters(dataset.settings.near_duplicates, run)
-    similar = [one for one in declared_runs(dataset, "similarity") if one.brain_key == run.similarity]
-    graph = with_parameters(dataset.settings.similarity, similar[0]) if similar else dataset.settings.similarity
+    graph = similarity_settings(dataset.settings, run.similarity)
     settings = {
         "embeddings": run.embeddings,
         "similarity": run.similarity,

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from brain_assets.incremental.calibrations import Calibration, calibrated
 from brain_assets.incremental.digests import Slice
+from brain_assets.incremental.runs import runs_of, with_parameters
 from brain_assets.incremental.signal import Check, IssueQuery, MethodRun, PerSubject, Publication, Signal
-from brain_assets.incremental.update import Update, declared_runs, literal, section_settings, with_parameters
+from brain_assets.incremental.update import Update, literal, section_settings
 from brain_assets.methods.labels import label_issues as method
 from brain_assets.methods.labels.hardness import softmax
 from brain_assets.methods.labels.label_issues import NEIGHBORS, NONE, LabelCalibration, LabelIssues
@@ -52,7 +53,7 @@ STATES = """
         union all
         select nearest.sample_id, hash(hash(rank, neighbor_id, distance, label)) from ({nearest}) nearest
             left join ({given}) given on neighbor_id = given.sample_id
-    ) left join ({given}) using (sample_id) group by sample_id"""
+    ) left join ({given}) using (sample_id) where {wanted} group by sample_id"""
 
 
 @dataclass(frozen=True)
@@ -113,9 +114,19 @@ def _inputs(update: Update) -> Iterator[Slice]:
         )
         context = json.dumps([field.name, field.classes, calibration.evidence], default=str)
         query = STATES.format(
-            field=literal(field.name), given=field.given, predicted=field.predicted, nearest=field.nearest
+            wanted=_wanted(update),
+            field=literal(field.name),
+            given=field.given,
+            predicted=field.predicted,
+            nearest=field.nearest,
         )
         yield Slice(query, context, (field, calibration), batch=max(CELLS // len(field.classes), 1))
+
+
+def _wanted(update: Update) -> str:
+    """Return the SQL condition of the samples that are judged."""
+    where = update.run.settings["where"]
+    return f"sample_id in (select sample_id from sample_facts where {where})" if where else "true"
 
 
 def _fields(update: Update) -> Iterator[_Field]:
@@ -149,21 +160,21 @@ def _calibration_name(field: _Field) -> str:
     return " ".join(["label_mistake", field.name, *field.models])
 
 
-def _fitting(field: _Field) -> str:
+def _fitting(update: Update, field: _Field) -> str:
     """Return the query of the labelled samples that a calibration may look at."""
     seen = field.predicted if field.models else field.nearest
-    return f"select sample_id from ({field.given}) semi join ({seen}) using (sample_id)"
+    return f"select sample_id from ({field.given}) semi join ({seen}) using (sample_id) where {_wanted(update)}"
 
 
 def _size(update: Update, field: _Field) -> int:
-    return int(update.dataset.store.value(f"select count(*) from ({_fitting(field)})"))
+    return int(update.dataset.store.value(f"select count(*) from ({_fitting(update, field)})"))
 
 
 def _fit(update: Update, field: _Field) -> tuple[float, Mapping[str, Any]]:
     """Return weights and thresholds; of many samples, the content chooses those that are looked at."""
     limit = min(MOST_FITTED, max(CELLS // len(field.classes), 1))
     chosen = update.query(f"""
-        select sample_id from ({_fitting(field)}) join samples using (sample_id)
+        select sample_id from ({_fitting(update, field)}) join samples using (sample_id)
         order by md5(content_hash), sample_id limit {limit}""")
     inputs = _read(update, field, chosen.column(0).combine_chunks())
     found = method.calibrate(inputs.given, inputs.predicted if field.models else None, inputs.votes)
@@ -318,13 +329,12 @@ def _partners(inputs: _Inputs, agreeing: NDArray[np.bool_]) -> pa.Array:
 
 
 def _runs(dataset: Dataset) -> list[MethodRun]:
-    default = RunSettings(brain_key="label_issues", method="label_issues")
-    return [_run(dataset, run) for run in (default, *declared_runs(dataset, "label_issues"))]
+    return [_run(dataset, run) for run in runs_of(dataset, "label_issues", "label_issues")]
 
 
 def _run(dataset: Dataset, run: RunSettings) -> MethodRun:
     section = with_parameters(dataset.settings.label_issues, run)
-    return MethodRun(run.brain_key, {"similarity": run.similarity, **section_settings(section)})
+    return MethodRun(run.brain_key, {"similarity": run.similarity, "where": run.where, **section_settings(section)})
 
 
 LABEL_ISSUES = Signal(

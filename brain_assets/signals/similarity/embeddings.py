@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 from typing import Any
 
+from brain_assets.incremental.runs import declared_runs
 from brain_assets.incremental.signal import Check, MethodRun, Publication, Signal, Whole
-from brain_assets.incremental.update import Update, declared_runs
+from brain_assets.incremental.update import Update
 from brain_assets.ingest import decode_pass
 from brain_assets.ingest.given_vectors import assign
 from brain_assets.ingest.pruning import UNUSED_CONTENT, unused

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from brain_assets.incremental.runs import declared_runs, with_parameters
 from brain_assets.incremental.signal import Check, MethodRun, Signal, Whole
-from brain_assets.incremental.update import Update, declared_runs, literal, section_settings, with_parameters
+from brain_assets.incremental.update import Update, literal, section_settings
 from brain_assets.ingest import decode_pass
 from brain_assets.ingest.pruning import unused
 from brain_assets.methods.labels.objects import crop_rectangles, expand_boxes, region_means

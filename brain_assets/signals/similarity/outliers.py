@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 
 from brain_assets.incremental.calibrations import CHOSEN, calibrated
 from brain_assets.incremental.digests import Slice
+from brain_assets.incremental.runs import model_of, runs_of, similarity_run, similarity_settings
 from brain_assets.incremental.signal import Check, IssueQuery, MethodRun, PerSubject, Publication, Signal
 from brain_assets.incremental.subjects import PICTURED, SUBJECT
-from brain_assets.incremental.update import Update, declared_runs, model_of, with_parameters
+from brain_assets.incremental.update import Update
 from brain_assets.methods.similarity import outliers as method
 from brain_assets.resources.dataset import Dataset
 from brain_assets.resources.settings.configuration import RunSettings
@@ -62,16 +63,13 @@ def _fit(update: Update) -> tuple[float, Mapping[str, Any]]:
 
 
 def _runs(dataset: Dataset) -> list[MethodRun]:
-    default = RunSettings(brain_key="outliers", method="outliers")
-    return [_run(dataset, run) for run in (default, *declared_runs(dataset, "outliers"))]
+    return [_run(dataset, run) for run in runs_of(dataset, "outliers", "outliers")]
 
 
 def _run(dataset: Dataset, run: RunSettings) -> MethodRun:
-    own = RunSettings(brain_key="neighbors", method="similarity")
-    declared = (one for one in declared_runs(dataset, "similarity") if one.brain_key == run.similarity)
-    graph = next(declared, own)
+    graph = similarity_run(dataset.settings, run.similarity)
     # A cut that was fitted to other distances says nothing of these.
-    metric = with_parameters(dataset.settings.similarity, graph).metric
+    metric = similarity_settings(dataset.settings, run.similarity).metric
     return MethodRun(
         run.brain_key,
         {

@@ -5,9 +5,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from brain_assets.incremental.digests import Slice
+from brain_assets.incremental.runs import model_of, runs_of, similarity_settings, with_parameters
 from brain_assets.incremental.signal import Check, MethodRun, PerSubject, Publication, Signal
 from brain_assets.incremental.subjects import PICTURED, SUBJECT
-from brain_assets.incremental.update import Update, declared_runs, literal, model_of, with_parameters
+from brain_assets.incremental.update import Update, literal
 from brain_assets.incremental.vectors import Vectors, mostly_replaced, read_vectors, remembered, taking_part, unit_rows
 from brain_assets.methods.similarity import representativeness as method
 from brain_assets.resources.dataset import Dataset
@@ -146,8 +147,7 @@ def _centers(update: Update) -> NDArray[np.float32]:
 
 
 def _runs(dataset: Dataset) -> list[MethodRun]:
-    default = RunSettings(brain_key="representativeness", method="representativeness")
-    return [_run(dataset, run) for run in (default, *declared_runs(dataset, "representativeness"))]
+    return [_run(dataset, run) for run in runs_of(dataset, "representativeness", "representativeness")]
 
 
 def _run(dataset: Dataset, run: RunSettings) -> MethodRun:
@@ -159,8 +159,7 @@ def _run(dataset: Dataset, run: RunSettings) -> MethodRun:
         "settings": section.model_dump(),
     }
     if section.mode == "default" and section.method == DOWNWEIGHT:
-        declared = [one for one in declared_runs(dataset, "similarity") if one.brain_key == run.similarity]
-        graph = with_parameters(dataset.settings.similarity, declared[0]) if declared else dataset.settings.similarity
+        graph = similarity_settings(dataset.settings, run.similarity)
         settings |= {"similarity": run.similarity, "metric": graph.metric}
     return MethodRun(run.brain_key, settings)
 

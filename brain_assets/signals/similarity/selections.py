@@ -10,9 +10,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pydantic import Field
 
+from brain_assets.incremental.runs import runs_of, with_parameters
 from brain_assets.incremental.signal import MethodRun, Publication, Signal, Whole
 from brain_assets.incremental.subjects import PICTURED, SUBJECT
-from brain_assets.incremental.update import Update, declared_runs, literal, with_parameters
+from brain_assets.incremental.update import Update, literal
 from brain_assets.incremental.vectors import unit_rows
 from brain_assets.methods.similarity.selections import Selection, facility_location, k_center, most_unique
 from brain_assets.methods.similarity.uniqueness import uniqueness
@@ -205,7 +206,7 @@ def update_selections(update: Update) -> Iterator[Merge]:
 
 
 def _runs(dataset: Dataset) -> list[MethodRun]:
-    return [_run(run) for run in declared_runs(dataset, "selections")]
+    return [_run(run) for run in runs_of(dataset, "selections")]
 
 
 def _run(run: RunSettings) -> MethodRun:

@@ -8,9 +8,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from brain_assets.incremental.runs import similarity_runs, with_parameters
 from brain_assets.incremental.signal import Check, MethodRun, Publication, Signal, Whole
 from brain_assets.incremental.subjects import PICTURED, SUBJECT
-from brain_assets.incremental.update import Update, declared_runs, literal, with_parameters
+from brain_assets.incremental.update import Update, literal
 from brain_assets.incremental.vectors import matrix_of, refuse_what_does_not_fit
 from brain_assets.methods.similarity.copies import Lists, Members, neighbors_of_samples
 from brain_assets.methods.similarity.similarity import NeighborGraph, build_graph, normalize, update_graph
@@ -225,8 +226,7 @@ def _neighbor_rows(update: Update, subjects: Subjects, touched: NDArray[np.int64
 
 
 def _runs(dataset: Dataset) -> list[MethodRun]:
-    default = RunSettings(brain_key="neighbors", method="similarity")
-    return [_run(dataset, run) for run in (default, *declared_runs(dataset, "similarity"))]
+    return [_run(dataset, run) for run in similarity_runs(dataset.settings)]
 
 
 def _run(dataset: Dataset, run: RunSettings) -> MethodRun:

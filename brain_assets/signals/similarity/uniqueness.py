@@ -5,9 +5,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from brain_assets.incremental.digests import Slice
+from brain_assets.incremental.runs import runs_of, with_parameters
 from brain_assets.incremental.signal import Check, MethodRun, PerSubject, Publication, Signal
 from brain_assets.incremental.subjects import PICTURED, SUBJECT
-from brain_assets.incremental.update import Update, declared_runs, with_parameters
+from brain_assets.incremental.update import Update
 from brain_assets.incremental.vectors import read_vectors
 from brain_assets.methods.similarity.uniqueness import uniqueness, uniqueness_compat
 from brain_assets.resources.dataset import Dataset
@@ -50,8 +51,7 @@ def _rows(update: Update, subjects: pa.ChunkedArray, raw: NDArray[np.floating]) 
 
 
 def _runs(dataset: Dataset) -> list[MethodRun]:
-    default = RunSettings(brain_key="uniqueness", method="uniqueness")
-    return [_run(dataset, run) for run in (default, *declared_runs(dataset, "uniqueness"))]
+    return [_run(dataset, run) for run in runs_of(dataset, "uniqueness", "uniqueness")]
 
 
 def _run(dataset: Dataset, run: RunSettings) -> MethodRun:

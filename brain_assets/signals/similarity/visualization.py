@@ -10,9 +10,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from brain_assets.incremental.runs import runs_of, with_parameters
 from brain_assets.incremental.signal import Check, MethodRun, Publication, Signal, Whole
 from brain_assets.incremental.subjects import PICTURED, SUBJECT
-from brain_assets.incremental.update import Update, declared_runs, literal, with_parameters
+from brain_assets.incremental.update import Update, literal
 from brain_assets.incremental.vectors import Vectors, read_vectors, unit_rows
 from brain_assets.resources.dataset import Dataset
 from brain_assets.resources.errors import ConfigurationError
@@ -223,8 +224,7 @@ def _reducer(name: str | None) -> Any:
 
 
 def _runs(dataset: Dataset) -> list[MethodRun]:
-    default = RunSettings(brain_key="visualization", method="visualization")
-    return [_run(dataset, run) for run in (default, *declared_runs(dataset, "visualization"))]
+    return [_run(dataset, run) for run in runs_of(dataset, "visualization", "visualization")]
 
 
 def _run(dataset: Dataset, run: RunSettings) -> MethodRun:
