@@ -17,7 +17,7 @@ from PIL import Image
 from brain_assets.answers.published import BOOKKEEPING
 from brain_assets.assets import catalog
 from brain_assets.incremental.signal import Publication
-from brain_assets.incremental.update import Report, bring_up_to_date
+from brain_assets.incremental.update import Report, bring_up_to_date, wrong_rows
 from brain_assets.resources.dataset import Opening, open_dataset
 from brain_assets.resources.settings.home import Home
 from brain_assets.resources.store.previews import PreviewPack
@@ -97,9 +97,9 @@ class Workshop:
 
     def wrong(self, select: Iterable[str] = catalog.BY_NAME) -> dict[str, int]:
         """Return the integrity checks of some signals that fail, with what they count."""
-        checks = [check for name in select for check in catalog.BY_NAME[name].checks]
+        checks = [(catalog.BY_NAME[name], check) for name in select for check in catalog.BY_NAME[name].checks]
         with open_dataset(self.home, self.name, Opening("check", "test")) as dataset:
-            found = {check.name: dataset.store.value(check.query) for check in checks}
+            found = {check.name: wrong_rows(check, signal, dataset) for signal, check in checks}
         return {name: count for name, count in found.items() if count}
 
     def remove(self) -> None:

@@ -7,20 +7,32 @@ from collections.abc import Iterator, Sequence
 import pyarrow as pa
 
 from brain_assets.incremental.signal import Publication, Signal, Whole
-from brain_assets.incremental.update import Update
+from brain_assets.incremental.update import Update, asked
 from brain_assets.resources.store.store import Merge, tables_of
 
-FLAGGED = "select issue, count(*) from issues where is_issue group by issue"
+# A subject that several runs flag counts once.
+FLAGGED = "select issue, count(distinct subject_id) from issues where is_issue group by issue"
+
+
+def _named(metric: str, brain_key: str, signal: Signal) -> str:
+    """Return the name of a metric of a run: that of the default run goes without its key."""
+    return f"{metric}.{brain_key}" if brain_key and brain_key not in signal.default_keys else metric
 
 
 def health(signals: Sequence[Signal]) -> Signal:
     """Return the signal that measures what all others offer as metrics."""
-    metrics = {name: query for signal in signals for name, query in signal.metrics.items()}
-    tables = sorted({table for query in [*metrics.values(), FLAGGED] for table in tables_of(query)})
+    metrics = {name: (signal, query) for signal in signals for name, query in signal.metrics.items()}
+    queries = {name: query for name, (_, query) in metrics.items()}
+    plain = [query.format(key="''") for query in queries.values()]
+    tables = sorted({table for query in [*plain, FLAGGED] for table in tables_of(query)})
 
     def update_health(update: Update) -> Iterator[Merge]:
         store = update.dataset.store
-        values = {name: float(store.value(query)) for name, query in metrics.items()}
+        values = {
+            _named(name, key, signal): float(store.value(query))
+            for name, (signal, per_run) in metrics.items()
+            for key, query in asked(per_run, signal, update.dataset).items()
+        }
         counted = store.rows(FLAGGED)
         values |= {f"issue_{issue}": float(count) for issue, count in counted}
         update.notes |= values
@@ -38,7 +50,7 @@ def health(signals: Sequence[Signal]) -> Signal:
         reads=tuple(tables),
         writes=("health",),
         # Another set of metrics is measured at once.
-        version=hashlib.blake2b(json.dumps(metrics).encode(), digest_size=8).hexdigest(),
+        version=hashlib.blake2b(json.dumps(queries).encode(), digest_size=8).hexdigest(),
         update=Whole(update_health),
         publishes=(
             Publication(

@@ -4,9 +4,11 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import duckdb
+
 from brain_assets.answers import gates
 from brain_assets.incremental.signal import Publication, Signal, Whole
-from brain_assets.incremental.update import Update, is_up_to_date
+from brain_assets.incremental.update import FAILED, Update, is_up_to_date
 from brain_assets.ingest.reviews import REVIEW_STATE
 from brain_assets.ingest.samples import SOURCE_STATE
 from brain_assets.resources.dataset import Dataset
@@ -84,6 +86,11 @@ def published(signals: Sequence[Signal]) -> Signal:
         kinds=("parquet", "duckdb"),
         after=tuple(signal.name for signal in signals),
     )
+
+
+def failed(connection: duckdb.DuckDBPyConnection) -> list[tuple[str, str, str]]:
+    """Return the key, method and reason of every run that failed the last time, from the published tables."""
+    return connection.execute(FAILED).fetchall()
 
 
 def _behind(signals: Sequence[Signal], dataset: Dataset) -> list[str]:

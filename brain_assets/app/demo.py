@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from brain_assets.answers.issues import COUNTED
 from brain_assets.app import demo_images as images
 from brain_assets.app.declaring import declare, remove
 from brain_assets.app.materializing import materialize
@@ -118,9 +119,7 @@ def _show(home: Home) -> None:
     """Tell what was found."""
     with connect(home.paths(NAME).published) as connection:
         found = connection.execute("select count(*), count_if(status = 'error') from samples").fetchall()[0]
-        issues = connection.execute(
-            "select issue, count(*) from issues where is_issue group by issue order by issue"
-        ).fetchall()
+        issues = connection.execute(COUNTED).fetchall()
     click.echo(f"\n{found[0]} samples, {found[1]} errors")
     for issue, count in issues:
         click.echo(f"  {issue}: {count}")

@@ -7,6 +7,7 @@ from typing import Self
 
 import dagster as dg
 
+from brain_assets.answers.issues import COUNTED
 from brain_assets.assets.lineage import PARTITION_TAG
 from brain_assets.assets.reasons import INTERRUPTS, reason_of
 from brain_assets.resources.errors import BrainError
@@ -64,11 +65,10 @@ class RunNews:
 def findings(home: Home, name: str) -> str:
     """Return in a line what is published of a dataset: samples, errors, and how many of each issue."""
     counted = "select count(*), count_if(status = 'error') from samples"
-    found = "select issue, count(*) from issues where is_issue group by issue order by issue"
     try:
         with connect(home.existing(name).published) as connection:
             samples, errors = connection.execute(counted).fetchall()[0]
-            issues = connection.execute(found).fetchall()
+            issues = connection.execute(COUNTED).fetchall()
     except BrainError as error:
         return str(error)
     return f"{samples} samples, {errors} errors; " + (

@@ -7,7 +7,8 @@ from typing import Any
 
 import duckdb
 
-from brain_assets.answers.published import code_state
+from brain_assets.answers.issues import COUNTED
+from brain_assets.answers.published import code_state, failed
 from brain_assets.assets import catalog
 from brain_assets.assets.last_run import left_undone
 from brain_assets.ingest.reviews import REVIEW_STATE, state_of
@@ -30,8 +31,8 @@ def status(home: Home, name: str) -> dict[str, Any]:
     -------
     dict
         ``dataset``, ``samples``, ``errors``, ``dropped``, ``running`` (who works on it, or None), ``state`` (``up to date``
-        or what is pending, and why the last run left it so), ``assets`` (name to rows and last run) and ``issues`` (name
-        to count).
+        or what is pending, and why the last run left it so), ``assets`` (name to rows and last run), ``issues`` (name
+        to count) and ``failed_runs`` (a line for each run that failed the last time).
     """
     paths = home.existing(name)
     running, state = locks.holder(paths.lock), _state(paths)
@@ -46,17 +47,15 @@ def status(home: Home, name: str) -> dict[str, Any]:
         "dropped": 0,
         "assets": {},
         "issues": {},
+        "failed_runs": [],
     }
     try:
         with connect(paths.published, tolerant=True) as connection:
             counts = """
                 select count(*), count(*) filter (status = 'error'), count(*) filter (status = 'dropped') from samples"""
             found["samples"], found["errors"], found["dropped"] = connection.execute(counts).fetchall()[0]
-            found["issues"] = dict(
-                connection.execute(
-                    "select issue, count(*) from issues where is_issue group by issue order by issue"
-                ).fetchall()
-            )
+            found["issues"] = dict(connection.execute(COUNTED).fetchall())
+            found["failed_runs"] = [f"{key} of {method}: {error}" for key, method, error in failed(connection)]
             last = dict(
                 connection.execute(
                     "select method, max(finished_at) from runs where state = 'done' group by method"
@@ -137,6 +136,7 @@ def as_text(found: dict[str, Any]) -> str:
     lines = [f"{found['dataset']}: {_counts(found)}; {found['state']}"]
     if found["running"]:
         lines.append(f"  in work: {found['running']}")
+    lines += [f"  failed: the run {one}" for one in found["failed_runs"]]
     for asset, facts in found["assets"].items():
         rows = ", ".join(f"{count} rows of {table}" for table, count in facts["rows"].items())
         rows = rows or facts.get("says", "-")
@@ -152,6 +152,7 @@ def summary(home: Home, name: str) -> str:
     if not found["assets"]:
         return f"nothing is published yet: 'brain materialize {name}' brings all of it up to date and publishes it"
     issues = ", ".join(f"{count} {issue}" for issue, count in found["issues"].items()) or "no issues"
+    issues += "".join(f"; the run {one}" for one in found["failed_runs"])
     return f"{_counts(found)}; {issues}" + ("" if found["state"] == "up to date" else f"; {found['state']}")
 
 

@@ -7,10 +7,12 @@ from pathlib import Path
 
 from brain_assets.answers.gates import ISSUE
 from brain_assets.assets import catalog
+from brain_assets.incremental.runs import similarity_runs
 from brain_assets.resources.errors import ConfigurationError, SourceError
 from brain_assets.resources.label_formats.input_files import FOLDERS
 from brain_assets.resources.models.embedding_models import check_model
 from brain_assets.resources.settings.configuration import DatasetSettings, RunSettings
+from brain_assets.resources.store.store import wrong_condition
 
 ISSUES = (
     "unreadable",
@@ -63,7 +65,7 @@ def check_declaration(settings: DatasetSettings) -> None:
         If a run's key is taken, its method or what it reads does not exist, or a gate's metric is unknown.
     """
     for gate in settings.gates:
-        _known(f"gate on {gate.metric!r}", "metric", gate.metric, metrics())
+        _known(f"gate on {gate.metric!r}", "metric", gate.metric, metrics(settings))
     for run in settings.runs:
         _check_run(run, settings)
 
@@ -85,9 +87,17 @@ def check_inputs(settings: DatasetSettings) -> None:
             raise SourceError(f"no labels or predictions at {uri}: give a file or a folder")
 
 
-def metrics() -> set[str]:
-    """Return the names of all numbers of a dataset's health."""
-    return {name for signal in catalog.ALL for name in signal.metrics} | {ISSUE + issue for issue in ISSUES}
+def metrics(settings: DatasetSettings) -> set[str]:
+    """Return the names of all numbers of a dataset's health; those of a declared run end with its key."""
+    of_runs = {
+        f"{name}.{run.brain_key}"
+        for run in settings.runs
+        if run.method in catalog.BY_NAME
+        for name, query in catalog.BY_NAME[run.method].metrics.items()
+        if "{key}" in query
+    }
+    plain = {name for signal in catalog.ALL for name in signal.metrics}
+    return of_runs | plain | {ISSUE + issue for issue in ISSUES}
 
 
 def default_keys() -> set[str]:
@@ -97,14 +107,21 @@ def default_keys() -> set[str]:
     }
 
 
+def _added_keys(settings: DatasetSettings) -> set[str]:
+    """Return the keys of runs of neighbours that are there for the ``where`` of others."""
+    declared = {run.brain_key for run in settings.runs if run.method == "similarity"}
+    return {run.brain_key for run in similarity_runs(settings)} - declared
+
+
 def _check_run(run: RunSettings, settings: DatasetSettings) -> None:
     runs = settings.runs
     name = f"run {run.brain_key!r}"
     if Counter(other.brain_key for other in runs)[run.brain_key] > 1:
         raise ConfigurationError(f"dataset.yaml: {name} is declared twice: give each run a brain_key of its own")
-    if run.brain_key in default_keys():
+    if run.brain_key in default_keys() | _added_keys(settings):
         raise ConfigurationError(f"dataset.yaml: {name}: that key belongs to a default run, choose another brain_key")
-    _known(name, "method", run.method, {signal.name for signal in catalog.ALL if signal.runs})
+    _known(name, "method", run.method, {signal.name for signal in catalog.ALL if signal.options})
+    _check_options(run)
     vectors = {"embeddings"} | ({"object_embeddings"} if run.method in OF_OBJECTS else set())
     for default, method, wanted, makers in (
         ("embeddings", "embeddings", run.embeddings, vectors),
@@ -113,6 +130,18 @@ def _check_run(run: RunSettings, settings: DatasetSettings) -> None:
         known = {default} | {other.brain_key for other in runs if other.method in makers}
         _known(name, f"run of {method}", wanted, known)
     _check_subjects(run, settings)
+
+
+def _check_options(run: RunSettings) -> None:
+    """Refuse what a run says and its method does not use, and a condition that is not SQL over samples."""
+    given = run.model_fields_set - {"brain_key", "method"}
+    unused = sorted(given - catalog.BY_NAME[run.method].options)
+    if unused:
+        raise ConfigurationError(
+            f"dataset.yaml: run {run.brain_key!r}: {run.method} does not use {unused[0]!r}: take it out, or choose another method"
+        )
+    if run.where is not None and (reason := wrong_condition(run.where)):
+        raise ConfigurationError(f"dataset.yaml: run {run.brain_key!r}: where: {reason}")
 
 
 def _check_subjects(run: RunSettings, settings: DatasetSettings) -> None:

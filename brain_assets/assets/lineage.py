@@ -1,6 +1,7 @@
 """Signals as Dagster assets: each is told to bring itself up to date, and shows what that did."""
 
 import json
+import logging
 import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -12,10 +13,11 @@ from brain_assets.answers import gates
 from brain_assets.assets import catalog, pages
 from brain_assets.assets.declarations import check_declaration
 from brain_assets.incremental.signal import Signal
-from brain_assets.incremental.update import Report, bring_up_to_date
+from brain_assets.incremental.update import Report, bring_up_to_date, wrong_rows
 from brain_assets.resources import progress
 from brain_assets.resources.dataset import Dataset, Opening, open_dataset
 from brain_assets.resources.errors import BrainError, ConfigurationError
+from brain_assets.resources.settings.alerts import alert
 from brain_assets.resources.settings.configuration import check_sent
 from brain_assets.resources.settings.history import purge
 from brain_assets.resources.settings.home import Home
@@ -25,7 +27,7 @@ DATASETS = dg.DynamicPartitionsDefinition(name=PARTITIONS)
 OWNERS = ["team:data-quality"]
 SETTINGS_TAG = "brain/set"
 PARTITION_TAG = "dagster/partition"
-GATES = "gates"
+GATES, RUNS = "gates", "declared_runs"
 # Runs that a command of this process started; their settings were typed by its user, those of others came as a tag.
 STARTED_HERE: set[str] = set()
 
@@ -109,11 +111,18 @@ def asset_of(signal: Signal) -> dg.AssetsDefinition:
     )
     def compute(dataset: dg.ResourceParam[Dataset]) -> dg.MaterializeResult:  # type: ignore[type-arg]  # dagster refuses a parameter here
         progress.step(signal.name, len(dataset.selected))
+        known = set(failed_runs(dataset))
         try:
             report = bring_up_to_date(signal, dataset)
         except BrainError as error:
             raise dg.Failure(str(error), allow_retries=False) from error
-        checks = [_check_result(signal, check.name, check.query, dataset) for check in signal.checks]
+        for key, method, reason in failed_runs(dataset):
+            if (key, method, reason) not in known:
+                message = f"run {key} of {method}: {reason}"
+                alert(dataset.home, dataset.paths.name, dataset.run_id, message, logging.getLogger("brain").warning)
+        checks = [_check_result(signal, check.name, wrong_rows(check, signal, dataset)) for check in signal.checks]
+        if signal.options:
+            checks.append(_runs_result(signal, report))
         if signal is catalog.HEALTH:
             checks.append(_gates_result(dataset))
         return dg.MaterializeResult(metadata=_metadata(signal, dataset, report), check_results=checks)
@@ -123,6 +132,8 @@ def asset_of(signal: Signal) -> dg.AssetsDefinition:
 
 def _named_checks(signal: Signal) -> Iterator[tuple[str, str]]:
     yield from ((check.name, check.description) for check in signal.checks)
+    if signal.options:
+        yield RUNS, "Each run that dataset.yaml declares was brought up to date; one that fails stops nothing else."
     if signal is catalog.HEALTH:
         yield GATES, "The limits that dataset.yaml sets; an error keeps the tables from being published."
 
@@ -145,8 +156,13 @@ def _check_spec(signal: Signal, name: str, description: str) -> dg.AssetCheckSpe
         return dg.AssetCheckSpec(name, asset=signal.name, description=description, partitions_def=DATASETS)
 
 
-def _check_result(signal: Signal, name: str, query: str, dataset: Dataset) -> dg.AssetCheckResult:
-    wrong = int(dataset.store.value(query))
+def _runs_result(signal: Signal, report: Report) -> dg.AssetCheckResult:
+    return dg.AssetCheckResult(
+        passed=not report.failed, check_name=RUNS, asset_key=signal.name, metadata=dict(report.failed)
+    )
+
+
+def _check_result(signal: Signal, name: str, wrong: int) -> dg.AssetCheckResult:
     return dg.AssetCheckResult(passed=wrong == 0, check_name=name, asset_key=signal.name, metadata={"wrong": wrong})
 
 

@@ -41,8 +41,8 @@ class MethodRun:
 class Check:
     """A question about integrity: the query counts what is wrong, 0 passes.
 
-    A query may name ``{key}`` and the run's settings ``{similarity}`` and ``{embeddings}``, as SQL literals; it is then
-    asked of every run.
+    A query that names ``{key}``, as SQL literal, is asked of every run; it may also name ``{similarity}``, ``{embeddings}``
+    and the condition ``{where}`` of the run.
     """
 
     name: str
@@ -170,6 +170,9 @@ class Signal:
         Version of the code; another one recomputes everything.
     runs : callable, optional
         Gives the configured runs of a dataset.
+    options : frozenset of str
+        What a declared run may say beside its key and method: model, embeddings, similarity, where, parameters. Without
+        any, no run can be declared.
     scalars : callable, optional
         Gives queries of single values that a run depends on beside the tables it reads, such as a threshold.
     always : bool
@@ -184,6 +187,7 @@ class Signal:
     update: PerSubject | Whole
     version: str = "1"
     runs: Callable[[Dataset], Sequence[MethodRun]] | None = None
+    options: frozenset[str] = frozenset()
     scalars: Callable[[MethodRun], Mapping[str, str]] | None = None
     always: bool = False
     kinds: tuple[str, ...] = ("python", "duckdb")

@@ -16,7 +16,7 @@ from typing import Any
 import pyarrow as pa
 
 from brain_assets.incremental.digests import TOGETHER, Digests, Slice, slices
-from brain_assets.incremental.signal import Identity, MethodRun, PerSubject, Signal
+from brain_assets.incremental.signal import Check, Identity, MethodRun, PerSubject, Signal
 from brain_assets.resources.dataset import Dataset
 from brain_assets.resources.errors import BrainError, StoreError
 from brain_assets.resources.settings.configuration import Section
@@ -186,6 +186,23 @@ def _require_sources(update: Update) -> None:
 def failed_runs(dataset: Dataset) -> list[tuple[str, str, str]]:
     """Return the key, method and reason of every run whose last try failed."""
     return [(str(key), str(method), str(error)) for key, method, error in dataset.store.rows(FAILED)]
+
+
+def asked(query: str, signal: Signal, dataset: Dataset) -> dict[str, str]:
+    """Return a query of a check or metric as it is asked of each run, by the run's key; under "" what holds of all."""
+    if "{key}" not in query:
+        return {"": query}
+    return {run.brain_key: query.format(**_literals(run)) for run in signal.method_runs(dataset)}
+
+
+def _literals(run: MethodRun) -> dict[str, str]:
+    keys = {"key": run.brain_key} | {name: str(run.settings.get(name)) for name in ("embeddings", "similarity")}
+    return {name: literal(key) for name, key in keys.items()} | {"where": run.settings.get("where") or "true"}
+
+
+def wrong_rows(check: Check, signal: Signal, dataset: Dataset) -> int:
+    """Return how many rows a check finds wrong, over all runs."""
+    return sum(int(dataset.store.value(query)) for query in asked(check.query, signal, dataset).values())
 
 
 def is_up_to_date(signal: Signal, dataset: Dataset) -> bool:

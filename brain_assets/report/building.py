@@ -9,6 +9,7 @@ from typing import Any
 import duckdb
 
 from brain_assets.answers.gates import evaluate
+from brain_assets.answers.published import failed
 from brain_assets.report import findings, numbers
 from brain_assets.report.content import Gate, Map, Metric, Report, Setting
 from brain_assets.report.tables import Tables
@@ -54,6 +55,9 @@ def build(
         flagged=tables.value(flagged) if tables.has("issues") else 0,
         behind=manifest.get("facts", {}).get("behind") or (),
         damaged=damaged,
+        failed_runs=[f"{key} of {method}: {error}" for key, method, error in failed(connection)]
+        if tables.has("runs")
+        else [],
         splits=numbers.splits(tables),
         metrics=measured,
         issues=findings.issues(tables, before),

@@ -164,6 +164,7 @@ class Report:
     flagged: int
     behind: Sequence[str] = ()
     damaged: Sequence[str] = ()
+    failed_runs: Sequence[str] = ()
     splits: Sequence[tuple[str, int]] = ()
     metrics: Sequence[Metric] = ()
     issues: Sequence[Issue] = ()

@@ -400,6 +400,15 @@ def _schema() -> duckdb.DuckDBPyConnection:
     return connection
 
 
+def wrong_condition(condition: str) -> str | None:
+    """Return why an SQL condition cannot be asked of samples, in one line; None where it can."""
+    try:
+        _schema().execute(f"explain select 1 from sample_facts where ({condition})")
+    except duckdb.Error as error:
+        return str(error).partition("\n")[0]
+    return None
+
+
 def tables_of(query: str) -> frozenset[str]:
     """Return the tables that a query over the store reads, those behind views included."""
     return reads_of(_schema(), query)

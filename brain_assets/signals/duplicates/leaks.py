@@ -111,5 +111,5 @@ LEAKS = Signal(
             from (from leaks order by distance, partner_id) group by brain_key, sample_id""",
         ),
     ),
-    metrics={"leaks": f"select count(distinct sample_id) from leaks where brain_key = {literal('leaks')}"},
+    metrics={"leaks": "select count(distinct sample_id) from leaks where brain_key = {key}"},
 )

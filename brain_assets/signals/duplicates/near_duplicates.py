@@ -271,6 +271,7 @@ NEAR_DUPLICATES = Signal(
     update=Whole(update_near_duplicates),
     version="3",
     runs=runs,
+    options=frozenset({"embeddings", "parameters", "similarity", "where"}),
     kinds=("python", "numba", "duckdb"),
     checks=(
         Check(
@@ -353,8 +354,8 @@ NEAR_DUPLICATES = Signal(
         ),
     ),
     metrics={
-        "near_duplicates": "select count(*) from near_duplicates where not keep and brain_key = 'near_duplicates'",
+        "near_duplicates": "select count(*) from near_duplicates where not keep and brain_key = {key}",
         "near_duplicate_share": "select coalesce((select count(*) from near_duplicates where not keep"
-        " and brain_key = 'near_duplicates') / nullif((select count(*) from live_samples), 0), 0)",
+        " and brain_key = {key}) / nullif((select count(*) from live_samples), 0), 0)",
     },
 )

@@ -346,6 +346,7 @@ LABEL_ISSUES = Signal(
     writes=("label_issues",),
     update=PerSubject("label_issues", ("sample_id", "label_field"), _inputs, judge_labels),
     runs=_runs,
+    options=frozenset({"parameters", "similarity", "where"}),
     checks=(
         Check(
             "no_verdict_without_a_sample",
@@ -404,6 +405,6 @@ LABEL_ISSUES = Signal(
         ),
     ),
     metrics={
-        "labels_doubted": "select count(*) from label_issues where brain_key = 'label_issues' and is_issue and given is not null"
+        "labels_doubted": "select count(*) from label_issues where brain_key = {key} and is_issue and given is not null"
     },
 )

@@ -86,6 +86,7 @@ EMBEDDINGS = Signal(
     writes=("embeddings", "vectors"),
     update=Whole(update_embeddings),
     runs=_runs,
+    options=frozenset({"model"}),
     kinds=("python", "pytorch", "duckdb"),
     checks=(
         Check(

@@ -154,6 +154,7 @@ OBJECT_EMBEDDINGS = Signal(
     update=Whole(update_object_embeddings),
     version="2",
     runs=_runs,
+    options=frozenset({"embeddings", "model", "parameters"}),
     kinds=("python", "pytorch", "duckdb"),
     checks=(
         Check(

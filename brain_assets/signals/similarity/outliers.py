@@ -90,11 +90,12 @@ OUTLIERS = Signal(
     writes=("outliers",),
     update=PerSubject("outliers", ("subject_id",), _inputs, judge_outliers, fit_cut),
     runs=_runs,
+    options=frozenset({"similarity", "where"}),
     checks=(
         Check(
             "every_neighbor_list_has_a_distance",
-            "select count(*) from neighbors where brain_key = 'neighbors'"
-            " and subject_id not in (select subject_id from outliers where brain_key = 'outliers')",
+            "select count(*) from neighbors where brain_key = {similarity}"
+            " and subject_id not in (select subject_id from outliers where brain_key = {key})",
             "Each sample with neighbours was measured.",
         ),
     ),

@@ -173,12 +173,13 @@ REPRESENTATIVENESS = Signal(
     writes=("representativeness", "cluster_centers"),
     update=PerSubject("representativeness", ("subject_id",), _inputs, judge_representativeness),
     runs=_runs,
+    options=frozenset({"embeddings", "parameters", "similarity", "where"}),
     kinds=("python", "scikitlearn", "duckdb"),
     checks=(
         Check(
             "every_vector_has_a_representativeness",
-            "select count(*) from embeddings where brain_key = 'embeddings'"
-            " and subject_id not in (select subject_id from representativeness where brain_key = 'representativeness')",
+            "select count(*) from embeddings join sample_facts using (sample_id) where brain_key = {embeddings} and ({where})"
+            " and subject_id not in (select subject_id from representativeness where brain_key = {key})",
             "Each sample with a vector has a score.",
         ),
     ),

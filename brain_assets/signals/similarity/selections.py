@@ -224,6 +224,7 @@ SELECTIONS = Signal(
     writes=("selections",),
     update=Whole(update_selections),
     runs=_runs,
+    options=frozenset({"embeddings", "parameters", "similarity", "where"}),
     publishes=(
         Publication(
             "selections",

@@ -244,17 +244,19 @@ SIMILARITY = Signal(
     writes=("graph", "neighbors"),
     update=Whole(update_similarity),
     runs=_runs,
+    options=frozenset({"embeddings", "parameters", "where"}),
     checks=(
         Check(
             "every_vector_has_its_neighbors",
-            "select count(*) from embeddings anti join neighbors using (subject_id) where embeddings.brain_key = 'embeddings'",
+            "select count(*) from embeddings join sample_facts using (sample_id) where brain_key = {embeddings} and ({where})"
+            " and subject_id not in (select subject_id from neighbors where brain_key = {key})",
             "Each sample with a vector has a list of neighbours.",
         ),
         Check(
             "lists_are_long_enough",
-            "select count(*) from neighbors where brain_key = 'neighbors' and len(neighbor_ids) <"
-            " least((select count(*) - 1 from embeddings where brain_key = 'embeddings'), (select max(len(neighbor_ids))"
-            " from neighbors where brain_key = 'neighbors'))",
+            "select count(*) from neighbors where brain_key = {key} and len(neighbor_ids) <"
+            " least((select count(*) - 1 from neighbors where brain_key = {key}), (select max(len(neighbor_ids))"
+            " from neighbors where brain_key = {key}))",
             "Each list has k neighbours, or all others where there are fewer.",
         ),
     ),

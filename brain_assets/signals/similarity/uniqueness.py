@@ -68,11 +68,12 @@ UNIQUENESS = Signal(
     writes=("uniqueness",),
     update=PerSubject("uniqueness", ("subject_id",), _inputs, judge_uniqueness),
     runs=_runs,
+    options=frozenset({"embeddings", "parameters", "similarity", "where"}),
     checks=(
         Check(
             "every_neighbor_list_has_a_score",
-            "select count(*) from neighbors where brain_key = 'neighbors'"
-            " and subject_id not in (select subject_id from uniqueness where brain_key = 'uniqueness')",
+            "select count(*) from neighbors where brain_key = {similarity}"
+            " and subject_id not in (select subject_id from uniqueness where brain_key = {key})",
             "Each sample with neighbours has a score.",
         ),
         Check(
@@ -99,5 +100,5 @@ UNIQUENESS = Signal(
             },
         ),
     ),
-    metrics={"mean_uniqueness_raw": "select coalesce(avg(raw), 0) from uniqueness where brain_key = 'uniqueness'"},
+    metrics={"mean_uniqueness_raw": "select coalesce(avg(raw), 0) from uniqueness where brain_key = {key}"},
 )

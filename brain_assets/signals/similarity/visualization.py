@@ -248,13 +248,14 @@ VISUALIZATION = Signal(
     writes=("visualization", "map_fits"),
     update=Whole(update_visualization),
     runs=_runs,
+    options=frozenset({"embeddings", "parameters", "similarity", "where"}),
     kinds=("python", "numba", "duckdb"),
     checks=(
         Check(
             "every_neighbor_list_is_on_the_map",
-            "select count(*) from neighbors where brain_key = 'neighbors'"
-            " and subject_id not in (select subject_id from visualization where brain_key = 'visualization')"
-            " and exists (select 1 from map_fits where brain_key = 'visualization')",
+            "select count(*) from neighbors where brain_key = {similarity}"
+            " and subject_id not in (select subject_id from visualization where brain_key = {key})"
+            " and exists (select 1 from map_fits where brain_key = {key})",
             "Each sample with neighbours has a place on the map.",
         ),
     ),
@@ -276,6 +277,6 @@ VISUALIZATION = Signal(
         ),
     ),
     metrics={
-        "map_trustworthiness": "select coalesce(any_value(trustworthiness), 0) from map_fits where brain_key = 'visualization'"
+        "map_trustworthiness": "select coalesce(any_value(trustworthiness), 0) from map_fits where brain_key = {key}"
     },
 )
