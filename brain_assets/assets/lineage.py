@@ -13,7 +13,7 @@ from brain_assets.answers import gates
 from brain_assets.assets import catalog, pages
 from brain_assets.assets.declarations import check_declaration
 from brain_assets.incremental.signal import Signal
-from brain_assets.incremental.update import Report, bring_up_to_date, wrong_rows
+from brain_assets.incremental.update import Report, bring_up_to_date, failed_runs, wrong_rows
 from brain_assets.resources import progress
 from brain_assets.resources.dataset import Dataset, Opening, open_dataset
 from brain_assets.resources.errors import BrainError, ConfigurationError

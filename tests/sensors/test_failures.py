@@ -11,8 +11,9 @@ import dagster as dg
 import pytest
 
 from brain_assets.assets.lineage import PARTITION_TAG
+from brain_assets.resources.settings.alerts import ALERTS
 from brain_assets.sensors import failures
-from brain_assets.sensors.failures import ALERTS, alert_on_failure
+from brain_assets.sensors.failures import alert_on_failure
 
 
 @dg.op

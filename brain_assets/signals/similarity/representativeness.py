@@ -67,10 +67,10 @@ def judge_representativeness(update: Update, rows: pa.Table, _: None) -> pa.Tabl
         values = method.representativeness_compat(vectors.matrix, settings.method, settings.clusters)
         return _rows(update, vectors, np.full(len(vectors), -1), values)
     assigned = method.assign(unit_rows(vectors.matrix), _centers(update))
-    raw = method.centrality(assigned.distance).astype(np.float64)
+    raw = method.centrality(assigned.distance)
     if settings.method == DOWNWEIGHT:
         # Those that have a more central one nearby are lowered.
-        raw = method.downweight(raw.astype(np.float32), *_listed(update, vectors.ids))
+        raw = method.downweight(raw, *_listed(update, vectors.ids))
     return _rows(update, vectors, assigned.cluster, raw)
 
 
