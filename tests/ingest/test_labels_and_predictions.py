@@ -67,7 +67,7 @@ def test_a_new_file_touches_the_rows_of_its_samples_and_embeds_nothing(
     models.EMBEDDED.clear()
     reports = workshop.run()
     assert models.EMBEDDED == []
-    assert reports["hardness"].notes["measured"] == reports["mistakenness"].notes["judged"] == 5
+    assert reports["hardness"].notes["judged"] == reports["mistakenness"].notes["judged"] == 5
     assert (reports["hardness"].counts.total, reports["mistakenness"].counts.total) == (5, 5)
     assert reports["ground_truth"].counts.total == 0
     assert reports["similarity"].up_to_date

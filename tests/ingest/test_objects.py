@@ -111,7 +111,7 @@ def test_only_images_that_changed_are_compared(workshop: Workshop, tmp_path: Pat
     ids = workshop.rows("select object_id from objects order by all")
     models.EMBEDDED.clear()
     write_results(tmp_path / "predictions" / "net.json", {**results, 2: [("dog", GOOD, 0.8)]})
-    assert workshop.run()["object_mistakenness"].notes["images compared"] == 1
+    assert workshop.run()["object_mistakenness"].notes["judged"] == 1
     assert models.EMBEDDED == []
     check(workshop, tmp_path)
     write_results(tmp_path / "predictions" / "net.json", results)
@@ -132,7 +132,7 @@ def test_logits_are_kept_and_count_in_compat(workshop: Workshop, tmp_path: Path)
     workshop.run(STEPS)
     results[1]["logits"] = [0.0, 0.0]
     path.write_text(json.dumps([*results, results[2] | {"logits": [1.0]}]))
-    assert workshop.run(STEPS)["object_mistakenness"].notes["images compared"] == 1
+    assert workshop.run(STEPS)["object_mistakenness"].notes["judged"] == 1
     rows = workshop.rows(
         "select logits from objects join samples using (sample_id) where source = 'net' order by filepath"
     )

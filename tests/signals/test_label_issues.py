@@ -146,7 +146,7 @@ def test_what_changes_is_judged_anew_and_what_depends_on_it(tmp_path: Path, trut
         where filepath in ({})"""
 
     def judged() -> int:
-        return workshop.run(STEPS)["label_issues"].notes["labels judged"]
+        return workshop.run(STEPS)["label_issues"].notes["judged"]
 
     # Two labels go the same way at once, then a label goes altogether.
     changed = [name_of(7), name_of(10)]

@@ -26,7 +26,7 @@ def _inputs(update: Update) -> list[Slice]:
 
 def judge_hardness(_: Update, rows: pa.Table, __: None) -> pa.Table:
     """Measure how unsure the models are, by their scores over the classes or else by their confidence."""
-    classes = rows.column("classes").fill_null(1).to_numpy().astype(np.float64)
+    classes = max((known for known in rows.column("classes").unique().to_pylist() if known), default=1)
     values = method.hardness_from_confidence(rows.column("confidence").to_numpy(), classes)
     for positions, logits in logit_matrices(rows.column("logits")):
         values[positions] = method.hardness(logits)

@@ -1,0 +1,136 @@
+"""What was once wrong with the word "up to date" beside it."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from brain_assets.app.status import status, summary
+from brain_assets.assets.declarations import check_declaration
+from brain_assets.resources.errors import ConfigurationError
+from brain_assets.resources.settings.configuration import load_dataset
+from tests.workshop import Workshop, assert_equals_rebuild, give_calibrations, write_pictures
+
+NARROWED = ("uniqueness", "outliers", "near_duplicates", "visualization", "label_issues")
+
+
+def write_rows(path: Path, rows: list[dict[str, object]]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def compare(workshop: Workshop, rebuild: Workshop) -> None:
+    give_calibrations(workshop, rebuild)
+    rebuild.run()
+    assert_equals_rebuild(workshop, rebuild)
+    assert workshop.wrong() == {}
+
+
+def test_a_class_that_waits_for_its_image_counts_for_hardness_by_confidence(tmp_path: Path) -> None:
+    names = [path.name for path in write_pictures(tmp_path / "media", range(4))]
+    predictions = [{"uri": str(tmp_path / "predictions")}]
+    workshop = Workshop(tmp_path / "home", tmp_path / "media", predictions=predictions)
+    sure = [{"filepath": name, "label": "cat" if at % 2 else "dog", "confidence": 0.6} for at, name in enumerate(names)]
+    write_rows(tmp_path / "predictions" / "net.jsonl", sure)
+    workshop.run()
+    before = workshop.rows("select hardness from hardness")
+    write_rows(
+        tmp_path / "predictions" / "other.jsonl", [{"filepath": "arrives.png", "label": "owl", "confidence": 0.9}]
+    )
+    workshop.run()
+    assert workshop.rows("select hardness from hardness") != before
+    compare(workshop, Workshop(tmp_path / "rebuild", tmp_path / "media", predictions=predictions))
+
+
+def test_samples_that_move_into_a_condition_are_scored_in_every_run(tmp_path: Path) -> None:
+    media = tmp_path / "media"
+    for split, seeds in (("train", range(8)), ("test", range(8, 14))):
+        write_pictures(media / split, seeds)
+    rows = [
+        {"filepath": str(path.relative_to(media)), "label": "ab"[path.stem > "00006"]} for path in media.rglob("*.png")
+    ]
+    write_rows(tmp_path / "labels.jsonl", rows)
+    where = {"where": "split = 'train'"}
+    runs = [{"brain_key": f"part_{method}", "method": method, **where} for method in (*NARROWED, "representativeness")]
+    declared = {
+        "split_from": "folder",
+        "runs": runs,
+        "labels": [{"uri": str(tmp_path / "labels.jsonl")}],
+        "representativeness": {"clusters": 2},
+    }
+    workshop = Workshop(tmp_path / "home", media, **declared)
+    workshop.run()
+    inside = "sample_id in (select sample_id from samples where split = 'train')"
+    for table, key in (
+        ("uniqueness", "part_uniqueness"),
+        ("outliers", "part_outliers"),
+        ("visualization", "part_visualization"),
+    ):
+        assert workshop.rows(f"select count(*), count_if({inside}) from {table} where brain_key = '{key}'") == [(8, 8)]
+    listed = "select count(*) from neighbors where brain_key = 'part_uniqueness_neighbors'"
+    assert workshop.rows(listed) == [(8 * 7,)]
+    for path in sorted((media / "test").iterdir())[:3]:
+        path.rename(media / "train" / path.name)
+    write_pictures(media / "train", [30])
+    workshop.run()
+    assert workshop.rows("select count(*) from representativeness where brain_key = 'part_representativeness'") == [
+        (12,)
+    ]
+    compare(workshop, Workshop(tmp_path / "rebuild", media, **declared))
+
+
+@pytest.mark.parametrize(
+    ("run", "says"),
+    [
+        ({"method": "uniqueness", "where": "nonsense ("}, "run 'mine': where: Parser Error"),
+        ({"method": "outliers", "where": "no_such > 1"}, "run 'mine': where: Binder Error.*no_such"),
+        ({"method": "outliers", "parameters": {"k": 3}}, "run 'mine': outliers does not use 'parameters'"),
+        ({"method": "embeddings", "where": "true"}, "run 'mine': embeddings does not use 'where'"),
+        ({"method": "leaks"}, "unknown method 'leaks'"),
+    ],
+)
+def test_a_setting_that_a_run_does_not_use_is_an_error(tmp_path: Path, run: dict[str, object], says: str) -> None:
+    workshop = Workshop(tmp_path / "home", tmp_path, runs=[{"brain_key": "mine", **run}])
+    with pytest.raises(ConfigurationError, match=says) as caught:
+        check_declaration(load_dataset(workshop.paths.config).settings)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_declared_run_that_fails_stops_nothing_else_and_is_named(tmp_path: Path) -> None:
+    write_pictures(tmp_path / "media", range(12))
+    wrong = {"method": "custom", "reducer": "tests.incremental.test_faults:takes_nothing"}
+    runs = [{"brain_key": "odd", "method": "visualization", "parameters": wrong}]
+    workshop = Workshop(tmp_path / "home", tmp_path / "media", runs=runs)
+    report = workshop.run()["visualization"]
+    assert list(report.failed) == ["odd"]
+    assert workshop.rows("select brain_key from visualization group by 1") == [("visualization",)]
+    found = status(workshop.home, "test")["failed_runs"]
+    assert [one.partition(":")[0] for one in found] == ["odd of visualization"]
+    assert "the run odd of visualization" in summary(workshop.home, "test")
+    assert "odd of visualization" in workshop.paths.report.read_text()
+
+
+def takes_nothing() -> None:
+    """Stand for a reducer with a wrong signature."""
+
+
+def test_what_two_runs_find_counts_once(tmp_path: Path) -> None:
+    media = tmp_path / "media"
+    for split in ("train", "test"):
+        write_pictures(media / split, range(3))
+        write_pictures(media / split, [{"train": 10, "test": 20}[split]])
+    settings = {"split_from": "folder", "near_duplicates": {"threshold": 0.2}}
+    workshop = Workshop(tmp_path / "home", media, **settings)
+    workshop.run()
+    query = (
+        "select metric, arg_max(value, \"at\") from health where metric like 'issue_%' or metric = 'leaks' group by all"
+    )
+    once = dict(workshop.rows(query))
+    assert once["issue_leak"] == once["leaks"] == 6
+    runs = [{"brain_key": "again", "method": "near_duplicates", "parameters": {"threshold": 0.3}}]
+    workshop.declare(media=str(media), embeddings={"model": "python:tests.models:Pixels"}, runs=runs, **settings)
+    workshop.run()
+    twice = dict(workshop.rows(query))
+    assert {name: twice[name] for name in once} == once
+    assert dict(workshop.rows("select brain_key, count(distinct sample_id) from leaks group by 1"))["again_leaks"] >= 6
+    assert workshop.rows("select count(*) from health where metric = 'leaks.again_leaks'") == [(1,)]
