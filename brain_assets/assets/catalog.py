@@ -61,7 +61,10 @@ WRITTEN = {table for signal in ALL for table in signal.writes}
 
 
 def upstream(signal: Signal) -> tuple[str, ...]:
-    """Return the names of the signals whose tables it reads, or that it comes after."""
+    """Return the names of the signals before it whose tables it reads, or that it comes after.
+
+    What a later one writes too, such as vectors that are kept by their content, is read as the last run left it.
+    """
+    before = ALL[: ALL.index(signal)]
     reads = set(signal.reads)
-    writers = {name for name, one in BY_NAME.items() if reads & set(one.writes)} - {signal.name}
-    return tuple(name for name in BY_NAME if name in writers or name in signal.after)
+    return tuple(one.name for one in before if reads & set(one.writes) or one.name in signal.after)

@@ -26,15 +26,15 @@ hardness: labels <- ground_truth, predictions
 health: answers <- everything
 image_quality: media <- media, samples
 issues: answers <- everything
-label_issues: labels <- ground_truth, predictions, similarity
-leaks: duplicates <- embeddings, exact_duplicates, media, near_duplicates, object_embeddings, samples, similarity
+label_issues: labels <- ground_truth, predictions, samples, similarity
+leaks: duplicates <- everything
 media: media <- samples
 mistakenness: labels <- ground_truth, predictions
 near_duplicates: duplicates <- embeddings, exact_duplicates, ground_truth, media, object_embeddings, objects, samples, similarity
 object_embeddings: similarity <- media, objects, samples
-object_mistakenness: labels <- objects
+object_mistakenness: labels <- media, objects, samples
 objects: labels <- ground_truth, media, predictions, reviews, samples
-outliers: similarity <- similarity
+outliers: similarity <- embeddings, media, object_embeddings, samples, similarity
 predictions: labels <- samples
 published: answers <- everything
 report: answers <- published
@@ -43,7 +43,7 @@ reviews: reviews <- the outside world
 samples: media <- reviews
 selections: similarity <- embeddings, media, object_embeddings, samples, similarity
 similarity: similarity <- embeddings, media, object_embeddings, samples
-uniqueness: similarity <- similarity
+uniqueness: similarity <- embeddings, object_embeddings, similarity
 visualization: similarity <- embeddings, object_embeddings, similarity
 """
 
@@ -104,8 +104,12 @@ def test_names_are_unique_where_they_are_shared() -> None:
         assert len(names) == len(set(names))
 
 
+# Read as the last run left them: vectors that are kept by their content, and the files of both labels and predictions.
+WRITTEN_LATER = {"vectors", "input_files", "rejected_rows"}
+
+
 def test_every_asset_comes_after_what_it_reads() -> None:
-    written: set[str] = set()
+    written = set(WRITTEN_LATER)
     for signal in catalog.ALL:
         assert set(signal.reads) & catalog.WRITTEN <= written | set(signal.writes), signal.name
         written |= set(signal.writes)
