@@ -69,6 +69,10 @@ class Patches:
         return self.vectors[middle[:, 0] * 256 + middle[:, 1]].astype(np.float32)
 
 
+def misshapen() -> None:
+    """No reducer: it takes nothing, and returns nothing."""
+
+
 class Held(Pixels):
     """Does not go on while the file that ``BRAIN_TEST_HOLD`` names is there."""
 

@@ -6,8 +6,10 @@ import tarfile
 import tempfile
 import uuid
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import numpy as np
@@ -27,7 +29,10 @@ from tests.helpers import assert_same_neighbours
 
 TINY = "python:tests.models:Pixels"
 # When and by which run a row was written, and where its preview lies, differs between a dataset and its rebuild.
-HISTORY_COLUMNS = {"added_at", "changed_at", "run_id", "uri", "preview_offset", "pack"}
+HISTORY_COLUMNS = {"part", "added_at", "changed_at", "run_id", "uri", "preview_offset", "pack"}
+Row = tuple[Any, ...]
+# Columns and rows, by the table's name.
+Tables = dict[str, tuple[list[str], list[Row]]]
 INPUT_TABLES = ("calibrations", "cluster_centers", "moves")
 # A map depends, by its rule, on what joined it when.
 HISTORY_TABLES = {"runs", "health", "calibrations", "visualization"}
@@ -152,43 +157,85 @@ def tables_naming(workshop: Workshop, subject: str) -> set[str]:
         return {name for (name,) in views if connection.execute(found.format(name)).fetchall()[0][0]}
 
 
+def read_tables(connection: duckdb.DuckDBPyConnection, queries: Mapping[str, str]) -> Tables:
+    """Return the columns and rows that queries give, by their names."""
+    found = {}
+    for name, query in queries.items():
+        rows = connection.execute(f"select * from ({query}) order by all")
+        found[name] = ([column for column, *_ in rows.description], rows.fetchall())
+    return found
+
+
+def published_tables(workshop: Workshop) -> Tables:
+    """Return all published tables."""
+    with connect(workshop.paths.published) as connection:
+        views = connection.execute("select view_name from duckdb_views() where not internal").fetchall()
+        return read_tables(connection, {name: f"from {name}" for (name,) in views})
+
+
 def assert_equals_rebuild(workshop: Workshop, rebuild: Workshop) -> None:
     """Check that every published table equals that of a dataset which was computed from scratch."""
-    with connect(workshop.paths.published) as ours, connect(rebuild.paths.published) as theirs:
-        names = {row[0] for row in ours.execute("select view_name from duckdb_views() where not internal").fetchall()}
-        for name in sorted(names - HISTORY_TABLES):
-            compare = _assert_same_neighbors if name == "neighbors" else _assert_same_rows
-            compare(name, ours, theirs)
+    assert_same_tables(published_tables(workshop), published_tables(rebuild))
 
 
-def _assert_same_neighbors(name: str, ours: duckdb.DuckDBPyConnection, theirs: duckdb.DuckDBPyConnection) -> None:
-    query = f"""
-        select brain_key, subject_id, list(neighbor_id order by rank), list(distance order by rank) from {name}
-        group by all order by all"""
-    left, right = (
-        [((key, subject), *lists) for key, subject, *lists in one.execute(query).fetchall()] for one in (ours, theirs)
-    )
-    assert [row[0] for row in left] == [row[0] for row in right]
-    ids = {subject: number for number, subject in enumerate(sorted({one for row in left + right for one in row[1]}))}
-    for a, b in zip(left, right, strict=True):
-        positions = [[[ids[one] for one in row[1]]] for row in (a, b)]
-        assert_same_neighbours(positions[0], [a[2]], positions[1], [b[2]])
+def assert_same_tables(ours: Tables, theirs: Tables, without: Collection[str] = ()) -> None:
+    """Check that tables equal those of a rebuild, but for the rows of some runs and for what tells their history."""
+    assert ours.keys() == theirs.keys()
+    for name in sorted(ours.keys() - HISTORY_TABLES):
+        columns = ours[name][0]
+        keys = columns.index("brain_key") if "brain_key" in columns else None
+        left, right = (
+            [row for row in rows if keys is None or row[keys] not in without] for _, rows in (ours[name], theirs[name])
+        )
+        compare = _assert_same_neighbors if name == "neighbors" else _assert_same_rows
+        compare(name, columns, left, right)
 
 
-def _assert_same_rows(name: str, ours: duckdb.DuckDBPyConnection, theirs: duckdb.DuckDBPyConnection) -> None:
-    columns = [row[0] for row in ours.execute(f"describe {name}").fetchall() if row[0] not in HISTORY_COLUMNS]
-    listed = ", ".join(f'"{column}"' for column in columns)
-    query = f"select {listed} from {name} order by all"
-    left, right = ours.execute(query).fetchall(), theirs.execute(query).fetchall()
+def _assert_same_neighbors(name: str, columns: list[str], left: list[Row], right: list[Row]) -> None:
+    lists_a, lists_b = _lists(columns, left), _lists(columns, right)
+    assert [*lists_a] == [*lists_b], f"{name}: of other subjects than in a rebuild"
+    known = {one for lists in (lists_a, lists_b) for found in lists.values() for _, one, _ in found}
+    places = {subject: number for number, subject in enumerate(sorted(known))}
+    for key, found in lists_a.items():
+        (ids_a, apart_a), (ids_b, apart_b) = (
+            ([[places[one] for _, one, _ in entries]], [[distance for *_, distance in entries]])
+            for entries in (found, lists_b[key])
+        )
+        assert len(ids_a[0]) == len(ids_b[0]), (
+            f"{name}: a list of {len(ids_a[0])}, a rebuild has {len(ids_b[0])} ({key})"
+        )
+        try:
+            assert_same_neighbours(ids_a, apart_a, ids_b, apart_b)
+        except AssertionError as error:
+            raise AssertionError(f"{name}: of {key}: {error}") from None
+
+
+def _lists(columns: list[str], rows: list[Row]) -> dict[tuple[str, str], list[tuple[int, str, float]]]:
+    """Return rank, neighbour and distance of each entry, by run and subject."""
+    found = defaultdict(list)
+    for row in rows:
+        entry = dict(zip(columns, row, strict=True))
+        found[entry["brain_key"], entry["subject_id"]].append((entry["rank"], entry["neighbor_id"], entry["distance"]))
+    return {key: sorted(entries) for key, entries in sorted(found.items())}
+
+
+def _assert_same_rows(name: str, columns: list[str], left: list[Row], right: list[Row]) -> None:
+    kept = [place for place, column in enumerate(columns) if column not in HISTORY_COLUMNS]
+    left, right = (sorted((tuple(row[place] for place in kept) for row in rows), key=_order) for rows in (left, right))
     assert len(left) == len(right), f"{name}: {len(left)} rows, a rebuild has {len(right)}"
     for a, b in zip(left, right, strict=True):
-        for column, one, other in zip(columns, a, b, strict=True):
+        for place, one, other in zip(kept, a, b, strict=True):
             same = (
                 np.allclose(one, other, atol=1e-5, equal_nan=True)
                 if _numeric(one) and _numeric(other)
                 else one == other
             )
-            assert same, f"{name}.{column}: {one!r}, a rebuild has {other!r} (row {a})"
+            assert same, f"{name}.{columns[place]}: {one!r}, a rebuild has {other!r} (row {a})"
+
+
+def _order(row: Row) -> list[str]:
+    """Return what sorts rows that agree but for the last digits of their numbers in the same way."""
+    return [f"{value:+.4e}" if isinstance(value, float) else repr(value) for value in row]
 
 
 def _numeric(value: object) -> bool:

@@ -35,6 +35,8 @@ SPILL = "20GB"
 # A commit that runs out of memory says so in other words.
 OUT_OF_MEMORY = ("Out of Memory", "failed to pin block", "failed to allocate", "could not allocate", "std::bad_alloc")
 DISK_FULL = ("No space left", "Disk quota", "File too large")
+# What queries read, as every store that is open has the same views.
+_KNOWN_READS: dict[str, frozenset[str]] = {}
 UNCOMPARED = {"changed", "added_at", "changed_at", "calibrated_at", "measured_at"}
 
 
@@ -187,7 +189,6 @@ class Store:
     def __init__(self, path: Path, memory: str = "512MB", spill: str = SPILL) -> None:
         self.path = path
         self._noted: set[str] | None = None
-        self._tables_of: dict[str, frozenset[str]] = {}
         folder = path.with_suffix(".spill")
         with told(path):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -259,9 +260,9 @@ class Store:
 
     def tables_of(self, query: str) -> frozenset[str]:
         """Return the stored tables that a query reads, those behind views included; none for other statements."""
-        if query not in self._tables_of:
-            self._tables_of[query] = reads_of(self.connection, query) & self.tables
-        return self._tables_of[query]
+        if query not in _KNOWN_READS:
+            _KNOWN_READS[query] = reads_of(self.connection, query)
+        return _KNOWN_READS[query] & self.tables
 
     @contextmanager
     def write(self, run_id: str, asset: str) -> Iterator[Transaction]:
