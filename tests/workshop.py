@@ -19,6 +19,7 @@ from PIL import Image
 from brain_assets.answers.published import BOOKKEEPING
 from brain_assets.assets import catalog
 from brain_assets.incremental.signal import Publication
+from brain_assets.incremental.tables import open_with_tables
 from brain_assets.incremental.update import Report, bring_up_to_date, wrong_rows
 from brain_assets.resources.dataset import Opening, open_dataset
 from brain_assets.resources.settings.home import Home
@@ -91,7 +92,7 @@ class Workshop:
     def run(self, select: Iterable[str] = catalog.BY_NAME) -> dict[str, Report]:
         """Bring the selected signals up to date and return what each did."""
         names = frozenset(select)
-        with open_dataset(self.home, self.name, Opening(uuid.uuid4().hex, "test", names)) as dataset:
+        with open_with_tables(self.home, self.name, Opening(uuid.uuid4().hex, "test", names), catalog.ALL) as dataset:
             chosen = [signal for signal in catalog.ALL if signal.name in names]
             return {signal.name: bring_up_to_date(signal, dataset) for signal in chosen}
 
@@ -103,7 +104,7 @@ class Workshop:
     def wrong(self, select: Iterable[str] = catalog.BY_NAME) -> dict[str, int]:
         """Return the integrity checks of some signals that fail, with what they count."""
         checks = [(catalog.BY_NAME[name], check) for name in select for check in catalog.BY_NAME[name].checks]
-        with open_dataset(self.home, self.name, Opening("check", "test")) as dataset:
+        with open_with_tables(self.home, self.name, Opening("check", "test"), catalog.ALL) as dataset:
             found = {check.name: wrong_rows(check, signal, dataset) for signal, check in checks}
         return {name: count for name, count in found.items() if count}
 

@@ -7,32 +7,32 @@ from collections.abc import Iterator, Sequence
 import pyarrow as pa
 
 from brain_assets.incremental.signal import Publication, Signal, Whole
-from brain_assets.incremental.update import Update, asked
+from brain_assets.incremental.update import Update, asked, example
+from brain_assets.resources.dataset import Dataset
 from brain_assets.resources.store.store import Merge, tables_of
 
 # A subject that several runs flag counts once.
 FLAGGED = "select issue, count(distinct subject_id) from issues where is_issue group by issue"
 
 
-def _named(metric: str, brain_key: str, signal: Signal) -> str:
-    """Return the name of a metric of a run: that of the default run goes without its key."""
-    return f"{metric}.{brain_key}" if brain_key and brain_key not in signal.default_keys else metric
+def measured(signal: Signal, dataset: Dataset) -> dict[str, float]:
+    """Return the numbers that a signal offers, of every run; those of the default run go without its key."""
+    return {
+        f"{name}.{key}" if key and key not in signal.default_keys else name: float(dataset.store.value(query))
+        for name, per_run in signal.metrics.items()
+        for key, query in asked(per_run, signal, dataset).items()
+    }
 
 
 def health(signals: Sequence[Signal]) -> Signal:
     """Return the signal that measures what all others offer as metrics."""
-    metrics = {name: (signal, query) for signal in signals for name, query in signal.metrics.items()}
-    queries = {name: query for name, (_, query) in metrics.items()}
-    plain = [query.format(key="''") for query in queries.values()]
+    queries = {name: query for signal in signals for name, query in signal.metrics.items()}
+    plain = [example(query) for query in queries.values()]
     tables = sorted({table for query in [*plain, FLAGGED] for table in tables_of(query)})
 
     def update_health(update: Update) -> Iterator[Merge]:
         store = update.dataset.store
-        values = {
-            _named(name, key, signal): float(store.value(query))
-            for name, (signal, per_run) in metrics.items()
-            for key, query in asked(per_run, signal, update.dataset).items()
-        }
+        values = {name: value for signal in signals for name, value in measured(signal, update.dataset).items()}
         counted = store.rows(FLAGGED)
         values |= {f"issue_{issue}": float(count) for issue, count in counted}
         update.notes |= values
@@ -64,4 +64,5 @@ def health(signals: Sequence[Signal]) -> Signal:
                 },
             ),
         ),
+        view={"tab": "news"},
     )

@@ -15,6 +15,7 @@ COLUMNS = "subject_id, sample_id, object_id, issue, source, score, is_issue, evi
 def issues(signals: Sequence[Signal]) -> Signal:
     """Return the signal that gathers the issues of all others."""
     queries = [query for signal in signals for query in signal.issues]
+    names = sorted({f"'{issue.name}'" for query in queries for issue in query.issues})
     union = " union all by name ".join(f"({query.query})" for query in queries)
     rows = f"select {COLUMNS} from ({union}) where is_issue or score >= {LEAST_SCORE}"
 
@@ -40,6 +41,11 @@ def issues(signals: Sequence[Signal]) -> Signal:
                 "select count(*) from issues anti join samples using (sample_id)",
                 "No issue is left of a sample that is gone.",
             ),
+            Check(
+                "every_issue_has_words",
+                f"select count(*) from issues where issue not in ({', '.join(names)})",
+                "Each issue is one that the signals declare.",
+            ),
         ),
         publishes=(
             Publication(
@@ -64,4 +70,5 @@ def issues(signals: Sequence[Signal]) -> Signal:
             "issues": "select count(distinct (subject_id, issue)) from issues where is_issue",
             "samples_with_issues": "select count(distinct sample_id) from issues where is_issue",
         },
+        view={"tab": "queue"},
     )

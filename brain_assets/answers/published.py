@@ -85,6 +85,7 @@ def published(signals: Sequence[Signal]) -> Signal:
         always=True,
         kinds=("parquet", "duckdb"),
         after=tuple(signal.name for signal in signals),
+        view={},
     )
 
 

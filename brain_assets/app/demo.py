@@ -11,10 +11,13 @@ from brain_assets.app import demo_images as images
 from brain_assets.app.declaring import declare, remove
 from brain_assets.app.materializing import materialize
 from brain_assets.app.serving import background
+from brain_assets.ingest.samples import UNREADABLE_FILE
 from brain_assets.resources.errors import BrainError
 from brain_assets.resources.settings import instance
 from brain_assets.resources.settings.home import Home
 from brain_assets.resources.store.publishing import connect, manifest
+from brain_assets.signals.duplicates.leaks import LEAK
+from brain_assets.signals.labels.label_issues import LABEL_MISTAKE
 
 NAME = "demo"
 PORT = 3000
@@ -133,9 +136,9 @@ FOUND = """
 def _tell_planted(home: Home, planted: images.Planted) -> None:
     """Tell how many of the planted defects were found."""
     expected = (
-        ("label_mistake", "lie in the wrong class's folder", planted.wrong),
-        ("leak", "are copies of training images among the test images", planted.copies),
-        ("unreadable", "are cut short", planted.broken),
+        (LABEL_MISTAKE.name, "lie in the wrong class's folder", planted.wrong),
+        (LEAK.name, "are copies of training images among the test images", planted.copies),
+        (UNREADABLE_FILE.name, "are cut short", planted.broken),
     )
     with connect(home.paths(NAME).published) as connection:
         for issue, what, paths in expected:

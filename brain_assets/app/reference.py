@@ -10,21 +10,35 @@ from brain_assets.answers.published import BOOKKEEPING
 from brain_assets.app.cli import main as command
 from brain_assets.assets import catalog
 from brain_assets.resources.settings.configuration import DatasetSettings, ServiceSettings, fields
+from brain_assets.signals.registry import ISSUES
 
 
 def reference() -> str:
-    """Return the page as Markdown: assets, tables, settings and commands."""
-    return "\n".join([*_assets(), *_tables(), *_settings(), *_commands()]) + "\n"
+    """Return the page as Markdown: assets, issues, tables, settings and commands."""
+    return "\n".join([*_assets(), *_issues(), *_tables(), *_settings(), *_commands()]) + "\n"
 
 
 def _assets() -> Iterator[str]:
     yield "# Reference\n\nWritten by `make docs` from the code; do not edit.\n\n## Assets\n"
     for signal in catalog.ALL:
         after = ", ".join(f"`{name}`" for name in catalog.upstream(signal)) or "the outside world"
-        yield f"### {signal.name}\n\n{signal.description}\n\nGroup {signal.group}; reads {after}.\n"
+        brought = f" Brought by `{signal.plugin}`." if signal.plugin else ""
+        yield f"### {signal.name}\n\n{signal.description}\n\nGroup {signal.group}; reads {after}.{brought}\n"
         for check in signal.checks:
             yield f"- check `{check.name}`: {check.description}"
         yield ""
+
+
+def _issues() -> Iterator[str]:
+    raised: dict[str, list[str]] = {name: [] for name in ISSUES}
+    for signal in catalog.ALL:
+        for name in dict.fromkeys(issue.name for query in signal.issues for issue in query.issues):
+            raised[name].append(f"`{signal.name}`")
+    yield "## Issues\n\nIn the order in which to look at them; each is counted as the metric `issue_` and its name.\n"
+    yield "| issue | title | meaning | advice | from |\n| --- | --- | --- | --- | --- |"
+    for issue in ISSUES.values():
+        yield f"| {issue.name} | {issue.title} | {issue.meaning} | {issue.advice} | {', '.join(raised[issue.name])} |"
+    yield ""
 
 
 def _tables() -> Iterator[str]:

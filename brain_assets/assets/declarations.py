@@ -13,32 +13,7 @@ from brain_assets.resources.label_formats.input_files import FOLDERS
 from brain_assets.resources.models.embedding_models import check_model
 from brain_assets.resources.settings.configuration import DatasetSettings, RunSettings
 from brain_assets.resources.store.store import wrong_condition
-
-ISSUES = (
-    "unreadable",
-    "exact_duplicate",
-    "near_duplicate",
-    "leak",
-    "outlier",
-    "label_mistake",
-    "missing_label",
-    "missing_object",
-    "spurious_object",
-    "bad_box",
-    "dark",
-    "bright",
-    "blurry",
-    "low_information",
-    "odd_size",
-    "odd_aspect_ratio",
-    "grayscale",
-    "noisy",
-    "type_mismatch",
-    "tiny",
-    "animated",
-    "rotated",
-)
-
+from brain_assets.signals.registry import ISSUES
 
 # Methods that read both neighbours and vectors, and those that are about images alone.
 OF_BOTH = {"near_duplicates", "selections", "visualization"}

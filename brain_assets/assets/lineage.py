@@ -13,9 +13,10 @@ from brain_assets.answers import gates
 from brain_assets.assets import catalog, pages
 from brain_assets.assets.declarations import check_declaration
 from brain_assets.incremental.signal import Signal
+from brain_assets.incremental.tables import open_with_tables
 from brain_assets.incremental.update import Report, bring_up_to_date, failed_runs, wrong_rows
 from brain_assets.resources import progress
-from brain_assets.resources.dataset import Dataset, Opening, open_dataset
+from brain_assets.resources.dataset import Dataset, Opening
 from brain_assets.resources.errors import BrainError, ConfigurationError
 from brain_assets.resources.settings.alerts import alert
 from brain_assets.resources.settings.configuration import check_sent
@@ -62,7 +63,7 @@ def dataset(context: dg.InitResourceContext) -> Iterator[Dataset]:
             _arguments(home, name, run),
             lambda line: context.log.info(line) if context.log else None,
         )
-        with open_dataset(home, name, opening) as opened:
+        with open_with_tables(home, name, opening, catalog.ALL) as opened:
             check_declaration(opened.settings)
             yield opened
             keep = opened.service.keep_runs
@@ -121,7 +122,7 @@ def asset_of(signal: Signal) -> dg.AssetsDefinition:
                 message = f"run {key} of {method}: {reason}"
                 alert(dataset.home, dataset.paths.name, dataset.run_id, message, logging.getLogger("brain").warning)
         checks = [_check_result(signal, check.name, wrong_rows(check, signal, dataset)) for check in signal.checks]
-        if signal.options:
+        if signal.options or signal.plugin:
             checks.append(_runs_result(signal, report))
         if signal is catalog.HEALTH:
             checks.append(_gates_result(dataset))
@@ -132,7 +133,7 @@ def asset_of(signal: Signal) -> dg.AssetsDefinition:
 
 def _named_checks(signal: Signal) -> Iterator[tuple[str, str]]:
     yield from ((check.name, check.description) for check in signal.checks)
-    if signal.options:
+    if signal.options or signal.plugin:
         yield RUNS, "Each run that dataset.yaml declares was brought up to date; one that fails stops nothing else."
     if signal is catalog.HEALTH:
         yield GATES, "The limits that dataset.yaml sets; an error keeps the tables from being published."

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from brain_assets.incremental.digests import Slice
+from brain_assets.incremental.words import Evidence, measured
 from brain_assets.resources.dataset import Dataset
 from brain_assets.resources.store.store import Merge
 
 if TYPE_CHECKING:
     from brain_assets.incremental.update import Update
 
-Evidence = Mapping[str, Any]
 Say = Callable[[Evidence, str, str], str]
 
 
@@ -48,6 +48,34 @@ class Check:
     name: str
     query: str
     description: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of a signal that brings its own, made when a dataset is opened.
+
+    Attributes
+    ----------
+    name : str
+        Its name, in the store and published.
+    columns : mapping of str to tuple of str
+        SQL type and meaning of each column. The engine adds ``brain_key``, the run, and ``changed``.
+    key : tuple of str
+        Columns that name a row of a run.
+    """
+
+    name: str
+    columns: Mapping[str, tuple[str, str]]
+    key: tuple[str, ...]
+
+    def publication(self) -> "Publication":
+        """Return the table as readers see it."""
+        names = ", ".join(["brain_key", *self.columns])
+        order = ", ".join(["brain_key", *self.key])
+        meanings = {name: meaning for name, (_, meaning) in self.columns.items()}
+        return Publication(
+            self.name, f"select {names} from {self.name} order by {order}", {"brain_key": "The run."} | meanings
+        )
 
 
 @dataclass(frozen=True)
@@ -88,6 +116,10 @@ class Issue:
     say : callable, optional
         Takes the evidence, the subject's labels and the path of the partner that the evidence names, and returns why a
         subject was flagged; by default what a rule measured, and where it begins to flag.
+    relabels : bool
+        Whether another label settles it: the evidence may have the one to give as ``suggested``.
+    groups : str, optional
+        Published table of the groups that its subjects form.
     """
 
     name: str
@@ -95,7 +127,13 @@ class Issue:
     title: str
     meaning: str = ""
     advice: str = ""
-    say: Say | None = None
+    say: Say = measured
+    relabels: bool = False
+    groups: str | None = None
+
+    def reason(self, evidence: Evidence, labels: str = "", partner: str = "") -> str:
+        """Return why a subject was flagged, from its evidence, its labels and its partner's path."""
+        return self.say(evidence, labels, partner) or self.meaning
 
 
 @dataclass(frozen=True)
@@ -103,7 +141,31 @@ class IssueQuery:
     """Issues, and the query that gives their rows: subject_id, sample_id, object_id, issue, source, score, is_issue, evidence."""
 
     query: str
-    issues: tuple[Issue, ...] = ()
+    issues: tuple[Issue, ...]
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """A picture of how the values of a query are spread; NULL and infinite ones are left out."""
+
+    title: str
+    values: str
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A picture of the first images of a query of sample ids, such as the members of groups one after the other."""
+
+    title: str
+    samples: str
+
+
+@dataclass(frozen=True)
+class Scatter:
+    """A picture of the first points of a query of ``x`` and ``y``."""
+
+    title: str
+    points: str
 
 
 @dataclass(frozen=True)
@@ -162,10 +224,12 @@ class Signal:
     reads : tuple of str
         Tables of others that its queries touch. An update that touches another fails in tests; what decides whether it is
         up to date are the tables that its last update really read.
-    writes : tuple of str
-        Tables it alone writes.
     update : PerSubject or Whole
         How its rows come about.
+    writes : tuple of str
+        Tables it alone writes.
+    tables : tuple of Table
+        Tables that it declares itself; it writes them, and they are published as they are unless `publishes` names them.
     version : str
         Version of the code; another one recomputes everything.
     runs : callable, optional
@@ -177,14 +241,33 @@ class Signal:
         Gives queries of single values that a run depends on beside the tables it reads, such as a threshold.
     always : bool
         Whether it looks at the outside world and is therefore never up to date by its watermark.
+    kinds : tuple of str
+        What it is made with, as Dagster shows it.
+    after : tuple of str
+        Signals that it follows without reading their tables.
+    checks : tuple of Check
+        Questions about its integrity.
+    publishes : tuple of Publication
+        Tables that readers may open.
+    issues : tuple of IssueQuery
+        What it finds wrong.
+    metrics : mapping of str to str
+        Numbers of the dataset's health, each by its query.
+    chart : Histogram, Sheet or Scatter, optional
+        The picture that Dagster shows of it.
+    view : mapping of str to object, optional
+        Where the review page shows it: the parameters of a link.
+    plugin : str
+        The entry point of another package that brings it. If it fails, everything else goes on.
     """
 
     name: str
     description: str
     group: str
     reads: tuple[str, ...]
-    writes: tuple[str, ...]
     update: PerSubject | Whole
+    writes: tuple[str, ...] = ()
+    tables: tuple[Table, ...] = ()
     version: str = "1"
     runs: Callable[[Dataset], Sequence[MethodRun]] | None = None
     options: frozenset[str] = frozenset()
@@ -196,6 +279,17 @@ class Signal:
     publishes: tuple[Publication, ...] = ()
     issues: tuple[IssueQuery, ...] = ()
     metrics: Mapping[str, str] = field(default_factory=dict)
+    chart: Histogram | Sheet | Scatter | None = None
+    view: Mapping[str, Any] | None = None
+    plugin: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.tables:
+            return
+        published = {one.table for one in self.publishes}
+        derived = (table.publication() for table in self.tables if table.name not in published)
+        object.__setattr__(self, "publishes", (*self.publishes, *derived))
+        object.__setattr__(self, "writes", tuple(dict.fromkeys([*self.writes, *(one.name for one in self.tables)])))
 
     def method_runs(self, dataset: Dataset) -> Sequence[MethodRun]:
         """Return the configured runs; a method without settings has one, under its own name."""

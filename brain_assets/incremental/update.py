@@ -9,7 +9,7 @@ import json
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -112,6 +112,15 @@ class Update:
         """Return the SQL condition of this run's rows of a table."""
         return f"brain_key = {self.key}" if "brain_key" in self.dataset.store.keys[table] else "true"
 
+    def own(self, merge: Merge) -> Merge:
+        """Return a merge into a table that the signal declares, with the run's key in its rows."""
+        if merge.table not in {table.name for table in self.signal.tables}:
+            return merge
+        if isinstance(merge.rows, str):
+            return replace(merge, rows=f"select {self.key} as brain_key, * from ({merge.rows})")
+        keys = pa.array([self.run.brain_key] * len(merge.rows), pa.string())
+        return replace(merge, rows=merge.rows.append_column("brain_key", keys))
+
     def replace(self, table: str, rows: pa.Table | str) -> Merge:
         """Return the merge that leaves a table with just these rows of this run."""
         return Merge(table, rows, within=self.rows_of(table))
@@ -167,7 +176,7 @@ def bring_up_to_date(signal: Signal, dataset: Dataset) -> Report:
             _require_sources(update)
             _perform(update)
         except Exception as error:
-            if run.brain_key in signal.default_keys:
+            if run.brain_key in signal.default_keys and not signal.plugin:
                 raise
             report.failed[run.brain_key] = f"run {run.brain_key} of {signal.name}: {reason(error)}"
         report.counts += update.counts
@@ -193,6 +202,11 @@ def asked(query: str, signal: Signal, dataset: Dataset) -> dict[str, str]:
     if "{key}" not in query:
         return {"": query}
     return {run.brain_key: query.format(**_literals(run)) for run in signal.method_runs(dataset)}
+
+
+def example(query: str) -> str:
+    """Return a query of a check or metric as it would be asked of some run, to be planned."""
+    return query.format(key="''", embeddings="''", similarity="''", where="true") if "{key}" in query else query
 
 
 def _literals(run: MethodRun) -> dict[str, str]:
@@ -233,7 +247,7 @@ def _perform(update: Update) -> None:
         merges = [] if isinstance(signal.update, PerSubject) else list(signal.update.update(update))
         with update.write() as transaction:
             for merge in merges:
-                update.counts += transaction.merge(merge)
+                update.counts += transaction.merge(update.own(merge))
             if finish:
                 update.counts += finish(transaction)
             _mark(transaction, update, reads)
@@ -271,7 +285,7 @@ def _each_subject(update: Update, kind: PerSubject) -> Any:
             rows = kind.judge(update, stale.rows, stale.given)
             with update.write() as transaction:
                 within = f"{update.rows_of(kind.table)} and {stale.among}"
-                update.counts += transaction.merge(Merge(kind.table, rows, within=within))
+                update.counts += transaction.merge(update.own(Merge(kind.table, rows, within=within)))
                 digests.remember(transaction, stale)
             judged += stale.last - stale.first
     update.notes |= {"judged": judged}

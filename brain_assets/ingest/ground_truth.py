@@ -127,4 +127,5 @@ GROUND_TRUTH = Signal(
         ),
     ),
     metrics={"labelled": "select count(*) from ground_truth"},
+    view={"colour": "label"},
 )

@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from brain_assets.incremental.signal import Check, IssueQuery, MethodRun, Publication, Signal, Whole
+from brain_assets.incremental.signal import Check, Issue, IssueQuery, MethodRun, Publication, Signal, Whole
 from brain_assets.incremental.update import Update
 from brain_assets.ingest.reviews import holding
 from brain_assets.resources import progress
@@ -233,6 +233,15 @@ def _runs(dataset: Dataset) -> list[MethodRun]:
 # What is decoded again, as something outside of its file was wrong, is not called unreadable yet.
 UNREADABLE = "(samples.error is not null or (media.status = 'error' and retry_at is null))"
 
+UNREADABLE_FILE = Issue(
+    "unreadable",
+    10,
+    "Unreadable files",
+    "Their stream cannot be decoded to its end.",
+    "Export or fetch them again; nothing else is known of them.",
+    lambda evidence, labels, partner: str(evidence.get("reason") or ""),
+)
+
 SAMPLES = Signal(
     name="samples",
     description="Every image of the media source, inside archives too: its stable id, address, content hash and split. Only"
@@ -291,6 +300,7 @@ SAMPLES = Signal(
                 json_object('reason', coalesce(samples.error, media.error), 'bytes', bytes) as evidence
             from samples left join media using (content_hash)
             where {UNREADABLE} and not dropped""",
+            (UNREADABLE_FILE,),
         ),
     ),
     metrics={
@@ -300,4 +310,5 @@ SAMPLES = Signal(
         "unreadable_share": f"select coalesce(avg(({UNREADABLE})::int), 0)"
         " from samples left join media using (content_hash) where not dropped",
     },
+    view={"tab": "queue", "issue": UNREADABLE_FILE.name},
 )

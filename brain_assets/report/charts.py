@@ -3,9 +3,9 @@
 import base64
 from collections.abc import Sequence
 
+from brain_assets.incremental.words import number
 from brain_assets.report.content import Map
 from brain_assets.report.markup import Element, element, markup
-from brain_assets.report.words import number
 
 WIDTH, HEIGHT = 280, 80
 MAP_WIDTH, MAP_HEIGHT, MAP_MARGIN = 1000, 620, 14

@@ -4,14 +4,13 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from brain_assets.report import words
 from brain_assets.report.content import Finding, Group, Issue, Member, Subject
 from brain_assets.report.tables import Row, Tables
+from brain_assets.signals.duplicates.leaks import LEAK
+from brain_assets.signals.registry import issue_named
 
 SHOWN = 12
 GROUPS, MEMBERS = 8, 6
-# Where the groups of an issue are told.
-GROUP_TABLES = {"exact_duplicate": "exact_duplicates", "near_duplicate": "near_duplicates"}
 NEWEST = 'select arg_max(run_id, "at") from health'
 FIRST = 'select arg_min(run_id, "at") from health'
 SUBJECT = "coalesce(object_id, sample_id)"
@@ -38,20 +37,20 @@ def issues(tables: Tables, before: Mapping[str, float]) -> list[Issue]:
     findings = _findings(tables)
     return [
         _issue(tables, name, counted[name], findings.get(name, []), before)
-        for name in sorted(counted, key=lambda name: (words.rank_of(name), name))
+        for name in sorted(counted, key=lambda name: (issue_named(name).place, name))
     ]
 
 
 def _issue(tables: Tables, name: str, count: int, findings: Sequence[Finding], before: Mapping[str, float]) -> Issue:
-    said, table = words.words_of(name), GROUP_TABLES.get(name)
-    groups, group_count = _groups(tables, table) if table else ([], 0)
+    known = issue_named(name)
+    groups, group_count = _groups(tables, known.groups) if known.groups else ([], 0)
     return Issue(
-        name, *said, count,
+        name, known.title, known.meaning, known.advice, count,
         before=round(before.get(f"issue_{name}", 0)) if before else None,
         findings=() if groups else findings,
         groups=groups,
         group_count=group_count,
-        split_pairs=_split_pairs(tables) if name == "leak" else (),
+        split_pairs=_split_pairs(tables) if name == LEAK.name else (),
     )  # fmt: skip
 
 
@@ -70,7 +69,7 @@ def _findings(tables: Tables) -> dict[str, list[Finding]]:
         if subject is None or len(told) == SHOWN or _is_told(told, subject, partner):
             continue
         labels, path = ", ".join(subject.labels), partner.filepath if partner else ""
-        why = words.reason(row["issue"], said, labels, path)
+        why = issue_named(row["issue"]).reason(said, labels, path)
         is_new = newest != first and row.get("run_id") == newest
         told.append(Finding(subject, row["score"], why, partner, is_new, row["source"] or "", said))
     return found

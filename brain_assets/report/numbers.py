@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from brain_assets.report.content import ClassRow, Distribution, Metric, Statistic
 from brain_assets.report.tables import Row, Tables
-from brain_assets.report.words import words_of
+from brain_assets.signals.registry import issue_named
 
 COURSE = 60
 CLASSES = 200
@@ -26,7 +26,7 @@ TITLES = {
 def title_of(metric: str) -> str:
     """Return what a metric is called."""
     if metric.startswith("issue_"):
-        return words_of(metric.removeprefix("issue_")).title
+        return issue_named(metric.removeprefix("issue_")).title
     return TITLES.get(metric) or metric.replace("_", " ").capitalize()
 
 

@@ -5,6 +5,7 @@ from datetime import datetime
 from importlib.resources import files
 from pathlib import PurePosixPath
 
+from brain_assets.incremental.words import number, percent
 from brain_assets.report.charts import course, histogram, scatter
 from brain_assets.report.content import (
     ClassRow,
@@ -22,7 +23,8 @@ from brain_assets.report.content import (
 )
 from brain_assets.report.markup import Child, Element, element, markup
 from brain_assets.report.thumbnails import Thumbnail
-from brain_assets.report.words import ISSUES, number, percent
+from brain_assets.signals.duplicates.leaks import LEAK
+from brain_assets.signals.registry import ISSUES
 
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 # The set of tables that a page was made from, by which is seen whether it is current.
@@ -235,7 +237,7 @@ def _shown_of(issue: Issue) -> str:
         return f"The {len(issue.groups)} largest of {number(issue.group_count)} groups." if more else ""
     told = [one.subject.subject_id for one in issue.findings]
     told += [one.partner.subject_id for one in issue.findings if one.partner]
-    kind = "pairs of" if issue.issue == "leak" else "of"
+    kind = "pairs of" if issue.issue == LEAK.name else "of"
     return f"The surest {len(issue.findings)} {kind} {number(issue.count)}." if len(set(told)) < issue.count else ""
 
 

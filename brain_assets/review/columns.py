@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from brain_assets.review.sets import CARD, Frame, OpenSet, literal, quote
+from brain_assets.signals.registry import SIGNALS
 
 Kind = Literal["number", "time", "category", "flag", "labels", "text"]
 
@@ -34,6 +35,7 @@ SCORE_TABLES = (
     "object_mistakenness",
     "image_quality",
     "selections",
+    *(table.name for signal in SIGNALS for table in signal.tables),
 )
 NAMED_IDS = {"cluster"}
 HIDDEN = {"raw", "content_hash", "uri", "polygon", "logits", "sample_id", "object_id", "subject_id", "tags"}

@@ -2,13 +2,15 @@
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
+from brain_assets.incremental.words import joined
 from brain_assets.resources.store.events import Events
 from brain_assets.review.columns import Column, columns
 from brain_assets.review.refusal import Refused
 from brain_assets.review.sets import Frame, OpenSet
 from brain_assets.review.subjects import AMONG, Row, cards_of, fetch
+from brain_assets.signals.registry import issue_named
 
 POSSIBLE_ID = re.compile(r"[0-9a-f]{8,64}")
 
@@ -25,15 +27,16 @@ def detail(opened: OpenSet, subject: str, events: Events) -> Row:
     card = cards_of(opened, frame, [subject], events)[subject]
     issues = issues_of(opened, card, frame)
     similar = neighbors_of(opened, subject)
-    partners = partner_ids(issues) | {row["neighbor_id"] for row in similar}
+    partners = partners_of(opened, partner_ids(issues) | {row["neighbor_id"] for row in similar}, events)
+    known = partners | {subject: card}
     return {
         **card,
         "frame": frame,
         "signals": signals(opened, frame, subject),
-        "issue_rows": issues,
+        "issue_rows": [row | {"reason": reason(row, known)} for row in issues],
         "neighbors": similar,
         "neighbor_labels": neighbor_labels(opened, [row["neighbor_id"] for row in similar]),
-        "partners": partners_of(opened, partners, events),
+        "partners": partners,
         "history": [decision._asdict() for decision in events.decisions([subject])],
     }
 
@@ -102,6 +105,15 @@ def evidence(text: str | None) -> Row:
     except ValueError:
         found = text
     return found if isinstance(found, dict) else {"note": found}
+
+
+def reason(row: Row, known: Mapping[str, Row]) -> str:
+    """Return why a subject was flagged, in a sentence; ``known`` has the cards of subjects by id."""
+    subject = known.get(row["object_id"] or row["sample_id"], {})
+    partner = known.get(str(row["evidence"].get("partner") or ""), {})
+    return issue_named(row["issue"]).reason(
+        row["evidence"], joined(subject.get("label")), str(partner.get("filepath") or "")
+    )
 
 
 def partner_ids(issues: Iterable[Row]) -> set[str]:

@@ -209,6 +209,7 @@ def overview(page: Page, dataset: str, question: Question) -> Any:
             "damaged": sorted(opened.damaged),
             "frames": {frame: _frame(opened, frame) for frame in opened.frames()},
             "issues": queues.issue_counts(opened),
+            "words": queues.words(opened),
             "groups": queues.group_tables(opened),
             "runs": queues.runs(opened),
             "similar": opened.has("neighbors", "neighbor_id"),

@@ -3,17 +3,18 @@
 from collections.abc import Iterable
 
 from brain_assets.resources.store.events import Events, standing
-from brain_assets.review.detail import evidence, partner_ids, partners_of
+from brain_assets.review.detail import evidence, partner_ids, partners_of, reason
 from brain_assets.review.refusal import Refused
 from brain_assets.review.reviews import contents
 from brain_assets.review.sets import OpenSet, literal
 from brain_assets.review.subjects import AT, Row, fetch, inherited
+from brain_assets.signals.registry import ISSUES, issue_named
 
 PAGE = 200
 BEGINNING = "beginning"
 COUNTED = "select issue, count(distinct coalesce(object_id, sample_id)) as count from issues where is_issue"
-GROUP_TABLES = ("exact_duplicates", "near_duplicates")
-LABEL_ISSUES = {"label_mistake", "missing_label"}
+# The issue of every table of groups.
+GROUPED = {issue.groups: issue.name for issue in ISSUES.values() if issue.groups}
 
 
 def issue_counts(opened: OpenSet) -> list[Row]:
@@ -26,6 +27,16 @@ def issue_counts(opened: OpenSet) -> list[Row]:
     )
 
 
+def words(opened: OpenSet) -> dict[str, Row]:
+    """Return what is said of each issue, those that this set has and all that are known: title, meaning, advice, relabels."""
+    found = {row["issue"] for row in issue_counts(opened)}
+    named = [*ISSUES.values(), *(issue_named(name) for name in sorted(found - ISSUES.keys()))]
+    return {
+        one.name: {"title": one.title, "meaning": one.meaning, "advice": one.advice, "relabels": one.relabels}
+        for one in named
+    }
+
+
 def queue(opened: OpenSet, issue: str, events: Events, *, offset: int = 0, reviewed: bool = False) -> Row:
     """Return a page of the subjects with an issue, the most severe first, with why each was flagged.
 
@@ -34,7 +45,7 @@ def queue(opened: OpenSet, issue: str, events: Events, *, offset: int = 0, revie
     Returns
     -------
     dict
-        ``total``, ``remaining``, and ``items``: issue, score, is_issue, source, evidence, subject, partners.
+        ``total``, ``remaining``, and ``items``: issue, score, is_issue, source, evidence, reason, subject, partners.
     """
     if not opened.has("issues", "issue"):
         raise Refused(404, "no issues are published yet")
@@ -70,7 +81,7 @@ def _undecided(opened: OpenSet, rows: list[Row], issue: str, events: Events) -> 
 
 
 def _settles(kind: str, said_in: str | None, issue: str) -> bool:
-    return kind == "drop" or said_in == issue or (kind == "relabel" and issue in LABEL_ISSUES)
+    return kind == "drop" or said_in == issue or (kind == "relabel" and issue_named(issue).relabels)
 
 
 def contents_of(opened: OpenSet, ids: Iterable[str]) -> dict[str, str | None]:
@@ -94,6 +105,7 @@ def _with_subjects(opened: OpenSet, items: list[Row], events: Events) -> list[Ro
     return [
         item
         | {
+            "reason": reason(item, known),
             "subject": known[item["subject_id"]],
             "partners": [known[i] for i in sorted(partner_ids([item])) if i in known],
         }
@@ -106,20 +118,20 @@ def _with_subjects(opened: OpenSet, items: list[Row], events: Events) -> list[Ro
 
 
 def group_tables(opened: OpenSet) -> list[Row]:
-    """Return the runs that have groups: table, brain_key, groups, members."""
+    """Return the runs that have groups: table, issue, brain_key, groups, members."""
     found: list[Row] = []
-    for table in GROUP_TABLES:
+    for table, issue in GROUPED.items():
         if opened.has(table, "group_id"):
             key = "brain_key" if opened.has(table, "brain_key") else literal(table)
             counted = "count(distinct group_id) as groups, count(*) as members"
             query = f"select {key} as brain_key, {counted} from {table} group by 1 order by 1"
-            found += [{"table": table, **row} for row in fetch(opened, query)]
+            found += [{"table": table, "issue": issue, **row} for row in fetch(opened, query)]
     return found
 
 
 def groups(opened: OpenSet, table: str, brain_key: str, events: Events, *, offset: int = 0) -> Row:
     """Return a page of groups, the largest first, each with its members, the proposed keeper first."""
-    if table not in GROUP_TABLES or not opened.has(table, "group_id"):
+    if table not in GROUPED or not opened.has(table, "group_id"):
         raise Refused(404, "there are no such groups")
     about = f"brain_key = {literal(brain_key)}" if opened.has(table, "brain_key") else "true"
     member = "subject_id" if opened.has(table, "subject_id") else "sample_id"

@@ -8,7 +8,7 @@ The file belongs to the run that holds the dataset's lock; everybody else reads 
 import json
 import re
 import shutil
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
@@ -118,6 +118,15 @@ class Transaction:
         self._touch(table, counts)
         return counts
 
+    def create(self, table: str, columns: Mapping[str, str], key: Sequence[str]) -> None:
+        """Create a table that is not part of the schema, in place of one of this name."""
+        self._run(f"drop table if exists {table}")
+        self._run(f"create table {table} ({', '.join(f'{name} {kind}' for name, kind in columns.items())})")
+        self._run("insert or replace into keys values (?, ?)", [table, list(key)])
+        self.store.keys[table] = list(key)
+        self.store.tables.add(table)
+        self._touch(table, Counts(changed=1))
+
     def execute(self, query: str, parameters: Sequence[Any] = ()) -> duckdb.DuckDBPyConnection:
         """Run a statement on a bookkeeping table, which carries no change numbers."""
         return self._run(query, parameters)
@@ -223,6 +232,11 @@ class Store:
         self.note(query)
         with told(self.path):
             return self.connection.sql(query, params=list(parameters) or None).to_arrow_table()
+
+    def columns(self, table: str) -> dict[str, str]:
+        """Return the SQL type of every column of a table; none where there is no such table."""
+        query = "select column_name, data_type from duckdb_columns() where table_name = ? order by column_index"
+        return dict(self.rows(query, [table]))
 
     def stream(self, query: str, rows: int = 2048) -> Iterator[pa.RecordBatch]:
         """Yield the rows of a query as they come, so that no more than some batches are in memory.
@@ -399,6 +413,19 @@ def _schema() -> duckdb.DuckDBPyConnection:
     for number in sorted(MIGRATIONS):
         connection.execute(MIGRATIONS[number].read_text("utf-8"))
     return connection
+
+
+@contextmanager
+def trying() -> Iterator[duckdb.DuckDBPyConnection]:
+    """Give the empty database, to be added to or asked; what a block that raises has added is taken back."""
+    connection = _schema()
+    connection.begin()
+    try:
+        yield connection
+    except BaseException:
+        connection.rollback()
+        raise
+    connection.commit()
 
 
 def wrong_condition(condition: str) -> str | None:

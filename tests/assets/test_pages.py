@@ -13,6 +13,7 @@ from PIL import Image
 
 from brain_assets.assets import catalog, pages
 from brain_assets.resources.dataset import Opening, open_dataset
+from brain_assets.signals.registry import ISSUES
 from tests.workshop import Workshop, write_pictures
 
 IMAGE = re.compile(r"!\[.+\]\(data:image/(svg\+xml|jpeg);base64,([A-Za-z0-9+/=]+)\)")
@@ -46,7 +47,7 @@ def image_of(content: dict[str, Any], title: str) -> tuple[str, bytes]:
 @pytest.mark.parametrize("name", ["image_quality", "similarity", "uniqueness", "representativeness"])
 def test_a_histogram_fits_into_the_page(workshop: Workshop, name: str) -> None:
     content = shown(workshop, name)
-    title = pages.HISTOGRAMS[name].title
+    title = catalog.BY_NAME[name].chart.title
     assert len(content[title].value) < INLINE
     kind, svg = image_of(content, title)
     assert kind == "svg+xml"
@@ -55,7 +56,7 @@ def test_a_histogram_fits_into_the_page(workshop: Workshop, name: str) -> None:
 
 @pytest.mark.parametrize("name", ["exact_duplicates", "leaks", "outliers"])
 def test_a_sheet_shows_images_side_by_side(workshop: Workshop, name: str) -> None:
-    kind, jpeg = image_of(shown(workshop, name), pages.SHEETS[name].title)
+    kind, jpeg = image_of(shown(workshop, name), catalog.BY_NAME[name].chart.title)
     with Image.open(io.BytesIO(jpeg)) as sheet:
         assert kind == "jpeg"
         assert sheet.width <= pages.COLUMNS * pages.TILE
@@ -100,8 +101,10 @@ def test_links_lead_to_the_view_that_is_about_the_asset(workshop: Workshop, monk
     assert parse_qs(address.query) == {"dataset": ["test"], "tab": ["queue"], "issue": ["leak"]}
 
 
-def test_views_and_pictures_are_of_assets() -> None:
-    assert {*pages.VIEWS, *pages.HISTOGRAMS, *pages.SHEETS} <= catalog.BY_NAME.keys()
+def test_views_are_about_what_there_is() -> None:
+    views = [signal.view for signal in catalog.ALL if signal.view is not None]
+    assert {view["issue"] for view in views if "issue" in view} <= ISSUES.keys()
+    assert {view["table"] for view in views if "table" in view} <= {issue.groups for issue in ISSUES.values()}
 
 
 def test_an_empty_dataset_has_no_pictures(tmp_path: Path) -> None:

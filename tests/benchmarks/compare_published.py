@@ -1,6 +1,4 @@
-"""Compare what two versions published of the same dataset, table by table.
-
-``python -m tests.benchmarks.compare_published OLD NEW``
+"""Compare what two versions published of a dataset, by table: ``python -m tests.benchmarks.compare_published OLD NEW``.
 
 OLD and NEW are folders of published Parquet files (``HOME/datasets/NAME/published/current``). Run each version's
 ``brain materialize`` on the same media, labels and predictions first, each in a home of its own.

@@ -13,11 +13,11 @@ from brain_assets.report.markup import VOID, element
 from brain_assets.report.page import render
 from brain_assets.report.tables import Tables
 from brain_assets.report.thumbnails import thumbnails
-from brain_assets.report.words import ISSUES, reason
 from brain_assets.resources.errors import MissingError, StoreError
 from brain_assets.resources.settings.configuration import load_dataset
 from brain_assets.resources.settings.home import DatasetPaths
 from brain_assets.resources.store import publishing
+from brain_assets.signals.registry import ISSUES, issue_named
 from tests.review.browser import launched, serious
 from tests.review_data import HOSTILE, Synthetic
 from tests.workshop import Workshop, encoded, picture, write_pictures
@@ -215,9 +215,9 @@ def test_json_says_what_the_page_says(synthetic: Synthetic, report: Report) -> N
 
 def test_what_a_rule_measured_is_told_with_its_threshold() -> None:
     evidence = {"meaning": "Brightness", "value": 0.12, "threshold": 0.4, "origin": "fitted"}
-    assert reason("dark", evidence, "", "") == "Brightness: 0.12, flagged below 0.4 (fitted to this dataset)."
-    assert reason("dark", {}, "", "") == ISSUES["dark"].meaning
-    assert reason("something_new", {}, "", "") == ""
+    assert ISSUES["dark"].reason(evidence) == "Brightness: 0.12, flagged below 0.4 (fitted to this dataset)."
+    assert ISSUES["dark"].reason({}) == ISSUES["dark"].meaning
+    assert issue_named("something_new").reason({}) == ""
 
 
 def test_texts_are_escaped_and_elements_are_not() -> None:

@@ -332,7 +332,7 @@ def test_links_open_what_they_say(visit: Visit, synthetic: Synthetic) -> None:
     visit.wait_for_status(f"{len(chosen)} of 300 match")
     assert visit.page.input_value("#colour") == "split"
     visit.page.goto(link(visit.address, "demo", tab="queue", issue="outlier"))
-    visit.wait_for_text("#queue h2", "Outlier")
+    visit.wait_for_text("#queue h2", "Outliers")
 
 
 def test_a_link_in_a_message_opens_the_page(visit: Visit) -> None:

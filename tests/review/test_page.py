@@ -39,6 +39,9 @@ def test_overview_names_what_can_be_shown(reader: Client, synthetic: Synthetic) 
     assert overview["frames"]["objects"]["maps"] == ["object_map"]
     issues = {row["issue"]: row["count"] for row in overview["issues"]}
     assert issues["label_mistake"] == len(synthetic.wrong)
+    assert issues.keys() <= overview["words"].keys()
+    assert overview["words"]["leak"]["title"] == "Leaks between splits"
+    assert {name for name, said in overview["words"].items() if said["relabels"]} == {"label_mistake", "missing_label"}
     assert issues["near_duplicate"] == 38
     assert [(row["table"], row["groups"]) for row in overview["groups"]] == [
         ("exact_duplicates", 2),
@@ -186,6 +189,7 @@ def test_a_subject_is_told_with_its_reasons_and_partners(reader: Client, synthet
     assert scores == sorted(scores, reverse=True)
     near = next(row for row in subject["issue_rows"] if row["issue"] == "near_duplicate")
     assert near["evidence"]["partner"] == synthetic.ids[48]
+    assert near["reason"].startswith(f"a copy of {synthetic.files[48]}")
     assert subject["partners"][synthetic.ids[48]]["filepath"] == synthetic.files[48]
     assert len(subject["neighbors"]) == 20
     assert subject["neighbors"][0]["neighbor_id"] in {synthetic.ids[48], synthetic.ids[49]}
@@ -240,7 +244,9 @@ def test_a_queue_is_most_severe_first_and_shrinks(client: Client, small: Synthet
     queue = client.get("queue", issue="label_mistake").json()
     scores = [item["score"] for item in queue["items"]]
     assert scores == sorted(scores, reverse=True)
-    assert queue["items"][0]["evidence"]["suggested"][0] in small.labels
+    suggested = queue["items"][0]["evidence"]["suggested"][0]
+    assert suggested in small.labels
+    assert f"“{suggested}”" in queue["items"][0]["reason"]
     first, second = (item["subject_id"] for item in queue["items"][:2])
     assert client.post("say", {"kind": "keep", "ids": [first], "issue": "label_mistake"}).status == 200
     assert client.post("say", {"kind": "keep", "ids": [second], "issue": "outlier"}).status == 200

@@ -4,12 +4,13 @@ from collections.abc import Iterator
 
 import pyarrow as pa
 
-from brain_assets.incremental.signal import Check, IssueQuery, MethodRun, Publication, Signal, Whole
+from brain_assets.incremental.signal import Check, Issue, IssueQuery, MethodRun, Publication, Sheet, Signal, Whole
 from brain_assets.incremental.update import Update
 from brain_assets.ingest import decode_pass
 from brain_assets.ingest.pruning import UNUSED_CONTENT, unused
 from brain_assets.resources.dataset import Dataset
 from brain_assets.resources.store.store import Merge
+from brain_assets.signals.duplicates.keeping import say_copy
 from brain_assets.signals.duplicates.labelled import LABELLED
 from brain_assets.signals.duplicates.labelled import READS as LABELS
 
@@ -78,6 +79,16 @@ def _runs(dataset: Dataset) -> list[MethodRun]:
     return [MethodRun("exact_duplicates", {"keep_first": dataset.settings.keep_first})]
 
 
+EXACT_DUPLICATE = Issue(
+    "exact_duplicate",
+    50,
+    "Exact duplicates",
+    "The same pixels are there more than once.",
+    "Drop all but the one to keep: they weigh twice in training and tell nothing new.",
+    say_copy,
+    groups="exact_duplicates",
+)
+
 EXACT_DUPLICATES = Signal(
     name="exact_duplicates",
     description="Samples that are the same image: identical bytes, or identical pixels in other bytes or another format,"
@@ -115,6 +126,7 @@ EXACT_DUPLICATES = Signal(
                 'exact_duplicate' as source, 1.0 as score, true as is_issue,
                 json_object('partner', group_id, 'kind', kind, 'distance', 0, 'reason', reason) as evidence
             from exact_duplicates where not keep""",
+            (EXACT_DUPLICATE,),
         ),
     ),
     metrics={
@@ -122,4 +134,10 @@ EXACT_DUPLICATES = Signal(
         "exact_duplicate_share": "select coalesce((select count(*) from exact_duplicates where not keep)"
         " / nullif((select count(*) from live_samples), 0), 0)",
     },
+    chart=Sheet(
+        "the largest groups",
+        "select sample_id from exact_duplicates"
+        " order by count(*) over (partition by group_id) desc, group_id, keep desc, sample_id",
+    ),
+    view={"tab": "groups", "table": "exact_duplicates"},
 )

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 
+from brain_assets.incremental.words import Evidence, number
 from brain_assets.methods.duplicates import keep_policy as policy
 
 # The earliest time that is known of an image: of the picture, else of its file.
@@ -33,6 +34,13 @@ def keep_criteria(rows: pa.Table, order: Sequence[str], protected: Sequence[str]
     }
     exact = policy.kept_exactly(np.array(rows.column("is_copy"), np.bool_))
     return [exact, *(made[name]() for name in order)]
+
+
+def say_copy(evidence: Evidence, labels: str, partner: str) -> str:
+    """Return what a copy that is not kept is a copy of."""
+    reason = str(evidence.get("reason") or f"a copy of {partner}")
+    distance = evidence.get("distance")
+    return f"{reason}; distance {number(distance)}" if isinstance(distance, float) else reason
 
 
 def _whole(rows: pa.Table, name: str) -> policy.Rows:

@@ -5,8 +5,9 @@ from collections.abc import Iterator
 import numpy as np
 import pyarrow as pa
 
-from brain_assets.incremental.signal import IssueQuery, MethodRun, Publication, Signal, Whole
+from brain_assets.incremental.signal import Issue, IssueQuery, MethodRun, Publication, Sheet, Signal, Whole
 from brain_assets.incremental.update import Update, literal
+from brain_assets.incremental.words import Evidence, number
 from brain_assets.methods.duplicates.calibration import DEFAULT_THRESHOLD
 from brain_assets.methods.duplicates.leaks import find_leaks, splits_from_labels
 from brain_assets.resources.dataset import Dataset
@@ -59,6 +60,23 @@ def _key(duplicates: str) -> str:
     return "leaks" if duplicates == "near_duplicates" else f"{duplicates}_leaks"
 
 
+def _say(evidence: Evidence, labels: str, partner: str) -> str:
+    distance = evidence.get("distance")
+    copy = "the same pixels" if distance == 0 else f"a near copy (distance {number(distance)})"
+    more = int(evidence.get("partners") or 1) - 1
+    also = f", and {more} more beside it" if more else ""
+    return f"In {evidence.get('split')}; {copy} in {evidence.get('partner_split')}{also}."
+
+
+LEAK = Issue(
+    "leak",
+    20,
+    "Leaks between splits",
+    "The same image, or a near copy, lies in two splits, so that results on one are told by the other.",
+    "Remove one side of each pair, best the one in the training split.",
+    _say,
+)
+
 LEAKS = Signal(
     name="leaks",
     description="Images of one split that have a copy in another: every pair across splits within the threshold, exact or near.",
@@ -109,7 +127,15 @@ LEAKS = Signal(
                 json_object('partner', arg_min(partner_id, distance), 'partner_split', arg_min(partner_split, distance),
                     'split', any_value(split), 'distance', min(distance), 'partners', count(*)) as evidence
             from (from leaks order by distance, partner_id) group by brain_key, sample_id""",
+            (LEAK,),
         ),
     ),
     metrics={"leaks": "select count(distinct sample_id) from leaks where brain_key = {key}"},
+    chart=Sheet(
+        "the nearest pairs",
+        "select unnest([subject_id, partner_id]) from (select least(sample_id, partner_id) as subject_id,"
+        " greatest(sample_id, partner_id) as partner_id, min(distance) as distance from leaks where brain_key = 'leaks'"
+        " group by all order by 3, 1, 2)",
+    ),
+    view={"tab": "queue", "issue": LEAK.name},
 )

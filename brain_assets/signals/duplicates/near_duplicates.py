@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from brain_assets.incremental.calibrations import calibrated
 from brain_assets.incremental.runs import model_of, runs_of, similarity_settings, with_parameters
-from brain_assets.incremental.signal import Check, IssueQuery, MethodRun, Publication, Signal, Whole
+from brain_assets.incremental.signal import Check, Issue, IssueQuery, MethodRun, Publication, Sheet, Signal, Whole
 from brain_assets.incremental.subjects import PICTURED, SUBJECT
 from brain_assets.incremental.update import Update, literal
 from brain_assets.methods.duplicates import duplicates
@@ -23,7 +23,7 @@ from brain_assets.resources.settings.configuration import NearDuplicateSettings,
 from brain_assets.resources.store.store import Merge
 from brain_assets.resources.threads import one_blas_thread
 from brain_assets.signals.duplicates.candidates import update_pairs
-from brain_assets.signals.duplicates.keeping import TIME, keep_criteria
+from brain_assets.signals.duplicates.keeping import TIME, keep_criteria, say_copy
 from brain_assets.signals.duplicates.labelled import LABELLED
 from brain_assets.signals.duplicates.labelled import READS as LABELS
 from brain_assets.signals.duplicates.pairs import Contents, Rows, preview_pixels
@@ -249,6 +249,16 @@ def _run(dataset: Dataset, run: RunSettings) -> MethodRun:
     return MethodRun(run.brain_key, settings)
 
 
+NEAR_DUPLICATE = Issue(
+    "near_duplicate",
+    60,
+    "Near duplicates",
+    "The same picture after a small edit, a re-encoding, or the next frame.",
+    "Drop all but the one to keep, unless the small differences are what you train on.",
+    say_copy,
+    groups="near_duplicates",
+)
+
 NEAR_DUPLICATES = Signal(
     name="near_duplicates",
     description="Images, or objects where a run reads their vectors, that are copies but for an edit (recompressed, resized,"
@@ -351,6 +361,7 @@ NEAR_DUPLICATES = Signal(
                     true as is_issue, json_object('partner', nearest_id, 'distance', distance, 'reason', reason) as evidence
                 from near_duplicates {PICTURED} where not keep)
             where sample_id not in ({COPIES})""",
+            (NEAR_DUPLICATE,),
         ),
     ),
     metrics={
@@ -358,4 +369,10 @@ NEAR_DUPLICATES = Signal(
         "near_duplicate_share": "select coalesce((select count(*) from near_duplicates where not keep"
         " and brain_key = {key}) / nullif((select count(*) from live_samples), 0), 0)",
     },
+    chart=Sheet(
+        "the largest groups",
+        "select subject_id from near_duplicates where brain_key = 'near_duplicates'"
+        " order by count(*) over (partition by group_id) desc, group_id, keep desc, subject_id",
+    ),
+    view={"tab": "groups", "table": "near_duplicates"},
 )

@@ -11,7 +11,16 @@ from numpy.typing import NDArray
 
 from brain_assets.incremental.calibrations import CHOSEN, Calibration, calibrated, keep_visible
 from brain_assets.incremental.digests import Slice
-from brain_assets.incremental.signal import Check, IssueQuery, MethodRun, PerSubject, Publication, Signal
+from brain_assets.incremental.signal import (
+    Check,
+    Histogram,
+    Issue,
+    IssueQuery,
+    MethodRun,
+    PerSubject,
+    Publication,
+    Signal,
+)
 from brain_assets.incremental.update import Update, literal, section_settings
 from brain_assets.methods.images import quality_rules as rules
 from brain_assets.methods.images.image_quality import STATISTICS
@@ -145,6 +154,49 @@ FACTS = {
     "phash": "Perceptual hash, 64 bits.",
 }
 
+FLAWS = (
+    Issue("dark", 110, "Dark images", "Even the brightest parts are dark.", "Drop them or expose them anew."),
+    Issue("bright", 120, "Bright images", "Light everywhere, or burnt out.", "Drop them or expose them anew."),
+    Issue("blurry", 130, "Blurred images", "Even the strongest edges are wide.", "Drop them where detail matters."),
+    Issue("noisy", 140, "Noisy images", "Grain that is no texture.", "Drop them or denoise all alike."),
+    Issue("low_information", 150, "Hardly anything to see", "Next to no contrast anywhere.", "Drop blank images."),
+    Issue(
+        "odd_size", 160, "Odd sizes", "Much larger or smaller than most.", "See whether they are from another source."
+    ),
+    Issue(
+        "odd_aspect_ratio",
+        170,
+        "Odd shapes",
+        "Much longer than high, or the reverse.",
+        "See whether resizing distorts them.",
+    ),
+    Issue("tiny", 180, "Tiny images", "Smaller than a model can use.", "Fetch the originals, these may be thumbnails."),
+    Issue(
+        "grayscale", 190, "Grey among colour", "Grey though most others are in colour.", "See whether that is meant."
+    ),
+    Issue(
+        "type_mismatch",
+        200,
+        "Misnamed files",
+        "The content is of another type than the file's name says.",
+        "Rename them.",
+    ),
+    Issue(
+        "rotated",
+        210,
+        "Stored rotated",
+        "Stands upright only where the EXIF orientation is obeyed.",
+        "Rotate the pixels: many loaders ignore the mark.",
+    ),
+    Issue(
+        "animated",
+        220,
+        "Animated images",
+        "Holds several frames, of which loaders take the first.",
+        "Split the frames.",
+    ),
+)
+
 IMAGE_QUALITY = Signal(
     name="image_quality",
     description="Which images are dark, bright, blurred, noisy, empty or odd: rules over the statistics of the decode pass,"
@@ -190,6 +242,9 @@ IMAGE_QUALITY = Signal(
                     'origin', evidence->>'origin') as evidence
             from quality_issues join (values {MEANINGS}) as rules(issue, statistic, meaning) using (issue)
             join calibrations using (issue) where brain_key = '{KEY}'""",
+            FLAWS,
         ),
     ),
+    chart=Histogram("brightness", "select brightness from quality_statistics"),
+    view={"sort": "brightness"},
 )

@@ -7,7 +7,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from brain_assets.incremental.digests import Slice
-from brain_assets.incremental.signal import Check, MethodRun, PerSubject, Publication, Signal
+from brain_assets.incremental.signal import Check, Histogram, MethodRun, PerSubject, Publication, Signal
 from brain_assets.incremental.update import Update
 from brain_assets.methods.labels import hardness as method
 from brain_assets.resources.dataset import Dataset
@@ -82,4 +82,6 @@ HARDNESS = Signal(
         ),
     ),
     metrics={"mean_hardness": "select coalesce(avg(hardness), 0) from hardness"},
+    chart=Histogram("hardness in nats", "select hardness from hardness"),
+    view={"colour": "hardness", "sort": "hardness"},
 )

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from brain_assets.incremental.calibrations import Calibration, calibrated
 from brain_assets.incremental.digests import Slice
 from brain_assets.incremental.runs import runs_of, with_parameters
-from brain_assets.incremental.signal import Check, IssueQuery, MethodRun, PerSubject, Publication, Signal
+from brain_assets.incremental.signal import Check, Issue, IssueQuery, MethodRun, PerSubject, Publication, Sheet, Signal
 from brain_assets.incremental.update import Update, literal, section_settings
+from brain_assets.incremental.words import Evidence, joined, sure
 from brain_assets.methods.labels import label_issues as method
 from brain_assets.methods.labels.hardness import softmax
 from brain_assets.methods.labels.label_issues import NEIGHBORS, NONE, LabelCalibration, LabelIssues
@@ -337,6 +338,41 @@ def _run(dataset: Dataset, run: RunSettings) -> MethodRun:
     return MethodRun(run.brain_key, {"similarity": run.similarity, "where": run.where, **section_settings(section)})
 
 
+def _say(evidence: Evidence, labels: str, partner: str) -> str:
+    given, suggested = joined(evidence.get("given")) or labels, joined(evidence.get("suggested"))
+    if not suggested:
+        return ""
+    model = evidence.get("model")
+    who = "look-alikes bear" if model is None else "models see" if model == "*" else f"{model} sees"
+    said = f"Labelled “{given}”" if given else "No label"
+    return f"{said}, {who} “{suggested}”{sure(evidence)}{_alike(evidence)}."
+
+
+def _alike(evidence: Evidence) -> str:
+    """Say how many of the labelled neighbours bear the suggested class."""
+    labelled, suggested = evidence.get("neighbors_labelled"), evidence.get("neighbors_suggested")
+    return f"; so do {suggested} of the {labelled} most alike" if labelled and suggested else ""
+
+
+LABEL_MISTAKE = Issue(
+    "label_mistake",
+    30,
+    "Label mistakes",
+    "The label is not what the image shows, as models and look-alikes see it.",
+    "Look at the surest first: relabel them or keep them as they are.",
+    _say,
+    relabels=True,
+)
+MISSING_LABEL = Issue(
+    "missing_label",
+    40,
+    "Missing labels",
+    "The image shows a class that its labels leave out.",
+    "Add the label where it is right.",
+    _say,
+    relabels=True,
+)
+
 LABEL_ISSUES = Signal(
     name="label_issues",
     description="Labels that are probably wrong or missing, with the class they should be: models that did not train on the"
@@ -402,9 +438,15 @@ LABEL_ISSUES = Signal(
                     'neighbors_labelled', neighbors_labelled, 'neighbors_suggested', neighbors_suggested,
                     'partner', partner) as evidence
             from label_issues where brain_key = 'label_issues' and score is not null""",
+            (LABEL_MISTAKE, MISSING_LABEL),
         ),
     ),
     metrics={
         "labels_doubted": "select count(*) from label_issues where brain_key = {key} and is_issue and given is not null"
     },
+    chart=Sheet(
+        "the surest mistakes",
+        "select sample_id from label_issues where brain_key = 'label_issues' and is_issue order by score desc, sample_id",
+    ),
+    view={"tab": "queue", "issue": LABEL_MISTAKE.name},
 )

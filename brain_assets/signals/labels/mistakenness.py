@@ -5,12 +5,13 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from brain_assets.incremental.digests import Slice
-from brain_assets.incremental.signal import Check, IssueQuery, MethodRun, PerSubject, Publication, Signal
+from brain_assets.incremental.signal import Check, Histogram, IssueQuery, MethodRun, PerSubject, Publication, Signal
 from brain_assets.incremental.update import Update, section_settings
 from brain_assets.methods.labels import mistakenness as method
 from brain_assets.methods.labels.mistakenness import NONE, LabelSets
 from brain_assets.resources.dataset import Dataset
 from brain_assets.signals.labels.hardness import logit_matrices
+from brain_assets.signals.labels.label_issues import LABEL_MISTAKE, MISSING_LABEL
 
 PREDICTED = """
     select given.labels as given, predicted.sample_id, predicted.label_field, predicted.model, predicted.labels,
@@ -171,7 +172,10 @@ MISTAKENNESS = Signal(
                 and label_field in (select label_field from ground_truth)
                 and (sample_id, label_field) not in (
                     select (sample_id, label_field) from label_issues where brain_key = 'label_issues')""",
+            (LABEL_MISTAKE, MISSING_LABEL),
         ),
     ),
     metrics={"mean_mistakenness": "select coalesce(avg(mistakenness), 0) from mistakenness"},
+    chart=Histogram("mistakenness", "select mistakenness from mistakenness"),
+    view={"colour": "mistakenness", "sort": "mistakenness"},
 )

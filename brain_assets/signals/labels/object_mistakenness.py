@@ -12,13 +12,24 @@ from numpy.typing import NDArray
 
 from brain_assets.incremental.calibrations import CHOSEN, Calibration, calibrated
 from brain_assets.incremental.digests import Slice
-from brain_assets.incremental.signal import Check, IssueQuery, MethodRun, PerSubject, Publication, Signal
+from brain_assets.incremental.signal import (
+    Check,
+    Histogram,
+    Issue,
+    IssueQuery,
+    MethodRun,
+    PerSubject,
+    Publication,
+    Signal,
+)
 from brain_assets.incremental.update import Update, literal, section_settings
+from brain_assets.incremental.words import Evidence, number, sure
 from brain_assets.methods.labels import detectors
 from brain_assets.methods.labels import object_mistakenness as method
 from brain_assets.methods.labels.matching import NONE
 from brain_assets.methods.labels.objects import Objects, polygon_edges
 from brain_assets.resources.dataset import Dataset
+from brain_assets.signals.labels.label_issues import LABEL_MISTAKE
 from brain_assets.signals.labels.mistakenness import certainties
 
 # Images that both labels and the model speak of: only there does silence say anything.
@@ -236,10 +247,35 @@ def _runs(dataset: Dataset) -> list[MethodRun]:
     return [MethodRun("object_mistakenness", section_settings(dataset.settings.mistakenness))]
 
 
-def _issue(issue: str, score: str, is_issue: str, condition: str, partner: str = "matched_id") -> IssueQuery:
+def _say(evidence: Evidence, labels: str, partner: str) -> str:
+    label, overlap = evidence.get("label"), evidence.get("iou")
+    fit = f", overlap {number(overlap)}" if isinstance(overlap, float) else ""
+    return f"“{label}”{sure(evidence)}{fit}." if label else ""
+
+
+MISSING_OBJECT = Issue(
+    "missing_object",
+    70,
+    "Missing objects",
+    "A model sees an object that nobody annotated.",
+    "Annotate it where it is right.",
+    _say,
+)
+SPURIOUS_OBJECT = Issue(
+    "spurious_object",
+    80,
+    "Spurious objects",
+    "An annotation where models see no such object.",
+    "Remove the annotation where it is wrong.",
+    _say,
+)
+BAD_BOX = Issue("bad_box", 90, "Badly placed boxes", "The box does not fit the object.", "Draw the box again.", _say)
+
+
+def _issue(issue: Issue, score: str, is_issue: str, condition: str, partner: str = "matched_id") -> IssueQuery:
     return IssueQuery(
         f"""
-        select object_id as subject_id, scores.sample_id, object_id, '{issue}' as issue,
+        select object_id as subject_id, scores.sample_id, object_id, '{issue.name}' as issue,
             if(label_field = 'ground_truth', scores.model, label_field || '/' || scores.model) as source,
             {score} as score, {is_issue} as is_issue,
             json_object('label_field', label_field, 'model', scores.model, 'label', objects.label, 'confidence', confidence,
@@ -247,6 +283,7 @@ def _issue(issue: str, score: str, is_issue: str, condition: str, partner: str =
                 as evidence
         from object_mistakenness scores join (select object_id, label, confidence from objects) objects using (object_id)
         where {score} is not null and {condition}""",
+        (issue,),
     )
 
 
@@ -299,20 +336,22 @@ OBJECT_MISTAKENNESS = Signal(
     ),
     issues=(
         _issue(
-            "label_mistake",
+            LABEL_MISTAKE,
             "mistakenness",
             f"mistakenness >= {LEAST_MISTAKE}",
             f"{OF_LABELS} and coalesce(suggested, '') != ''",
         ),
         _issue(
-            "bad_box",
+            BAD_BOX,
             "mistakenness_loc",
             f"mistakenness_loc >= {LEAST_MISPLACED}",
             OF_LABELS,
             "coalesce(placed_by, matched_id)",
         ),
-        _issue("spurious_object", "spurious_score", "coalesce(possible_spurious, false)", OF_LABELS),
-        _issue("missing_object", "missing_score", "coalesce(possible_missing, false)", "source != 'ground_truth'"),
+        _issue(SPURIOUS_OBJECT, "spurious_score", "coalesce(possible_spurious, false)", OF_LABELS),
+        _issue(MISSING_OBJECT, "missing_score", "coalesce(possible_missing, false)", "source != 'ground_truth'"),
     ),
     metrics={"objects_compared": "select count(*) from object_mistakenness"},
+    chart=Histogram("mistakenness of objects", "select mistakenness from object_mistakenness"),
+    view={"tab": "queue", "issue": SPURIOUS_OBJECT.name},
 )

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from brain_assets.incremental.calibrations import CHOSEN, calibrated
 from brain_assets.incremental.digests import Slice
 from brain_assets.incremental.runs import model_of, runs_of, similarity_run, similarity_settings
-from brain_assets.incremental.signal import Check, IssueQuery, MethodRun, PerSubject, Publication, Signal
+from brain_assets.incremental.signal import Check, Issue, IssueQuery, MethodRun, PerSubject, Publication, Sheet, Signal
 from brain_assets.incremental.subjects import PICTURED, SUBJECT
 from brain_assets.incremental.update import Update
+from brain_assets.incremental.words import Evidence, number, origin
 from brain_assets.methods.similarity import outliers as method
 from brain_assets.resources.dataset import Dataset
 from brain_assets.resources.settings.configuration import RunSettings
@@ -81,6 +82,24 @@ def _run(dataset: Dataset, run: RunSettings) -> MethodRun:
     )
 
 
+def _say(evidence: Evidence, labels: str, partner: str) -> str:
+    if evidence.get("threshold") is None:
+        return ""
+    return (
+        f"{number(evidence.get('distance'))} away from the images most like it,"
+        f" beyond {number(evidence['threshold'])}{origin(evidence)}."
+    )
+
+
+OUTLIER = Issue(
+    "outlier",
+    100,
+    "Outliers",
+    "Unlike all others in the dataset.",
+    "Keep rare cases, drop what does not belong here.",
+    _say,
+)
+
 OUTLIERS = Signal(
     name="outliers",
     description="Images unlike all others: the mean distance to their nearest neighbours that are not copies lies above a cut"
@@ -124,6 +143,11 @@ OUTLIERS = Signal(
                 outlier_score as score, is_outlier as is_issue,
                 json_object('distance', raw, 'threshold', cut, 'origin', 'calibrated') as evidence
             from ({SCORES}) {PICTURED}""",
+            (OUTLIER,),
         ),
     ),
+    chart=Sheet(
+        "the farthest out", "select subject_id from outliers where brain_key = 'outliers' order by raw desc, subject_id"
+    ),
+    view={"tab": "queue", "issue": OUTLIER.name},
 )

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from brain_assets.incremental.digests import Slice
 from brain_assets.incremental.runs import model_of, runs_of, similarity_settings, with_parameters
-from brain_assets.incremental.signal import Check, MethodRun, PerSubject, Publication, Signal
+from brain_assets.incremental.signal import Check, Histogram, MethodRun, PerSubject, Publication, Signal
 from brain_assets.incremental.subjects import PICTURED, SUBJECT
 from brain_assets.incremental.update import Update, literal
 from brain_assets.incremental.vectors import Vectors, mostly_replaced, read_vectors, remembered, taking_part, unit_rows
@@ -202,4 +202,8 @@ REPRESENTATIVENESS = Signal(
             },
         ),
     ),
+    chart=Histogram(
+        "distance to the cluster's centre", "select raw from representativeness where brain_key = 'representativeness'"
+    ),
+    view={"colour": "representativeness", "sort": "representativeness"},
 )

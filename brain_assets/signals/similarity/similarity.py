@@ -9,7 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from brain_assets.incremental.runs import similarity_runs, with_parameters
-from brain_assets.incremental.signal import Check, MethodRun, Publication, Signal, Whole
+from brain_assets.incremental.signal import Check, Histogram, MethodRun, Publication, Signal, Whole
 from brain_assets.incremental.subjects import PICTURED, SUBJECT
 from brain_assets.incremental.update import Update, literal
 from brain_assets.incremental.vectors import matrix_of, refuse_what_does_not_fit
@@ -279,4 +279,5 @@ SIMILARITY = Signal(
             },
         ),
     ),
+    chart=Histogram("distance to the nearest", "select distances[1] from neighbors where brain_key = 'neighbors'"),
 )

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from brain_assets.incremental.digests import Slice
 from brain_assets.incremental.runs import runs_of, with_parameters
-from brain_assets.incremental.signal import Check, MethodRun, PerSubject, Publication, Signal
+from brain_assets.incremental.signal import Check, Histogram, MethodRun, PerSubject, Publication, Signal
 from brain_assets.incremental.subjects import PICTURED, SUBJECT
 from brain_assets.incremental.update import Update
 from brain_assets.incremental.vectors import read_vectors
@@ -101,4 +101,6 @@ UNIQUENESS = Signal(
         ),
     ),
     metrics={"mean_uniqueness_raw": "select coalesce(avg(raw), 0) from uniqueness where brain_key = {key}"},
+    chart=Histogram("raw uniqueness", "select raw from uniqueness where brain_key = 'uniqueness'"),
+    view={"colour": "uniqueness", "sort": "uniqueness"},
 )

@@ -11,7 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from brain_assets.incremental.runs import runs_of, with_parameters
-from brain_assets.incremental.signal import Check, MethodRun, Publication, Signal, Whole
+from brain_assets.incremental.signal import Check, MethodRun, Publication, Scatter, Signal, Whole
 from brain_assets.incremental.subjects import PICTURED, SUBJECT
 from brain_assets.incremental.update import Update, literal
 from brain_assets.incremental.vectors import Vectors, read_vectors, unit_rows
@@ -279,4 +279,10 @@ VISUALIZATION = Signal(
     metrics={
         "map_trustworthiness": "select coalesce(any_value(trustworthiness), 0) from map_fits where brain_key = {key}"
     },
+    chart=Scatter(
+        "map",
+        "select x, y from visualization where brain_key = 'visualization' and isfinite(x) and isfinite(y)"
+        " order by hash(subject_id)",
+    ),
+    view={},
 )

@@ -16,7 +16,7 @@ const TABS = ["explore", "queue", "groups", "news"];
 const THEMES = { auto: "◐", light: "☀", dark: "☾" };
 const LOOK_EVERY = 10_000;
 
-let overview = { version: "", issues: [], groups: [], runs: [], user: "" };
+let overview = { version: "", issues: [], words: {}, groups: [], runs: [], user: "" };
 let frames = {};
 
 const wordsOf = async (name) => (frames.images?.has(name) ? ((await frames.images.column(name)).words ?? []) : []);

@@ -88,7 +88,8 @@ export class Detail {
     const about = { ids: [subject.subject_id], frame: subject.frame };
     const version = this.context().version;
     const button = (text, run, kind = "") => h("button", { type: "button", class: kind, onclick: run }, text);
-    const suggestion = suggestionOf(subject.issue_rows.find((row) => row.issue === "label_mistake")?.evidence, subject);
+    const doubted = subject.issue_rows.find((row) => this.context().words[row.issue]?.relabels);
+    const suggestion = suggestionOf(doubted?.evidence, subject);
     return h(
       "div",
       { class: "row wrap actions" },
@@ -138,7 +139,6 @@ export class Detail {
       subject.issue_rows.map((row) =>
         why(
           row,
-          subject,
           Object.values(row.evidence)
             .flat()
             .filter((id) => typeof id === "string" && subject.partners[id] && id !== subject.subject_id)

@@ -44,7 +44,7 @@ export const time = (seconds) => new Date(seconds * 1000).toISOString().replace(
 
 export const plural = (count, one, many = one + "s") => `${number(count)} ${count === 1 ? one : many}`;
 
-/** What a column is called in the page: "issue:label_mistake" is "issue: label mistake". */
+/** What a column is called in the page: "hardness:other_model" is "hardness: other model". */
 export const title = (name) => name.replaceAll("_", " ").replace(":", ": ");
 
 /** A title with a capital. */

@@ -7,8 +7,6 @@ import { badges, picture, spoken } from "/static/js/pictures.js";
 import { say, undo, words } from "/static/js/say.js";
 import { set, state, watch } from "/static/js/state.js";
 
-const ISSUES = { exact_duplicates: "exact_duplicate", near_duplicates: "near_duplicate" };
-
 export class Groups {
   /** @param {(id: string) => void} openDetail @param {() => object} context */
   constructor(openDetail, context) {
@@ -196,7 +194,8 @@ export class Groups {
   }
 
   say(kind, ids, frame) {
-    return say({ kind, ids, frame, issue: ISSUES[state.table] }, this.context().version);
+    const issue = this.context().groups.find((run) => run.table === state.table)?.issue;
+    return say({ kind, ids, frame, issue }, this.context().version);
   }
 
   key(event) {

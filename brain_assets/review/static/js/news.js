@@ -52,7 +52,7 @@ export class News {
         { class: "tiles" },
         this.tile("images added", news.added, news),
         this.tile("images changed", news.changed, news),
-        news.issues.map((row) => this.tile(title(row.issue), row.count, news, row.issue)),
+        news.issues.map((row) => this.tile(this.context().words[row.issue]?.title ?? title(row.issue), row.count, news, row.issue)),
       ),
       news.added + news.changed === 0 && h("p", { class: "muted" }, "No image came or changed between these runs."),
       news.metrics.length > 0 && this.table(news.metrics),

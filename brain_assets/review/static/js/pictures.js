@@ -73,9 +73,7 @@ export function badges(subject) {
   const fate = subject.decided?.fate;
   const relabelled = subject.decided?.label;
   return [
-    subject.status === "error" &&
-      !subject.issues?.includes("unreadable") &&
-      h("span", { class: "badge bad" }, "unreadable"),
+    subject.status === "error" && !subject.issues?.length && h("span", { class: "badge bad" }, "unreadable"),
     (fate?.kind === "drop" || subject.status === "dropped") && h("span", { class: "badge bad" }, "dropped"),
     fate?.kind === "keep" && h("span", { class: "badge good" }, "kept"),
     relabelled && h("span", { class: "badge good" }, "now ", h("bdi", {}, relabelled.value)),

@@ -2,7 +2,7 @@
 
 import { ask } from "/static/js/api.js";
 import { askWord, trying } from "/static/js/dialogs.js";
-import { $, h, heading, number, plural, put, title, typing } from "/static/js/dom.js";
+import { $, h, heading, number, plural, put, typing } from "/static/js/dom.js";
 import { badges, picture } from "/static/js/pictures.js";
 import { say, undo, words } from "/static/js/say.js";
 import { set, state, watch } from "/static/js/state.js";
@@ -35,7 +35,7 @@ export class Queue {
         h(
           "button",
           { type: "button", "aria-current": issue === state.issue ? "true" : undefined, onclick: () => set({ issue }) },
-          h("span", {}, heading(issue)),
+          h("span", {}, this.words(issue).title),
           h("span", { class: "count" }, number(count)),
         ),
       );
@@ -56,6 +56,11 @@ export class Queue {
     return undefined;
   }
 
+  /** What the server says of an issue: title, meaning, advice, and whether another label settles it. */
+  words(issue) {
+    return this.context().words[issue] ?? { title: heading(issue), meaning: "", advice: "", relabels: false };
+  }
+
   get item() {
     return this.items[this.at];
   }
@@ -72,7 +77,7 @@ export class Queue {
           "div",
           { class: "empty-note" },
           h("h2", { tabindex: -1 }, "All done"),
-          h("p", {}, `Nothing is left to review for “${title(state.issue)}”.`),
+          h("p", {}, `Nothing is left to review for “${this.words(state.issue).title}”.`),
           h("label", {}, this.reviewedBox(), " Show what was reviewed"),
         ),
       );
@@ -88,7 +93,7 @@ export class Queue {
     return h(
       "header",
       { class: "row between" },
-      h("h2", {}, heading(state.issue)),
+      h("h2", { title: this.words(state.issue).meaning }, this.words(state.issue).title),
       h(
         "span",
         { role: "status", id: "queue-status" },
@@ -155,7 +160,8 @@ export class Queue {
       "aside",
       { class: "reason" },
       decided && h("p", { class: "decided", role: "status" }, `Decided: ${decided.text}`),
-      why(item, item.subject, others, (id) => this.openDetail(id), item.partners),
+      h("p", { class: "muted advice" }, this.words(state.issue).advice),
+      why(item, others, (id) => this.openDetail(id), item.partners),
       suggestion &&
         this.isLabelIssue() &&
         h("p", { class: "suggestion" }, "Suggested label: ", h("strong", {}, h("bdi", {}, suggestion))),
@@ -168,7 +174,7 @@ export class Queue {
   }
 
   isLabelIssue() {
-    return state.issue === "label_mistake" || state.issue === "missing_label";
+    return this.words(state.issue).relabels;
   }
 
   bar(item) {

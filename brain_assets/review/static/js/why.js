@@ -3,36 +3,8 @@
 import { fileName, h, heading, number, title } from "/static/js/dom.js";
 import { picture, spoken } from "/static/js/pictures.js";
 
-const SENTENCES = {
-  unreadable: () => "The file cannot be decoded.",
-  exact_duplicate: () => "The same image as the one beside it.",
-  near_duplicate: () => "A near copy of the image beside it.",
-  leak: () => "The image beside it lies in another split.",
-  outlier: () => "Unlike all others in this dataset.",
-  label_mistake: (evidence, subject) =>
-    suggestionOf(evidence, subject)
-      ? `Labelled “${[subject.label ?? evidence.given ?? "?"].flat().join(", ")}”, but looks like “${suggestionOf(evidence, subject)}”.`
-      : "The label looks wrong.",
-  missing_label: () => "A label seems to be missing.",
-  missing_object: () => "The model sees an object that is not annotated.",
-  spurious_object: () => "The model sees nothing where this object is annotated.",
-  bad_box: () => "The box does not fit the object.",
-  dark: () => "Very dark.",
-  bright: () => "Very bright.",
-  blurry: () => "Blurred.",
-  low_information: () => "Hardly anything to see.",
-  odd_size: () => "Its size is unusual in this dataset.",
-  odd_aspect_ratio: () => "Its shape is unusual in this dataset.",
-  grayscale: () => "Grey, though most others are in colour.",
-  noisy: () => "Noisy.",
-  type_mismatch: () => "The file's name tells another type than its content.",
-  tiny: () => "Smaller than the model can use.",
-  animated: () => "Holds several frames.",
-  rotated: () => "Stored rotated, to be turned by its EXIF orientation.",
-};
-
 /** Evidence that the sentence, the heading or the picture has told already. */
-const SAID = new Set(["given", "suggested", "model", "matched"]);
+const SAID = new Set(["given", "suggested", "model", "matched", "reason"]);
 
 /** The label that is suggested in place of the given one, several classes between commas; "" where there is none. */
 export function suggestionOf(evidence, subject) {
@@ -48,10 +20,8 @@ export const involved = (subject, evidence) => [subject.object_id, evidence?.mat
 /** Whether a subject has a label that people may change: what a model found has none. */
 export const relabelable = (subject) => subject.frame === "images" || subject.source === "ground_truth";
 
-export const sentence = (row, subject) => SENTENCES[row.issue]?.(row.evidence, subject) ?? "";
-
 /** A subject's issue as a block: name, score, sentence, evidence, partners but those already shown `beside` it. */
-export function why(row, subject, partners, open, beside = []) {
+export function why(row, partners, open, beside = []) {
   return h(
     "section",
     { class: row.is_issue ? "why" : "why minor" },
@@ -62,7 +32,7 @@ export function why(row, subject, partners, open, beside = []) {
       meter(row.score),
       row.source && row.source !== row.issue && h("span", { class: "muted" }, h("bdi", {}, row.source)),
     ),
-    h("p", {}, sentence(row, subject), !row.is_issue && h("em", { class: "muted" }, " Below the threshold.")),
+    h("p", {}, row.reason, !row.is_issue && h("em", { class: "muted" }, " Below the threshold.")),
     evidenceList(row.evidence, [...partners, ...beside]),
     h(
       "div",
