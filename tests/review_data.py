@@ -449,8 +449,8 @@ class Synthetic:
         return {
             "subject_id": [self.ids[i] for i in (10, 11)],
             "tag": ["interesting", "interesting"],
-            "by": ["ada", "ada"],
-            "at": pa.array([STARTED, STARTED], pa.timestamp("us", "UTC")),
+            "tagged_by": ["ada", "ada"],
+            "tagged_at": pa.array([STARTED, STARTED], pa.timestamp("us", "UTC")),
         }
 
     def runs(self) -> Rows:
@@ -476,7 +476,7 @@ class Synthetic:
                 ("duplicate_rate", 0.12 * scale),
                 ("label_mistakes", 12 * scale),
             ):
-                rows.append({"at": at.as_py(), "run_id": run, "metric": metric, "value": value})
+                rows.append({"recorded_at": at.as_py(), "run_id": run, "metric": metric, "value": value})
         return columns_of(rows)
 
     TABLES = (

@@ -27,7 +27,9 @@ COMPARE: Mapping[str, Callable[[float, float], bool]] = {
     "==": operator.eq,
 }
 STORED = "select metric, value from health where run_id = (select run_id from health order by measured_at desc limit 1)"
-PUBLISHED = 'select metric, value from health where run_id = (select run_id from health order by "at" desc limit 1)'
+PUBLISHED = (
+    "select metric, value from health where run_id = (select run_id from health order by recorded_at desc limit 1)"
+)
 
 
 @dataclass(frozen=True)

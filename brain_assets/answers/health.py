@@ -55,12 +55,15 @@ def health(signals: Sequence[Signal]) -> Signal:
         publishes=(
             Publication(
                 "health",
-                'select measured_at as "at", run_id, metric, value from health order by measured_at, metric',
+                """
+                select measured_at as recorded_at, run_id, metric, value, measured_at as "at"
+                from health order by measured_at, metric""",
                 {
-                    "at": "When.",
+                    "recorded_at": "When.",
                     "run_id": "After which run.",
                     "metric": "What was measured.",
                     "value": "The number.",
+                    "at": "Former name of `recorded_at`, until version 0.3.",
                 },
             ),
         ),

@@ -34,7 +34,7 @@ def issues(signals: Sequence[Signal]) -> Signal:
             Check(
                 "scores_are_between_0_and_1",
                 "select count(*) from issues where score is null or score < 0 or score > 1",
-                "Each score lies in [0, 1].",
+                "Each score is in [0, 1].",
             ),
             Check(
                 "no_issue_without_a_sample",

@@ -40,14 +40,17 @@ BOOKKEEPING = (
     ),
     Publication(
         "calibrations",
-        'select calibration_id, brain_key, issue, value, evidence, calibrated_at as "at" from calibrations',
+        """
+        select calibration_id, brain_key, issue, value, evidence, calibrated_at as fitted_at, calibrated_at as "at"
+        from calibrations""",
         {
             "calibration_id": "Names the calibration.",
             "brain_key": "The run it belongs to.",
             "issue": "The issue whose threshold it sets.",
             "value": "The threshold.",
             "evidence": "What it was computed from, as JSON.",
-            "at": "When.",
+            "fitted_at": "When.",
+            "at": "Former name of `fitted_at`, until version 0.3.",
         },
     ),
 )

@@ -158,7 +158,7 @@ def delete_run(dataset: tuple[Home, str], /, brain_key: str) -> None:
 @click.option("--issue", metavar="ISSUE", help="Only the thresholds of this issue [default: all].")
 @click.pass_obj
 def calibrate(home: Home, /, name: str, issue: str | None) -> None:
-    """Fit the thresholds anew to the dataset as it is, and bring it up to date."""
+    """Refit the thresholds to the dataset as it is, and bring it up to date."""
     from brain_assets.app.calibrating import recalibrate
 
     changes = recalibrate(home, name, issue)
@@ -178,7 +178,7 @@ def calibrate(home: Home, /, name: str, issue: str | None) -> None:
 )
 @click.pass_obj
 def report(home: Home, /, name: str, output: Path | None, *, as_json: bool) -> None:
-    """Write a self-contained page on how a dataset stands, to be opened in a browser or mailed."""
+    """Write a self-contained page on the state of a dataset, to be opened in a browser or mailed."""
     from brain_assets.report.writing import report_json, write_file, write_page
     from brain_assets.resources.settings.configuration import load_dataset
 
@@ -268,7 +268,7 @@ def select_samples(home: Home, /, name: str, form: str | None, output: Path | No
 @click.option("--no-browser", is_flag=True, help="Do not open a browser.")
 @click.pass_obj
 def review(home: Home, /, name: str | None, *, port: int, host: str, token: str | None, no_browser: bool) -> None:
-    """Serve the review page alone, on what is published; 'brain up' serves it too, and takes in what is said there."""
+    """Serve the review page alone, on what is published; 'brain up' serves it too, and takes in the decisions made there."""
     from brain_assets.resources.store.publishing import open_set
     from brain_assets.review import serve
 

@@ -135,7 +135,7 @@ def _check_target(dataset: tuple[DatasetPaths, DatasetSettings], path: Path, *, 
     for own in [*(Path(uri).expanduser().resolve() for uri in declared), paths.predictions.resolve()]:
         if own == target or own in target.parents:
             raise ConfigurationError(
-                f"{path} is or lies among the labels and predictions that the dataset reads: write it elsewhere"
+                f"{path} is or is among the labels and predictions that the dataset reads: write it elsewhere"
             )
     if path.exists() and not force:
         raise ConfigurationError(

@@ -25,7 +25,7 @@ UP_TO_DATE, NOTHING = "up to date", "nothing published yet"
 
 
 def status(home: Home, name: str) -> dict[str, Any]:
-    """Return how a dataset stands, read from what is published and from its media source.
+    """Return the state of a dataset, read from what is published and from its media source.
 
     Returns
     -------

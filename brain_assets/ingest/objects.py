@@ -86,7 +86,7 @@ OBJECTS = Signal(
                 "height": "Of the box, relative to the image.",
                 "polygon": "Rings of x and y in turn, relative to the image; NULL where only a box is known.",
                 "logits": "Scores over the classes, logarithms where probabilities were given; NULL where unknown.",
-                "iscrowd": "Whether the box stands for a crowd.",
+                "iscrowd": "Whether the box marks a crowd of objects, as COCO defines it.",
             },
         ),
         Publication(

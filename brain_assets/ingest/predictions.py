@@ -70,7 +70,7 @@ PREDICTIONS = Signal(
         Check(
             "every_prediction_has_its_row",
             "select count(*) from predictions anti join effective_predictions using (sample_id, label_field, model)",
-            "Each prediction still stands in a file.",
+            "Each prediction is still in a file.",
         ),
     ),
     publishes=(

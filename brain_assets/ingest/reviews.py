@@ -112,7 +112,7 @@ def holding(kind: str) -> str:
 
 REVIEWS = Signal(
     name="reviews",
-    description="What people said on the review page: tags, and decisions to keep, drop or relabel, with who, when and the"
+    description="What people entered on the review page: tags, and decisions to keep, drop or relabel, with who, when and the"
     " content they were made on. What is dropped leaves all signals, a new label wins over the file's, until it is undone.",
     group="reviews",
     reads=(),
@@ -131,8 +131,8 @@ REVIEWS = Signal(
         Publication(
             "tags",
             """
-            select subject_id, tag, said_by as by, said_at as "at", content_hash,
-                content_hash is not distinct from contents.now as is_current
+            select subject_id, tag, said_by as tagged_by, said_at as tagged_at, content_hash,
+                content_hash is not distinct from contents.now as is_current, said_by as "by", said_at as "at"
             from (
                 select * from borne_tags where undone_at is null
                 qualify row_number() over (partition by subject_id, tag order by event_id desc, said_of) = 1
@@ -142,35 +142,42 @@ REVIEWS = Signal(
             order by tag, subject_id""",
             {
                 "subject_id": "The image or object.",
-                "tag": "What was said of it.",
-                "by": "Who said it.",
-                "at": "When.",
+                "tag": "The tag.",
+                "tagged_by": "Who tagged it.",
+                "tagged_at": "When.",
                 "content_hash": "The content that was looked at.",
                 "is_current": "Whether the subject still has that content.",
+                "by": "Former name of `tagged_by`, until version 0.3.",
+                "at": "Former name of `tagged_at`, until version 0.3.",
             },
         ),
         Publication(
             "tag_history",
             """
-            select event_id, subject_id, tag, present, content_hash, said_by as by, said_at as "at", undone_at
+            select event_id, subject_id, tag, present, content_hash, said_by as tagged_by, said_at as tagged_at, undone_at,
+                said_by as "by", said_at as "at"
             from said_tags order by event_id, subject_id""",
             {
-                "event_id": "Counts what was said on the page.",
+                "event_id": "Number of the event on the review page.",
                 "subject_id": "The image or object.",
                 "tag": "The tag.",
                 "present": "Whether it was put on, or taken off.",
                 "content_hash": "The content that was looked at.",
-                "by": "Who said it.",
-                "at": "When.",
-                "undone_at": "When it was taken back; NULL while it stands.",
+                "tagged_by": "Who put it on, or took it off.",
+                "tagged_at": "When.",
+                "undone_at": "When it was undone; NULL while it was not.",
+                "by": "Former name of `tagged_by`, until version 0.3.",
+                "at": "Former name of `tagged_at`, until version 0.3.",
             },
         ),
         Publication(
             "decisions",
             """
-            select decision_id, subject_id, borne.content_hash, kind, value, issue, said_by as by, said_at as "at", undone_at,
+            select decision_id, subject_id, borne.content_hash, kind, value, issue, said_by as decided_by,
+                said_at as decided_at, undone_at,
                 (decision_id, subject_id) in (select (decision_id, subject_id) from last_decisions)
-                    and borne.content_hash is not distinct from contents.content_hash as holds, said_of
+                    and borne.content_hash is not distinct from contents.content_hash as holds, said_of,
+                said_by as "by", said_at as "at"
             from borne_decisions borne left join (select *, true as present from subject_contents) contents
                 using (subject_id)
             qualify present or (said_of = subject_id and not coalesce(bool_or(present) over (partition by decision_id), false))
@@ -182,12 +189,14 @@ REVIEWS = Signal(
                 "kind": "keep, drop or relabel.",
                 "value": "The new label of a relabel.",
                 "issue": "The queue in which it was made.",
-                "by": "Who made it.",
-                "at": "When.",
-                "undone_at": "When it was taken back; NULL while it was not.",
-                "holds": "Whether it counts now: not taken back, the last word on its matter (keep or drop; label), and the"
+                "decided_by": "Who made it.",
+                "decided_at": "When.",
+                "undone_at": "When it was undone; NULL while it was not.",
+                "holds": "Whether it counts now: not undone, the last word on its matter (keep or drop; label), and the"
                 " subject has the content it was made on.",
                 "said_of": "The subject as it was called then; another one where the file was renamed since.",
+                "by": "Former name of `decided_by`, until version 0.3.",
+                "at": "Former name of `decided_at`, until version 0.3.",
             },
         ),
     ),

@@ -272,7 +272,7 @@ SAMPLES = Signal(
             from samples left join media using (content_hash) order by filepath""",
             {
                 "sample_id": "Stable id: hash of the source's name and the path inside it.",
-                "uri": "Where the file lies.",
+                "uri": "Location of the file.",
                 "filepath": "Path relative to the media root.",
                 "status": "ok, error, or dropped by a reviewer; only what is ok has signals.",
                 "error": "Why the image cannot be used: a short code and a line; NULL when it can.",

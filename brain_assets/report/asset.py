@@ -27,7 +27,7 @@ def update_report(update: Update) -> Iterator[Merge]:
 
 REPORT = Signal(
     name="report",
-    description="One self-contained page on how the dataset stands, to be opened or mailed: numbers with what changed, the"
+    description="One self-contained page on the state of the dataset, to be opened or mailed: numbers with what changed, the"
     " worst of every issue with pictures and reasons, a map, classes, settings. Written to report.html in the dataset's folder.",
     group="answers",
     reads=(),

@@ -11,8 +11,8 @@ from brain_assets.signals.registry import issue_named
 
 SHOWN = 12
 GROUPS, MEMBERS = 8, 6
-NEWEST = 'select arg_max(run_id, "at") from health'
-FIRST = 'select arg_min(run_id, "at") from health'
+NEWEST = "select arg_max(run_id, recorded_at) from health"
+FIRST = "select arg_min(run_id, recorded_at) from health"
 SUBJECT = "coalesce(object_id, sample_id)"
 WORST = f"""
     select *, {SUBJECT} as subject from issues where is_issue

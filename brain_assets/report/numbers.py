@@ -35,9 +35,9 @@ def metrics(tables: Tables) -> list[Metric]:
 
     An issue that was not counted in some measurement was not there then.
     """
-    if not tables.has("health", "metric", "value", "at"):
+    if not tables.has("health", "metric", "value", "recorded_at"):
         return []
-    moments = 'select run_id, max("at") as moment from health group by 1 order by 2 desc'
+    moments = "select run_id, max(recorded_at) as moment from health group by 1 order by 2 desc"
     query = f"""
         with moments as (from ({moments}) limit {COURSE}),
         names as (select distinct metric from health semi join moments using (run_id))

@@ -203,8 +203,8 @@ def metrics(opened: OpenSet, before: str, after: str) -> list[Row]:
     if not opened.has("health", "metric", "value", "run_id"):
         return []
     query = (
-        'select metric, arg_max(value, "at") filter (run_id = $before), arg_max(value, "at") filter (run_id = $after), '
-        'list(value order by "at")[-60:] from health group by metric order by metric'
+        "select metric, arg_max(value, recorded_at) filter (run_id = $before), arg_max(value, recorded_at) filter"
+        " (run_id = $after), list(value order by recorded_at)[-60:] from health group by metric order by metric"
     )
     cursor = opened.cursor().execute(query, {"before": before, "after": after})
     return [dict(zip(("metric", "before", "after", "course"), row, strict=True)) for row in cursor.fetchall()]

@@ -16,7 +16,7 @@ from brain_assets.review.wire import positions_of
 # What was decided under another name of the same file; the page's own store knows the rest.
 INHERITED = """
 insert into review_decisions select subject_id, kind, content_hash from decisions where holds and said_of != subject_id
-qualify row_number() over (partition by subject_id order by "at" desc) = 1
+qualify row_number() over (partition by subject_id order by decided_at desc) = 1
 """
 
 

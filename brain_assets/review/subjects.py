@@ -101,7 +101,7 @@ def _add_reviews(opened: OpenSet, cards: dict[str, Row], events: Events) -> None
     for row in inherited(opened):
         if row["subject_id"] in cards:
             aspect = "label" if row["kind"] == "relabel" else "fate"
-            told = {name: row[name] for name in ("kind", "value", "by", "at")}
+            told = {"kind": row["kind"], "value": row["value"], "by": row["decided_by"], "at": row["decided_at"]}
             cards[row["subject_id"]].setdefault("decided", {}).setdefault(aspect, told)
 
 

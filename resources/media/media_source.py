@@ -205,7 +205,7 @@ class FolderSource(_Folder):
         if folder == self.root:
             raise SourceError(f"the media folder {self.root} cannot be listed: {error.strerror}") from None
         if error.errno == errno.ENAMETOOLONG:
-            collector.refuse(folder, "unsupported: the folder lies deeper than any path can name")
+            collector.refuse(folder, "unsupported: the folder is deeper than any path can name")
         else:
             collector.unreadable.append(readable(os.path.relpath(folder, self.root)))
 

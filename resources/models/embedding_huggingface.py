@@ -106,7 +106,7 @@ def _load_model(transformers: Any, folder: Path) -> tuple[Any, frozenset[str]]:
     missing = frozenset(report["missing_keys"])
     untrained = sorted(key for key in missing if "pooler" not in key)
     if untrained:
-        raise ConfigurationError(f"{folder} lacks weights, {untrained[0]} among {len(untrained)}: fetch it anew")
+        raise ConfigurationError(f"{folder} lacks weights, {untrained[0]} among {len(untrained)}: download it again")
     return model.eval(), missing
 
 

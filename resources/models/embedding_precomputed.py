@@ -118,7 +118,7 @@ def _check(path: Path, keys: Sequence[str], matrix: NDArray[np.float32]) -> None
         raise ConfigurationError(f"{path}: {len(keys)} keys for {len(matrix)} vectors")
     twice = [key for key, count in Counter(keys).items() if count > 1]
     if twice:
-        raise ConfigurationError(f"{path}: {twice[0]!r} stands more than once ({len(twice)} such keys)")
+        raise ConfigurationError(f"{path}: {twice[0]!r} is given more than once ({len(twice)} such keys)")
 
 
 def _read_npz(path: Path) -> Vectors:

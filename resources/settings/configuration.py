@@ -99,6 +99,14 @@ class VisualizationSettings(Section):
     method: Literal["umap", "tsne", "pca", "manual", "custom"] = Field(
         "umap", description="How positions are found; manual reads them from points, custom calls reducer."
     )
+    implementation: Literal["own", "umap-learn"] = Field(
+        "own",
+        description="What makes a map of the method umap: a kernel of our own, from the neighbours that are known, or"
+        " umap-learn, from the vectors.",
+    )
+    metric: Literal["cosine", "euclidean", "manhattan", "correlation", "chebyshev", "canberra", "braycurtis"] = Field(
+        "cosine", description="Distance between vectors for umap-learn; the own kernel takes that of the neighbours."
+    )
     dimensions: Literal[2, 3] = Field(2, description="Dimensions of the map.")
     n_neighbors: int = Field(
         15, ge=2, le=200, description="Neighbours that hold a point in its place, itself included."
@@ -109,7 +117,7 @@ class VisualizationSettings(Section):
         0.1,
         gt=0,
         le=10,
-        description="A map is fitted anew when more points than this share of those fitted have joined it.",
+        description="A map is refitted when more points than this share of those fitted have joined it.",
     )
     points: str | None = Field(None, description="File with filepath or sample_id, x, y (and z) for the method manual.")
     reducer: str | None = Field(
@@ -151,8 +159,8 @@ class NearDuplicateSettings(Section):
         1000,
         ge=2,
         le=5000,
-        description="In crowds of up to this many copies all are compared with all; larger ones are left as neighbours,"
-        " radius and hashes found them.",
+        description="Clusters of up to this many copies are compared all with all; larger ones keep the pairs that"
+        " neighbours, radius and hashes found.",
     )
     keep: list[Literal["split", "label", "resolution", "size", "age"]] = Field(
         ["split", "label", "resolution", "size", "age"],
@@ -343,7 +351,7 @@ class DatasetSettings(Section):
     )
     keep_first: list[str] = Field(
         ["test", "val", "train"],
-        description="Splits whose sample is kept first when copies lie in several, in this order.",
+        description="Splits whose sample is kept first when copies are in several, in this order.",
     )
     embeddings: EmbeddingSettings = EmbeddingSettings()
     similarity: SimilaritySettings = SimilaritySettings()
@@ -583,7 +591,7 @@ def _lines(path: Path, node: Any) -> dict[str, int]:
     lines: dict[str, int] = {}
     for key, line in _key_lines(node):
         if key in lines:
-            raise ConfigurationError(f"{path} line {line}: {key!r} stands twice, first in line {lines[key]}")
+            raise ConfigurationError(f"{path} line {line}: {key!r} is given twice, first in line {lines[key]}")
         lines[key] = line
     return lines
 

@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -33,6 +33,14 @@ SPARED_SECONDS = 3600
 # Files of parts that are written at once, and the bytes of rows that wait for others of their part.
 OPEN_PARTS = 256
 WAITING_BYTES = 1 << 26
+# Columns that version 0.1 published under another name, by table: of its sets both names can be read, too.
+RENAMED = {
+    "health": {"recorded_at": "at"},
+    "calibrations": {"fitted_at": "at"},
+    "tags": {"tagged_by": "by", "tagged_at": "at"},
+    "tag_history": {"tagged_by": "by", "tagged_at": "at"},
+    "decisions": {"decided_by": "by", "decided_at": "at"},
+}
 NEEDS_MEMORY = "the query needs more memory than this machine has: ask for fewer rows or columns at once"
 
 
@@ -237,8 +245,17 @@ def _queries(path: Path, said: Mapping[str, Any] | None, spoiled: set[str], *, t
     columns = (said or {}).get("columns", {})
     there = tables_in(path)
     names = (columns or there).keys() & there.keys() - spoiled
-    sound = {name: f"from read_parquet('{_quoted(there[name])}')" for name in sorted(names)}
+    sound = {
+        name: f"select *{_renamed(name, columns.get(name, {}))} from read_parquet('{_quoted(there[name])}')"
+        for name in sorted(names)
+    }
     return sound | {name: _stand_in(path, name, columns[name], tolerant=tolerant) for name in sorted(spoiled)}
+
+
+def _renamed(table: str, columns: Collection[str]) -> str:
+    """Return today's names of the columns that an older version published under another."""
+    pairs = RENAMED.get(table, {}).items()
+    return "".join(f', "{former}" as {name}' for name, former in pairs if former in columns and name not in columns)
 
 
 def _stand_in(path: Path, table: str, columns: Mapping[str, str], *, tolerant: bool) -> str:
@@ -248,7 +265,8 @@ def _stand_in(path: Path, table: str, columns: Mapping[str, str], *, tolerant: b
     listed = ", ".join(f'null::{kind} as "{name}"' for name, kind in columns.items())
     # Said while the rows are made, so that no optimizer says it of those who do not read the table.
     condition = "false" if tolerant else f"if(row = 0, error('{_quoted(line)}'), true)"
-    return f"select {listed} from range(1) as rows(row) where {condition}"
+    rows = f"select {listed} from range(1) as rows(row) where {condition}"
+    return f"select *{_renamed(table, columns)} from ({rows})"
 
 
 def tables_in(path: Path) -> dict[str, str]:

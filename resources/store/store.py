@@ -402,7 +402,7 @@ def _say(path: Path, text: str) -> str:
     if "Could not set lock" in text:
         return f"{path} is open in another program, close it there: {text}"
     if "not a valid DuckDB" in text or "orrupt" in text or "enough bytes" in text:
-        return f"{path} is damaged: move it away and run again, everything in it is derived anew: {text}"
+        return f"{path} is damaged: move it away and run again, everything in it is rebuilt: {text}"
     return f"{path}: {text}"
 
 

@@ -206,7 +206,7 @@ def test_what_cannot_be_chosen_is_said(root: Path, workshop: Workshop) -> None:
             root / "labels" / "boxes.json",
             root / "predictions" / "x" / "a.json",
         ):
-            with pytest.raises(ConfigurationError, match="lies among the labels and predictions"):
+            with pytest.raises(ConfigurationError, match="is among the labels and predictions"):
                 flowers.export_objects(own, force=True)
     assert not (root / "more.json").exists()
     assert not (root / "labels" / "new.json").exists()

@@ -38,7 +38,7 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
         root / "home",
         root / "media",
         split_from="folder",
-        runs=[{"brain_key": "speaking", "method": "embeddings", "model": "python:tests.test_similar:Speaking"}],
+        runs=[{"brain_key": "speaking", "method": "embeddings", "model": "python:tests.app.test_similar:Speaking"}],
     )
     made.run()
     return made

@@ -11,7 +11,7 @@ from brain_assets.resources.media import files, object_stores, video_frames, vid
 from brain_assets.resources.media.media_source import open_source
 from brain_assets.review.thumbnails import original
 from tests.far.servers import Quiet, put
-from tests.test_videos import SIZE, write_video
+from tests.ingest.test_videos import SIZE, write_video
 from tests.workshop import Workshop, encoded, picture, write_archive
 
 pytest.importorskip("obstore")

@@ -111,7 +111,7 @@ def labels(workshop: Workshop, filepath: str) -> list[tuple]:
 
 def growth(workshop: Workshop) -> float:
     """Return by how many samples the last run has changed the dataset's health, as the report tells it."""
-    course = workshop.rows("select value from health where metric = 'samples' order by \"at\"")
+    course = workshop.rows("select value from health where metric = 'samples' order by recorded_at")
     return float(course[-1][0] - course[-2][0])
 
 
@@ -199,7 +199,7 @@ def test_the_last_word_counts_and_history_stays(workshop: Workshop, ada: Reviewe
     ada.undo(last)
     workshop.run(QUICK)
     assert labels(workshop, "train/00003.png") == [(["owl"], "review")]
-    said = workshop.rows('select kind, value, "by", undone_at is null, holds from decisions order by "at"')
+    said = workshop.rows("select kind, value, decided_by, undone_at is null, holds from decisions order by decided_at")
     assert said == [
         ("drop", None, "ada", True, False),
         ("keep", None, "ada", True, True),
@@ -267,7 +267,7 @@ def test_tags_stand_until_taken_off_or_back(workshop: Workshop, ada: Reviewer) -
     ada.say("tag", "train/00002.png", "odd")
     reports = workshop.run(QUICK)
     assert {name for name, report in reports.items() if report.counts.total} == {"reviews", "health"}
-    assert workshop.rows('select tag, "by", count(*) from tags group by all') == [("odd", "ada", 2)]
+    assert workshop.rows("select tag, tagged_by, count(*) from tags group by all") == [("odd", "ada", 2)]
     ada.undo(first)
     ada.say("untag", "train/00002.png", "odd")
     assert workshop.run(QUICK)["reviews"].notes["said"] == 2

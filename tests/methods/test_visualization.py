@@ -20,6 +20,7 @@ from brain_assets.methods.similarity.visualization import (
     trustworthiness,
     tsne,
     umap_compat,
+    umap_learn,
 )
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "seed7"
@@ -224,3 +225,13 @@ def test_umap_compat_places_new_samples_nearly_like_the_peer(vectors: np.ndarray
     points = umap_compat(vectors[:400], joining=vectors[400:])
     np.testing.assert_allclose(points[:400], peer["umap_incremental"][:400], rtol=0, atol=1e-3)
     assert np.median(np.abs(points[400:] - peer["umap_incremental"][400:])) < 0.1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("count", [0, 1, 5, 6, 7, 20])
+@pytest.mark.parametrize("dims", [2, 3])
+def test_umap_learn_makes_a_map_of_few_samples(vectors: np.ndarray, count: int, dims: int) -> None:
+    points = umap_learn(np.vstack([vectors[:count], np.full((1, vectors.shape[1]), np.nan)]), dims)
+    assert points.shape == (count + 1, dims)
+    assert np.isfinite(points[:count]).all()
+    assert np.isnan(points[count]).all()

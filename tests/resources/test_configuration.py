@@ -63,7 +63,7 @@ def test_the_environment_may_give_what_the_file_lacks(path: Path, monkeypatch: p
         ("media: x\nlabels:\n- uri: a\n- urii: b", "line 4: unknown key 'labels.1.urii'; did you mean 'labels.1.uri'?"),
         ("media: x\nlabels:\n- field: a", "line 3 lacks 'labels.0.uri'"),
         ("media: x\nlabels:\n- uri: a\n  format: coc", "line 4: labels.0.format: .*; did you mean 'coco'?"),
-        ("media: x\nmedia: y", "line 2: 'media' stands twice, first in line 1"),
+        ("media: x\nmedia: y", "line 2: 'media' is given twice, first in line 1"),
         ('media: "x', "line 1 is not YAML: found unexpected end of stream"),
         ("\tmedia: x", "line 1 is not YAML"),
         ("media: x\n1: 2", "line 2: unknown key 1: keys are words"),

@@ -137,7 +137,7 @@ def without_vector(folder: Path) -> Path:
     ("make", "message"),
     [
         (lambda folder: save_npz(folder / "v", "filepath", KEYS[:2], MATRIX), "2 keys for 3 vectors"),
-        (lambda folder: save_npz(folder / "v", "filepath", ["a", "b", "a"], MATRIX), "'a' stands more than once"),
+        (lambda folder: save_npz(folder / "v", "filepath", ["a", "b", "a"], MATRIX), "'a' is given more than once"),
         (lambda folder: save_npz(folder / "v", "filepath", KEYS, MATRIX[0]), "must form a matrix"),
         (lambda folder: save_npz(folder / "v", "path", KEYS, MATRIX), "lacks 'filepath'.*it has path, vectors"),
         (pickled, "cannot be read"),

@@ -432,6 +432,6 @@ def test_a_folder_deeper_than_any_path_is_a_row(tmp_path: Path) -> None:
     os.close(at)
     listing = open_source(str(tmp_path)).list()
     errors = [one for one in listing.items.column("error").to_pylist() if one]
-    assert errors == ["unsupported: the folder lies deeper than any path can name"]
+    assert errors == ["unsupported: the folder is deeper than any path can name"]
     assert listing.items.num_rows == 2
     assert listing.unreadable == []

@@ -27,12 +27,11 @@ from brain_assets.resources.store.publishing import (
 )
 from brain_assets.resources.store.store import Merge, Store
 
-HASHES = TableQuery("hashes", "select content_hash, pixel_hash from pixel_hashes order by 1", ("pixel_hashes",))
-FACTS = TableQuery("others", "select name from facts where name = 'a'", ("facts",))
+HASHES = TableQuery("hashes", "select content_hash, pixel_hash from pixel_hashes order by 1")
+FACTS = TableQuery("others", "select name from facts where name = 'a'")
 PARTS = TableQuery(
     "parted",
     "select length(content_hash) as part, content_hash from pixel_hashes",
-    ("pixel_hashes",),
     "select length(content_hash) as part, bit_xor(hash(content_hash)) as mark from pixel_hashes group by part",
 )
 ALL = (HASHES, FACTS, PARTS)
@@ -126,7 +125,7 @@ def test_an_empty_table_of_parts_can_be_read(store: Store, folder: Path) -> None
 def test_another_query_or_another_store_writes_anew(store: Store, folder: Path, tmp_path: Path) -> None:
     put(store, "a")
     go(store, folder)
-    other = TableQuery("hashes", "select content_hash, 1 as one from pixel_hashes", ("pixel_hashes",))
+    other = TableQuery("hashes", "select content_hash, 1 as one from pixel_hashes")
     assert go(store, folder, (other, FACTS, PARTS)).written == ["hashes"]
     fresh = Store(tmp_path / "fresh.duckdb")
     put(fresh, "b")

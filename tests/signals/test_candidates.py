@@ -14,7 +14,7 @@ from brain_assets.methods.duplicates.perceptual_hash import pair_hamming
 from brain_assets.resources.dataset import Opening, open_dataset
 from brain_assets.signals.duplicates import pairs as pairs_module
 from brain_assets.signals.duplicates.pairs import preview_pixels
-from tests.test_near_duplicates import photo
+from tests.signals.test_near_duplicates import photo
 from tests.workshop import Workshop, assert_equals_rebuild, encoded, picture, previews
 
 ASSETS = ("samples", "media", "exact_duplicates", "embeddings", "similarity", "near_duplicates", "leaks", "published")
@@ -124,7 +124,7 @@ def test_near_copies_over_three_splits(
     notes = workshop.run(ASSETS)["near_duplicates"].notes
     crossing = sum(a % 3 != b % 3 for a in range(count) for b in range(a))
     found = workshop.rows(CROSSING)[0][0]
-    told = notes.get("crowds not compared all with all")
+    told = notes.get("clusters not compared all with all")
     if count <= largest:
         assert told is None
         assert found == crossing

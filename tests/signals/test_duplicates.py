@@ -12,7 +12,7 @@ from brain_assets.app.duplicates import By
 from brain_assets.methods.duplicates.calibration import DEFAULT_THRESHOLD
 from brain_assets.resources.errors import BrainError, ConfigurationError, MissingError
 from brain_assets.resources.store.events import Events
-from tests.test_near_duplicates import GROUPS, photo, write_dataset
+from tests.signals.test_near_duplicates import GROUPS, photo, write_dataset
 from tests.workshop import Workshop, encoded
 
 ASSETS = (

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image, ImageEnhance
 
 from tests import models
-from tests.test_near_duplicates import photo
+from tests.signals.test_near_duplicates import photo
 from tests.workshop import Workshop, assert_equals_rebuild, encoded, give_calibrations
 
 STEPS = (

@@ -31,8 +31,8 @@ def test_growth_fits_the_map_anew_and_keeps_it_recognisable(tmp_path: Path) -> N
     workshop.run()
     before = {row[0]: row[1:] for row in workshop.rows(POINTS)}
     write_pictures(tmp_path / "media", range(100, 110))
-    reports = workshop.run()
-    assert reports["visualization"].notes["fitted on"] == 70
+    notes = workshop.run()["visualization"].notes
+    assert (notes["fitted on"], notes["made by"]) == (70, "own")
     after = {row[0]: row[1:] for row in workshop.rows(POINTS)}
     moved = np.linalg.norm([np.subtract(after[one], before[one]) for one in before], axis=1)
     radius = np.linalg.norm(np.std(list(before.values()), axis=0))
@@ -46,6 +46,30 @@ def test_tiny_sets_have_a_map(tmp_path: Path, count: int, method: str) -> None:
     workshop = Workshop(tmp_path / "home", tmp_path / "media", visualization={"method": method})
     workshop.run()
     assert len(workshop.rows(POINTS)) == count
+    assert workshop.wrong() == {}
+
+
+@pytest.mark.slow
+def test_umap_learn_makes_the_map_where_it_is_asked_to(tmp_path: Path) -> None:
+    write_pictures(tmp_path / "media", range(40))
+    settings = {"implementation": "umap-learn", "metric": "manhattan", "n_neighbors": 5, "min_dist": 0.5}
+    workshop = Workshop(tmp_path / "home", tmp_path / "media", visualization=settings)
+    assert workshop.run()["visualization"].notes["made by"] == "umap-learn"
+    before = {row[0]: row[1:] for row in workshop.rows(POINTS)}
+    rows = workshop.rows("select sample_id, vector from embeddings order by sample_id")
+    from umap import UMAP
+
+    model = UMAP(metric="manhattan", n_neighbors=5, min_dist=0.5, random_state=51, n_jobs=1)
+    expected = model.fit_transform(np.array([row[1] for row in rows], np.float32))
+    np.testing.assert_allclose([before[row[0]] for row in rows], expected, atol=1e-5)
+    write_pictures(tmp_path / "media", range(100, 102))
+    workshop.run()
+    after = {row[0]: row[1:] for row in workshop.rows(POINTS)}
+    assert len(after) == 42
+    assert all(after[sample] == place for sample, place in before.items())
+    write_pictures(tmp_path / "media", range(102, 112))
+    assert workshop.run()["visualization"].notes["fitted on"] == 52
+    assert np.isfinite([row[1:] for row in workshop.rows(POINTS)]).all()
     assert workshop.wrong() == {}
 
 

@@ -127,9 +127,7 @@ def assign(vectors: NDArray[np.floating], centers: NDArray[np.floating]) -> Assi
     Assignment(cluster=array([ 0,  1, -1], dtype=int32), distance=array([ 1.,  1., nan], dtype=float32))
     """
     if vectors.shape[1] != centers.shape[1]:
-        raise ValueError(
-            f"vectors have {vectors.shape[1]} dimensions but the centers {centers.shape[1]}: fit them anew"
-        )
+        raise ValueError(f"vectors have {vectors.shape[1]} dimensions but the centers {centers.shape[1]}: refit them")
     cluster = np.full(len(vectors), -1, np.int32)
     distance = np.full(len(vectors), np.nan, np.float32)
     exact = centers.astype(np.float64)

@@ -16,6 +16,7 @@ METHODS = ("umap", "tsne", "pca", "manual")
 SEED = 51
 BLOCK = 256
 FEWEST_FOR_TSNE = 5
+FEWEST_FOR_UMAP = 6
 
 
 class Projection(NamedTuple):
@@ -50,6 +51,24 @@ class TsneSettings:
     iterations: int = 1000
     pca_dims: int = 50
     metric: str = "euclidean"
+    seed: int = SEED
+
+
+@dataclass(frozen=True)
+class UmapSettings:
+    """How umap-learn makes a map.
+
+    Attributes
+    ----------
+    n_neighbors : int, a sample itself included; lowered to the number of samples where it is more
+    min_dist : float
+    metric : str, of umap-learn
+    seed : int
+    """
+
+    n_neighbors: int = 15
+    min_dist: float = 0.1
+    metric: str = "cosine"
     seed: int = SEED
 
 
@@ -129,7 +148,7 @@ def project(vectors: NDArray[np.floating], projection: Projection) -> NDArray[np
     """
     if vectors.shape[1] != len(projection.mean):
         axes = len(projection.mean)
-        raise ValueError(f"vectors have {vectors.shape[1]} dimensions but the projection {axes}: fit it anew")
+        raise ValueError(f"vectors have {vectors.shape[1]} dimensions but the projection {axes}: refit it")
     finite = np.isfinite(vectors).all(axis=1)
     points = np.full((len(vectors), len(projection.components)), np.nan)
     points[finite] = (vectors[finite] - projection.mean) @ projection.components.T
@@ -363,6 +382,44 @@ def _squares(points: NDArray[np.floating], rows: NDArray[np.int64]) -> NDArray[n
     return np.asarray(squares)
 
 
+def umap_learn(
+    vectors: NDArray[np.floating], dims: int = 2, settings: UmapSettings | None = None
+) -> NDArray[np.float32]:
+    """Return the map that umap-learn makes (McInnes, Healy and Melville, 2018).
+
+    Parameters
+    ----------
+    vectors : (n, d) float
+    dims : int, 2 or 3
+    settings : UmapSettings, optional
+
+    Returns
+    -------
+    (n, dims) float32
+        NaN for vectors that are not finite; principal components for fewer than six samples, or if all coincide.
+
+    Notes
+    -----
+    Slow to import and to compile, in every process: ``layout.umap`` makes a map from neighbours that are known.
+
+    Examples
+    --------
+    >>> umap_learn(np.zeros((3, 8))).tolist()
+    [[0.0, 0.0], [0.0, 0.0], [0.0, 0.0]]
+    """
+    check_dims(dims)
+    chosen = settings or UmapSettings()
+    finite = np.isfinite(vectors).all(axis=1)
+    points = np.full((len(vectors), dims), np.nan, np.float32)
+    usable = vectors[finite]
+    if len(usable) < FEWEST_FOR_UMAP or not (usable != usable[0]).any():
+        points[finite] = project(usable, fit_pca(usable, dims, chosen.seed))
+    else:
+        options: dict[str, Any] = {"min_dist": chosen.min_dist, "metric": chosen.metric, "random_state": chosen.seed}
+        points[finite] = umap_compat(usable, dims, n_neighbors=min(chosen.n_neighbors, len(usable)), **options)
+    return points
+
+
 def umap_compat(
     vectors: NDArray[np.floating], dims: int = 2, joining: NDArray[np.floating] | None = None, **options: Any
 ) -> NDArray[np.float32]:
@@ -383,7 +440,7 @@ def umap_compat(
 
     Notes
     -----
-    Slow to import and to compile, in every process: for parity only, ``layout.umap`` is the map to use.
+    Slow to import and to compile, in every process.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

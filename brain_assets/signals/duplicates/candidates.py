@@ -4,7 +4,7 @@ Three rules, each of which depends on the images as they are, not on when they c
 
 1. the nearest neighbours of an image, followed down its list until so many in a row are no copies;
 2. all within a small radius, and all whose perceptual hashes nearly agree;
-3. copies of a copy, until there are no more: so a crowd of copies is compared all with all.
+3. copies of a copy, until there are no more: so a cluster of copies is compared all with all.
 """
 
 from collections.abc import Callable
@@ -187,9 +187,9 @@ def _join_crowds(measured: MeasuredPairs, largest: int, threshold: float) -> Non
 
 
 def _tell_of_crowds(update: Update, measured: MeasuredPairs, largest: int, threshold: float) -> None:
-    """Note the crowds that are too large to be compared all with all: not every pair, and so not every leak, is told."""
+    """Note the clusters that are too large to be compared all with all: not every pair, and so not every leak, is reported."""
     sizes = crowds_left_open(measured.pairs, threshold, len(measured.contents), largest)
     if len(sizes):
-        update.notes["crowds not compared all with all"] = (
+        update.notes["clusters not compared all with all"] = (
             f"{len(sizes)}, the largest of {sizes[-1]} images: near_duplicates.crowd is {largest}"
         )

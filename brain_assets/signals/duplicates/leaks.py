@@ -110,7 +110,7 @@ LEAKS = Signal(
                 "brain_key": "The run.",
                 "sample_id": "A sample.",
                 "split": "Its split.",
-                "partner_id": "Its copy in another split; each pair stands in both directions.",
+                "partner_id": "Its copy in another split; each pair is listed in both directions.",
                 "partner_split": "The copy's split.",
                 "distance": "0 for exact copies.",
                 "kind": "exact (same bytes or pixels) or near.",

@@ -262,7 +262,7 @@ NEAR_DUPLICATE = Issue(
 NEAR_DUPLICATES = Signal(
     name="near_duplicates",
     description="Images, or objects where a run reads their vectors, that are copies but for an edit (recompressed, resized,"
-    " cropped, mirrored, stamped): found by embedding or perceptual hash, verified on pixels. Every member lies within the"
+    " cropped, mirrored, stamped): found by embedding or perceptual hash, verified on pixels. Every member is within the"
     " threshold of the one that is kept.",
     group="duplicates",
     reads=(
@@ -343,7 +343,7 @@ NEAR_DUPLICATES = Signal(
             {
                 "brain_key": "The run.",
                 "subject_id": "One of two.",
-                "partner_id": "The other; each unordered pair stands once.",
+                "partner_id": "The other; each unordered pair is listed once.",
                 "sample_id": "The subject's sample.",
                 "object_id": "The object for crops; NULL for whole images.",
                 "distance": "What the threshold is compared with.",

@@ -217,7 +217,7 @@ IMAGE_QUALITY = Signal(
         Check(
             "every_rule_has_a_threshold_that_can_be_seen",
             f"select {len(RULES)} - count(*) from calibrations where brain_key = '{KEY}' and issue != '{MEDIAN_SIDE}'",
-            "Each rule's threshold stands among the calibrations.",
+            "Each rule's threshold is stored in calibrations.",
         ),
     ),
     publishes=(

@@ -393,7 +393,7 @@ LABEL_ISSUES = Signal(
             "every_label_is_that_of_the_sample",
             "select count(*) from label_issues left join ground_truth using (sample_id, label_field)"
             " where given is distinct from labels[1]",
-            "Each verdict is about the label that stands.",
+            "Each verdict is about the current label.",
         ),
     ),
     publishes=(

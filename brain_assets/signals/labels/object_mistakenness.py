@@ -292,8 +292,8 @@ OF_LABELS = "source = 'ground_truth'"
 
 OBJECT_MISTAKENNESS = Signal(
     name="object_mistakenness",
-    description="Objects whose class a detector contradicts, whose box lies badly, that are labelled and not there, or there and"
-    " not labelled.",
+    description="Objects whose class a detector contradicts, whose box is misplaced, that are labelled and not there, or there"
+    " and not labelled.",
     group="labels",
     reads=("objects", "object_images", "samples", "media"),
     writes=("object_mistakenness",),
@@ -322,7 +322,7 @@ OBJECT_MISTAKENNESS = Signal(
                 "model": "The model that was compared with.",
                 "source": "ground_truth for a label, else the model whose prediction it is.",
                 "mistakenness": "That the class is wrong, in [0, 1].",
-                "mistakenness_loc": "That the box lies badly, in [0, 1].",
+                "mistakenness_loc": "That the box is misplaced, in [0, 1].",
                 "possible_missing": "Whether the prediction is an object without a label.",
                 "possible_spurious": "Whether the label may hold no object, or one that another label holds.",
                 "missing_score": "That the prediction is an object without a label, in [0, 1].",

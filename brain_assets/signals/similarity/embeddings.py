@@ -116,7 +116,8 @@ EMBEDDINGS = Signal(
         Publication(
             "embeddings",
             """
-            select ordinal // 4096 as part, embeddings.sample_id, object_id, brain_key, model_version as model, vector
+            select ordinal // 4096 as part, embeddings.sample_id, object_id, brain_key, model_version as model, vector,
+                subject_id
             from embeddings join vectors using (model_version, input_key)
             join samples on samples.sample_id = embeddings.sample_id""",
             {
@@ -125,6 +126,7 @@ EMBEDDINGS = Signal(
                 "brain_key": "The run.",
                 "model": "Version of the model: weights, preprocessing and runtime.",
                 "vector": "The model's output, as it gave it (not normalised).",
+                "subject_id": "The object for crops, else the sample.",
             },
             parts="""
             select ordinal // 4096 as part, bit_xor(hash(hash(subject_id, brain_key, model_version, input_key))) as mark

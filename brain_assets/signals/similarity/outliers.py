@@ -102,7 +102,7 @@ OUTLIER = Issue(
 
 OUTLIERS = Signal(
     name="outliers",
-    description="Images unlike all others: the mean distance to their nearest neighbours that are not copies lies above a cut"
+    description="Images unlike all others: the mean distance to their nearest neighbours that are not copies is above a cut"
     " that is fitted to the dataset once.",
     group="similarity",
     reads=("neighbors", "samples", "media", "embeddings"),
@@ -130,7 +130,7 @@ OUTLIERS = Signal(
                 "sample_id": "The sample.",
                 "object_id": "The object for crops; NULL for whole images.",
                 "outlier_score": "In [0, 1]; .5 at the cut; 0 while there is no cut.",
-                "is_outlier": "Whether the distance lies above the cut.",
+                "is_outlier": "Whether the distance is above the cut.",
                 "raw": "Mean distance to the nearest ten neighbours that are not copies; NULL without any.",
                 "cut": "The calibrated cut; NULL while the dataset is too small for one.",
             },

@@ -167,7 +167,7 @@ def _run(dataset: Dataset, run: RunSettings) -> MethodRun:
 REPRESENTATIVENESS = Signal(
     name="representativeness",
     description="How typical each image is: 1 at the heart of its cluster, low at the rim. Cluster centres are fitted once and"
-    " frozen, and fitted anew when the dataset has doubled, or half of what they were fitted to has left or become other.",
+    " frozen, and refitted when the dataset has doubled, or half of what they were fitted to has left or changed.",
     group="similarity",
     reads=("embeddings", "samples", "media", "neighbors", "vectors"),
     writes=("representativeness", "cluster_centers"),

@@ -119,10 +119,11 @@ def _fit(update: Update, settings: VisualizationSettings, present: Map) -> Merge
     from brain_assets.methods.similarity import visualization as method
 
     vectors = _of_subjects(update, present)
-    warm = present.fitted_on > 0 and not update.anew and settings.method == "umap"
+    ours = settings.method == "umap" and settings.implementation == "own"
+    warm = present.fitted_on > 0 and not update.anew and ours
     before = present.positions.copy()
     axes = None
-    if settings.method == "umap":
+    if ours:
         how = _layout_settings(settings)
         if warm:
             present.positions = layout.refit(before, present.neighbors, present.distances, how)
@@ -133,14 +134,27 @@ def _fit(update: Update, settings: VisualizationSettings, present: Map) -> Merge
         projection = method.fit_pca(vectors, settings.dimensions, settings.seed)
         present.positions = method.project(vectors, projection)
         axes = [projection.mean, *projection.components]
-    elif settings.method == "tsne":
-        present.positions = layout.align(method.tsne(vectors, settings.dimensions), before)
-    else:
+    elif settings.method == "custom":
         present.positions = method.custom(_reducer(settings.reducer), vectors, settings.dimensions, settings.seed)
+    else:
+        present.positions = layout.align(_of_library(update, settings, present, vectors), before)
     trust = method.trustworthiness(vectors, present.positions, TRUST_NEIGHBORS)
-    update.notes |= {"fitted on": len(present.ids), "trustworthiness": float(trust)}
+    made_by = settings.implementation if settings.method == "umap" else settings.method
+    update.notes |= {"fitted on": len(present.ids), "made by": made_by, "trustworthiness": float(trust)}
     row = [[update.run.brain_key], [len(present.ids)], [0], [None if np.isnan(trust) else float(trust)], [axes]]
     return Merge("map_fits", pa.table(row, schema=FIT))
+
+
+def _of_library(
+    update: Update, settings: VisualizationSettings, present: Map, vectors: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Return the map that scikit-learn or umap-learn makes of the vectors; it is turned to lie on the one before."""
+    from brain_assets.methods.similarity import visualization as method
+
+    if settings.method == "tsne":
+        return method.tsne(vectors, settings.dimensions)
+    chosen = method.UmapSettings(settings.n_neighbors, settings.min_dist, settings.metric, settings.seed)
+    return method.umap_learn(_of_subjects(update, present, unit=False), settings.dimensions, chosen)
 
 
 def _join(update: Update, settings: VisualizationSettings, present: Map) -> None:
@@ -166,10 +180,11 @@ def _layout_settings(settings: VisualizationSettings) -> Any:
     return LayoutSettings(n_neighbors=settings.n_neighbors, min_dist=settings.min_dist, seed=settings.seed)
 
 
-def _of_subjects(update: Update, present: Map) -> NDArray[np.float32]:
+def _of_subjects(update: Update, present: Map, *, unit: bool = True) -> NDArray[np.float32]:
     vectors: Vectors = read_vectors(update)
     found = pa.compute.index_in(present.ids, vectors.ids).to_numpy(zero_copy_only=False)
-    rows: NDArray[np.float32] = unit_rows(vectors.matrix)[found.astype(np.int64)]
+    matrix = unit_rows(vectors.matrix) if unit else vectors.matrix
+    rows: NDArray[np.float32] = matrix[found.astype(np.int64)]
     return rows
 
 
@@ -227,12 +242,18 @@ def _runs(dataset: Dataset) -> list[MethodRun]:
     return [_run(dataset, run) for run in runs_of(dataset, "visualization", "visualization")]
 
 
+def _unused(section: VisualizationSettings) -> set[str]:
+    """Return the settings on which a map does not depend, so that no map is made again for them."""
+    theirs = section.method == "umap" and section.implementation == "umap-learn"
+    return set() if theirs else {"implementation", "metric"}
+
+
 def _run(dataset: Dataset, run: RunSettings) -> MethodRun:
     section = with_parameters(dataset.settings.visualization, run)
     settings: dict[str, Any] = {
         "embeddings": run.embeddings,
         "similarity": run.similarity,
-        "settings": section.model_dump(),
+        "settings": section.model_dump(exclude=_unused(section)),
     }
     if section.points and Path(section.points).expanduser().exists():
         settings["points_modified"] = Path(section.points).expanduser().stat().st_mtime_ns
@@ -241,8 +262,8 @@ def _run(dataset: Dataset, run: RunSettings) -> MethodRun:
 
 VISUALIZATION = Signal(
     name="visualization",
-    description="A map of all images: look-alikes lie side by side. New images join without moving the others; when too many"
-    " have joined, the map is fitted anew from where it stands, so that it stays recognisable.",
+    description="A map of all images: look-alikes are side by side. New images join without moving the others; when too many"
+    " have joined, the map is refitted from its current positions, so that it stays recognisable.",
     group="similarity",
     reads=("neighbors", "embeddings", "vectors"),
     writes=("visualization", "map_fits"),
