@@ -7,8 +7,17 @@ import pytest
 from scipy.optimize import curve_fit
 from sklearn.neighbors import NearestNeighbors
 
-from brain_assets.methods.similarity.layout import LayoutSettings, align, curve, join, place, refit, refit_due, umap
-from brain_assets.methods.similarity.layout_kernels import memberships
+from brain_assets.methods.similarity.layout import (
+    LayoutSettings,
+    align,
+    curve,
+    join,
+    memberships,
+    place,
+    refit,
+    refit_due,
+    umap,
+)
 from brain_assets.methods.similarity.visualization import fit_pca, project, trustworthiness
 
 SMALL = [0, 1, 2, 3, 19]

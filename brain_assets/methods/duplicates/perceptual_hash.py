@@ -1,6 +1,6 @@
 """Pairs of pictures with nearly equal perceptual hashes, without comparing all with all."""
 
-from itertools import combinations
+from itertools import combinations, pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -10,8 +10,9 @@ Rows = NDArray[np.int64]
 Hashes = NDArray[np.uint64]
 CHUNKS, CHUNK_BITS = 4, 16
 LARGEST_RADIUS = 19
+# Pairs that are looked at together.
+CANDIDATES = 1 << 16
 UNKNOWN_BITS = 64
-_BIT_COUNTS = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).sum(axis=1).astype(np.int64)
 
 
 class HashPairs(NamedTuple):
@@ -38,8 +39,7 @@ def hamming_distance(first: Hashes, second: Hashes) -> Rows:
     >>> hamming_distance(np.array([0, 7], np.uint64), np.array([0, 8], np.uint64))
     array([0, 4])
     """
-    difference = np.ascontiguousarray(np.bitwise_xor(first, second))
-    return np.asarray(_BIT_COUNTS[difference.view(np.uint8)].reshape(*difference.shape, 8).sum(axis=-1), np.int64)
+    return np.bitwise_count(np.bitwise_xor(first, second)).astype(np.int64)
 
 
 def pair_hamming(hashes: Hashes, mirrored: Hashes, first: Rows, second: Rows) -> Rows:
@@ -123,22 +123,55 @@ class _Index(NamedTuple):
 
     @classmethod
     def of(cls, codes: Hashes) -> "_Index":
-        shifts = (CHUNK_BITS * np.arange(CHUNKS, dtype=np.uint64))[:, None]
-        chunks = (codes >> shifts) & np.uint64((1 << CHUNK_BITS) - 1)
+        chunks = np.stack([_chunk(codes, chunk) for chunk in range(CHUNKS)])
         order = np.argsort(chunks, axis=1, kind="stable")
-        counts = [np.bincount(chunk.astype(np.int64), minlength=1 << CHUNK_BITS) for chunk in chunks]
+        counts = [np.bincount(chunk, minlength=1 << CHUNK_BITS) for chunk in chunks]
         starts = np.zeros((CHUNKS, (1 << CHUNK_BITS) + 1), np.int64)
         starts[:, 1:] = np.cumsum(counts, axis=1)
         return cls(codes, order, starts)
 
 
 def _search(queries: Hashes, index: _Index, radius: int) -> tuple[Rows, Rows, Rows]:
-    from brain_assets.methods.duplicates import perceptual_hash_kernels
-
-    masks = _masks(radius // CHUNKS)
-    found = perceptual_hash_kernels.search(queries, index.codes, index.order, index.starts, masks, radius)
-    query, code, bits = (np.array(column, np.int64) for column in found)
+    """Return (query, code, bits) within the radius; each is found once, by the first chunk that is near enough."""
+    most = radius // CHUNKS
+    found = [(np.empty(0, np.int64),) * 3]
+    for chunk in range(CHUNKS):
+        values = _chunk(queries, chunk)
+        for mask in _masks(most):
+            starts = index.starts[chunk, values ^ mask]
+            counts = index.starts[chunk, (values ^ mask) + 1] - starts
+            for part in _parts(counts):
+                query = np.repeat(np.arange(part.start, part.stop), counts[part])
+                before = np.cumsum(counts[part]) - counts[part]
+                place = np.arange(len(query)) + np.repeat(starts[part] - before, counts[part])
+                found.append(_near(queries, index, (query, index.order[chunk, place]), (chunk, radius)))
+    query, code, bits = (np.concatenate(column) for column in zip(*found, strict=True))
     return query, code, bits
+
+
+def _near(queries: Hashes, index: _Index, pairs: tuple[Rows, Rows], limits: tuple[int, int]) -> tuple[Rows, Rows, Rows]:
+    """Return those of the pairs that are within the radius and that no earlier chunk finds."""
+    (query, code), (chunk, radius) = pairs, limits
+    difference = queries[query] ^ index.codes[code]
+    bits = np.bitwise_count(difference)
+    near = np.flatnonzero(bits <= radius)
+    for earlier in range(chunk):
+        near = near[np.bitwise_count(_chunk(difference[near], earlier)) > radius // CHUNKS]
+    return query[near], code[near], bits[near].astype(np.int64)
+
+
+def _chunk(codes: Hashes, chunk: int) -> Rows:
+    return ((codes >> np.uint64(CHUNK_BITS * chunk)) & np.uint64((1 << CHUNK_BITS) - 1)).astype(np.int64)
+
+
+def _parts(counts: Rows) -> list[slice]:
+    """Return consecutive parts of the queries that have about as many candidates as fit near the processor."""
+    total = np.cumsum(counts)
+    if not len(total) or not total[-1]:
+        return []
+    cuts = np.searchsorted(total, np.arange(CANDIDATES, total[-1], CANDIDATES), side="right")
+    bounds = np.unique([0, *cuts.tolist(), len(total)]).tolist()
+    return [slice(start, stop) for start, stop in pairwise(bounds)]
 
 
 def _masks(most: int) -> Rows:

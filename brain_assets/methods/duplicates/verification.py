@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from brain_assets.methods.duplicates import alignment
+
 Rows = NDArray[np.int64]
 Floats = NDArray[np.float32]
 
@@ -18,6 +20,8 @@ FLAT = 0.5
 FLAT_COLOUR = 32.0
 PIXEL_WEIGHT = 0.8
 UNRELATED_BITS = 32
+# Pairs that are aligned at once; their planes stay in memory near the processor.
+BATCH = 96
 
 
 class Prints(NamedTuple):
@@ -155,11 +159,10 @@ def verify(prints: Prints, first: Rows, second: Rows) -> Floats:
     >>> verify(prints_of([picture, picture[:, ::-1]]), np.array([0]), np.array([1])).round(2)
     array([1.], dtype=float32)
     """
-    from brain_assets.methods.duplicates import verification_kernels
-
-    agreement = verification_kernels.verify(
-        prints.coarse, prints.smooth, prints.detail, first.astype(np.int64), second.astype(np.int64)
-    )
+    agreement = np.zeros((len(first), 2), np.float32)
+    for start in range(0, len(first), BATCH):
+        pairs = slice(start, start + BATCH)
+        agreement[pairs] = alignment.agreement(prints.coarse, prints.smooth, prints.detail, first[pairs], second[pairs])
     scores = agreement[:, 0] * np.sqrt(agreement[:, 1])
     blank = (prints.contrast[first] < FLAT) & (prints.contrast[second] < FLAT)
     difference = np.abs(prints.colour[first[blank]] - prints.colour[second[blank]]).max(axis=1, initial=0.0)

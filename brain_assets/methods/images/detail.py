@@ -1,10 +1,11 @@
 """Edges, blur and noise of one luma plane."""
 
-from functools import cache, reduce
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from brain_assets.methods.images.filters import block_means, blur, laplacian, roughness, slope, structure_tensor
 
 Plane = NDArray[np.float32]
 Tensor = NDArray[np.float64]
@@ -64,9 +65,8 @@ def laplacian_variance(luma: Plane) -> float:
     """
     if min(luma.shape) < 3:
         return 0.0
-    from brain_assets.methods.images import detail_kernels
-
-    return detail_kernels.laplacian_variance(luma)
+    answer = laplacian(luma).ravel().astype(np.float64)
+    return float(max(answer @ answer / answer.size - answer.mean() ** 2, 0.0))
 
 
 def edges(luma: Plane) -> tuple[float, float]:
@@ -100,24 +100,13 @@ def edges(luma: Plane) -> tuple[float, float]:
     >>> round(density, 2), round(width, 1)
     (0.14, 1.2)
     """
-    from brain_assets.methods.images.detail_kernels import convolve, slope
-
     if min(luma.shape) < EDGE_SIDE:
         return (float((slope(luma) > EDGE).mean()) if min(luma.shape) > 2 else 0.0), np.nan
-    smooth = convolve(luma, _binomial(1))
-    return float((slope(smooth) > EDGE).mean()), _edge_width(smooth, convolve(smooth, _binomial(4)))
-
-
-@cache
-def _binomial(times: int) -> NDArray[np.float32]:
-    """Return the weights of so many binomial filters (1 2 1) / 4 in a row."""
-    weights = reduce(np.convolve, [np.array([0.25, 0.5, 0.25])] * times)
-    return weights.astype(np.float32)
+    smooth = blur(luma, 1)
+    return float((slope(smooth) > EDGE).mean()), _edge_width(smooth, blur(smooth, 4))
 
 
 def _edge_width(fine: Plane, coarse: Plane) -> float:
-    from brain_assets.methods.images.detail_kernels import slope, structure_tensor
-
     slopes = slope(coarse)
     count = max(STRONG_LEAST, int(STRONG_SHARE * slopes.size))
     strong = slopes >= max(np.partition(slopes, -count, axis=None)[-count], STRONG_SLOPE)
@@ -158,7 +147,7 @@ def structure(luma: Plane) -> float:
     0.5
     """
     size = min(_block(luma), *luma.shape)
-    return float(_blocks(luma, size).std()) / 255
+    return float(block_means(luma, size).std()) / 255
 
 
 def noise(luma: Plane, chroma: Plane) -> Noise:
@@ -195,7 +184,7 @@ def noise(luma: Plane, chroma: Plane) -> Noise:
     halved = 0.25 * (halved[::2, ::2] + halved[1::2, ::2] + halved[::2, 1::2] + halved[1::2, 1::2])
     half, full = _roughness(halved, size // 2), _roughness(luma, size)
     rows, columns = min(len(half), len(full)), min(half.shape[1], full.shape[1])
-    level = _blocks(luma[1:-1, 1:-1], size)[:rows, :columns]
+    level = block_means(luma[1:-1, 1:-1], size)[:rows, :columns]
     judged = (level > CLIPPED) & (level < 255 - CLIPPED)
     if np.count_nonzero(judged) < BLOCKS_LEAST:
         return Noise(np.nan, np.nan, np.nan)
@@ -211,17 +200,7 @@ def _block(plane: Plane) -> int:
     return int(np.clip(min(plane.shape) // 16 * 2, 4, 16))
 
 
-def _blocks(plane: Plane, size: int) -> Plane:
-    """Return the means of square blocks; what does not fill a block at the far sides is left out."""
-    from brain_assets.methods.images import detail_kernels
-
-    means: Plane = detail_kernels.block_means(plane, size)
-    return means
-
-
 def _roughness(plane: Plane, size: int) -> Plane:
     """Return per block the standard deviation of white noise that Immerkær's mask would see the same in."""
-    from brain_assets.methods.images import detail_kernels
-
-    rough: Plane = detail_kernels.roughness(plane, size) / np.float32(MASK_GAIN)
+    rough: Plane = roughness(plane, size) / np.float32(MASK_GAIN)
     return rough

@@ -15,6 +15,11 @@ from brain_assets.methods.images.detail import edges, laplacian_variance, noise,
 from brain_assets.methods.images.jpeg_quality import jpeg_quality
 
 Plane = NDArray[np.float32]
+Counts = NDArray[np.int64]
+Part = Iterator[tuple[str, float]]
+
+# Of red, green and blue: in the luma of ITU-R BT.601, and in the squared brightness of Finley's HSP colour model.
+LUMA, PERCEIVED = (0.299, 0.587, 0.114), (0.241, 0.691, 0.068)
 
 LEVELS = np.arange(256)
 PERCENTILES = (1, 5, 25, 50, 75, 95, 99)
@@ -130,27 +135,46 @@ def measure(rgb: NDArray[np.uint8]) -> dict[str, float]:
     """
     if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8 or not rgb.size:
         raise ValueError(f"expected (height, width, 3) uint8 pixels, got {rgb.dtype} of shape {rgb.shape}")
-    from brain_assets.methods.images import image_quality_kernels as kernels
-
     channels = np.ascontiguousarray(rgb.reshape(-1, 3).T)
-    luma, chroma, levels, saturation = kernels.scan(channels)
-    tones, brightness, largest, differences = kernels.histograms(levels)
+    planes = channels.astype(np.float32)
+    luma, chroma = _weighed(planes, LUMA), planes[0] - planes[1]
+    largest, smallest = channels.max(axis=0), channels.min(axis=0)
+    perceived = np.sqrt(_weighed(np.square(planes), PERCEIVED))
+    differences = largest - smallest
     shape = rgb.shape[:2]
     parts = (
-        _tone(tones),
-        _brightness(brightness),
-        _color(largest, differences),
-        _mean_color(channels.sum(axis=1), kernels.products(channels), luma.size),
+        _tone(_counts(luma)),
+        _brightness(_counts(perceived)),
+        _color(_counts(largest), _counts(differences)),
+        _mean_color(channels.sum(axis=1), _products(channels), luma.size),
         _detail(luma.reshape(shape), chroma.reshape(shape)),
     )
     found = {name: float(value) for part in parts for name, value in part}
-    found |= {"minimum": float(rgb.min()), "maximum": float(rgb.max())}
-    found |= {"saturation": float(saturation) / luma.size, "unique_colors": _distinct(channels)}
+    found |= {"minimum": float(smallest.min()), "maximum": float(largest.max())}
+    saturation = differences / np.maximum(largest, np.float32(1))
+    found |= {"saturation": float(saturation.mean()), "unique_colors": _distinct(channels)}
     return {name: found[name] for name in STATISTICS if name in found}
 
 
-Part = Iterator[tuple[str, float]]
-Counts = NDArray[np.int64]
+def _weighed(planes: Plane, weights: tuple[float, ...]) -> Plane:
+    red: Plane
+    red, green, blue = (plane * np.float32(weight) for plane, weight in zip(planes, weights, strict=True))
+    red += green
+    red += blue
+    return red
+
+
+def _counts(levels: NDArray[np.uint8] | Plane) -> Counts:
+    """Return how often each of the 256 levels occurs; those between two count as the nearest."""
+    if levels.dtype != np.uint8:
+        levels = np.add(levels, np.float32(0.5)).astype(np.uint8)
+    return np.bincount(levels, minlength=256)
+
+
+def _products(channels: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Return the sums of the products of channels with each other, (3, 3), which are whole numbers and exact."""
+    exact = channels.astype(np.float64)
+    return np.array([[one @ other for other in exact] for one in exact])
 
 
 def _tone(counts: Counts) -> Part:
@@ -199,7 +223,7 @@ def _distinct(channels: NDArray[np.uint8]) -> float:
     return 1.0 + float(np.count_nonzero(codes[1:] != codes[:-1]))
 
 
-def _mean_color(sums: Counts, products: Counts, count: int) -> Part:
+def _mean_color(sums: Counts, products: NDArray[np.float64], count: int) -> Part:
     """Yield what follows from the sums of the channels and of their products, which are exact."""
     mean = sums / count
     covariance = products / count - np.outer(mean, mean)

@@ -21,6 +21,7 @@ REFIT_EPOCHS, REFIT_RATE = 50, 0.25
 ANCHORS = 10
 GRID = {2: 32, 3: 10}
 THINNED = 2000
+BISECTIONS, CLOSE, NARROWEST = 64, 1e-5, 1e-3
 
 
 @dataclass(frozen=True)
@@ -339,10 +340,46 @@ def _restricted(
 
 
 def _memberships(distances: NDArray[np.floating], n_neighbors: int) -> NDArray[np.float64]:
-    from brain_assets.methods.similarity.layout_kernels import memberships
-
-    nearest = np.ascontiguousarray(distances[:, : n_neighbors - 1], np.float32)
+    nearest = np.asarray(distances[:, : n_neighbors - 1], np.float32)
     return memberships(nearest, float(np.log2(n_neighbors))).astype(np.float64)
+
+
+def memberships(distances: NDArray[np.float32], target: float) -> NDArray[np.float32]:
+    """Return how strongly each neighbour belongs to a row's surroundings: exp(-(distance - nearest) / width).
+
+    Parameters
+    ----------
+    distances : (n, k) float32, each row ascending, inf beyond the valid ones
+    target : float
+        Every row's width is the one at which its strengths sum to this.
+
+    Returns
+    -------
+    (n, k) float32 in [0, 1], 0 beyond the valid ones
+    """
+    beyond = distances.astype(np.float64)
+    valid = np.isfinite(beyond)
+    nearest = np.where(valid & (beyond > 0), beyond, np.inf).min(axis=1, initial=np.inf, keepdims=True)
+    mean = np.where(valid, beyond, 0).sum(axis=1) / np.maximum(valid.sum(axis=1), 1)
+    beyond = np.where(valid, np.maximum(beyond - np.where(np.isfinite(nearest), nearest, 0), 0), np.inf)
+    widths = np.maximum(_widths(beyond, target), np.maximum(NARROWEST * mean, 1e-12))
+    return np.asarray(np.exp(-beyond / widths[:, None]), np.float32)
+
+
+def _widths(beyond: NDArray[np.float64], target: float) -> NDArray[np.float64]:
+    """Return the width at which the strengths of each row's neighbours sum to the target, by bisection."""
+    widths, bounds = np.ones(len(beyond)), np.tile([0, np.inf], (len(beyond), 1))
+    rows = np.arange(len(beyond))
+    for _ in range(BISECTIONS):
+        reached = np.exp(-beyond[rows] / widths[rows, None]).sum(axis=1)
+        open_, excess = np.abs(reached - target) >= CLOSE, reached > target
+        rows, excess = rows[open_], excess[open_]
+        if not len(rows):
+            break
+        bounds[rows, excess.astype(np.int64)] = widths[rows]
+        low, high = bounds[rows].T
+        widths[rows] = np.where(np.isinf(high), 2 * widths[rows], (low + high) / 2)
+    return widths
 
 
 def _fuzzy_union(neighbors: NDArray[np.int32], distances: NDArray[np.float32], settings: LayoutSettings) -> _Edges:
