@@ -5,6 +5,7 @@ take minutes, Ctrl-C would only be noted. The signal's number is therefore also 
 that interrupts all open connections; the query fails at once, and the handler runs.
 """
 
+import atexit
 import os
 import signal
 import socket
@@ -27,7 +28,15 @@ class _Watch:
         self.told, self.teller = socket.socketpair()
         self.teller.setblocking(False)
         self.before = -1
-        threading.Thread(target=self._wait, name="interrupts", daemon=True).start()
+        self.thread = threading.Thread(target=self._wait, name="interrupts", daemon=True)
+        self.thread.start()
+        # A thread that still waits would keep the database's module alive, which then complains on stderr.
+        atexit.register(self._close)
+
+    def _close(self) -> None:
+        self.end()
+        self.teller.close()
+        self.thread.join(1)
 
     def begin(self) -> None:
         """Have signals told to us, which is for the main thread to ask; in others no handler runs."""
@@ -99,6 +108,7 @@ def _forget() -> None:
     global _watch, _lock
     if _watch:
         signal.set_wakeup_fd(-1)
+        atexit.unregister(_watch._close)
     _watch, _lock = None, threading.Lock()
     _connections.clear()
 

@@ -382,9 +382,15 @@ def ended(advice: str) -> Iterator[None]:
         text = " ".join(str(error).split())
         if interrupts.was_interrupted(error):
             raise KeyboardInterrupt from None
-        if isinstance(error, duckdb.Error) and any(sign in text for sign in OUT_OF_MEMORY) and not _disk_full(text):
+        if isinstance(error, duckdb.Error) and _out_of_memory(text):
             raise StoreError(f"{advice}: {text}") from error
         raise
+
+
+def _out_of_memory(text: str) -> bool:
+    """Return whether memory ran out, and not the disk on which a query goes on; its error names memory too."""
+    disk = _disk_full(text) or "max_temp_directory_size" in text
+    return not disk and any(sign in text for sign in OUT_OF_MEMORY)
 
 
 def _disk_full(text: str) -> bool:

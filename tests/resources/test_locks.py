@@ -15,7 +15,7 @@ from brain_assets.resources.store import locks
 HOLD = """
 import sys, time
 from pathlib import Path
-from brain_assets.resources import locks
+from brain_assets.resources.store import locks
 with locks.exclusive(Path(sys.argv[1]), "a long run"):
     print("held", flush=True)
     time.sleep(60)

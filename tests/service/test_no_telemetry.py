@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -13,7 +14,6 @@ from pathlib import Path
 import pytest
 
 from brain_assets.app.demo import free_port
-from brain_assets.app.serving import stop
 from brain_assets.resources.settings.home import Home
 from brain_assets.resources.store.publishing import manifest
 from brain_assets.resources.telemetry import OFF
@@ -100,7 +100,7 @@ def test_a_session_of_onnx_runtime_tells_nobody(cage: Cage, tmp_path: Path) -> N
     assert (cage.refused(), cage.kept_for_makers()) == ([], [])
 
 
-@pytest.mark.parametrize("package", ["brain_assets", "resources", "sensors"])
+@pytest.mark.parametrize("package", ["brain_assets", "brain_assets.resources", "brain_assets.sensors"])
 def test_every_package_switches_telemetry_off_first(package: str) -> None:
     script = f"import os, {package}; assert {OFF!r}.items() <= os.environ.items()"
     environment = {name: value for name, value in os.environ.items() if name not in OFF}
@@ -127,7 +127,8 @@ def service(cage: Cage, tmp_path: Path) -> Iterator[list[str]]:
         assert waiting, log.read_text()[-2000:]
         time.sleep(1)
     yield [link_to(port, log.read_text()) for port in ports]
-    stop(process)
+    process.send_signal(signal.SIGINT)
+    process.wait(60)
 
 
 def link_to(port: int, text: str) -> str:
