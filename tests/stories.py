@@ -61,6 +61,7 @@ ARCHIVES = ["train/e.zip", "test/e.tgz"]
 CLASSES = ["cat", "dog", "owl"]
 BOXES = [[0, 0, 8, 8], [1, 1, 4, 4], [2, 1, 4, 4], [5, 3, 9, 9]]
 CONDITIONS = ["split = 'train'", "width > 8", "filepath < 'train/d'", "list_contains(tags, 'cat')", "bytes > 250"]
+PIXELS = "python:tests.models:Pixels"
 # What a story may be about; the signals that they read are run as well.
 SUBJECTS = [
     "exact_duplicates", "image_quality", "leaks", "near_duplicates", "uniqueness", "outliers", "representativeness", "selections",
@@ -83,6 +84,12 @@ SECTIONS: dict[str, list[Settings]] = {
     "media": [{}, {"preview_size": 32}, {"max_bytes": 250}, {"max_pixels": 70}],
     "image_quality": [{}, {"thresholds": {"dark": False, "bright": 0.5}}],
     **{name: values for name, values in PARAMETERS.items() if name not in ("selections", "outliers")},
+}
+OPENING: dict[Step, float] = {
+    ("beside",): 0.1,
+    ("calibrate_early",): 0.5,
+    ("embed_pixels",): 0.3,
+    ("set", "split_from", "column"): 0.2,
 }
 SECTION_NAMES = {"media": "decoding"}
 
@@ -129,10 +136,7 @@ class Author:
         return self.random.random() < share
 
     def _opening(self) -> Iterator[Step]:
-        if self._sometimes(0.1):
-            yield ("beside",)
-        if self._sometimes(0.5):
-            yield "set", "calibration", {"min_samples": 10, "sample_size": 10}
+        yield from (step for step, share in OPENING.items() if self._sometimes(share))
         if "embeddings" in self.signals:
             yield self._vectors("main", 0.9)
         for name in self.random.sample(NAMES, self.random.randint(5, 14)):
@@ -150,12 +154,11 @@ class Author:
         kinds: list[tuple[int, Callable[[], Step]]] = [
             (5, self._picture), (2, self._delete), (3, self._rename), (2, self._copy), (1, self._touch), (1, self._corrupt),
             (1, self._archive), (3, self._say), (1, self._undo), (3, self._setting), (2, self._runs), (1, self._recalibrate),
+            (1, self._remove),
             *((3, one) for one in self._writers()),
         ]  # fmt: skip
         if "objects" in self.signals:
             kinds.append((2, self._say_of_object))
-        if "ground_truth" in self.signals:
-            kinds.append((1, self._remove))
         (chosen,) = self.random.choices([one for _, one in kinds], [weight for weight, _ in kinds])
         return chosen()
 
@@ -163,7 +166,7 @@ class Author:
         """Return what writes the files that the story's signals read."""
         found: list[tuple[str, Callable[[], Step]]] = [
             ("embeddings", lambda: self._vectors(self.random.choice(["main", "main", "second"]), 0.8)),
-            ("ground_truth", self._labels), ("predictions", self._predictions), ("objects", self._boxes),
+            ("samples", self._labels), ("predictions", self._predictions), ("objects", self._boxes),
             ("object_mistakenness", self._found),
         ]  # fmt: skip
         return [write for name, write in found if name in self.signals]
@@ -257,7 +260,7 @@ class Author:
             runs.append({"brain_key": "second", "method": "embeddings", "model": "second"})
             vectors.append("second")
         if "object_embeddings" in self.signals and self._sometimes(0.8):
-            runs.append({"brain_key": "crops", "method": "object_embeddings", "model": "python:tests.models:Pixels"})
+            runs.append({"brain_key": "crops", "method": "object_embeddings", "model": PIXELS})
             vectors.append("crops")
         if "similarity" in self.signals and self._sometimes(0.7):
             graphs["far"] = self.random.choice(vectors)
@@ -358,7 +361,7 @@ class World:
 
     def __init__(self, root: Path, signals: Collection[str]) -> None:
         self.root, self.signals, self.names = root, signals, ["one"]
-        self.settings: Settings = {"similarity": {"k": 3}, "runs": []}
+        self.settings: Settings = {"split_from": "folder", "similarity": {"k": 3}, "runs": []}
         for folder in ("media", "labels", "predictions", "vectors"):
             (root / folder).mkdir()
         for name in ("main", "second"):
@@ -368,9 +371,10 @@ class World:
         """Declare a dataset; the second knows no splits and has runs and a graph of its own."""
         runs = [run | ({"model": self._precomputed(run["model"])} if run.get("model") == "second" else {})
                 for run in self.settings["runs"]]  # fmt: skip
-        own = {"split_from": "folder"} if name == "one" else {"similarity": {"k": 1}}
+        own = {"split_from": "none", "similarity": {"k": 1}} if name == "two" else {}
         inputs = {role: [{"uri": str(self.root / role)}] for role in ("labels", "predictions")}
-        settings = self.settings | {"embeddings": {"model": self._precomputed("main")}, "runs": runs} | inputs | own
+        given = {"embeddings": {"model": self._precomputed("main")}}
+        settings = given | self.settings | {"runs": runs} | inputs | own
         return Quick(self.root / home, self.root / "media", name, **settings)
 
     def _precomputed(self, name: str) -> str:
@@ -384,7 +388,14 @@ class World:
     def beside(self) -> None:
         self.names = ["one", "two"]
 
-    def set(self, section: str, values: Settings) -> None:
+    def calibrate_early(self) -> None:
+        self.set("calibration", {"min_samples": 10, "sample_size": 10})
+
+    def embed_pixels(self) -> None:
+        """Give copies the same vector: that of their content, where given vectors are those of samples."""
+        self.set("embeddings", {"model": PIXELS})
+
+    def set(self, section: str, values: Any) -> None:
         self.settings |= {section: values}
 
     def runs(self, runs: list[Run]) -> None:
@@ -423,8 +434,12 @@ class World:
         np.savez(self.root / "vectors" / f"{name}.npz", **rows)
 
     def labels(self, file: str, labels: Mapping[str, str]) -> None:
-        rows = [f"{name},{label}\n" for name, label in labels.items()]
-        (self.root / "labels" / f"{file}.csv").write_text("filepath,label\n" + "".join(rows))
+        """Write labels, each also as a tag, and the splits that go by them where they do not go by folders."""
+        rows = [
+            {"filepath": name, "label": label, "tags": [label], "split": "train" if label == "cat" else "test"}
+            for name, label in labels.items()
+        ]
+        (self.root / "labels" / f"{file}.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
 
     def predictions(self, file: str, model: str, kind: str, said: Mapping[str, tuple[str, int]]) -> None:
         rows = [{"filepath": name, "model": model, **_said(kind, *one)} for name, one in said.items()]
