@@ -63,7 +63,7 @@ def run_query(
         ):
             if not external:
                 _confine(connection, query, tables, Path(scratch))
-            relation = connection.sql(query)
+            relation = connection.sql(_unended(query))
             if relation is not None:
                 _write(connection, relation, form, output, Path(scratch))
             elif not external:
@@ -123,17 +123,23 @@ def write_rows(
         return
     if output is None and form == "parquet":
         raise BrainError("parquet is written to a file: give --output FILE.parquet")
-    try:
-        relation.create_view("result_of_query")
-    except duckdb.InvalidInputException:
-        # The rows of a pivot, of a plan, or of what was written are in memory already.
-        relation.create("result_of_query")
+    # Not through a view, which the query itself would see.
     with tempfile.TemporaryDirectory(dir=scratch) as folder:
         target = output or Path(folder) / "rows"
-        connection.execute(f"copy result_of_query to '{_quoted(target)}' ({FORMS[form]})")
+        connection.execute(f"copy ({relation.sql_query()}) to '{_quoted(target)}' ({FORMS[form]})")
         if output is None:
             with target.open("rb") as handle:
                 shutil.copyfileobj(handle, sys.stdout.buffer)
+
+
+def _unended(query: str) -> str:
+    """Return a query without the semicolons and comments that end it, which would stand in the way of what surrounds it."""
+    text = query.encode()
+    for start, kind in reversed(duckdb.tokenize(query)):
+        if kind != duckdb.token_type.comment and text[start : start + 1] != b";":
+            break
+        text = text[:start]
+    return text.decode()
 
 
 def as_table(relation: duckdb.DuckDBPyRelation, *, whole: bool) -> str:
