@@ -11,7 +11,7 @@ from importlib.metadata import EntryPoint, entry_points
 
 import duckdb
 
-from brain_assets.incremental.signal import PerSubject, Signal
+from brain_assets.incremental.signal import Histogram, PerSubject, Scatter, Sheet, Signal
 from brain_assets.incremental.tables import columns_of
 from brain_assets.incremental.update import example
 from brain_assets.resources.store.store import trying
@@ -21,6 +21,8 @@ COLUMNS = "subject_id, sample_id, object_id, issue, source, score, is_issue, evi
 NAME = re.compile("[a-z][a-z0-9_]*")
 # What the engine adds to every table.
 ADDED = {"brain_key", "changed"}
+# More are an error in Dagster.
+MOST_KINDS = 3
 # Of what is made of all signals together.
 TAKEN = {"issues", "health", "published", "report", "runs", "calibrations"}
 
@@ -90,14 +92,12 @@ def _check(signal: Signal, known: Sequence[Signal]) -> None:
 
 
 def _check_shape(signal: Signal) -> None:
-    names = [
-        signal.name,
-        signal.group,
-        *(table.name for table in signal.tables),
-        *(check.name for check in signal.checks),
-    ]
+    checks = [check.name for check in signal.checks]
+    names = [signal.name, signal.group, *(table.name for table in signal.tables), *checks, *signal.kinds]
     if wrong := [name for name in names if not NAME.fullmatch(name)]:
         raise Unusable(f"{wrong[0]!r} is no name: use a to z, digits and _")
+    if len(signal.kinds) > MOST_KINDS or len(set(checks)) < len(checks):
+        raise Unusable(f"give it at most {MOST_KINDS} kinds, and each check a name of its own")
     written = {*signal.writes, *([signal.update.table] if isinstance(signal.update, PerSubject) else [])}
     if undeclared := written - {table.name for table in signal.tables}:
         raise Unusable(f"it writes {sorted(undeclared)[0]}, which is not among its tables")
@@ -135,3 +135,10 @@ def _queries(signal: Signal) -> Iterator[str]:
     yield from (publication.query for publication in signal.publishes)
     if isinstance(signal.update, PerSubject) and isinstance(signal.update.inputs, str):
         yield f"select {', '.join(signal.update.key)} from ({signal.update.inputs})"
+    match signal.chart:
+        case Histogram(values=query):
+            yield f"select isfinite(value::double) from ({query}) as given(value)"
+        case Sheet(samples=query):
+            yield f"select sample_id from ({query}) as given(sample_id)"
+        case Scatter(points=query):
+            yield f"select x, y from ({query})"

@@ -312,7 +312,7 @@ def test_a_hundred_classes_are_found_by_name(visit: Visit) -> None:
 def test_detail_says_why_and_shows_the_partner(visit: Visit, synthetic: Synthetic) -> None:
     visit.open(f"id={synthetic.ids[2]}")
     detail = visit.page.locator("#detail")
-    visit.wait_for_text("#detail .why", "A near copy of the image beside it.")
+    visit.wait_for_text("#detail .why", f"a copy of {synthetic.files[0]}; distance")
     assert synthetic.files[0].split("/")[1] in detail.inner_text()
     detail.locator(".partner").first.click()
     visit.wait_for_text("#detail h2", synthetic.files[0].split("/")[1])

@@ -57,7 +57,7 @@ def shown(workshop: Workshop) -> dict[str, Any]:
     return {
         "sql": workshop.rows("select issue, source, is_issue from issues where issue = 'long_name'"),
         "health": dict(workshop.rows("select metric, value from health qualify row_number() over (partition by metric"
-            ' order by "at" desc) = 1')),
+            " order by recorded_at desc) = 1")),
         "wrong": workshop.wrong(SELECTED),
         "gates": sorted(metrics(configuration.settings)),
         "dagster": [sorted(dep.asset_key.path[-1] for dep in spec.deps), spec.description],

@@ -124,6 +124,8 @@ BROKEN = {
     "bad_issue": ("{example}\nSIGNAL = replace(OWN, issues=(IssueQuery('select 1', (LONG_NAME,)),))", "Binder Error"),
     "bad_metric": ("{example}\nSIGNAL = replace(OWN, metrics={{'m': 'select count(*) fron x'}})", "Parser Error"),
     "bad_braces": ("{example}\nSIGNAL = replace(OWN, metrics={{'m': 'select {{key}} = {{nothing}}'}})", "nothing"),
+    "bad_chart": ("{example}\nSIGNAL = replace(OWN, chart=Histogram('x', 'select nothing'))", "Binder Error"),
+    "bad_kinds": ("{example}\nSIGNAL = replace(OWN, kinds=('a', 'b', 'c', 'd'))", "at most 3 kinds"),
     "unknown_table": ("{example}\nSIGNAL = replace(OWN, reads=('nowhere',))", "it reads nowhere, which no signal"),
     "bad_name": ("{example}\nSIGNAL = replace(OWN, name='my signal')", "'my signal' is no name"),
     "bad_type": (
