@@ -64,7 +64,7 @@ def test_a_signal_ends_brain_sql_with_the_line_of_every_interrupt(tmp_path: Path
     home = Home(tmp_path / "home")
     paths = declare(home, "flowers", media=str(tmp_path / "media"))
     store = Store(paths.store)
-    publish(store, paths.published, [TableQuery("facts", "select name from facts", ("facts",))], {})
+    publish(store, paths.published, [TableQuery("facts", "select name from facts")], {})
     store.close()
     command = [sys.executable, "-m", "brain_assets.app.cli", "--home", str(home.root), "sql", "flowers", SLOW]
     process = subprocess.Popen([*command, "--format", "csv"], stderr=subprocess.PIPE, text=True)
