@@ -130,7 +130,7 @@ def test_every_metric_of_health_can_be_a_gate(tmp_path: Path, media: Path) -> No
     workshop = Workshop(tmp_path / "home", media)
     workshop.run()
     measured = {row[0] for row in workshop.rows("select distinct metric from health")}
-    assert measured <= metrics()
+    assert measured <= metrics(load_dataset(workshop.paths.config).settings)
 
 
 def test_dagster_records_the_gates_as_a_check_and_names_what_blocks(tmp_path: Path, media: Path) -> None:
