@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 import pyarrow as pa
 
 from brain_assets.incremental.signal import Publication, Signal, Whole
-from brain_assets.incremental.update import Update, asked, example
+from brain_assets.incremental.update import Update, asked
 from brain_assets.resources.dataset import Dataset
-from brain_assets.resources.store.store import Merge, tables_of
+from brain_assets.resources.store.store import Merge
 
 # A subject that several runs flag counts once.
 FLAGGED = "select issue, count(distinct subject_id) from issues where is_issue group by issue"
@@ -27,8 +27,6 @@ def measured(signal: Signal, dataset: Dataset) -> dict[str, float]:
 def health(signals: Sequence[Signal]) -> Signal:
     """Return the signal that measures what all others offer as metrics."""
     queries = {name: query for signal in signals for name, query in signal.metrics.items()}
-    plain = [example(query) for query in queries.values()]
-    tables = sorted({table for query in [*plain, FLAGGED] for table in tables_of(query)})
 
     def update_health(update: Update) -> Iterator[Merge]:
         store = update.dataset.store
@@ -47,7 +45,8 @@ def health(signals: Sequence[Signal]) -> Signal:
         description="The dataset in numbers after each change: samples, unreadable share, duplicates, every issue's count."
         " They plot over time, and gates are built on them.",
         group="answers",
-        reads=tuple(tables),
+        reads=(),
+        after=tuple(signal.name for signal in signals if signal.metrics),
         writes=("health",),
         # Another set of metrics is measured at once.
         version=hashlib.blake2b(json.dumps(queries).encode(), digest_size=8).hexdigest(),

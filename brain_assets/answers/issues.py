@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from brain_assets.incremental.signal import Check, Publication, Signal, Whole
 from brain_assets.incremental.update import Update
-from brain_assets.resources.store.store import Merge, tables_of
+from brain_assets.resources.store.store import Merge
 
 LEAST_SCORE = 0.5
 # Over the published table; a subject that several runs flag counts once.
@@ -27,7 +27,8 @@ def issues(signals: Sequence[Signal]) -> Signal:
         description="Everything that is wrong, one row per sample (or object) and issue: how sure, and the evidence why."
         " Gates, the report and the review page are built on this table.",
         group="answers",
-        reads=tuple(sorted(tables_of(rows))),
+        reads=(),
+        after=tuple(signal.name for signal in signals if signal.issues),
         writes=("issues",),
         update=Whole(update_issues),
         checks=(

@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -35,8 +35,6 @@ SPILL = "20GB"
 # A commit that runs out of memory says so in other words.
 OUT_OF_MEMORY = ("Out of Memory", "failed to pin block", "failed to allocate", "could not allocate", "std::bad_alloc")
 DISK_FULL = ("No space left", "Disk quota", "File too large")
-# What queries read, as every store that is open has the same views.
-_KNOWN_READS: dict[str, frozenset[str]] = {}
 UNCOMPARED = {"changed", "added_at", "changed_at", "calibrated_at", "measured_at"}
 
 
@@ -217,6 +215,7 @@ class Store:
                     "select table_name from duckdb_tables() where not temporary"
                 ).fetchall()
                 self.tables = {name for (name,) in listed}
+                self.views = _views(self.connection)
             except BaseException:
                 self.close()
                 raise
@@ -274,9 +273,7 @@ class Store:
 
     def tables_of(self, query: str) -> frozenset[str]:
         """Return the stored tables that a query reads, those behind views included; none for other statements."""
-        if query not in _KNOWN_READS:
-            _KNOWN_READS[query] = reads_of(self.connection, query)
-        return _KNOWN_READS[query] & self.tables
+        return reads_of(query, self.views) & self.tables
 
     @contextmanager
     def write(self, run_id: str, asset: str) -> Iterator[Transaction]:
@@ -434,6 +431,11 @@ def trying() -> Iterator[duckdb.DuckDBPyConnection]:
     connection.commit()
 
 
+@cache
+def _schema_views() -> dict[str, str]:
+    return _views(_schema())
+
+
 def wrong_condition(condition: str) -> str | None:
     """Return why an SQL condition cannot be asked of samples, in one line; None where it can."""
     try:
@@ -445,23 +447,40 @@ def wrong_condition(condition: str) -> str | None:
 
 def tables_of(query: str) -> frozenset[str]:
     """Return the tables that a query over the store reads, those behind views included."""
-    return reads_of(_schema(), query)
+    return reads_of(query, _schema_views())
 
 
-def reads_of(connection: duckdb.DuckDBPyConnection, query: str) -> frozenset[str]:
-    """Return the names of all tables that a query reads, those behind views included; none for other statements."""
-    views = dict(connection.execute("select view_name, sql from duckdb_views() where not internal").fetchall())
-    named, open_ = set[str](), _named(connection, query)
+def reads_of(query: str, views: Mapping[str, str]) -> frozenset[str]:
+    """Return the names of all tables that a query reads, those behind views included; none for other statements.
+
+    Parameters
+    ----------
+    query : str
+    views : mapping of str to str
+        The query of every view.
+    """
+    named, open_ = set[str](), set(_named(query))
     while open_:
         name = open_.pop()
         if name not in named:
             named.add(name)
-            if name in views:
-                open_ |= _named(connection, views[name].partition(" AS ")[2].rstrip("; \n"))
+            open_ |= _named(views[name]) if name in views else set()
     return frozenset(named - views.keys())
 
 
-def _named(connection: duckdb.DuckDBPyConnection, query: str) -> set[str]:
+@cache
+def _parser() -> duckdb.DuckDBPyConnection:
+    return duckdb.connect()
+
+
+@lru_cache(4096)
+def _named(query: str) -> frozenset[str]:
     """Return the names of tables and views that the syntax tree of a query holds, without those it defines itself."""
-    (tree,) = connection.execute("select json_serialize_sql(?)", [query]).fetchall()[0]
-    return set(re.findall(r'"table_name":"([^"]+)"', tree)) - set(re.findall(r'"key":"([^"]+)","value":', tree))
+    (tree,) = _parser().execute("select json_serialize_sql(?)", [query]).fetchall()[0]
+    return frozenset(re.findall(r'"table_name":"([^"]+)"', tree)) - set(re.findall(r'"key":"([^"]+)","value":', tree))
+
+
+def _views(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
+    """Return the query of every view."""
+    rows = connection.execute("select view_name, sql from duckdb_views() where not internal").fetchall()
+    return {name: sql.partition(" AS ")[2].rstrip("; \n") for name, sql in rows}
