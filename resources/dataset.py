@@ -135,7 +135,7 @@ class Opening:
     Attributes
     ----------
     run_id, purpose : str
-        Who opens it; ``purpose`` is told to those who wait.
+        Who opens it; ``purpose`` is shown to those who wait.
     selected : frozenset of str
         Names of the assets that will be brought up to date.
     arguments : mapping of str to str

@@ -1,4 +1,4 @@
-"""What a user may be told.
+"""What is reported to a user.
 
 BrainError              one clear line: what is wrong and what to do; commands print it without a traceback
 ├── ConfigurationError  a wrong key or value in dataset.yaml, settings.yaml, the environment or an argument

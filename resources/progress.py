@@ -14,7 +14,7 @@ EVERY = 1000
 
 
 class _Line:
-    """The line, and how many steps were told on it."""
+    """The line, and how many steps were shown on it."""
 
     def __init__(self) -> None:
         self.stream: TextIO | None = None
@@ -26,7 +26,7 @@ _LINE = _Line()
 
 @contextmanager
 def shown() -> Iterator[None]:
-    """Show what is told while the block runs, where standard error is a terminal, and leave no trace of it."""
+    """Show what is reported while the block runs, where standard error is a terminal, and leave no trace of it."""
     if _LINE.stream is not None or not sys.stderr.isatty():
         yield
         return

@@ -1,4 +1,4 @@
-"""Fit a dataset's thresholds anew, on request."""
+"""Refit a dataset's thresholds, on request."""
 
 import uuid
 from collections.abc import Sequence
@@ -67,7 +67,7 @@ def recalibrate(home: Home, name: str, issue: str | None = None) -> list[Recalib
 
 
 def forget(dataset: Dataset, issue: str | None = None) -> None:
-    """Delete the thresholds of an issue, or all, and have the runs that used them computed anew."""
+    """Delete the thresholds of an issue, or all, and have the runs that used them recomputed."""
     wanted = "true" if issue is None else f"issue = {literal(issue)}"
     with dataset.store.write(dataset.run_id, "calibrations") as transaction:
         transaction.execute(

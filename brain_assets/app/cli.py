@@ -47,7 +47,7 @@ class Commands(click.Group):
             _fail(error)
 
     def invoke(self, context: click.Context) -> Any:
-        """Run a command; what the system refuses it is told as such."""
+        """Run a command; what the system refuses it is reported as such."""
         try:
             return super().invoke(context)
         except BrokenPipeError:

@@ -18,7 +18,7 @@ from brain_assets.resources.settings.validation import where, wrong
 from brain_assets.resources.store import locks
 
 HEADER = """\
-# Dataset {name}. Edit by hand: every key and what it means is told by 'brain reference', what holds by 'brain config {name}'.
+# Dataset {name}. Edit by hand: 'brain reference' explains every key, 'brain config {name}' shows what holds.
 """
 
 

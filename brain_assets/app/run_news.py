@@ -36,7 +36,7 @@ class RunNews:
 
     def lines(self) -> Iterator[str]:
         """Yield a line for every run that ended since the last call."""
-        # Times are kept to the microsecond and compared strictly: one instant is looked at twice, and told once.
+        # Times are kept to the microsecond and compared strictly: one instant is looked at twice, and reported once.
         filters = dg.RunsFilter(statuses=ENDED, updated_after=self.since - timedelta(seconds=1))
         records = self.instance.get_run_records(filters, limit=MOST, order_by="update_timestamp", ascending=True)
         for record in records:

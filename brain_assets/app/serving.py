@@ -57,7 +57,7 @@ class Service:
         self.turn_log(0)
 
     def turn_log(self, most: int = MOST_LOG) -> None:
-        """Begin the log anew where it is larger; those who write to it go on at its new end."""
+        """Start a new log where it is larger; those who write to it continue at its new end."""
         if self.log.exists() and self.log.stat().st_size > most:
             shutil.copyfile(self.log, self.log.with_name(f"{self.log.name}.1"))
             os.truncate(self.log, 0)
@@ -118,7 +118,7 @@ def background(home: Home, purpose: str) -> Iterator[Service]:
     ----------
     home : Home
     purpose : str
-        What runs, told to whoever wants to start a second service.
+        What runs, reported to whoever wants to start a second service.
 
     Raises
     ------

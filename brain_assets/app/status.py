@@ -1,4 +1,4 @@
-"""How a dataset stands: its samples, what is up to date, and what was found."""
+"""The state of a dataset: its samples, what is up to date, and what was found."""
 
 import sqlite3
 from collections.abc import Mapping
@@ -78,7 +78,7 @@ def status(home: Home, name: str) -> dict[str, Any]:
 
 
 def _add_answers(paths: DatasetPaths, assets: dict[str, Any]) -> None:
-    """Add what stands of the assets that look at the outside world and whose runs are therefore not recorded."""
+    """Add the state of the assets that look at the outside world and whose runs are therefore not recorded."""
     from brain_assets.report.writing import mark_of, written_mark
 
     published = manifest(paths.published)
@@ -147,7 +147,7 @@ def as_text(found: dict[str, Any]) -> str:
 
 
 def summary(home: Home, name: str) -> str:
-    """Return a few lines on what stands after a run."""
+    """Return a few lines on the state after a run."""
     found = status(home, name)
     if not found["assets"]:
         return f"nothing is published yet: 'brain materialize {name}' brings all of it up to date and publishes it"

@@ -1,4 +1,4 @@
-"""Signals as Dagster assets: each is told to bring itself up to date, and shows what that did."""
+"""Signals as Dagster assets: each brings itself up to date, and shows what that did."""
 
 import json
 import logging

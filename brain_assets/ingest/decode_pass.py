@@ -346,7 +346,7 @@ def _commit(update: Update, group: list[Any], model: "EmbeddingModel | None", *,
 
 
 def _postpone(update: Update, row: "Decoded", batch: _Batch, *, facts: bool) -> None:
-    """Note when to try again what failed for a reason outside of the file; what is known of a content still stands."""
+    """Note when to try again what failed for a reason outside of the file; what is known of a content stays."""
     update.notes["to try again"] = update.notes.get("to try again", 0) + 1
     known = update.dataset.store.rows("select status, attempts from media where content_hash = ?", [row.key])
     if not facts or (known and known[0][0] == "ok"):

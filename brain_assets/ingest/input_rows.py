@@ -106,7 +106,7 @@ def _read_safely(read: Reader, file: InputFile, schemas: Mapping[str, pa.Schema]
     """Return what a file says; one that no reader was prepared for is rejected as a whole, and the others are read."""
     try:
         return read(file)
-    except Exception as error:  # noqa: BLE001 - whatever stands in a file, it must not end the run
+    except Exception as error:  # noqa: BLE001 - whatever is in a file, it must not end the run
         line = " ".join(f"{type(error).__name__}: {error}".split()).encode("utf-8", "backslashreplace").decode()[:300]
         table, schema = next(iter(schemas.items()))
         return {table: Reading(schema.empty_table(), [Rejected(WHOLE_FILE, "unreadable", line)])}
@@ -117,7 +117,7 @@ def _row_query(table: str, digest: str) -> str:
 
 
 def _stale(role: str) -> str:
-    """Return the condition of rows of files that were read anew, or are gone."""
+    """Return the condition of rows of files that were read again, or are gone."""
     return (
         f"((source, file) in (select (source, file) from {role}_touched)"
         f" or (source, file) not in (select (source, file) from {role}_listed))"

@@ -95,7 +95,7 @@ def _with_label_columns(update: Update, items: pa.Table) -> pa.Table:
 def _items(update: Update, listing: Listing) -> tuple[pa.Table, pa.Table]:
     """Return all items, and the marks of the containers that were listed.
 
-    A container whose mark stands is not opened: its members are those that are known. So are those of one that cannot be
+    A container whose mark is unchanged is not opened: its members are those that are known. So are those of one that cannot be
     read this time.
     """
     store = update.dataset.store

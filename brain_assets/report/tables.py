@@ -46,7 +46,7 @@ class Tables:
 
     @cached_property
     def label_field(self) -> str | None:
-        """The field of labels that is told of: the usual one, else that with the most labels."""
+        """The field of labels that is reported: the usual one, else that with the most labels."""
         if not self.has("ground_truth", "label_field"):
             return None
         query = (

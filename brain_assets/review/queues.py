@@ -28,7 +28,7 @@ def issue_counts(opened: OpenSet) -> list[Row]:
 
 
 def words(opened: OpenSet) -> dict[str, Row]:
-    """Return what is said of each issue, those that this set has and all that are known: title, meaning, advice, relabels."""
+    """Return the words for each issue, those that this set has and all that are known: title, meaning, advice, relabels."""
     found = {row["issue"] for row in issue_counts(opened)}
     named = [*ISSUES.values(), *(issue_named(name) for name in sorted(found - ISSUES.keys()))]
     return {

@@ -1,4 +1,4 @@
-"""Image formats told by content: names, extensions, what decodes in a thread, and which optional library reads what.
+"""Image formats recognised by content: names, extensions, what decodes in a thread, and which optional library reads what.
 
 The first bytes decide, never the file's name. Names are Pillow's (``JPEG``, ``PNG``, ``TIFF``, ...); formats that
 Pillow does not know are called ``HEIF``, ``JXL`` and ``RAW``, and what is no image by what it is (``HTML``).

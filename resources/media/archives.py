@@ -51,7 +51,7 @@ def list_members(path: str) -> Contents:
     """Return what an archive holds; raises OSError where the file cannot be read.
 
     A zip is listed by its directory, a tar by its headers, and a compressed tar in one pass that also hashes what it
-    passes. What cannot be read in the end is told beside the members that can.
+    passes. What cannot be read in the end is reported beside the members that can.
     """
     members: dict[str, Member] = {}
     try:

@@ -47,7 +47,7 @@ def read_range(uri: str, start: int, stop: int) -> bytes:
 
 
 def status_of(uri: str, *, anew: bool = False) -> Status:
-    """Return what tells whether a file changed; far away, what was last known unless it is asked for anew."""
+    """Return what shows whether a file changed; far away, what was last known unless it is asked for again."""
     return object_stores.version(uri, anew=anew).status if is_remote(uri) else listing.status_of(uri)
 
 

@@ -190,7 +190,7 @@ class Listing:
     newest : float
         Seconds since the epoch of the latest touch of a file or folder.
     unreadable : list of str
-        Folders below the root, relative to it, that could not be listed; what was known below them still stands.
+        Folders below the root, relative to it, that could not be listed; what was known below them is kept.
     containers : list of Container
         Archives and videos; their members are samples too.
     """

@@ -85,7 +85,7 @@ def list_objects(uri: str) -> Iterator[tuple[str, Status]]:
                 last = found["path"]
                 yield f"{scheme}://{bucket}/{last}", _status(found)
             return
-        except Exception as error:  # noqa: BLE001 - told in one line
+        except Exception as error:  # noqa: BLE001 - reported in one line
             if attempt == LIST_ATTEMPTS or last is None or isinstance(error, MissingError | SourceError):
                 raise _unlisted(uri, error) from None
 
@@ -102,7 +102,7 @@ def read_object(uri: str) -> bytes:
 
 
 def version(uri: str, *, anew: bool = False) -> Version:
-    """Return what an object is: as last known, or asked for anew; raises OSError."""
+    """Return what an object is: as last known, or asked for again; raises OSError."""
     if anew or uri not in _versions:
         _versions[uri] = _version_in_store(uri) if is_store(uri) else _version_on_web(uri)
     return _versions[uri]
@@ -228,7 +228,7 @@ def _store(scheme: str, bucket: str) -> Any:
     client: Any = {"timeout": TIMEOUT, "connect_timeout": "10s", "allow_http": plain}
     try:
         return from_url(f"{scheme}://{bucket}", client_options=client, retry_config={"max_retries": 3}, **given)
-    except Exception as error:  # noqa: BLE001 - told in one line
+    except Exception as error:  # noqa: BLE001 - reported in one line
         raise _unlisted(f"{scheme}://{bucket}", error) from None
 
 

@@ -47,7 +47,7 @@ def next_batch(patience: float) -> tuple[list[Any], bool | OSError]:
     except (av.error.FFmpegError, OSError) as error:
         if not _is_damage(error):
             return [], OSError(error.errno, error.strerror)
-        # What came before the damage is told first.
+        # What came before the damage is reported first.
         _session["open"] = _refusal(Refused(f"damaged: the video cannot be read to its end: {error.strerror}"))
         return found, False
     return found, True

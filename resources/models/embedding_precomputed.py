@@ -95,7 +95,7 @@ def load_vectors(target: str) -> PrecomputedVectors:
     MissingError
         There is no such file.
     ConfigurationError
-        It lacks keys or vectors, they differ in number or length, or a key stands twice.
+        It lacks keys or vectors, they differ in number or length, or a key is given twice.
     """
     path = existing_file(target)
     read = READERS.get(path.suffix.lower())

@@ -542,7 +542,7 @@ def _load(model: type[SettingsT], path: Path, arguments: Mapping[str, str]) -> C
     try:
         settings = model.model_validate(tree)
     except ValidationError as error:
-        # A misspelled key is why another is missing: it is told first.
+        # A misspelled key is why another is missing: it is reported first.
         first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
         raise ConfigurationError(_explain(first, model, origins, path)) from None
     return Configuration(settings, tuple(_effective(model, settings, origins)))

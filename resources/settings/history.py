@@ -2,7 +2,7 @@
 
 Each run deletes the oldest of its dataset's runs beyond what ``keep_runs`` says, some at a time, so that a long history
 drains as runs go by and none of them waits for it. What our own pages tell of runs (tables ``runs`` and ``health``)
-stands in the dataset's store and is not touched. Ticks of sensors are purged by Dagster's daemon, as dagster.yaml says.
+is in the dataset's store and is not touched. Ticks of sensors are purged by Dagster's daemon, as dagster.yaml says.
 """
 
 from collections.abc import Sequence

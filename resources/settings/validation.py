@@ -1,4 +1,4 @@
-"""What is wrong with a value that a model refuses, in our words: every refusal of pydantic's is told through here."""
+"""What is wrong with a value that a model refuses, in our words: every refusal of pydantic's is reported through here."""
 
 import difflib
 from collections.abc import Iterable, Mapping

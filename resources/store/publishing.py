@@ -125,7 +125,7 @@ def manifest_of(path: Path) -> dict[str, Any] | None:
         found: dict[str, Any] = json.loads((path / MANIFEST).read_text("utf-8"))
     except (OSError, ValueError):
         return None
-    # A set that an older version published has no seal: it can be read, and is written anew by the next run.
+    # A set that an older version published has no seal: it can be read, and is rewritten by the next run.
     understood = isinstance(found, dict) and (seals.is_sealed(found) or seals.SEAL not in found)
     return found if understood and "number" in found else None
 
@@ -211,7 +211,7 @@ def connect(folder: Path, *, tolerant: bool = False) -> Iterator[duckdb.DuckDBPy
     folder : Path
         The dataset's ``published`` folder.
     tolerant : bool
-        Whether a damaged table is seen as an empty one; else whoever reads it is told that it is damaged.
+        Whether a damaged table is seen as an empty one; else reading it fails with a line that says so.
     """
     with open_set(folder) as path, connect_to(path, tolerant=tolerant) as connection:
         yield connection

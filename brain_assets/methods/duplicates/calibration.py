@@ -28,7 +28,7 @@ class Calibration:
         Distance beyond which 99 % of the samples have their nearest other sample, real duplicates (within ``edits``)
         left out; NaN where none were measured.
     is_default : bool
-        Whether too little was measured, so that the documented default stands.
+        Whether too little was measured, so that the documented default holds.
     """
 
     threshold: float

@@ -185,7 +185,7 @@ def duplicate_distance(
     hamming : (m,) int
         Bits in which the perceptual hashes differ, the smaller of plain and mirrored; 64 where unknown.
     verification : (m,) float in [0, 1]
-        From ``verify``; NaN where there are no pixels to compare: then the embedding's distance alone stands.
+        From ``verify``; NaN where there are no pixels to compare: then the embedding's distance alone counts.
 
     Returns
     -------

@@ -222,7 +222,7 @@ def refit(
     distances: NDArray[np.floating],
     settings: LayoutSettings = DEFAULTS,
 ) -> NDArray[np.float32]:
-    """Return a map fitted anew to the whole graph that starts from, and is aligned to, the one that exists.
+    """Return a map refitted to the whole graph that starts from, and is aligned to, the one that exists.
 
     Parameters
     ----------
@@ -265,7 +265,7 @@ def refit_due(
     max_share: float = 0.1,
     max_loss: float = 0.02,
 ) -> bool:
-    """Return whether a map should be fitted anew.
+    """Return whether a map should be refitted.
 
     Parameters
     ----------

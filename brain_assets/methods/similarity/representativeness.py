@@ -1,7 +1,7 @@
 """How typical a sample is of the cluster it lies in.
 
 The centres are a fitted state: ``fit_centers`` makes them, the caller keeps them, and samples that arrive are assigned
-to the nearest one, which moves nobody else. ``refit_due`` says when they are fitted anew.
+to the nearest one, which moves nobody else. ``refit_due`` says when they are refitted.
 """
 
 import warnings

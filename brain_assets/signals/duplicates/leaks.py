@@ -72,7 +72,7 @@ LEAK = Issue(
     "leak",
     20,
     "Leaks between splits",
-    "The same image, or a near copy, lies in two splits, so that results on one are told by the other.",
+    "The same image, or a near copy, is in two splits, so that results on one are inflated by the other.",
     "Remove one side of each pair, best the one in the training split.",
     _say,
 )

@@ -155,8 +155,8 @@ FACTS = {
 }
 
 FLAWS = (
-    Issue("dark", 110, "Dark images", "Even the brightest parts are dark.", "Drop them or expose them anew."),
-    Issue("bright", 120, "Bright images", "Light everywhere, or burnt out.", "Drop them or expose them anew."),
+    Issue("dark", 110, "Dark images", "Even the brightest parts are dark.", "Drop them or expose them again."),
+    Issue("bright", 120, "Bright images", "Light everywhere, or burnt out.", "Drop them or expose them again."),
     Issue("blurry", 130, "Blurred images", "Even the strongest edges are wide.", "Drop them where detail matters."),
     Issue("noisy", 140, "Noisy images", "Grain that is no texture.", "Drop them or denoise all alike."),
     Issue("low_information", 150, "Hardly anything to see", "Next to no contrast anywhere.", "Drop blank images."),

@@ -61,7 +61,7 @@ class Map:
 
 
 def update_visualization(update: Update) -> Iterator[Merge]:
-    """Let new points join the map; fit it anew, from where it stands, when too many have joined."""
+    """Let new points join the map; refit it, from its current positions, when too many have joined."""
     from brain_assets.methods.similarity import layout
 
     settings = VisualizationSettings.model_validate(update.run.settings["settings"])
