@@ -154,6 +154,7 @@ class Author:
         kinds: list[tuple[int, Callable[[], Step]]] = [
             (5, self._picture), (2, self._delete), (3, self._rename), (2, self._copy), (1, self._touch), (1, self._corrupt),
             (1, self._archive), (3, self._say), (1, self._undo), (3, self._setting), (2, self._runs), (1, self._recalibrate),
+            (1, self._calibrate_early),
             (1, self._remove),
             *((3, one) for one in self._writers()),
         ]  # fmt: skip
@@ -243,6 +244,9 @@ class Author:
 
     def _undo(self) -> Step:
         return "undo", self.random.randrange(3)
+
+    def _calibrate_early(self) -> Step:
+        return ("calibrate_early",)
 
     def _recalibrate(self) -> Step:
         return ("recalibrate",)

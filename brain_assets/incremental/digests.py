@@ -89,6 +89,8 @@ class Digests:
 
         A batch must have been committed, with `remember`, before the next is asked for.
         """
+        # Read here by a statement that makes a table: a run in which nothing is stale has read them, too.
+        self.store.note(one.query)
         self.store.rows(
             f"create or replace temp table inputs as select {self.subject} as subject, hash(row_, ?) as digest"
             f" from ({one.query}) row_",

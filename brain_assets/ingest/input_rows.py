@@ -92,7 +92,7 @@ def merge_files(update: Update, found: Changes, read: Reader, schemas: Mapping[s
     yield Merge("rejected_rows", _rejected_rows(found.role, rejected), within=f"role = '{found.role}' and {stale}")
     yield Merge(
         "input_files",
-        f"""select listed.*, coalesce(now_read.classes, before.classes) as classes,
+        f"""select listed.*, if(now_read.rows_read is null, before.classes, now_read.classes) as classes,
                 coalesce(now_read.rows_read, before.rows_read) as rows_read
             from {found.role}_listed listed left join {found.role}_read now_read using (source, file)
             left join input_files before on before.role = listed.role and before.source = listed.source

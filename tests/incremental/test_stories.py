@@ -15,6 +15,8 @@ SEEDS = range(1, 13)
 # Seconds for which stories nobody has told are begun.
 ENOUGH = 240
 
+TEN = [(letter, form) for letter in "abcde" for form in ("png", "bmp")]
+
 # Every story that once ended badly, shortened, by what it found.
 FOUND = {
     "hardness could not judge two predictions at once": Story(
@@ -23,6 +25,52 @@ FOUND = {
             ("picture", "train/a.png", 0),
             ("picture", "train/b.png", 4),
             ("predictions", "a", "net", "label", {"train/a.png": ("cat", 1), "train/b.png": ("dog", 1)}),
+            ("compare",),
+        ),
+    ),
+    "a run in which nothing was stale forgot which tables it reads": Story(
+        ("hardness",),
+        (
+            ("picture", "train/a.png", 0),
+            ("predictions", "a", "net", "logits", {"train/a.png": ("cat", 7), "train/b.png": ("dog", 6)}),
+            ("run",),
+            ("labels", "a", {"train/a.png": "cat"}),
+            ("run",),
+            ("picture", "train/b.png", 4),
+            ("compare",),
+        ),
+    ),
+    "outliers had no cut when the samples that it needs were set to be fewer": Story(
+        ("outliers",),
+        (
+            ("vectors", "main", {f"train/{letter}.{form}": 2 * number for number, (letter, form) in enumerate(TEN)}),
+            *(("picture", f"train/{letter}.{form}", 4 * number) for number, (letter, form) in enumerate(TEN)),
+            ("run",),
+            ("calibrate_early",),
+            ("compare",),
+        ),
+    ),
+    "a file that names its classes no more still had those that it named before": Story(
+        ("label_issues",),
+        (
+            ("picture", "train/a.png", 0),
+            ("picture", "train/b.png", 4),
+            ("labels", "a", {"train/a.png": "cat", "train/b.png": "dog"}),
+            ("predictions", "b", "net", "logits", {"train/a.png": ("dog", 4)}),
+            ("run",),
+            ("predictions", "b", "net", "confidence", {"train/a.png": ("dog", 6)}),
+            ("compare",),
+        ),
+    ),
+    "a copy that came to meet the condition of a run of neighbours had none, and was nobody's": Story(
+        ("similarity",),
+        (
+            ("embed_pixels",),
+            *(("picture", f"train/{letter}.png", number) for letter, number in (("a", 0), ("b", 0), ("c", 8))),
+            ("labels", "a", {"train/a.png": "cat", "train/c.png": "cat"}),
+            ("runs", [{"brain_key": "far", "method": "similarity", "where": "list_contains(tags, 'cat')"}]),
+            ("run",),
+            ("labels", "b", {"train/b.png": "cat"}),
             ("compare",),
         ),
     ),

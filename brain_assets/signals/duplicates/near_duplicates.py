@@ -13,7 +13,7 @@ from brain_assets.incremental.calibrations import calibrated
 from brain_assets.incremental.runs import model_of, runs_of, similarity_settings, with_parameters
 from brain_assets.incremental.signal import Check, Issue, IssueQuery, MethodRun, Publication, Sheet, Signal, Whole
 from brain_assets.incremental.subjects import PICTURED, SUBJECT
-from brain_assets.incremental.update import Update, literal
+from brain_assets.incremental.update import Update, literal, section_settings
 from brain_assets.methods.duplicates import duplicates
 from brain_assets.methods.duplicates import keep_policy as policy
 from brain_assets.methods.duplicates.calibration import DEFAULT_THRESHOLD, Image, calibrate, may_decide, mild_edits
@@ -245,6 +245,7 @@ def _run(dataset: Dataset, run: RunSettings) -> MethodRun:
         "keep_first": dataset.settings.keep_first,
         "preview_size": dataset.settings.decoding.preview_size,
         "settings": section.model_dump(mode="json"),
+        **section_settings(dataset.settings.calibration),
     }
     return MethodRun(run.brain_key, settings)
 

@@ -335,7 +335,8 @@ def _runs(dataset: Dataset) -> list[MethodRun]:
 
 def _run(dataset: Dataset, run: RunSettings) -> MethodRun:
     section = with_parameters(dataset.settings.label_issues, run)
-    return MethodRun(run.brain_key, {"similarity": run.similarity, "where": run.where, **section_settings(section)})
+    settings = section_settings(section, dataset.settings.calibration)
+    return MethodRun(run.brain_key, {"similarity": run.similarity, "where": run.where, **settings})
 
 
 def _say(evidence: Evidence, labels: str, partner: str) -> str:

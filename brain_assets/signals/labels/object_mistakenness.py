@@ -244,7 +244,8 @@ def _named(rows: pa.Table, names: Mapping[str, str]) -> pa.Table:
 
 
 def _runs(dataset: Dataset) -> list[MethodRun]:
-    return [MethodRun("object_mistakenness", section_settings(dataset.settings.mistakenness))]
+    settings = section_settings(dataset.settings.mistakenness, dataset.settings.calibration)
+    return [MethodRun("object_mistakenness", settings)]
 
 
 def _say(evidence: Evidence, labels: str, partner: str) -> str:

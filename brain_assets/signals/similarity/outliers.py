@@ -12,7 +12,7 @@ from brain_assets.incremental.digests import Slice
 from brain_assets.incremental.runs import model_of, runs_of, similarity_run, similarity_settings
 from brain_assets.incremental.signal import Check, Issue, IssueQuery, MethodRun, PerSubject, Publication, Sheet, Signal
 from brain_assets.incremental.subjects import PICTURED, SUBJECT
-from brain_assets.incremental.update import Update
+from brain_assets.incremental.update import Update, section_settings
 from brain_assets.incremental.words import Evidence, number, origin
 from brain_assets.methods.similarity import outliers as method
 from brain_assets.resources.dataset import Dataset
@@ -78,6 +78,7 @@ def _run(dataset: Dataset, run: RunSettings) -> MethodRun:
             "embeddings": graph.embeddings,
             "metric": metric,
             "model": model_of(dataset, graph.embeddings),
+            **section_settings(dataset.settings.calibration),
         },
     )
 

@@ -44,7 +44,7 @@ class Subjects:
     contents : (m,) int64
         Position in ``nodes`` of each subject's content.
     fresh : (m,) bool
-        Which subjects are new or have another content than before.
+        Which subjects are new, by their arrival or by a condition that they meet now, or have another content than before.
     """
 
     nodes: NDArray[np.int64]
@@ -88,7 +88,8 @@ def _without_vector(update: Update) -> str:
 def _subjects(update: Update) -> Subjects:
     rows = update.query(f"""
         select subject_id, node, dense_rank() over (order by input_key) - 1 as content,
-            embeddings.changed > {update.since} as fresh
+            embeddings.changed > {update.since}
+                or subject_id not in (select subject_id from neighbors where brain_key = {update.key}) as fresh
         from embeddings join vectors using (model_version, input_key) where {_taking_part(update)}
         order by subject_id""")
     contents = rows.column("content").to_numpy()
