@@ -466,6 +466,7 @@ class Synthetic:
             "code_version": ["1", "1"],
             "model_version": ["m", "m"],
             "rows_changed": [self.count * 4 // 5, self.count // 5],
+            "error": [None, None],
         }
 
     def health(self) -> Rows:

@@ -150,9 +150,9 @@ def test_what_was_committed_is_there_when_opened_again(path: Path) -> None:
 
 def test_every_table_has_a_key_and_every_merged_one_a_change_number(store: Store) -> None:
     tables = {row[0] for row in store.rows("select table_name from duckdb_tables() where not temporary")}
-    assert tables - store.keys.keys() == {"schema_version"}
+    assert tables - store.keys.keys() == {"schema_version", "seen"}
     stamped = {row[0] for row in store.rows("select table_name from duckdb_columns() where column_name = 'changed'")}
-    assert tables - stamped == {"schema_version", "changes", "versions", "watermarks", "runs", "keys"}
+    assert tables - stamped == {"schema_version", "changes", "versions", "watermarks", "runs", "keys", "seen"}
 
 
 def test_each_migration_is_applied_once_and_in_order(
