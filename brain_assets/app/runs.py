@@ -74,17 +74,18 @@ def latest_runs(
     for key, value in wanted.items():
         parameters += [f"$.{key}", f"$.settings.{key}", value if isinstance(value, str) else json.dumps(value)]
     newest = "qualify row_number() over (partition by brain_key order by started_at desc, run_id) = 1"
-    return connection.sql(
+    found = connection.sql(
         f"select {COLUMNS} from (select * from runs {newest}) where {' and '.join(conditions)} order by method, brain_key",
         params=parameters or None,
     )
+    # Of rows that are there a view can be made, which a query that waits for its parameters does not allow.
+    return connection.from_arrow(found.to_arrow_table())
 
 
 def history(connection: duckdb.DuckDBPyConnection, brain_key: str) -> duckdb.DuckDBPyRelation:
     """Return every record of one run, the newest first; raises MissingError when there is none."""
-    found = connection.sql(
-        f"select {COLUMNS} from runs where brain_key = ? order by started_at desc, run_id", params=[brain_key]
-    )
+    query = f"select {COLUMNS} from runs where brain_key = ? order by started_at desc, run_id"
+    found = connection.from_arrow(connection.sql(query, params=[brain_key]).to_arrow_table())
     if not found.limit(1).fetchall():
         known = connection.execute("select distinct brain_key from runs order by 1").fetchall()
         raise MissingError(f"no run {brain_key!r} (runs: {', '.join(row[0] for row in known) or 'none yet'})")

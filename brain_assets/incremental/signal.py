@@ -227,7 +227,7 @@ class Signal:
     update : PerSubject or Whole
         How its rows come about.
     writes : tuple of str
-        Tables it alone writes.
+        Tables that it writes; what it reads of them is its own.
     tables : tuple of Table
         Tables that it declares itself; it writes them, and they are published as they are unless `publishes` names them.
     version : str

@@ -36,6 +36,10 @@ FAILED = """
 STRICT = False
 
 
+class UndeclaredError(Exception):
+    """A signal reads a table that it does not declare: a fault of its author, which no run excuses."""
+
+
 @dataclass
 class Update:
     """What a signal is given to bring one run's rows up to date.
@@ -175,6 +179,8 @@ def bring_up_to_date(signal: Signal, dataset: Dataset) -> Report:
         try:
             _require_sources(update)
             _perform(update)
+        except UndeclaredError:
+            raise
         except Exception as error:
             if run.brain_key in signal.default_keys and not signal.plugin:
                 raise
@@ -260,7 +266,7 @@ def _mark(transaction: Transaction, update: Update, reads: set[str]) -> None:
     read = reads - BOOKKEEPING - set(signal.writes)
     undeclared = read - set(signal.reads)
     if STRICT and undeclared and not signal.after:
-        raise AssertionError(f"{signal.name} reads {sorted(undeclared)}, which are not among its inputs")
+        raise UndeclaredError(f"{signal.name} reads {sorted(undeclared)}, which are not among its inputs")
     if update.anew and update.incomplete:
         return
     # Only this run writes, so whatever was committed before this transaction has been seen.

@@ -57,8 +57,8 @@ MEDIA = Signal(
     description="What decoding finds in every image: whether its whole stream is sound (else the reason), size, format,"
     " hashes, statistics of its pixels, and a small preview. Each content is decoded once, wherever it moves.",
     group="media",
-    reads=("samples", "vectors"),
-    writes=("media", "quality_statistics", "crops"),
+    reads=("samples",),
+    writes=("media", "quality_statistics", "crops", "vectors"),
     update=Whole(update_media),
     runs=_runs,
     kinds=("python", "pillow", "duckdb"),

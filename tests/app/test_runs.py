@@ -103,6 +103,7 @@ def test_every_run_is_listed_once_and_filtered(workshop: Workshop, reader: Datas
 
 def test_the_commands_list_and_show(workshop: Workshop) -> None:
     listed = call(workshop, "list", "--method", "uniqueness", "--config", "mode=compat", "--format", "csv")
+    assert listed.exit_code == 0, listed.output
     assert [line.split(",")[0] for line in listed.stdout.splitlines()] == ["brain_key", "compat"]
     shown = call(workshop, "show", "few").stdout
     assert "few: a run of similarity" in shown
@@ -212,8 +213,7 @@ def test_a_failed_run_is_marked_and_leaves_no_half_results(workshop: Workshop, t
     assert "failed" in call(workshop, "show", "wrong").stdout
     assert "wrong,representativeness,failed" in call(workshop, "list", "--format", "csv").stdout
     with locks.exclusive(workshop.paths.lock, "test"):
-        assert call(workshop, "show", "wrong").exit_code == 1
-    workshop.run(["samples", "published"])
+        assert "failed" in call(workshop, "show", "wrong").stdout
     assert workshop.rows("select state, error is not null from runs where brain_key = 'wrong'") == [("failed", True)]
     workshop.declare(**settings)
     workshop.run()

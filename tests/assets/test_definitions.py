@@ -43,8 +43,8 @@ reviews: reviews <- the outside world
 samples: media <- reviews
 selections: similarity <- embeddings, media, object_embeddings, samples, similarity
 similarity: similarity <- embeddings, media, object_embeddings, samples
-uniqueness: similarity <- embeddings, object_embeddings, similarity
-visualization: similarity <- embeddings, object_embeddings, similarity
+uniqueness: similarity <- embeddings, media, object_embeddings, similarity
+visualization: similarity <- embeddings, media, object_embeddings, samples, similarity
 """
 
 

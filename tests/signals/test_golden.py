@@ -15,7 +15,7 @@ from brain_assets.resources.media.media_source import sample_id
 from tests.models import Patches
 from tests.workshop import Workshop, encoded
 
-GOLDEN = Path(__file__).parent / "golden" / "seed7"
+GOLDEN = Path(__file__).parent.parent / "golden" / "seed7"
 STEPS = (
     "samples", "media", "ground_truth", "predictions", "objects", "hardness", "object_mistakenness", "mistakenness", "published",
 )  # fmt: skip

@@ -220,7 +220,7 @@ SELECTIONS = Signal(
     description="The samples to look at, or to label, next, in order: the most unique ones, or those that best cover the"
     " dataset. Only for runs that dataset.yaml declares.",
     group="similarity",
-    reads=("neighbors", "embeddings", "samples", "media"),
+    reads=("neighbors", "embeddings", "vectors", "samples", "media"),
     writes=("selections",),
     update=Whole(update_selections),
     runs=_runs,

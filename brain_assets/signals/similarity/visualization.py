@@ -265,7 +265,7 @@ VISUALIZATION = Signal(
     description="A map of all images: look-alikes are side by side. New images join without moving the others; when too many"
     " have joined, the map is refitted from its current positions, so that it stays recognisable.",
     group="similarity",
-    reads=("neighbors", "embeddings", "vectors"),
+    reads=("neighbors", "embeddings", "vectors", "samples"),
     writes=("visualization", "map_fits"),
     update=Whole(update_visualization),
     runs=_runs,
