@@ -2,7 +2,8 @@
 
 A motion is (x scale, y scale, x shift, y shift) about the centre, in units of half the side. It turns nothing, so rows and
 columns are placed apart from each other. Only the two loops over pixels are compiled: compiling more takes longer than it
-saves. No result depends on which pairs are computed together, so products of matrices are taken pair by pair.
+saves. No result depends on which pairs are computed together, so products of matrices are taken pair by pair; they are
+small enough for BLAS to start no threads, whose waiting costs more than the work.
 """
 
 from functools import cache
@@ -52,8 +53,8 @@ class _Shifts(NamedTuple):
     ----------
     rows : (5 * 16, 16), columns : (5, 16, 32)
         Scale a picture down, and across, plain and mirrored.
-    windows : (256, 5 * 49)
-        The pixels of the target that see the source.
+    seen : (5, 7, 16)
+        The rows, or columns, of the target that see the source.
     reach : (256, 49)
         The pixels of the warped source that the target sees.
     weights : (5, 49)
@@ -62,7 +63,7 @@ class _Shifts(NamedTuple):
 
     rows: Planes
     columns: Planes
-    windows: Planes
+    seen: Planes
     reach: Planes
     weights: Planes
 
@@ -102,7 +103,8 @@ def _search(targets: Planes, sources: Planes) -> tuple[Motions, Planes]:
     warped = (known.rows @ sources).reshape(count, len(SCALES), COARSE_SIDE, COARSE_SIDE) @ known.columns
     warped = warped.reshape(count, len(SCALES), COARSE_SIDE, 2, COARSE_SIDE).swapaxes(2, 3)
     warped = np.ascontiguousarray(warped).reshape(count, 2 * len(SCALES), -1)
-    ours = (np.square(targets).reshape(count, -1) @ known.windows).reshape(count, len(SCALES), 1, -1)
+    ours = (known.seen.reshape(-1, COARSE_SIDE) @ np.square(targets)).reshape(count, *known.seen.shape)
+    ours = (ours @ known.seen.swapaxes(1, 2)).swapaxes(2, 3).reshape(count, len(SCALES), 1, -1)
     theirs = (np.square(warped) @ known.reach).reshape(count, len(SCALES), 2, -1)
     both = (warped @ _shifted(targets).swapaxes(1, 2)).reshape(theirs.shape)
     scores = both / np.sqrt(ours * theirs + np.float32(1e-3)) * known.weights[:, None]
@@ -125,10 +127,11 @@ def _shifts() -> _Shifts:
     within = (back >= 0) & (back < COARSE_SIDE)
     reach = np.einsum("iy,jx->yxji", within, within).reshape(COARSE_SIDE**2, -1).astype(np.float32)
     seen = (moved >= margins) & (moved < COARSE_SIDE - margins)
-    windows = np.einsum("siy,sjx->yxsji", seen, seen).reshape(COARSE_SIDE**2, -1).astype(np.float32)
-    share = windows.mean(axis=0).reshape(len(SCALES), -1)
+    share = (seen.mean(axis=2)[:, :, None] * seen.mean(axis=2)[:, None, :]).reshape(len(SCALES), -1)
     weights = np.where(share >= LEAST_OVERLAP, share**0.15, 0).astype(np.float32)
-    return _Shifts(scaled.reshape(-1, COARSE_SIDE), np.ascontiguousarray(columns), windows, reach, weights)
+    return _Shifts(
+        scaled.reshape(-1, COARSE_SIDE), np.ascontiguousarray(columns), seen.astype(np.float32), reach, weights
+    )
 
 
 def _shifted(targets: Planes) -> Planes:

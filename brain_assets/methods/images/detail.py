@@ -66,7 +66,7 @@ def laplacian_variance(luma: Plane) -> float:
     if min(luma.shape) < 3:
         return 0.0
     answer = laplacian(luma).ravel().astype(np.float64)
-    return float(max(answer @ answer / answer.size - answer.mean() ** 2, 0.0))
+    return float(max(np.square(answer).mean() - answer.mean() ** 2, 0.0))
 
 
 def edges(luma: Plane) -> tuple[float, float]:

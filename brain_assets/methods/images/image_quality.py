@@ -174,7 +174,8 @@ def _counts(levels: NDArray[np.uint8] | Plane) -> Counts:
 def _products(channels: NDArray[np.uint8]) -> NDArray[np.float64]:
     """Return the sums of the products of channels with each other, (3, 3), which are whole numbers and exact."""
     exact = channels.astype(np.float64)
-    return np.array([[one @ other for other in exact] for one in exact])
+    # A product of BLAS would start threads, whose waiting costs more than the work.
+    return np.asarray(np.einsum("ip,jp->ij", exact, exact))
 
 
 def _tone(counts: Counts) -> Part:
