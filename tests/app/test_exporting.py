@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 from click.testing import CliRunner
 
@@ -235,5 +236,5 @@ def test_a_set_from_before_says_what_to_do(root: Path) -> None:
     workshop = make_workshop(root, "flowers", root / "labels")
     for name in ("object_images", "object_classes"):
         (workshop.paths.published / "current" / f"{name}.parquet").unlink()
-    with reader(workshop) as flowers, pytest.raises(MissingError, match="brain materialize"):
+    with reader(workshop) as flowers, pytest.raises(duckdb.Error, match="run 'brain materialize flowers'"):
         flowers.export_objects(root / "more.json")

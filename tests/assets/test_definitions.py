@@ -26,7 +26,7 @@ hardness: labels <- ground_truth, predictions
 health: answers <- everything
 image_quality: media <- media, samples
 issues: answers <- everything
-label_issues: labels <- ground_truth, predictions, samples, similarity
+label_issues: labels <- ground_truth, media, predictions, samples, similarity
 leaks: duplicates <- everything
 media: media <- samples
 mistakenness: labels <- ground_truth, predictions

@@ -379,7 +379,7 @@ LABEL_ISSUES = Signal(
     description="Labels that are probably wrong or missing, with the class they should be: models that did not train on the"
     " sample and the labels of its nearest neighbours are weighed against each other. Works with either alone.",
     group="labels",
-    reads=("ground_truth", "predictions", "prediction_rows", "input_files", "neighbors", "samples"),
+    reads=("ground_truth", "predictions", "prediction_rows", "input_files", "neighbors", "samples", "media"),
     writes=("label_issues",),
     update=PerSubject("label_issues", ("sample_id", "label_field"), _inputs, judge_labels),
     runs=_runs,
