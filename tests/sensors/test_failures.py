@@ -2,6 +2,7 @@
 
 import json
 import threading
+import urllib.request
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -11,7 +12,6 @@ import dagster as dg
 import pytest
 
 from brain_assets.assets.lineage import PARTITION_TAG
-from brain_assets.resources.settings import alerts
 from brain_assets.resources.settings.alerts import ALERTS
 from brain_assets.sensors.failures import alert_on_failure
 
@@ -100,7 +100,7 @@ def test_a_failed_run_leaves_a_line_that_says_why(home: Path) -> None:
 
 def test_nothing_is_sent_by_default(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sent: list[Any] = []
-    monkeypatch.setattr(alerts.urllib.request, "urlopen", lambda *arguments, **_: sent.append(arguments))
+    monkeypatch.setattr(urllib.request, "urlopen", lambda *arguments, **_: sent.append(arguments))
     fail()
     assert sent == []
     assert len(alerts(home)) == 1
