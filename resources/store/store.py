@@ -431,11 +431,6 @@ def trying() -> Iterator[duckdb.DuckDBPyConnection]:
     connection.commit()
 
 
-@cache
-def _schema_views() -> dict[str, str]:
-    return _views(_schema())
-
-
 def wrong_condition(condition: str) -> str | None:
     """Return why an SQL condition cannot be asked of samples, in one line; None where it can."""
     try:
@@ -443,11 +438,6 @@ def wrong_condition(condition: str) -> str | None:
     except duckdb.Error as error:
         return str(error).partition("\n")[0]
     return None
-
-
-def tables_of(query: str) -> frozenset[str]:
-    """Return the tables that a query over the store reads, those behind views included."""
-    return reads_of(query, _schema_views())
 
 
 def reads_of(query: str, views: Mapping[str, str]) -> frozenset[str]:
