@@ -89,12 +89,29 @@ class Digests:
 
         A batch must have been committed, with `remember`, before the next is asked for.
         """
+        count = self.compare(one.query, one.context)
+        for first in range(0, count, one.batch):
+            last = min(first + one.batch, count)
+            within = f"(select subject from outdated where place >= {first} and place < {last})"
+            rows = self.store.query(f"select row_.* from ({one.query}) row_ where {self.subject} in {within}")
+            yield Stale(rows, one.given, f"{self.subject} in {within}", first, last)
+
+    def compare(self, query: str, context: str = "") -> int:
+        """Find the subjects that are new or differ from what was seen, and return how many there are.
+
+        Parameters
+        ----------
+        query : str
+            One row per subject.
+        context : str
+            What all of them are judged by too.
+        """
         # Read here by a statement that makes a table: a run in which nothing is stale has read them, too.
-        self.store.note(one.query)
+        self.store.note(query)
         self.store.rows(
             f"create or replace temp table inputs as select {self.subject} as subject, hash(row_, ?) as digest"
-            f" from ({one.query}) row_",
-            [one.context],
+            f" from ({query}) row_",
+            [context],
         )
         self.store.rows("insert into present from inputs")
         self.store.rows(
@@ -102,16 +119,11 @@ class Digests:
             " anti join (from seen where asset = ? and brain_key = ? and part = ?) using (subject, digest)",
             self.owner,
         )
-        count = int(self.store.value("select count(*) from outdated"))
-        for first in range(0, count, one.batch):
-            last = min(first + one.batch, count)
-            within = f"(select subject from outdated where place >= {first} and place < {last})"
-            rows = self.store.query(f"select row_.* from ({one.query}) row_ where {self.subject} in {within}")
-            yield Stale(rows, one.given, f"{self.subject} in {within}", first, last)
+        return int(self.store.value("select count(*) from outdated"))
 
-    def remember(self, transaction: Transaction, stale: Stale) -> None:
-        """Keep, with the rows that were judged, what they were judged by."""
-        where = f"place >= {stale.first} and place < {stale.last}"
+    def remember(self, transaction: Transaction, stale: Stale | None = None) -> None:
+        """Keep, with the rows that were judged, what they were judged by; all that was compared without ``stale``."""
+        where = f"place >= {stale.first} and place < {stale.last}" if stale else "true"
         transaction.execute(
             "delete from seen where asset = ? and brain_key = ? and part = ?"
             f" and subject in (select subject from outdated where {where})",

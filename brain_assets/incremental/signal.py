@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -252,7 +252,8 @@ class Signal:
     issues : tuple of IssueQuery
         What it finds wrong.
     metrics : mapping of str to str
-        Numbers of the dataset's health, each by its query.
+        Numbers of the dataset's health, each by its query. Here, in issues and in the chart, ``{default}`` stands for the
+        key of the run that is there without being declared.
     chart : Histogram, Sheet or Scatter, optional
         The picture that Dagster shows of it.
     view : mapping of str to object, optional
@@ -284,9 +285,11 @@ class Signal:
     plugin: str = ""
 
     def __post_init__(self) -> None:
+        published = {one.table for one in self.publishes}
+        for name in ("issues", "metrics", "chart"):
+            object.__setattr__(self, name, _of_default_run(getattr(self, name), self.default_run))
         if not self.tables:
             return
-        published = {one.table for one in self.publishes}
         derived = (table.publication() for table in self.tables if table.name not in published)
         object.__setattr__(self, "publishes", (*self.publishes, *derived))
         object.__setattr__(self, "writes", tuple(dict.fromkeys([*self.writes, *(one.name for one in self.tables)])))
@@ -294,6 +297,12 @@ class Signal:
     def method_runs(self, dataset: Dataset) -> Sequence[MethodRun]:
         """Return the configured runs; a method without settings has one, under its own name."""
         return self.runs(dataset) if self.runs else [MethodRun(self.name)]
+
+    @property
+    def default_run(self) -> str:
+        """Key of the run that is there without being declared, as an SQL literal: the name of the table that it fills."""
+        published = [one.table for one in self.publishes] or [self.name]
+        return f"'{self.name if self.name in published else published[0]}'"
 
     @property
     def default_keys(self) -> frozenset[str]:
@@ -313,3 +322,19 @@ class Identity:
     code_version: str
     settings: str
     model_version: str
+
+
+def _of_default_run(value: Any, key: str) -> Any:
+    """Return a declaration with the key of the default run, an SQL literal, wherever its queries name ``{default}``."""
+    if isinstance(value, str):
+        return value.replace("{default}", key)
+    if isinstance(value, tuple):
+        return tuple(_of_default_run(one, key) for one in value)
+    if isinstance(value, Mapping):
+        return {name: _of_default_run(one, key) for name, one in value.items()}
+    if isinstance(value, IssueQuery):
+        return replace(value, query=_of_default_run(value.query, key))
+    if isinstance(value, Histogram | Sheet | Scatter):
+        fields = {name: _of_default_run(one, key) for name, one in vars(value).items()}
+        return type(value)(**fields)
+    return value

@@ -9,7 +9,7 @@ import json
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -61,6 +61,8 @@ class Update:
         Set where something could not be had this time: the next run is then woken to try again.
     retry : bool
         Set where all rows are there, and some of them say that something is to be tried again: the next run is woken.
+    seen : Digests or None
+        What `fresh` compared, to be remembered with the rows.
     """
 
     dataset: Dataset
@@ -73,6 +75,7 @@ class Update:
     counts: Counts = field(default_factory=Counts)
     incomplete: bool = False
     retry: bool = False
+    seen: Digests | None = None
 
     @property
     def key(self) -> str:
@@ -125,9 +128,31 @@ class Update:
         keys = pa.array([self.run.brain_key] * len(merge.rows), pa.string())
         return replace(merge, rows=merge.rows.append_column("brain_key", keys))
 
+    def fresh(self, query: str, key: str = "subject_id") -> pa.Array:
+        """Return the subjects that are new, or of which the last update of this run saw something else.
+
+        Parameters
+        ----------
+        query : str
+            One row per subject, with all of it that the run's rows follow from.
+        key : str
+            The column that names a subject.
+        """
+        self.seen = Digests(self.dataset.store, self.owner, [key])
+        self.seen.compare(query, json.dumps(asdict(self.signal.identity(self.run))))
+        return self.query("select subject from outdated").column(0).combine_chunks()
+
     def replace(self, table: str, rows: pa.Table | str) -> Merge:
         """Return the merge that leaves a table with just these rows of this run."""
         return Merge(table, rows, within=self.rows_of(table))
+
+    def put(self, table: str, rows: pa.Table | str, *, without: str) -> Merge:
+        """Return the merge that adds rows of this run to a table and deletes those for which a condition holds."""
+        return Merge(table, rows, within=f"{self.rows_of(table)} and {without}")
+
+    def drop(self, table: str, condition: str = "true") -> Merge:
+        """Return the merge that deletes the rows of this run for which a condition holds."""
+        return self.put(table, f"select * exclude (changed) from {table} limit 0", without=condition)
 
     def commit(self, *merges: Merge) -> Counts:
         """Commit rows before the update is complete; the watermark stays, so what remains is found again."""
@@ -256,6 +281,9 @@ def _perform(update: Update) -> None:
                 update.counts += transaction.merge(update.own(merge))
             if finish:
                 update.counts += finish(transaction)
+            if update.seen:
+                update.seen.remember(transaction)
+                update.seen.forget(transaction)
             _mark(transaction, update, reads)
             _finish(transaction, update)
 

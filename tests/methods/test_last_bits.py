@@ -7,12 +7,17 @@ import pytest
 
 from brain_assets.methods.duplicates.duplicates import Pairs, find_duplicates, greedy_cover
 from brain_assets.methods.duplicates.leaks import find_leaks, leaky, splits_from_labels
-from brain_assets.methods.labels.hardness import hardness
+from brain_assets.methods.images.quality_measures import COLUMNS
+from brain_assets.methods.images.quality_rules import calibrate as calibrate_quality
+from brain_assets.methods.images.quality_rules import judge
+from brain_assets.methods.labels.hardness import hardness, softmax
+from brain_assets.methods.labels.label_issues import calibrate as calibrate_labels
+from brain_assets.methods.labels.label_issues import label_issues
 from brain_assets.methods.labels.mistakenness import certainty
 from brain_assets.methods.similarity.outliers import calibrate, neighbor_distance, outlier_score
 from brain_assets.methods.similarity.queries import Query, distances_between, sort_by_similarity
 from brain_assets.methods.similarity.representativeness import assign, centrality
-from brain_assets.methods.similarity.selections import most_unique
+from brain_assets.methods.similarity.selections import Selection, k_center, most_unique
 from brain_assets.methods.similarity.similarity import build_graph, normalize
 from brain_assets.methods.similarity.uniqueness import uniqueness
 from tests.methods.ties import assert_same_order, nudged, shuffled
@@ -58,6 +63,36 @@ def outliers_of(vectors: np.ndarray, ids: np.ndarray) -> np.ndarray:
     return outlier_score(raw, calibrate(raw))
 
 
+def doubted(vectors: np.ndarray, ids: np.ndarray) -> np.ndarray:
+    """Three rows each have one vector, whose first numbers are logits, and one label."""
+    labels = ids // 3 % 4
+    predicted = np.log(softmax(vectors[:, :4]))
+    return label_issues(labels, predicted, None, calibrate_labels(labels, predicted, None)).score
+
+
+def flawed(vectors: np.ndarray, _: np.ndarray) -> np.ndarray:
+    columns = {name: np.abs(vectors[:, place % 8]).astype(float) for place, name in enumerate(COLUMNS)}
+    verdicts = judge(columns, calibrate_quality(columns, min_samples=50))
+    return np.stack([verdicts[name].score for name in sorted(verdicts)], axis=1)
+
+
+def chosen(selection: Selection, ids: np.ndarray) -> np.ndarray:
+    """Return which rows were chosen, of equals none in particular: the value that each stands for."""
+    taken = np.zeros(len(ids))
+    taken[selection.position] = 1
+    return np.bincount(ids // 3, taken)[ids // 3]
+
+
+def spread(vectors: np.ndarray, ids: np.ndarray) -> np.ndarray:
+    return chosen(k_center(vectors, 20), ids)
+
+
+def between_two(vectors: np.ndarray, _: np.ndarray) -> np.ndarray:
+    """Of two centres that mirror each other each vector of the plane between them is equally near: the first counts."""
+    flat = vectors * (np.arange(8) > 0)
+    return assign(flat, np.array([[1], [-1]]) * np.eye(8)[:1] + vectors[:1] * 0 + 3 * (np.arange(8) > 0)).cluster
+
+
 FAMILIES: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
     "similarity": graph_of,
     "duplicates": kept,
@@ -68,8 +103,15 @@ FAMILIES: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
     "outliers": outliers_of,
     "hardness": lambda vectors, _: hardness(vectors),
     "mistakenness": lambda vectors, _: certainty(vectors),
+    "label issues": doubted,
+    "image quality": flawed,
+    "k-center": spread,
+    "a vector between two centres": between_two,
 }
-SCORES = ("similarity", "uniqueness", "representativeness", "outliers", "hardness", "mistakenness")
+SCORES = (
+    "similarity", "uniqueness", "representativeness", "outliers", "hardness", "mistakenness", "label issues", "image quality",
+    "k-center", "a vector between two centres",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -16,6 +16,7 @@ SEED = 1234
 MIN_CLUSTER_SIZE = 5
 MAX_FITTED = 10_000
 BLOCK = 4096
+ROUNDING = 1e-12
 
 
 class Assignment(NamedTuple):
@@ -141,7 +142,10 @@ def _nearest(
     vectors: NDArray[np.float64], centers: NDArray[np.float64]
 ) -> tuple[NDArray[np.integer], NDArray[np.float64]]:
     halves = np.einsum("ij,ij->i", centers, centers) / 2
-    cluster = np.argmin(halves - vectors @ centers.T, axis=1)
+    apart = halves - vectors @ centers.T
+    # How a product is rounded differs between processors: of what is equal but for that, the first centre counts.
+    rounding = ROUNDING * (np.einsum("ij,ij->i", vectors, vectors) + halves.max())
+    cluster = np.argmax(apart <= (apart.min(axis=1) + rounding)[:, None], axis=1)
     offset = vectors - centers[cluster]
     return cluster, np.sqrt(np.einsum("ij,ij->i", offset, offset))
 

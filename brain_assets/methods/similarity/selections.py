@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 NONE = np.empty(0, np.int64)
 BLOCK = 4096
+SLACK = 1e-4
+"""Of the squared lengths: more than the rounding of products in single precision."""
 UNIT = 2**24
 
 
@@ -136,14 +138,15 @@ class _Cover:
         for start in range(0, len(self.points) if len(centers) else 0, BLOCK):
             block = slice(start, start + BLOCK)
             closeness = self.points[block] @ targets - halves
-            owner = centers[np.argmax(closeness, axis=1)]
-            self.reach[block] = _length(self.points[block] - self.points[owner])
+            slack = SLACK * (self.squares[block] + halves.max())
+            row, nearest = np.nonzero(closeness >= (closeness.max(axis=1) - slack)[:, None])
+            np.minimum.at(self.reach, start + row, _length(self.points[start + row] - self.points[centers[nearest]]))
         self.empty = self.empty and len(centers) == 0
 
     def add(self, center: int) -> None:
         total = self.squares + self.squares[center]
         estimate = total - 2 * (self.points @ self.points[center])
-        rows = np.flatnonzero(estimate <= self.reach**2 + 1e-4 * total)
+        rows = np.flatnonzero(estimate <= self.reach**2 + SLACK * total)
         self.reach[rows] = np.minimum(self.reach[rows], _length(self.points[rows] - self.points[center]))
         self.empty = False
 

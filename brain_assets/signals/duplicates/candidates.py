@@ -19,7 +19,6 @@ from brain_assets.methods.duplicates.perceptual_hash import hash_pairs
 from brain_assets.methods.similarity import similarity
 from brain_assets.methods.similarity.distances import pair_distances
 from brain_assets.resources.settings.configuration import NearDuplicateSettings
-from brain_assets.resources.store.store import Merge
 from brain_assets.signals.duplicates.pairs import DIGITS, Contents, MeasuredPairs, Rows, among, read_contents
 from brain_assets.signals.similarity.similarity import stored_graph, vectors_of
 
@@ -83,7 +82,7 @@ def update_pairs(
     _join_crowds(measured, settings.crowd, farthest)
     _tell_of_crowds(update, measured, settings.crowd, farthest)
     update.notes |= {"candidate pairs": len(measured.keys), "verified pairs": measured.verified}
-    update.commit(Merge("content_pairs", measured.table(), within=f"brain_key = {update.key}"))
+    update.commit(measured.merge())
     return threshold
 
 

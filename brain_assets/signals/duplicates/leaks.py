@@ -134,7 +134,7 @@ LEAKS = Signal(
     chart=Sheet(
         "the nearest pairs",
         "select unnest([subject_id, partner_id]) from (select least(sample_id, partner_id) as subject_id,"
-        " greatest(sample_id, partner_id) as partner_id, min(distance) as distance from leaks where brain_key = 'leaks'"
+        " greatest(sample_id, partner_id) as partner_id, min(distance) as distance from leaks where brain_key = {default}"
         " group by all order by 3, 1, 2)",
     ),
     view={"tab": "queue", "issue": LEAK.name},

@@ -372,7 +372,7 @@ NEAR_DUPLICATES = Signal(
     },
     chart=Sheet(
         "the largest groups",
-        "select subject_id from near_duplicates where brain_key = 'near_duplicates'"
+        "select subject_id from near_duplicates where brain_key = {default}"
         " order by count(*) over (partition by group_id) desc, group_id, keep desc, subject_id",
     ),
     view={"tab": "groups", "table": "near_duplicates"},

@@ -13,6 +13,7 @@ from brain_assets.methods.duplicates.duplicates import Pairs
 from brain_assets.methods.duplicates.perceptual_hash import pair_hamming
 from brain_assets.methods.labels.objects import contained
 from brain_assets.methods.similarity.distances import pair_distances
+from brain_assets.resources.store.store import Merge
 from brain_assets.resources.threads import one_blas_thread
 from brain_assets.signals.similarity.similarity import vectors_of
 
@@ -31,6 +32,17 @@ PAIRS = pa.schema([
     ("verification", pa.float64()),
     ("distance", pa.float64()),
 ])  # fmt: skip
+
+# What every picture of the compared vectors looks like, and where it lies in the graph.
+CONTENTS = """
+    select picture, arg_min(node, subject_id) as node, any_value(coalesce(phash, 0)) as phash,
+        any_value(coalesce(phash_mirrored, 0)) as mirrored, any_value(coalesce(preview_offset, -1)) as preview_offset,
+        any_value(coalesce(preview_length, -1))::bigint as preview_length,
+        any_value(content_hash) as image, any_value(rectangle) as rectangle
+    from neighbors join depicted using (subject_id) join vectors using (model_version, input_key)
+    join pictures using (picture)
+    where neighbors.brain_key = {similarity} and depicted.brain_key = {embeddings}
+    group by picture"""
 
 
 @dataclass(frozen=True)
@@ -151,43 +163,49 @@ class MeasuredPairs:
         """All candidates and how far apart they are."""
         return Pairs(*np.divmod(self.keys, max(len(self.contents), 1)), self.distance)
 
-    def table(self) -> pa.Table:
-        """Return the rows of ``content_pairs``."""
+    def merge(self) -> Merge:
+        """Return the rows of ``content_pairs`` that are new or measured again, in place of those that are no candidates now."""
         names = pa.array(self.contents.names, pa.string())
-        first, second, distance = self.pairs
+        other = np.flatnonzero(~self._unchanged())
+        first, second = (places[other] for places in self.pairs[:2])
         columns = [
-            pa.array([self.update.run.brain_key] * len(first), pa.string()),
+            pa.array([self.update.run.brain_key] * len(other), pa.string()),
             names.take(pa.array(first)),
             names.take(pa.array(second)),
-            pa.array(self.embedding),
-            pa.array(self.hamming.astype(np.int32)),
-            pa.array(self.verification, from_pandas=True),
-            pa.array(distance),
+            pa.array(self.embedding[other]),
+            pa.array(self.hamming[other].astype(np.int32)),
+            pa.array(self.verification[other], from_pandas=True),
+            pa.array(self.distance[other]),
         ]
-        return pa.table(columns, schema=PAIRS)
+        kept = self.known(among(self.keys, self.stored.keys))
+        self.update.dataset.store.connection.register(
+            "kept_pairs", pa.table([names.take(pa.array(end)) for end in kept], ["first_content", "second_content"])
+        )
+        gone = "(first_content, second_content) not in (select (first_content, second_content) from kept_pairs)"
+        return self.update.put("content_pairs", pa.table(columns, schema=PAIRS), without=gone)
+
+    def _unchanged(self) -> NDArray[np.bool_]:
+        """Return which candidates are stored as they are now."""
+        known = self._known(self.keys)
+        same = (known.embedding == self.embedding) & (known.hamming == self.hamming)
+        unverified = np.isnan(known.verification) & np.isnan(self.verification)
+        return np.asarray(same & ((known.verification == self.verification) | unverified), np.bool_)
 
 
 def read_contents(update: Update) -> Contents:
     """Return the contents of the similarity and embeddings runs that ``update.run`` names."""
-    rows = update.query(f"""
-        select picture, arg_min(node, subject_id) as node, any_value(coalesce(phash, 0)) as phash,
-            any_value(coalesce(phash_mirrored, 0)) as mirrored, any_value(coalesce(preview_offset, -1)) as preview_offset,
-            any_value(coalesce(preview_length, -1))::bigint as preview_length,
-            max(greatest(depicted.changed, pictures.changed)) > {update.since} as fresh,
-            any_value(content_hash) as image, any_value(rectangle) as rectangle
-        from neighbors join depicted using (subject_id) join vectors using (model_version, input_key)
-        join pictures using (picture)
-        where neighbors.brain_key = {literal(update.run.settings["similarity"])}
-            and depicted.brain_key = {literal(update.run.settings["embeddings"])}
-        group by picture order by picture""")
+    query = CONTENTS.format(**{name: literal(update.run.settings[name]) for name in ("similarity", "embeddings")})
+    fresh = update.fresh(f"select picture, node, phash, mirrored from ({query})", "picture")
+    rows = update.query(f"{query} order by picture")
+    names = rows.column("picture")
     corners = rows.column("rectangle").combine_chunks().flatten().to_numpy().reshape(-1, 4)
     return Contents(
-        rows.column("picture").to_pylist(),
+        names.to_pylist(),
         rows.column("node").to_numpy(),
         rows.column("phash").to_numpy().astype(np.uint64),
         rows.column("mirrored").to_numpy().astype(np.uint64),
         np.stack([rows.column(name).to_numpy() for name in ("preview_offset", "preview_length")], axis=1),
-        rows.column("fresh").to_numpy(zero_copy_only=False),
+        pa.compute.is_in(names, fresh).to_numpy(),
         np.unique(np.array(rows.column("image").to_pylist(), np.str_), return_inverse=True)[1],
         np.hstack([corners[:, :2], corners[:, 2:] - corners[:, :2]]),
     )

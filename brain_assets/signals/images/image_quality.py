@@ -216,7 +216,7 @@ IMAGE_QUALITY = Signal(
         ),
         Check(
             "every_rule_has_a_threshold_that_can_be_seen",
-            f"select {len(RULES)} - count(*) from calibrations where brain_key = '{KEY}' and issue != '{MEDIAN_SIDE}'",
+            f"select {len(RULES)} - count(*) from calibrations where brain_key = {{key}} and issue != '{MEDIAN_SIDE}'",
             "Each rule's threshold is stored in calibrations.",
         ),
     ),
@@ -237,11 +237,11 @@ IMAGE_QUALITY = Signal(
     issues=(
         IssueQuery(
             f"""
-            select sample_id as subject_id, sample_id, null as object_id, issue, '{KEY}' as source, score, is_issue,
+            select sample_id as subject_id, sample_id, null as object_id, issue, {{default}} as source, score, is_issue,
                 json_object('statistic', statistic, 'meaning', meaning, 'value', measure, 'threshold', value,
                     'origin', evidence->>'origin') as evidence
             from quality_issues join (values {MEANINGS}) as rules(issue, statistic, meaning) using (issue)
-            join calibrations using (issue) where brain_key = '{KEY}'""",
+            join calibrations using (issue) where brain_key = {{default}}""",
             FLAWS,
         ),
     ),

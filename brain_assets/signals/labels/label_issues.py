@@ -438,7 +438,7 @@ LABEL_ISSUES = Signal(
                     'threshold', threshold, 'by_predictions', by_predictions, 'by_neighbors', by_neighbors,
                     'neighbors_labelled', neighbors_labelled, 'neighbors_suggested', neighbors_suggested,
                     'partner', partner) as evidence
-            from label_issues where brain_key = 'label_issues' and score is not null""",
+            from label_issues where brain_key = {default} and score is not null""",
             (LABEL_MISTAKE, MISSING_LABEL),
         ),
     ),
@@ -447,7 +447,7 @@ LABEL_ISSUES = Signal(
     },
     chart=Sheet(
         "the surest mistakes",
-        "select sample_id from label_issues where brain_key = 'label_issues' and is_issue order by score desc, sample_id",
+        "select sample_id from label_issues where brain_key = {default} and is_issue order by score desc, sample_id",
     ),
     view={"tab": "queue", "issue": LABEL_MISTAKE.name},
 )

@@ -11,7 +11,7 @@ from brain_assets.methods.labels import mistakenness as method
 from brain_assets.methods.labels.mistakenness import NONE, LabelSets
 from brain_assets.resources.dataset import Dataset
 from brain_assets.signals.labels.hardness import logit_matrices
-from brain_assets.signals.labels.label_issues import LABEL_MISTAKE, MISSING_LABEL
+from brain_assets.signals.labels.label_issues import LABEL_ISSUES, LABEL_MISTAKE, MISSING_LABEL
 
 PREDICTED = """
     select given.labels as given, predicted.sample_id, predicted.label_field, predicted.model, predicted.labels,
@@ -171,7 +171,7 @@ MISTAKENNESS = Signal(
             where mistakenness is not null and list_sort(given.labels) is distinct from list_sort(predicted.labels)
                 and label_field in (select label_field from ground_truth)
                 and (sample_id, label_field) not in (
-                    select (sample_id, label_field) from label_issues where brain_key = 'label_issues')""",
+                    select (sample_id, label_field) from label_issues where brain_key = {LABEL_ISSUES.default_run})""",
             (LABEL_MISTAKE, MISSING_LABEL),
         ),
     ),

@@ -72,9 +72,9 @@ def _settings(uri: str) -> dict[str, Any]:
     return {"model": uri, "file": file_state(uri)} if uri.startswith(PRECOMPUTED) else {"model": uri}
 
 
-# What the asset's watermark says of the run that is up to date: the model's URI and version.
+# What the asset's watermark says of a run that is up to date: the model's URI and version.
 CURRENT = """(select settings ->> '$.model' as model, model_version as version
-        from watermarks where asset = 'embeddings' and brain_key = 'embeddings')"""
+        from watermarks where asset = 'embeddings' and brain_key = {key})"""
 
 
 EMBEDDINGS = Signal(
@@ -93,7 +93,7 @@ EMBEDDINGS = Signal(
             "every_readable_sample_has_a_vector",
             f"""
             select count(*) from readable, {CURRENT} as used
-            where sample_id not in (select subject_id from embeddings where brain_key = 'embeddings')
+            where sample_id not in (select subject_id from embeddings where brain_key = {{key}})
                 and content_hash not in (
                     select input_key from vectors where model_version = used.version and error is not null)
                 and not starts_with(used.model, '{PRECOMPUTED}')""",
@@ -136,6 +136,6 @@ EMBEDDINGS = Signal(
     metrics={
         "embedded": "select count(*) from embeddings",
         "without_vector": "select count(*) from readable"
-        " where sample_id not in (select subject_id from embeddings where brain_key = 'embeddings')",
+        " where sample_id not in (select subject_id from embeddings where brain_key = {default})",
     },
 )

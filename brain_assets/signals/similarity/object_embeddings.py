@@ -81,7 +81,7 @@ def update_object_embeddings(update: Update) -> Iterator[Merge]:
     update.notes["images decoded"] = contents.num_rows
     if contents.num_rows:
         decode_pass.embed_crops(update, contents, update.dataset.model(settings["model"]))
-    yield Merge("embeddings", ROWS.format(key=update.key, version=version), within=f"brain_key = {update.key}")
+    yield update.replace("embeddings", ROWS.format(key=update.key, version=version))
     yield unused("crops", "input_key not in (select input_key from embeddings)")
 
 
@@ -109,7 +109,7 @@ def _regions(update: Update) -> Merge:
         made = [decode_pass.vector_row(version, name, mean) for name, mean in zip(names.tolist(), means, strict=True)]
         update.commit(Merge("vectors", pa.Table.from_pylist(made, schema=decode_pass.VECTORS)))
     query = REGION_ROWS.format(key=update.key, regions=regions, version=version)
-    return Merge("embeddings", query, within=f"brain_key = {update.key}")
+    return update.replace("embeddings", query)
 
 
 def _runs(dataset: Dataset) -> list[MethodRun]:

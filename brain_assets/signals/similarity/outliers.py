@@ -148,7 +148,7 @@ OUTLIERS = Signal(
         ),
     ),
     chart=Sheet(
-        "the farthest out", "select subject_id from outliers where brain_key = 'outliers' order by raw desc, subject_id"
+        "the farthest out", "select subject_id from outliers where brain_key = {default} order by raw desc, subject_id"
     ),
     view={"tab": "queue", "issue": OUTLIER.name},
 )

@@ -203,7 +203,7 @@ REPRESENTATIVENESS = Signal(
         ),
     ),
     chart=Histogram(
-        "distance to the cluster's centre", "select raw from representativeness where brain_key = 'representativeness'"
+        "distance to the cluster's centre", "select raw from representativeness where brain_key = {default}"
     ),
     view={"colour": "representativeness", "sort": "representativeness"},
 )

@@ -56,20 +56,18 @@ class Subjects:
 def update_similarity(update: Update) -> Iterator[Merge]:
     """Search neighbours of new contents only, repair the lists that lost too many, and tell every sample its own."""
     if update.anew:
-        update.commit(Merge("graph", GRAPH.empty_table(), within=f"brain_key = {update.key}"))
+        update.commit(update.drop("graph"))
     subjects = _subjects(update)
     _refuse_above_limit(update.dataset, len(subjects.nodes))
     _refuse_beyond_memory(update, subjects.nodes)
     graph, changed = _current_graph(update, subjects.nodes)
-    yield Merge("graph", _graph_rows(update, graph, subjects.nodes, changed), within=_gone(update, subjects.nodes))
+    yield update.put(
+        "graph", _graph_rows(update, graph, subjects.nodes, changed), without=_gone(update, subjects.nodes)
+    )
     touched = _touched(update, subjects, graph, changed)
     members = Members.of(subjects.contents, len(subjects.nodes))
     lists = neighbors_of_samples(graph, members, subjects.contents, touched, update.run.settings["k"])
-    yield Merge("neighbors", _neighbor_rows(update, subjects, touched, lists))
-    yield Merge("neighbors", NO_NEIGHBORS, within=f"brain_key = {update.key} and {_without_vector(update)}")
-
-
-NO_NEIGHBORS = "select * exclude (changed) from neighbors where false"
+    yield update.put("neighbors", _neighbor_rows(update, subjects, touched, lists), without=_without_vector(update))
 
 
 def _taking_part(update: Update) -> str:
@@ -86,17 +84,15 @@ def _without_vector(update: Update) -> str:
 
 
 def _subjects(update: Update) -> Subjects:
+    vectors = f"from embeddings join vectors using (model_version, input_key) where {_taking_part(update)}"
+    fresh = update.fresh(f"select subject_id, node {vectors}")
     rows = update.query(f"""
-        select subject_id, node, dense_rank() over (order by input_key) - 1 as content,
-            embeddings.changed > {update.since}
-                or subject_id not in (select subject_id from neighbors where brain_key = {update.key}) as fresh
-        from embeddings join vectors using (model_version, input_key) where {_taking_part(update)}
-        order by subject_id""")
+        select subject_id, node, dense_rank() over (order by input_key) - 1 as content {vectors} order by subject_id""")
     contents = rows.column("content").to_numpy()
     nodes = np.zeros(contents.max(initial=-1) + 1, np.int64)
     nodes[contents] = rows.column("node").to_numpy()
     ids = rows.column("subject_id").combine_chunks()
-    return Subjects(nodes, ids, contents, rows.column("fresh").to_numpy(zero_copy_only=False))
+    return Subjects(nodes, ids, contents, pa.compute.is_in(ids, fresh).to_numpy(zero_copy_only=False))
 
 
 def _refuse_above_limit(dataset: Dataset, count: int) -> None:
@@ -196,7 +192,7 @@ def _graph_rows(update: Update, graph: NeighborGraph, nodes: NDArray[np.int64], 
 
 def _gone(update: Update, nodes: NDArray[np.int64]) -> str:
     update.dataset.store.connection.register("live_nodes", pa.table({"node": nodes}))
-    return f"brain_key = {update.key} and node not in (from live_nodes)"
+    return "node not in (from live_nodes)"
 
 
 def _touched(update: Update, subjects: Subjects, graph: NeighborGraph, changed: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -209,7 +205,7 @@ def _touched(update: Update, subjects: Subjects, graph: NeighborGraph, changed: 
     listed_gone = update.query(f"""
         with moved as (
             select subject_id from neighbors where brain_key = {update.key} and {_without_vector(update)}
-            union select subject_id from embeddings where {_taking_part(update)} and changed > {update.since})
+            union select subject from outdated)
         select subject_id from neighbors where brain_key = {update.key}
             and list_has_any(neighbor_ids, (select coalesce(list(subject_id), []) from moved))""")
     found = pa.compute.is_in(subjects.ids, listed_gone.column(0)).to_numpy(zero_copy_only=False)
@@ -280,5 +276,5 @@ SIMILARITY = Signal(
             },
         ),
     ),
-    chart=Histogram("distance to the nearest", "select distances[1] from neighbors where brain_key = 'neighbors'"),
+    chart=Histogram("distance to the nearest", "select distances[1] from neighbors where brain_key = {default}"),
 )

@@ -101,6 +101,6 @@ UNIQUENESS = Signal(
         ),
     ),
     metrics={"mean_uniqueness_raw": "select coalesce(avg(raw), 0) from uniqueness where brain_key = {key}"},
-    chart=Histogram("raw uniqueness", "select raw from uniqueness where brain_key = 'uniqueness'"),
+    chart=Histogram("raw uniqueness", "select raw from uniqueness where brain_key = {default}"),
     view={"colour": "uniqueness", "sort": "uniqueness"},
 )

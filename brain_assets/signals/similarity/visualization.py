@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from brain_assets.incremental.runs import runs_of, with_parameters
 from brain_assets.incremental.signal import Check, MethodRun, Publication, Scatter, Signal, Whole
 from brain_assets.incremental.subjects import PICTURED, SUBJECT
-from brain_assets.incremental.update import Update, literal
+from brain_assets.incremental.update import Update
 from brain_assets.incremental.vectors import Vectors, read_vectors, unit_rows
 from brain_assets.resources.dataset import Dataset
 from brain_assets.resources.errors import ConfigurationError
@@ -22,6 +22,7 @@ from brain_assets.resources.settings.configuration import RunSettings, Visualiza
 from brain_assets.resources.store.store import Merge
 
 TRUST_NEIGHBORS = 15
+VECTORS = "select subject_id, model_version || ' ' || input_key as vector from embeddings"
 FIT = pa.schema([
     ("brain_key", pa.string()),
     ("fitted_on", pa.int64()),
@@ -37,17 +38,19 @@ class Map:
 
     Attributes
     ----------
-    ids : pyarrow.Array of str
-        The subjects, ascending.
-    positions : (n, dims) float
-        NaN where a subject has no position yet.
+    ids, vectors : pyarrow.Array of str
+        The subjects, ascending, and the name of each one's vector.
+    stored, positions : (n, dims) float
+        Where the map has each subject, and where it shall be; NaN where it has no position of this vector yet.
     neighbors, distances : (n, k) int32 and float32
         The graph among the subjects, -1 and inf beyond the valid ones.
     fitted_on, joined : int
-        Points of the last fit, and those that joined since.
+        Points of the last fit, and those that joined it.
     """
 
     ids: pa.Array
+    vectors: pa.Array
+    stored: NDArray[np.floating]
     positions: NDArray[np.floating]
     neighbors: NDArray[np.int32]
     distances: NDArray[np.float32]
@@ -83,23 +86,21 @@ def update_visualization(update: Update) -> Iterator[Merge]:
 
 def _read(update: Update, settings: VisualizationSettings) -> Map:
     """Return the subjects of the run with their graph and the positions they have; changed images lose theirs."""
-    source = update.run.settings["similarity"]
-    since = -1 if update.anew else update.since
     rows = update.query(f"""
-        select neighbors.subject_id, neighbor_ids, distances, x, y, z from neighbors
-        left join (select * from visualization where brain_key = {update.key}) using (subject_id)
-        where neighbors.brain_key = {literal(source)} order by neighbors.subject_id""")
-    ids = rows.column("subject_id").combine_chunks()
+        select subject_id, neighbor_ids, distances, x, y, z, named.vector,
+            coalesce(visualization.vector = named.vector, false) as placed
+        from neighbors join ({VECTORS} where brain_key = {update.embeddings}) named using (subject_id)
+        left join (select * from visualization where brain_key = {update.key}) visualization using (subject_id)
+        where neighbors.brain_key = {update.similarity} order by subject_id""")
+    ids, vectors = (rows.column(name).combine_chunks() for name in ("subject_id", "vector"))
     axes = ["x", "y", "z"][: settings.dimensions]
-    positions = np.column_stack([rows.column(axis).to_numpy().astype(np.float64) for axis in axes])
-    moved = update.column(
-        f"select subject_id from embeddings where brain_key = {literal(update.run.settings['embeddings'])} and changed > {since}"
-    )
-    positions[pa.compute.is_in(ids, pa.array(moved, pa.string())).to_numpy(zero_copy_only=False)] = np.nan
+    stored = np.column_stack([rows.column(axis).to_numpy().astype(np.float64) for axis in axes])
+    placed = rows.column("placed").to_numpy()
+    stored[~placed | update.anew] = np.nan
     neighbors, distances = _graph(rows, ids, settings.n_neighbors)
     fits = update.dataset.store.rows(f"select fitted_on, joined from map_fits where brain_key = {update.key}")
     fitted_on, joined = fits[0] if fits else (0, 0)
-    return Map(ids, positions, neighbors, distances, fitted_on, joined)
+    return Map(ids, vectors, stored, stored.copy(), neighbors, distances, fitted_on, joined)
 
 
 def _graph(rows: pa.Table, ids: pa.Array, width: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
@@ -196,14 +197,15 @@ def _fit_row(update: Update, column: str, value: int) -> Merge:
 
 
 def _positions(update: Update, present: Map) -> Merge:
-    columns: dict[str, Any] = {"brain_key": pa.array([update.run.brain_key] * len(present.ids), pa.string())}
-    columns["subject_id"] = present.ids
+    moved = np.flatnonzero((present.positions != present.stored).any(axis=1))
+    columns: dict[str, Any] = {"brain_key": pa.array([update.run.brain_key] * len(moved), pa.string())}
+    columns |= {"subject_id": present.ids.take(moved), "vector": present.vectors.take(moved)}
     for number, axis in enumerate("xyz"):
-        values = (
-            present.positions[:, number] if number < present.positions.shape[1] else np.full(len(present.ids), np.nan)
-        )
+        known = number < present.positions.shape[1]
+        values = present.positions[moved, number] if known else np.full(len(moved), np.nan)
         columns[axis] = pa.array(values.astype(np.float64), from_pandas=True)
-    return Merge("visualization", pa.table(columns), within=f"brain_key = {update.key}")
+    gone = f"subject_id not in (select subject_id from neighbors where brain_key = {update.similarity})"
+    return update.put("visualization", pa.table(columns), without=gone)
 
 
 def _given(update: Update, settings: VisualizationSettings) -> Merge:
@@ -220,11 +222,11 @@ def _given(update: Update, settings: VisualizationSettings) -> Merge:
     update.dataset.store.connection.register("points_given", table)
     z = "z" if "z" in table.column_names else "null"
     rows = f"""
-        select {update.key} as brain_key, samples.sample_id as subject_id, points_given.x::double as x,
+        select {update.key} as brain_key, samples.sample_id as subject_id, null as vector, points_given.x::double as x,
             points_given.y::double as y, {z}::double as z
         from points_given join samples using ({key}) where not dropped
         qualify row_number() over (partition by samples.sample_id) = 1"""
-    return Merge("visualization", rows, within=f"brain_key = {update.key}")
+    return update.replace("visualization", rows)
 
 
 def _reducer(name: str | None) -> Any:
@@ -302,7 +304,7 @@ VISUALIZATION = Signal(
     },
     chart=Scatter(
         "map",
-        "select x, y from visualization where brain_key = 'visualization' and isfinite(x) and isfinite(y)"
+        "select x, y from visualization where brain_key = {default} and isfinite(x) and isfinite(y)"
         " order by hash(subject_id)",
     ),
     view={},
