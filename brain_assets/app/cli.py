@@ -126,11 +126,17 @@ def _frames(_: click.Context, __: click.Parameter, value: str | None) -> float |
 @click.option(
     "--labels", metavar="[FIELD=]URI", multiple=True, help="File or folder of labels; 'folder' for class folders."
 )
-@click.option("--labels-format", metavar="FORMAT", help="csv, parquet, jsonl, coco, yolo or voc [default: by suffix].")
+@click.option(
+    "--labels-format",
+    metavar="FORMAT",
+    help="What label files are written in, such as csv, coco, yolo or voc [default: by content].",
+)
 @click.option(
     "--predictions", metavar="[MODEL=]URI", multiple=True, help="File or folder [default: the dataset's own folder]."
 )
-@click.option("--predictions-format", metavar="FORMAT", help="csv, parquet, jsonl or coco [default: by suffix].")
+@click.option(
+    "--predictions-format", metavar="FORMAT", help="What prediction files are written in [default: by content]."
+)
 @click.option("--classes", metavar="NAME[,NAME...]", help="The classes, in the order of logits.")
 @click.pass_obj
 def add(home: Home, /, name: str, **settings: Any) -> None:

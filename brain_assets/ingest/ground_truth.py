@@ -5,12 +5,12 @@ from collections.abc import Iterator, Mapping
 from brain_assets.incremental.signal import Check, MethodRun, Publication, Signal, Whole
 from brain_assets.incremental.update import Update, literal
 from brain_assets.ingest import input_rows
-from brain_assets.ingest.masks import outlined
 from brain_assets.ingest.reviews import holding
 from brain_assets.resources.dataset import Dataset
 from brain_assets.resources.label_formats.annotations import GROUND_TRUTH as HUMAN
-from brain_assets.resources.label_formats.annotations import LABEL_TABLES, iter_names, read_annotations
-from brain_assets.resources.label_formats.input_files import FOLDERS, TABLES, InputFile, list_labels
+from brain_assets.resources.label_formats.annotations import LABEL_TABLES, iter_names
+from brain_assets.resources.label_formats.door import TABLE_FORMS, recognise
+from brain_assets.resources.label_formats.input_files import FOLDERS, InputFile, list_labels
 from brain_assets.resources.label_formats.labels import LABEL_ROWS, read_labels
 from brain_assets.resources.store.store import Merge
 from brain_assets.resources.tabular import Reading
@@ -59,16 +59,10 @@ def update_ground_truth(update: Update) -> Iterator[Merge]:
 
 
 def _read(update: Update, file: InputFile) -> Mapping[str, Reading]:
-    form = input_rows.form_of(file)
-    if form in input_rows.OBJECT_FORMATS:
-        return outlined(read_annotations(file, form)).readings(file, HUMAN, LABEL_TABLES)
-    if f".{form}" not in TABLES:
-        return {"label_rows": _none(input_rows.unknown_form(file))}
-    return {"label_rows": read_labels(file, form, update.dataset.settings.classes)}
-
-
-def _none(reading: Reading) -> Reading:
-    return Reading(LABEL_ROWS.empty_table(), reading.rejected)
+    found = recognise(file)
+    if found.form in TABLE_FORMS:
+        return {"label_rows": read_labels(file, found.form, update.dataset.settings.classes)}
+    return found.read().readings(file, HUMAN, LABEL_TABLES)
 
 
 def _union(dataset: Dataset) -> str:

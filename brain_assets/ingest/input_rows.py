@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from brain_assets.incremental.signal import Publication
 from brain_assets.incremental.update import Update
-from brain_assets.resources.label_formats.input_files import TABLES, InputFile, InputListing, Role
+from brain_assets.resources.label_formats.input_files import InputFile, InputListing, Role
 from brain_assets.resources.store.store import Merge
 from brain_assets.resources.tabular import WHOLE_FILE, Reading, Rejected
 
@@ -145,27 +145,6 @@ def _rejected(tables: Mapping[str, Reading]) -> list[Rejected]:
 def _rejected_rows(role: Role, rejected: Sequence[tuple[InputFile, Rejected]]) -> pa.Table:
     rows = [(role, file.source, file.name, one.line, one.reason, one.detail) for file, one in rejected]
     return pa.table(list(zip(*rows, strict=True)), schema=REJECTED) if rows else REJECTED.empty_table()
-
-
-OBJECT_FORMATS = {"coco", "yolo", "voc"}
-
-
-def form_of(file: InputFile) -> str:
-    """Return how a file is written: as declared, else by its suffix."""
-    if file.format != "auto":
-        return file.format
-    suffix = file.suffix
-    return (
-        suffix[1:]
-        if suffix in TABLES
-        else {".json": "coco", ".xml": "voc", ".txt": "yolo", ".yaml": "yolo", ".yml": "yolo"}.get(suffix, "unknown")
-    )
-
-
-def unknown_form(file: InputFile) -> Reading:
-    """Return the reading of a file that is in no format that this role has."""
-    detail = f"{file.path.suffix or 'no suffix'}: use .csv, .parquet or .jsonl"
-    return Reading(pa.table({}), [Rejected(WHOLE_FILE, "unknown_format", detail)])
 
 
 REJECTED_ROWS = """

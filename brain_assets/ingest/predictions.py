@@ -5,10 +5,10 @@ from collections.abc import Iterator, Mapping
 from brain_assets.incremental.signal import Check, MethodRun, Publication, Signal, Whole
 from brain_assets.incremental.update import Update
 from brain_assets.ingest import input_rows
-from brain_assets.ingest.masks import outlined
 from brain_assets.resources.dataset import Dataset
-from brain_assets.resources.label_formats.annotations import PREDICTION_TABLES, iter_names, read_annotations, scored
-from brain_assets.resources.label_formats.input_files import TABLES, InputFile, list_predictions
+from brain_assets.resources.label_formats.annotations import PREDICTION_TABLES, iter_names, scored
+from brain_assets.resources.label_formats.door import TABLE_FORMS, recognise
+from brain_assets.resources.label_formats.input_files import InputFile, list_predictions
 from brain_assets.resources.label_formats.predictions import PREDICTION_ROWS, read_predictions
 from brain_assets.resources.store.store import Merge
 from brain_assets.resources.tabular import Reading
@@ -35,13 +35,10 @@ def update_predictions(update: Update) -> Iterator[Merge]:
 
 
 def _read(update: Update, file: InputFile) -> Mapping[str, Reading]:
-    form, classes = input_rows.form_of(file), update.dataset.settings.classes
-    if form in input_rows.OBJECT_FORMATS:
-        found = outlined(scored(read_annotations(file, form), classes))
-        return found.readings(file, file.model or file.path.stem, PREDICTION_TABLES)
-    if f".{form}" not in TABLES:
-        return {"prediction_rows": Reading(PREDICTION_ROWS.empty_table(), input_rows.unknown_form(file).rejected)}
-    return {"prediction_rows": read_predictions(file, form, classes)}
+    found, classes = recognise(file), update.dataset.settings.classes
+    if found.form in TABLE_FORMS:
+        return {"prediction_rows": read_predictions(file, found.form, classes)}
+    return scored(found.read(), classes).readings(file, found.model, PREDICTION_TABLES)
 
 
 def _runs(dataset: Dataset) -> list[MethodRun]:

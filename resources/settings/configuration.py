@@ -7,13 +7,14 @@ import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import entry_points
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Generic, Literal, TypeVar, Union, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails, PydanticCustomError
 
 from brain_assets.resources.errors import ConfigurationError
 from brain_assets.resources.settings.validation import nearest, wrong
@@ -26,6 +27,23 @@ EXAMPLES = {
     "gates": "; write [{metric: unreadable_share, limit: 0.001}]",
     "runs": "; write [{brain_key: KEY, method: METHOD}]",
 }
+
+
+LABEL_FORMATS = "brain_assets.label_formats"
+"""Entry points by which other packages bring formats of labels."""
+FORMATS = ("auto", "csv", "parquet", "jsonl", "coco", "yolo", "voc")
+
+
+def _known_format(name: str) -> str:
+    """Return the name of a format; raises PydanticCustomError where nobody brings it."""
+    known = [*FORMATS, *sorted(entry.name for entry in entry_points(group=LABEL_FORMATS))]
+    if name not in known:
+        expected = ", ".join(map(repr, known[:-1])) + f" or {known[-1]!r}"
+        raise PydanticCustomError("literal_error", "Input should be {expected}", {"expected": expected})
+    return name
+
+
+FormatName = Annotated[str, AfterValidator(_known_format)]
 
 
 class Section(BaseModel):
@@ -245,8 +263,8 @@ class LabelSettings(Section):
         description="File or folder of labels; 'folder' takes the name of each image's folder as its class."
     )
     field: str = Field("ground_truth", description="The field of labels that it gives.")
-    format: Literal["auto", "csv", "parquet", "jsonl", "coco", "yolo", "voc"] = Field(
-        "auto", description="How the files are written; auto goes by their suffix."
+    format: FormatName = Field(
+        "auto", description=f"How the files are written: {', '.join(FORMATS)}; auto looks into them."
     )
 
 
@@ -256,9 +274,7 @@ class PredictionSettings(Section):
     uri: str = Field(description="File or folder of predictions.")
     model: str | None = Field(None, description="The model's name; else a row's column model, else the file's stem.")
     field: str = Field("ground_truth", description="The field of labels that the model predicts.")
-    format: Literal["auto", "csv", "parquet", "jsonl", "coco"] = Field(
-        "auto", description="How the files are written; auto goes by their suffix."
-    )
+    format: FormatName = Field("auto", description="How the files are written, as for labels; auto looks into them.")
 
 
 class MistakennessSettings(Section):

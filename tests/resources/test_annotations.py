@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from brain_assets.resources.label_formats.annotations import Annotations, read_annotations, scored
+from brain_assets.resources.label_formats.annotations import Annotations, scored
+from tests.resources.formats import read_annotations
 from tests.resources.test_labels import input_file
 
 BOX = ("x", "y", "width", "height")
@@ -48,7 +49,7 @@ def test_coco_boxes_polygons_and_crowds(tmp_path: Path) -> None:
         ("6", False, [[0, 0, 4, 0, 4, 6]]),
     ]
     assert found.images[0]["keys"] == ["a/x.png", "//x.png"]
-    assert found.rejected == []
+    assert [one.reason for one in found.rejected] == ["mask"]
 
 
 def test_what_cannot_be_used_is_named_by_its_number(tmp_path: Path) -> None:

@@ -16,9 +16,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from brain_assets.app.similar import read_vectors
-from brain_assets.ingest.masks import outlined
 from brain_assets.resources.errors import ConfigurationError, Refused, SourceError
-from brain_assets.resources.label_formats.annotations import LABEL_TABLES, PREDICTION_TABLES, read_annotations, scored
+from brain_assets.resources.label_formats.annotations import LABEL_TABLES, PREDICTION_TABLES, scored
 from brain_assets.resources.label_formats.input_files import InputFile
 from brain_assets.resources.label_formats.labels import read_labels, read_sample_columns
 from brain_assets.resources.label_formats.predictions import read_predictions
@@ -27,6 +26,7 @@ from brain_assets.resources.media.listing import ITEM, LATEST_NS, Collector, Sta
 from brain_assets.resources.media.media_source import open_source, read_table
 from brain_assets.resources.models.embedding_preprocessing import Sidecar
 from brain_assets.resources.tabular import Rejected, is_deeply_nested
+from tests.resources.formats import read_annotations
 
 SHARED = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -64,8 +64,8 @@ def read_everything(path: Path, content: bytes) -> None:
         read_sample_columns([file])
         return
     kind = {"json": "coco", "xml": "voc", "txt": "yolo"}[form]
-    outlined(read_annotations(file, kind)).readings(file, "ground_truth", LABEL_TABLES)
-    outlined(scored(read_annotations(file, kind), [])).readings(file, "net", PREDICTION_TABLES)
+    read_annotations(file, kind).readings(file, "ground_truth", LABEL_TABLES)
+    scored(read_annotations(file, kind), []).readings(file, "net", PREDICTION_TABLES)
 
 
 # Files that say what no file should.
@@ -160,7 +160,7 @@ def test_one_odd_annotation_costs_itself(tmp_path: Path) -> None:
     ]
     images = [{"id": 1, "file_name": "a.png"}, {"file_name": "without an id"}, 3, {"id": 2, "file_name": "\ud800.png"}]
     file = written(tmp_path / "a.json", coco(images, [*odd, good], "\ud800"))
-    found = outlined(read_annotations(file, "coco"))
+    found = read_annotations(file, "coco")
     assert [row["line"] for row in found.objects] == [6]
     assert sorted(one.line for one in found.rejected) == [0, 0, 1, 2, 3, 4, 5]
     assert found.readings(file, "ground_truth", LABEL_TABLES)["label_objects"].table.num_rows == 1
@@ -369,7 +369,8 @@ def test_pipes_instead_of_vectors_points_and_sidecars_are_refused(tmp_path: Path
 
 USERS_FILES = [
     "brain_assets/app/similar.py", "brain_assets/signals/similarity/visualization.py",
-    "resources/label_formats/annotations.py", "resources/label_formats/input_files.py", "resources/label_formats/labels.py",
+    "resources/label_formats/content.py", "resources/label_formats/yolo.py", "resources/label_formats/input_files.py",
+    "resources/label_formats/labels.py",
     "resources/label_formats/predictions.py", "resources/media/addresses.py", "resources/media/archives.py",
     "resources/media/media_source.py", "resources/media/video_frames.py", "resources/media/videos.py",
     "resources/models/embedding_cache.py", "resources/models/embedding_files.py", "resources/models/embedding_precomputed.py",

@@ -1,0 +1,53 @@
+"""The content of a file, as text, JSON or XML; each is made once, however many formats look at it."""
+
+import json
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+from brain_assets.resources.local_files import bytes_of
+
+
+class Content:
+    """A file that may hold annotations; whoever asks for what it is not gets an error.
+
+    Parameters
+    ----------
+    path : Path
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.suffix = path.suffix.lower()
+
+    @cached_property
+    def data(self) -> bytes:
+        """Its bytes; raises OSError."""
+        return bytes_of(self.path)
+
+    @cached_property
+    def text(self) -> str:
+        """Its text: UTF-8, UTF-16 with a mark, else what Windows writes in Western Europe."""
+        if self.data.startswith((b"\xff\xfe", b"\xfe\xff")):
+            return self.data.decode("utf-16", "replace")
+        try:
+            return self.data.decode("utf-8-sig")
+        except UnicodeDecodeError:
+            return self.data.decode("cp1252", "replace")
+
+    @cached_property
+    def json(self) -> Any:
+        """What its JSON holds; raises ValueError where it is none, RecursionError where it is nested too deep."""
+        try:
+            return json.loads(self.text)
+        except json.JSONDecodeError:
+            raise
+        except ValueError:
+            # Python reads no whole number of more than some thousand digits.
+            return json.loads(self.text, parse_int=float)
+
+    @cached_property
+    def xml(self) -> ElementTree.Element:
+        """The root of its XML; raises ParseError where it is none."""
+        return ElementTree.fromstring(self.data)

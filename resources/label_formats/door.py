@@ -1,0 +1,171 @@
+"""The one door of label formats: which format a file is in, by its content, and what it says.
+
+A format is an object with the attributes of `LabelFormat`; other packages bring theirs by entry points of the group
+``brain_assets.label_formats``. Tables (CSV, Parquet, JSONL) are known here by name and are read elsewhere.
+"""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import entry_points
+from pathlib import PurePath
+from typing import Protocol, runtime_checkable
+
+from brain_assets.resources.label_formats.annotations import Annotations, line_of
+from brain_assets.resources.label_formats.coco import Coco
+from brain_assets.resources.label_formats.content import Content
+from brain_assets.resources.label_formats.input_files import TABLES, InputFile
+from brain_assets.resources.label_formats.masks import outlined
+from brain_assets.resources.label_formats.voc import Voc
+from brain_assets.resources.label_formats.yolo import Yolo
+from brain_assets.resources.settings.configuration import LABEL_FORMATS
+from brain_assets.resources.tabular import WHOLE_FILE, Rejected
+
+TABLE_FORMS = frozenset(suffix[1:] for suffix in TABLES)
+UNKNOWN = "unknown"
+SHOWN = 60
+
+
+@runtime_checkable
+class LabelFormat(Protocol):
+    """How annotations of objects are written in files.
+
+    Attributes
+    ----------
+    name : str
+        What settings call it.
+    title : str
+        What people call it.
+    suffixes : frozenset of str
+        Of the files that may be of it, with their dot, in lower case.
+    per_image : bool
+        Whether each file speaks of one image, so that its name says nothing of a model.
+    """
+
+    name: str
+    title: str
+    suffixes: frozenset[str]
+    per_image: bool
+
+    def sniff(self, content: Content) -> bool:
+        """Tell by its content whether a file with one of the suffixes is of the format; an error says that it is not."""
+
+    def read(self, content: Content) -> Annotations:
+        """Return what a file says; an error costs the whole file, so catch what one odd entry raises."""
+
+
+@dataclass(frozen=True)
+class Recognised:
+    """A file whose format is known, or why it is not.
+
+    Attributes
+    ----------
+    form : str
+        A format's name, ``csv``, ``parquet`` or ``jsonl``, or ``unknown``.
+    file : InputFile
+    content : Content
+    member : LabelFormat, optional
+        What reads it: None for tables and for what is not known.
+    fault : str
+        What was found instead.
+    """
+
+    form: str
+    file: InputFile
+    content: Content
+    member: LabelFormat | None = None
+    fault: str = ""
+
+    @property
+    def model(self) -> str:
+        """The model whose predictions it holds: that of its address, else its name or, where that is an image's, its folder."""
+        if self.file.model:
+            return self.file.model
+        if self.member is None or not self.member.per_image:
+            return self.file.path.stem
+        folders = PurePath(self.file.name).parts[:-1]
+        return folders[0] if folders else self.file.path.parent.name
+
+    def read(self) -> Annotations:
+        """Return the objects of the file; what cannot be used is named, not raised."""
+        if self.member is None:
+            return Annotations(rejected=[Rejected(WHOLE_FILE, "unknown_format", self.fault)])
+        try:
+            return outlined(self.member.read(self.content))
+        except Exception as error:  # noqa: BLE001 - parsers raise anything, and no file may end a run
+            return Annotations(rejected=[Rejected(WHOLE_FILE, "unreadable", line_of(error))])
+
+
+def recognise(file: InputFile) -> Recognised:
+    """Return in which format a file is: the declared one, else by its content; a table by its suffix."""
+    content, members = Content(file.path), formats()
+    if file.format != "auto":
+        member = members.get(file.format)
+        known = member is not None or file.format in TABLE_FORMS
+        return Recognised(
+            file.format if known else UNKNOWN, file, content, member, f"no format is called {file.format}"
+        )
+    for name, member in members.items():
+        if file.suffix in member.suffixes and _sniffed(member, content):
+            return Recognised(name, file, content, member)
+    if file.suffix in TABLES:
+        return Recognised(file.suffix[1:], file, content)
+    return Recognised(UNKNOWN, file, content, None, f"{_what(content)}; understood are {', '.join(_titles())}")
+
+
+@cache
+def formats() -> Mapping[str, LabelFormat]:
+    """Return all formats of annotations by name: those of the house, then those of other packages."""
+    found: dict[str, LabelFormat] = {one.name: one for one in (Coco(), Yolo(), Voc())}
+    for entry in sorted(entry_points(group=LABEL_FORMATS), key=lambda one: (one.name, one.value)):
+        try:
+            loaded = entry.load()
+            member = loaded() if isinstance(loaded, type) else loaded
+            _check(entry.name, member, found)
+        except Exception as error:  # noqa: BLE001 - whatever a foreign module raises
+            reason = f"label format {entry.name} = {entry.value} is left out: {line_of(error)}"
+            logging.getLogger("brain").warning(reason)
+        else:
+            found[entry.name] = member
+    return found
+
+
+def _check(name: str, member: object, known: Mapping[str, LabelFormat]) -> None:
+    if not isinstance(member, LabelFormat):
+        raise TypeError(f"a LabelFormat is wanted, not {type(member).__name__}")
+    if member.name != name:
+        raise ValueError(f"its name is {member.name!r}, its entry point's {name!r}")
+    if name in known or name in TABLE_FORMS:
+        raise ValueError(f"there is a format {name!r} already")
+
+
+def _sniffed(member: LabelFormat, content: Content) -> bool:
+    try:
+        return bool(member.sniff(content))
+    except Exception:  # noqa: BLE001 - what is not of a format fails in any way
+        return False
+
+
+def _titles() -> list[str]:
+    return [one.title for one in formats().values()] + ["tables (.csv, .parquet, .jsonl)"]
+
+
+def _what(content: Content) -> str:
+    """Return in a few words what a file holds."""
+    try:
+        if content.suffix == ".json":
+            return _json_in_words(content.json)
+        if content.suffix == ".xml":
+            return f"XML with the root <{content.xml.tag}>"
+        return f"text that begins {content.text.lstrip()[:SHOWN]!r}"
+    except Exception as error:  # noqa: BLE001 - damaged in any way
+        return line_of(error)
+
+
+def _json_in_words(tree: object) -> str:
+    if isinstance(tree, dict):
+        return f"a JSON object with {', '.join(map(str, list(tree)[:8])) or 'nothing in it'}"
+    if isinstance(tree, list) and tree:
+        return f"a JSON list whose first entry is {_json_in_words(tree[0])}"
+    return f"JSON that is a {type(tree).__name__}"
