@@ -1,9 +1,9 @@
 """What files say of objects: the rows that every format of annotations is read into, in the files' own units."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import PurePath
+from pathlib import PurePath, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -58,6 +58,13 @@ SIBLINGS = {"labels": "images", "annotations": "images", "Annotations": "JPEGIma
 Row = dict[str, Any]
 
 
+class Unusable(Exception):
+    """Why an entry of a file is not used: a short reason, and what was found."""
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(reason, detail)
+
+
 @dataclass
 class Annotations:
     """What a file says of objects.
@@ -74,6 +81,47 @@ class Annotations:
     images: list[Row] = field(default_factory=list)
     categories: list[Row] = field(default_factory=list)
     rejected: list[Rejected] = field(default_factory=list)
+
+    def add_image(self, image_id: str, keys: list[str], size: Sequence[Any] = (None, None)) -> None:
+        """Add an image of which the file speaks; a width or height of 0, or that is no number, is not known."""
+        width, height = (number_of(side) or None for side in size)
+        self.images.append({"image_id": image_id, "keys": keys, "width": width, "height": height})
+
+    def add(self, line: int, row: Row) -> None:
+        """Add an object.
+
+        Parameters
+        ----------
+        line : int
+            Its number in the file, no other's.
+        row : dict
+            ``keys`` and ``image_id`` of its image, its ``label``, or ``category`` where another file names that, a ``box``
+            (x, y, width, height), or a ``polygon`` that has one around it; perhaps ``confidence``, ``annotation``,
+            ``iscrowd``, and ``relative`` where lengths are parts of the image's.
+
+        Raises
+        ------
+        Unusable
+            If there is no label, or the box or the confidence is none.
+        """
+        box = row.pop("box", None)
+        if box_fault(box or []) and row.get("polygon"):
+            box = around(row["polygon"])
+        if not row.get("label") and row.get("category") is None:
+            raise Unusable("no_label")
+        if fault := box_fault(box or []) or confidence_fault(row.get("confidence"), needed=False):
+            raise Unusable(*fault)
+        self.objects.append({"line": line, "iscrowd": False, "relative": False, **row, **box_of(box)})
+
+    def each(self, entries: Iterable[tuple[int, Any]], add: Callable[[int, Any], None]) -> None:
+        """Add every entry with its number; one that is not as it should be costs itself only, and is listed."""
+        for line, entry in entries:
+            try:
+                add(line, entry)
+            except Unusable as fault:
+                self.rejected.append(Rejected(line, *fault.args))
+            except Exception as error:  # noqa: BLE001 - entries are damaged in any way
+                self.rejected.append(Rejected(line, "unreadable", line_of(error)))
 
     def readings(self, file: InputFile, model: str, tables: Sequence[str]) -> dict[str, Reading]:
         """Return the rows of ``tables``: those of objects, and where wanted of images and of categories."""
@@ -110,6 +158,13 @@ def scored(annotations: Annotations, classes: Sequence[str]) -> Annotations:
     return annotations
 
 
+def entries_of(given: Any) -> list[Any]:
+    """Return the entries of a list; raises TypeError where it is none."""
+    if not isinstance(given, list):
+        raise TypeError(f"a list is expected, not a {type(given).__name__}")
+    return given
+
+
 def line_of(error: Exception) -> str:
     """Return an error in one line of valid text."""
     return text_of(" ".join(f"{type(error).__name__}: {error}".split())[:300])
@@ -142,6 +197,18 @@ def names_beside(path: PurePath) -> list[str]:
     found = [place for place, part in enumerate(parts[:-1]) if part in SIBLINGS]
     beside = PurePath(*parts[: found[-1]], SIBLINGS[parts[found[-1]]], *parts[found[-1] + 1 :]) if found else None
     return [*([beside.as_posix()] if beside else []), path.with_suffix("").as_posix(), f"//{path.stem}"]
+
+
+def names_told(path: PurePath, name: str) -> list[str]:
+    """Return what may name the image of a file that is called like it and names it, too.
+
+    Where the two names differ, as when a file was copied or images were renamed, that of the file goes first.
+    """
+    told = name.strip().replace("\\", "/")
+    if not told:
+        return names_beside(path)
+    same = PurePosixPath(told).stem == path.stem
+    return [*names_of(told), *names_beside(path)] if same else [*names_beside(path), *names_of(told)]
 
 
 def box_fault(box: Sequence[float | None]) -> tuple[str, str] | None:
@@ -185,6 +252,44 @@ def around(rings: Sequence[Sequence[float]] | None) -> list[float]:
         return []
     across, down = ([value for ring in rings for value in ring[start::2]] for start in (0, 1))
     return [min(across), min(down), max(across) - min(across), max(down) - min(down)]
+
+
+def rotated(box: Sequence[float], degrees: float, pivot: tuple[float, float] | None = None) -> list[float]:
+    """Return the corners of a box that is turned clockwise about its centre, or about another point.
+
+    Parameters
+    ----------
+    box : x, y, width, height
+        In one unit both ways, y downwards.
+    degrees : float
+    pivot : (x, y), optional
+
+    Examples
+    --------
+    >>> [round(value, 6) + 0.0 for value in rotated([0, 0, 4, 2], 90)]
+    [3.0, -1.0, 3.0, 3.0, 1.0, 3.0, 1.0, -1.0]
+    """
+    x, y, width, height = box
+    across, down = pivot or (x + width / 2, y + height / 2)
+    turn = math.radians(degrees)
+    corners = ((x, y), (x + width, y), (x + width, y + height), (x, y + height))
+    turned = (
+        (
+            across + (left - across) * math.cos(turn) - (top - down) * math.sin(turn),
+            down + (left - across) * math.sin(turn) + (top - down) * math.cos(turn),
+        )
+        for left, top in corners
+    )
+    return [value for corner in turned for value in corner]
+
+
+def ellipse(centre: tuple[float, float], radii: tuple[float, float], degrees: float = 0.0) -> list[float]:
+    """Return an ellipse, turned clockwise, as a ring of 64 points."""
+    angles = np.linspace(0, 2 * np.pi, 64, endpoint=False)
+    x, y, turn = radii[0] * np.cos(angles), radii[1] * np.sin(angles), math.radians(degrees)
+    across = centre[0] + x * math.cos(turn) - y * math.sin(turn)
+    down = centre[1] + x * math.sin(turn) + y * math.cos(turn)
+    return [float(value) for value in np.stack([across, down], axis=1).ravel()]
 
 
 def iter_names(tables: Sequence[str]) -> Iterator[tuple[str, pa.Schema]]:

@@ -1,115 +1,211 @@
 """COCO: images, annotations and categories in one file, and lists of results that go by its numbers."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from brain_assets.resources.label_formats.annotations import (
     SCORES,
     Annotations,
     Row,
+    Unusable,
     around,
-    box_fault,
-    box_of,
     confidence_fault,
-    line_of,
+    entries_of,
     names_of,
     number_of,
     text_of,
 )
 from brain_assets.resources.label_formats.content import Content
+from brain_assets.resources.label_formats.masks import rings_of_runs, united
 from brain_assets.resources.tabular import WHOLE_FILE, Rejected
+
+WHOLE_NUMBER = re.compile(r"(-?[0-9]+)\.0+")
+FALSE = {"", "0", "0.0", "false", "no", "none"}
 
 
 class Coco:
-    """Boxes, outlines and masks of instances, and what detectors found."""
+    """Boxes, outlines, masks, keypoints and segments of whole scenes, and what detectors found."""
 
     name = "coco"
-    title = "COCO (instances, or a list of results)"
+    title = "COCO (annotations, or a list of results)"
     suffixes = frozenset({".json"})
     per_image = False
 
     def sniff(self, content: Content) -> bool:
-        """Tell whether a file is one."""
+        """Tell whether a file has COCO's lists, or begins with a result."""
         tree = content.json
         if isinstance(tree, list):
             return not tree or (isinstance(tree[0], dict) and {"image_id", "category_id"} <= tree[0].keys())
-        return isinstance(tree, dict) and isinstance(tree.get("annotations"), list)
+        return isinstance(tree, dict) and isinstance(tree.get("images", tree.get("annotations")), list)
 
     def read(self, content: Content) -> Annotations:
-        """Return what it says."""
-        return _read(content.json)
+        """Return what it says; results name images and categories by the numbers of the label files."""
+        tree, found = content.json, Annotations()
+        if isinstance(tree, list):
+            found.each(enumerate(tree, 1), lambda line, one: _add_result(found, line, one))
+        elif "annotations" not in tree:
+            raise ValueError("there are no annotations: neither COCO nor a list of results")
+        else:
+            _File(tree, found).read()
+        return found
 
 
-def _read(content: Any) -> Annotations:
-    results = isinstance(content, list)
-    tree: Mapping[str, Any] = {"annotations": content} if results else content
-    if "annotations" not in tree:
-        raise ValueError("there are no annotations: neither COCO nor a list of results")
-    found = Annotations()
-    keys: dict[str, list[str]] = {}
-    for place, image in enumerate(tree.get("images", []), 1):
-        try:
-            _add_image(found, image, keys)
-        except Exception as error:  # noqa: BLE001 - one odd image costs its own objects only
-            found.rejected.append(Rejected(WHOLE_FILE, f"image {place}", line_of(error)))
-    names = {text_of(one["id"]): text_of(one["name"]) for one in tree.get("categories", [])}
-    found.categories += [{"category": number, "name": name} for number, name in names.items()]
-    for line, one in enumerate(tree["annotations"], 1):
-        try:
-            reason = _add_coco(found, line, one, (keys, names, results))
-        except Exception as error:  # noqa: BLE001 - one odd annotation costs itself only
-            reason = "unreadable", line_of(error)
-        if reason:
-            found.rejected.append(Rejected(line, *reason))
-    return found
+class _File:
+    """A file of annotations while it is read."""
+
+    def __init__(self, tree: Mapping[str, Any], found: Annotations) -> None:
+        self.tree, self.found = tree, found
+        self.keys: dict[str, list[str]] = {}
+        self.names: dict[str, str] = {}
+        self.taken: set[str] = set()
+        self.ambiguous: set[str] = set()
+
+    def read(self) -> None:
+        """Read images and categories, then what names them."""
+        images, categories = self.tree.get("images") or [], self.tree.get("categories") or []
+        self._each("image", images, self._image)
+        self.found.images = [one for one in self.found.images if one["image_id"] not in self.ambiguous]
+        self._each("category", categories, self._category)
+        self.found.categories += [{"category": number, "name": name} for number, name in self.names.items()]
+        self.found.each(enumerate(_entries(self.tree["annotations"]), 1), self._annotation)
+
+    def _each(self, what: str, entries: Any, add: Any) -> None:
+        """Add images or categories; one that is odd costs what names it, and is listed with its place."""
+        odd = Annotations()
+        odd.each(enumerate(entries_of(entries), 1), add)
+        self.found.rejected += [
+            Rejected(WHOLE_FILE, f"{what} {one.line}", f"{one.reason}: {one.detail}") for one in odd.rejected
+        ]
+
+    def _image(self, _: int, image: Mapping[str, Any]) -> None:
+        number, keys = identity_of(image["id"]), names_of(_file_name(image))
+        if number in self.keys:
+            if self.keys[number] != keys:
+                self.ambiguous.add(number)
+            return
+        self.keys[number] = keys
+        self.found.add_image(number, keys, (image.get("width"), image.get("height")))
+
+    def _category(self, _: int, category: Mapping[str, Any]) -> None:
+        number, name = identity_of(category["id"]), text_of(category["name"]).strip()
+        if self.names.setdefault(number, name) != name:
+            raise Unusable("duplicate_id", f"{number} is both {self.names[number]} and {name}: the first holds")
+
+    def _annotation(self, line: int, one: Any) -> None:
+        if not isinstance(one, dict) or "image_id" not in one or "category_id" not in one:
+            raise Unusable("no_key", "neither image_id nor category_id")
+        image, category = identity_of(one["image_id"]), identity_of(one["category_id"])
+        if image in self.ambiguous:
+            raise Unusable("duplicate_id", f"several images have the id {image}")
+        if image not in self.keys:
+            raise Unusable("no_sample", f"image_id {image} is not among the images")
+        if category not in self.names:
+            raise Unusable("unknown_class", f"category_id {category} is not among the categories")
+        named = {"keys": self.keys[image], "label": self.names[category], "annotation": self._own_id(one, line)}
+        _add(self.found, line, one, {"image_id": image, "category": category, **named})
+
+    def _own_id(self, one: Mapping[str, Any], line: int) -> str | None:
+        """Return the id of an annotation, with its line where another has it, too."""
+        if one.get("id") is None:
+            return None
+        number = identity_of(one["id"])
+        own = f"{number}#{line}" if number in self.taken else number
+        self.taken.add(own)
+        return own
 
 
-def _add_image(found: Annotations, image: Mapping[str, Any], keys: dict[str, list[str]]) -> None:
-    name, number = text_of(image["file_name"]), text_of(image["id"])
-    size = {"width": number_of(image.get("width")), "height": number_of(image.get("height"))}
-    keys[number] = names_of(name)
-    found.images.append({"image_id": number, "keys": keys[number], **size})
+def _entries(annotations: Any) -> Iterator[Any]:
+    """Yield annotations; those of whole scenes as one for each segment, whose numbers hold within an image only."""
+    for one in entries_of(annotations):
+        if isinstance(one, dict) and isinstance(one.get("segments_info"), list):
+            for segment in one["segments_info"]:
+                odd = not isinstance(segment, dict)
+                yield segment if odd else {**segment, "id": None, "image_id": one.get("image_id")}
+        else:
+            yield one
 
 
-def _add_coco(
-    found: Annotations,
-    line: int,
-    one: Mapping[str, Any],
-    known: tuple[Mapping[str, list[str]], Mapping[str, str], bool],
-) -> tuple[str, str] | None:
-    """Add an annotation, or return why it cannot be used."""
-    keys, names, results = known
+def _add_result(found: Annotations, line: int, one: Any) -> None:
     if not isinstance(one, dict) or "image_id" not in one or "category_id" not in one:
-        return "no_key", "neither image_id nor category_id"
-    image, category = text_of(one["image_id"]), text_of(one["category_id"])
-    if not results and image not in keys:
-        return "no_sample", f"image_id {image} is not among the images"
-    if not results and category not in names:
-        return "unknown_class", f"category_id {category} is not among the categories"
-    polygon = _polygon(one.get("segmentation"))
-    box = [number_of(value) for value in one.get("bbox") or around(polygon)]
-    confidence = number_of(one.get("score"))
-    if fault := box_fault(box) or confidence_fault(confidence, needed=results):
-        return fault
-    annotation = None if results or one.get("id") is None else text_of(one["id"])
-    found.objects.append({
-        "line": line, "keys": keys.get(image), "image_id": image, "annotation": annotation,
-        "label": names.get(category), "category": category, "confidence": confidence, "polygon": polygon,
-        "mask": _mask(one.get("segmentation")), "scores": {name: one.get(name) for name in SCORES},
-        "iscrowd": bool(one.get("iscrowd", 0)), "relative": False, **box_of(box),
-    })  # fmt: skip
-    return None
+        raise Unusable("no_key", "neither image_id nor category_id")
+    if fault := confidence_fault(number_of(one.get("score")), needed=True):
+        raise Unusable(*fault)
+    image = identity_of(one["image_id"])
+    _add(
+        found,
+        line,
+        one,
+        {"image_id": image, "keys": _result_keys(one, image), "category": identity_of(one["category_id"])},
+    )
 
 
-def _polygon(segmentation: Any) -> list[list[float]] | None:
-    """Return the rings of a polygon as flat lists of x and y."""
-    if not isinstance(segmentation, list) or not segmentation:
+def _result_keys(one: Mapping[str, Any], image: str) -> list[str] | None:
+    """Return what names the image of a result whose number is none: its file, or its stem, as YOLO's tools write it."""
+    if isinstance(name := one.get("file_name"), str) and name:
+        return names_of(name)
+    return None if image.lstrip("-").isdigit() else names_of(image)
+
+
+def _add(found: Annotations, line: int, one: Mapping[str, Any], row: Row) -> None:
+    rings, fault = _outline(one.get("segmentation"))
+    given = one.get("bbox")
+    box = [number_of(value) for value in given] if isinstance(given, list | tuple) else []
+    row |= {
+        "box": box or _around_keypoints(one.get("keypoints")), "polygon": rings, "confidence": number_of(one.get("score")),
+        "iscrowd": text_of(one.get("iscrowd") or 0).strip().lower() not in FALSE,
+        "scores": {name: one.get(name) for name in SCORES},
+    }  # fmt: skip
+    found.add(line, row)
+    if fault:
+        found.rejected.append(Rejected(line, *fault))
+
+
+def _outline(segmentation: Any) -> tuple[list[list[float]] | None, tuple[str, str] | None]:
+    """Return the rings of an outline, or why its object has none but its box."""
+    try:
+        if isinstance(segmentation, dict):
+            return rings_of_runs(segmentation) or None, None
+        return _rings(segmentation), None
+    except Exception as error:  # noqa: BLE001 - an outline is anything, and costs its object no more than itself
+        reason = "mask" if isinstance(segmentation, dict) else "segmentation"
+        return None, (reason, text_of(" ".join(f"its box alone is used: {error}".split())[:300]))
+
+
+def _rings(segmentation: Any) -> list[list[float]] | None:
+    if not isinstance(segmentation, list) or not any(segmentation):
         return None
     rings = segmentation if isinstance(segmentation[0], list) else [segmentation]
-    usable = [[float(value) for value in ring] for ring in rings if len(ring) >= 6 and len(ring) % 2 == 0]
-    return usable or None
+    if all(isinstance(ring, list) and len(ring) == 2 for ring in rings):
+        rings = [[value for point in rings for value in point]]
+    numbers = [[number_of(value) for value in ring] for ring in rings if ring]
+    if any(len(ring) < 6 or len(ring) % 2 or None in ring for ring in numbers):
+        raise ValueError("a ring is no list of three or more points, x and y in turn")
+    return united(numbers)  # type: ignore[arg-type]
 
 
-def _mask(segmentation: Any) -> Row | None:
-    """Return a mask of runs as the file has it: ``size`` and ``counts``."""
-    return segmentation if isinstance(segmentation, dict) else None
+def _around_keypoints(keypoints: Any) -> list[float]:
+    """Return the box around the keypoints that are labelled."""
+    if not isinstance(keypoints, list) or len(keypoints) % 3:
+        return []
+    points = [keypoints[start : start + 2] for start in range(0, len(keypoints), 3) if keypoints[start + 2]]
+    return around([[float(value) for point in points for value in point]]) if points else []
+
+
+def _file_name(image: Mapping[str, Any]) -> str:
+    """Return the name of an image's file: LVIS gives its address alone, and some tools its path."""
+    name = image.get("file_name") or image.get("path")
+    if not name and isinstance(address := image.get("coco_url"), str):
+        name = "/".join(address.split("/")[-2:])
+    if not name:
+        raise Unusable("no_key", "no file_name")
+    return text_of(name)
+
+
+def identity_of(value: Any) -> str:
+    """Return an id as text; numbers are compared as numbers, however they are written."""
+    if value is None or isinstance(value, bool):
+        raise Unusable("no_key", f"the id {value}")
+    text = text_of(value).strip()
+    whole = WHOLE_NUMBER.fullmatch(text)
+    return whole[1] if whole else text

@@ -15,8 +15,12 @@ from typing import Protocol, runtime_checkable
 from brain_assets.resources.label_formats.annotations import Annotations, line_of
 from brain_assets.resources.label_formats.coco import Coco
 from brain_assets.resources.label_formats.content import Content
+from brain_assets.resources.label_formats.cvat import Cvat
 from brain_assets.resources.label_formats.input_files import TABLES, InputFile
-from brain_assets.resources.label_formats.masks import outlined
+from brain_assets.resources.label_formats.labelme import LabelMe
+from brain_assets.resources.label_formats.labelstudio import LabelStudio
+from brain_assets.resources.label_formats.supervisely import Supervisely
+from brain_assets.resources.label_formats.via import Via
 from brain_assets.resources.label_formats.voc import Voc
 from brain_assets.resources.label_formats.yolo import Yolo
 from brain_assets.resources.settings.configuration import LABEL_FORMATS
@@ -53,6 +57,11 @@ class LabelFormat(Protocol):
 
     def read(self, content: Content) -> Annotations:
         """Return what a file says; an error costs the whole file, so catch what one odd entry raises."""
+
+
+OURS: tuple[LabelFormat, ...] = (
+    Coco(), Yolo(), Voc(), Cvat(), LabelMe(), LabelStudio(), Via(), Supervisely(),
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -92,7 +101,7 @@ class Recognised:
         if self.member is None:
             return Annotations(rejected=[Rejected(WHOLE_FILE, "unknown_format", self.fault)])
         try:
-            return outlined(self.member.read(self.content))
+            return self.member.read(self.content)
         except Exception as error:  # noqa: BLE001 - parsers raise anything, and no file may end a run
             return Annotations(rejected=[Rejected(WHOLE_FILE, "unreadable", line_of(error))])
 
@@ -117,7 +126,7 @@ def recognise(file: InputFile) -> Recognised:
 @cache
 def formats() -> Mapping[str, LabelFormat]:
     """Return all formats of annotations by name: those of the house, then those of other packages."""
-    found: dict[str, LabelFormat] = {one.name: one for one in (Coco(), Yolo(), Voc())}
+    found: dict[str, LabelFormat] = {one.name: one for one in OURS}
     for entry in sorted(entry_points(group=LABEL_FORMATS), key=lambda one: (one.name, one.value)):
         try:
             loaded = entry.load()

@@ -1,26 +1,68 @@
-"""Masks of objects that files give as runs, turned into the outlines that objects have."""
+"""Outlines of objects that files give as masks, or as polygons of several rings."""
 
+from collections.abc import Sequence
+from itertools import combinations
 from typing import Any
 
-from brain_assets.methods.labels.objects import decode_rle, mask_rings
-from brain_assets.resources.label_formats.annotations import Annotations
-from brain_assets.resources.tabular import Rejected
+import numpy as np
+from numpy.typing import NDArray
+
+from brain_assets.methods.labels.objects import decode_rle, fill_rings, mask_rings
+from brain_assets.resources.label_formats.annotations import around
+
+MOST_PIXELS = 2**28
+"""Of a mask: as many as the largest pictures have."""
+
+Rings = list[list[float]]
 
 
-def outlined(annotations: Annotations) -> Annotations:
-    """Give objects with a mask its outline; one whose mask cannot be read keeps its box, and is listed."""
-    for row in annotations.objects:
-        mask = row.pop("mask", None)
-        if mask is None:
-            continue
-        try:
-            row["polygon"] = _rings(mask) or None
-        except Exception as error:  # noqa: BLE001 - a mask says anything, and costs its object no more than the outline
-            reason = " ".join(f"its box alone is used: {error}".split())
-            annotations.rejected.append(Rejected(row["line"], "mask", reason))
-    return annotations
+def rings_of_mask(mask: NDArray[np.bool_], left: float = 0, top: float = 0) -> Rings:
+    """Return the outline of a mask whose upper left corner lies at a point, in pixels."""
+    return [(ring + np.array([left, top])).astype(float).ravel().tolist() for ring in mask_rings(mask)]
 
 
-def _rings(mask: dict[str, Any]) -> list[list[float]]:
+def rings_of_runs(mask: dict[str, Any]) -> Rings:
+    """Return the outline of a mask as COCO writes it, ``size`` and ``counts``; raises an error where it is none."""
     height, width = (int(side) for side in mask["size"])
-    return [ring.astype(float).ravel().tolist() for ring in mask_rings(decode_rle(mask["counts"], height, width))]
+    if min(height, width) < 0 or height * width > MOST_PIXELS:
+        raise ValueError(f"a mask of {height} x {width} pixels")
+    return rings_of_mask(decode_rle(mask["counts"], height, width))
+
+
+def rings_of_png(data: bytes, left: float, top: float) -> Rings:
+    """Return the outline of a picture that marks its object: what is neither black nor transparent."""
+    import io
+
+    from PIL import Image
+
+    with Image.open(io.BytesIO(data), formats=["PNG"]) as picture:
+        if picture.width * picture.height > MOST_PIXELS:
+            raise ValueError(f"a mask of {picture.height} x {picture.width} pixels")
+        # What has an opacity is drawn by it; a palette by its number, 0 is the ground.
+        band = picture.getchannel("A") if "A" in picture.getbands() else picture
+        pixels = np.asarray(band)
+    return rings_of_mask(pixels.reshape(*pixels.shape[:2], -1).any(axis=2), left, top)
+
+
+def united(rings: Rings) -> Rings:
+    """Return the outline of everything within any of several rings, as COCO means them.
+
+    Inside, a ring in a ring is a hole: rings that overlap become the outline of the pixels within any of them.
+    """
+    boxes = [around([ring]) for ring in rings]
+    if not any(_touch(*pair) for pair in combinations(boxes, 2)):
+        return rings
+    left, top, width, height = np.round(around(rings))
+    if width * height > MOST_PIXELS:
+        return rings
+    shifted = [np.reshape(ring, (-1, 2)) - [left, top] for ring in rings]
+    fills = [fill_rings([ring], int(height) + 1, int(width) + 1) for ring in shifted]
+    together = np.sum(fills, axis=0)
+    return rings_of_mask(together > 0, left, top) if (together > 1).any() else rings
+
+
+def _touch(first: Sequence[float], second: Sequence[float]) -> bool:
+    return all(
+        first[axis] < second[axis] + second[axis + 2] and second[axis] < first[axis] + first[axis + 2]
+        for axis in (0, 1)
+    )

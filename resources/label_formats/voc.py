@@ -1,15 +1,15 @@
 """Pascal VOC: an XML file per image, boxes in pixels counted from 1."""
 
+import math
+from xml.etree.ElementTree import Element
+
 from brain_assets.resources.label_formats.annotations import (
     Annotations,
-    box_fault,
-    box_of,
-    names_of,
+    names_told,
     nan_of,
-    number_of,
+    rotated,
 )
 from brain_assets.resources.label_formats.content import Content
-from brain_assets.resources.tabular import Rejected
 
 
 class Voc:
@@ -22,30 +22,27 @@ class Voc:
 
     def sniff(self, content: Content) -> bool:
         """Tell whether a file is one."""
-        return content.xml.tag == "annotation"
+        return content.xml.tag == "annotation" and content.xml.find("object/polygon/pt") is None
 
     def read(self, content: Content) -> Annotations:
         """Return what it says of one image."""
-        return _read(content)
+        root, found = content.xml, Annotations()
+        if root.tag != "annotation":
+            raise ValueError(f"its root is <{root.tag}>, not <annotation>")
+        keys = names_told(content.path, root.findtext("filename") or "")
+        image = content.path.stem
+        found.add_image(image, keys, [root.findtext(f"size/{side}") for side in ("width", "height")])
+        given = {"keys": keys, "image_id": image}
+        found.each(enumerate(root.iter("object"), 1), lambda line, one: found.add(line, given | _object(one)))
+        return found
 
 
-def _read(content: Content) -> Annotations:
-    path, root = content.path, content.xml
-    found = Annotations()
-    name = root.findtext("filename") or path.stem
-    keys = [*names_of(name), f"//{path.stem}"]
-    size = {part: number_of(root.findtext(f"size/{part}")) or None for part in ("width", "height")}
-    found.images.append({"image_id": path.stem, "keys": keys, **size})
-    for line, one in enumerate(root.iter("object"), 1):
-        corners = (nan_of(one.findtext(f"bndbox/{part}")) for part in ("xmin", "ymin", "xmax", "ymax"))
-        # VOC counts pixels from 1, and the last one is inside.
-        left, top, right, bottom = corners
-        box = [left - 1, top - 1, right - left + 1, bottom - top + 1]
-        label = (one.findtext("name") or "").strip()
-        fault = box_fault(box) or (None if label else ("no_label", ""))
-        if fault:
-            found.rejected.append(Rejected(line, *fault))
-            continue
-        row = {"line": line, "keys": keys, "image_id": path.stem, "label": label, "iscrowd": False, "relative": False}
-        found.objects.append({**row, **box_of(box)})
-    return found
+def _object(one: Element) -> dict[str, object]:
+    row: dict[str, object] = {"label": (one.findtext("name") or "").strip()}
+    if (turned := one.find("robndbox")) is not None:
+        across, down, width, height, angle = (nan_of(turned.findtext(part)) for part in ("cx", "cy", "w", "h", "angle"))
+        box = [across - width / 2, down - height / 2, width, height]
+        return row | {"polygon": [rotated(box, math.degrees(angle))]}
+    left, top, right, bottom = (nan_of(one.findtext(f"bndbox/{part}")) for part in ("xmin", "ymin", "xmax", "ymax"))
+    # VOC counts pixels from 1, and the last one is inside.
+    return row | {"box": [left - 1, top - 1, right - left + 1, bottom - top + 1]}

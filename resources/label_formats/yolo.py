@@ -1,101 +1,156 @@
 """YOLO: a text per image, one line per object, relative to the image; names of classes stand in a file above."""
 
-from collections.abc import Mapping
-from pathlib import Path
-
-import yaml
+import math
+from collections.abc import Sequence
+from pathlib import PurePath
 
 from brain_assets.resources.label_formats.annotations import (
     Annotations,
-    around,
-    box_fault,
-    box_of,
+    Row,
+    Unusable,
     names_beside,
     nan_of,
-    text_of,
+)
+from brain_assets.resources.label_formats.class_names import (
+    YAML,
+    ClassNames,
+    is_class_list,
+    names_above,
+    read_names,
 )
 from brain_assets.resources.label_formats.content import Content
-from brain_assets.resources.local_files import bytes_of
-from brain_assets.resources.tabular import Rejected
 
-MOST_ALIASES = 16
+LOOKED_AT = 20
+MOST_OUTSIDE = 2.0
+"""Coordinates beyond it are pixels, or another format's."""
+PICTURES = {
+    ".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".heic", ".avif", ".jp2", ".dng", ".mpo", ".jxl",
+}  # fmt: skip
 
 
 class Yolo:
-    """Lines of class, centre and size, or class and polygon."""
+    """Boxes, outlines, rotated boxes and poses, of people or of models."""
 
     name = "yolo"
-    title = "YOLO"
-    suffixes = frozenset({".txt", ".yaml", ".yml"})
+    title = "YOLO (detect, segment, pose, OBB)"
+    suffixes = frozenset({".txt", ".names", ".data", *YAML})
     per_image = True
 
     def sniff(self, content: Content) -> bool:
-        """Tell whether a file is one."""
-        return content.suffix in self.suffixes
+        """Tell whether a file has lines of numbers, or is one of those that lie beside such files."""
+        if content.suffix != ".txt" or is_beside(content):
+            return True
+        lines = _lines(content.text)[:LOOKED_AT]
+        return not lines or any(_is_object(line.split()) for line in lines)
 
     def read(self, content: Content) -> Annotations:
-        """Return what it says of one image."""
+        """Return what it says of one image, or the names of classes."""
+        if is_beside(content):
+            return _beside(content)
         return _read(content)
 
 
-class _BoundedLoader(yaml.SafeLoader):
-    """Reads YAML in which few aliases stand: nested, each level of them multiplies what a file of a few lines holds."""
-
-    aliases = 0
-
-    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        """Return the next node."""
-        if self.check_event(yaml.AliasEvent):
-            self.aliases += 1
-            if self.aliases > MOST_ALIASES:
-                raise yaml.YAMLError(f"more than {MOST_ALIASES} aliases")
-        return super().compose_node(parent, index)
-
-
-def _read(content: Content) -> Annotations:
+def is_beside(content: Content) -> bool:
+    """Tell whether a file says nothing of an image: names of classes, a list of pictures, a note."""
     path = content.path
-    if path.suffix.lower() in {".yaml", ".yml"}:
-        return Annotations()
+    if content.suffix != ".txt" or is_class_list(path) or path.name.lower().startswith("readme"):
+        return True
+    lines = _lines(content.text)[:LOOKED_AT]
+    return bool(lines) and all(PurePath(line.replace("\\", "/")).suffix.lower() in PICTURES for line in lines)
+
+
+def _lines(text: str) -> list[str]:
+    return [line for line in map(str.strip, text.splitlines()) if line]
+
+
+def _is_object(parts: Sequence[str]) -> bool:
+    values = [nan_of(part) for part in parts[1:]]
+    return len(values) >= 4 and all(abs(value) <= MOST_OUTSIDE for value in values[:4])
+
+
+def _beside(content: Content) -> Annotations:
+    """Return the classes that a file names: results of models go by their numbers."""
     found = Annotations()
-    keys = names_beside(path)
-    found.images.append({"image_id": keys[0], "keys": keys, "width": 1.0, "height": 1.0})
-    names = _yolo_names(path)
-    for line, text in enumerate(content.text.splitlines(), 1):
-        if parts := text.split():
-            _add_yolo(found, line, parts, (keys, names))
+    try:
+        named = read_names(content.path).names if _names_classes(content) else {}
+    except Exception:  # noqa: BLE001 - where labels need its names they say themselves that there are none
+        named = {}
+    found.categories += [{"category": number, "name": name} for number, name in named.items() if name]
     return found
 
 
-def _add_yolo(found: Annotations, line: int, parts: list[str], known: tuple[list[str], Mapping[str, str]]) -> None:
-    keys, names = known
+def _names_classes(content: Content) -> bool:
+    return content.suffix in {*YAML, ".data"} or is_class_list(content.path)
+
+
+def _read(content: Content) -> Annotations:
+    found, keys = Annotations(), names_beside(content.path)
+    found.add_image(keys[0], keys, (1.0, 1.0))
+    classes = names_above(content.path)
+    lines = [(number, line.split()) for number, line in enumerate(content.text.splitlines(), 1)]
+    lines = [(number, parts) for number, parts in lines if parts]
+    shape = classes.keypoints or _pose([parts for _, parts in lines])
+    given = {"keys": keys, "image_id": keys[0], "relative": True}
+    found.each(lines, lambda line, parts: found.add(line, given | _object(parts, classes, shape)))
+    used = {parts[0] for _, parts in lines} & classes.names.keys()
+    found.categories += [{"category": number, "name": classes.names[number]} for number in sorted(used)]
+    return found
+
+
+def _object(parts: list[str], classes: ClassNames, shape: tuple[int, int] | None) -> Row:
     values = [nan_of(part) for part in parts[1:]]
-    polygon, confidence, box = None, None, list[float]()
-    if len(values) >= 6 and len(values) % 2 == 0:
-        polygon = [values]
-        box = around(polygon)
-    elif len(values) >= 4:
-        confidence = values[4] if len(values) == 5 else None
-        across, down, width, height = values[:4]
-        box = [across - width / 2, down - height / 2, width, height]
-    fault = box_fault(box)
-    if not fault and names and parts[0] not in names:
-        fault = ("unknown_class", f"class {parts[0]} is not among the names")
-    if fault:
-        found.rejected.append(Rejected(line, *fault))
-        return
-    found.objects.append({
-        "line": line, "keys": keys, "image_id": keys[0], "label": names.get(parts[0], parts[0]), "confidence": confidence,
-        "polygon": polygon, "iscrowd": False, "relative": True, **box_of(box),
-    })  # fmt: skip
+    if len(values) < 4 or not all(map(math.isfinite, values)):
+        raise Unusable("box", "not a class and four or more numbers")
+    # What a model found ends in its confidence, and then perhaps in the number of a track.
+    if len(values) in _tracked(shape) and values[-1] == int(values[-1]) and values[-1] > 1:
+        values.pop()
+    row = _posed(values, shape) if shape else _placed(values)
+    if max(map(abs, row.get("polygon", [row.get("box")])[0])) > MOST_OUTSIDE:
+        raise Unusable("not_relative", "coordinates beyond the image: YOLO's are parts of its sides, not pixels")
+    return row | {"label": _label(parts[0], classes)}
 
 
-def _yolo_names(path: Path) -> Mapping[str, str]:
-    """Return the names of the classes from the nearest yaml above a label file."""
-    for folder in list(path.parents)[:5]:
-        for candidate in sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")]):
-            tree = yaml.load(bytes_of(candidate).decode("utf-8"), _BoundedLoader)
-            if isinstance(tree, dict) and "names" in tree:
-                names = tree["names"]
-                pairs = names.items() if isinstance(names, dict) else enumerate(names)
-                return {text_of(number): text_of(name) for number, name in pairs}
-    return {}
+def _tracked(shape: tuple[int, int] | None) -> Sequence[int]:
+    return (6 + shape[0] * shape[1],) if shape else (6, *range(8, 2000, 2))
+
+
+def _label(number: str, classes: ClassNames) -> str:
+    number = number.removesuffix(".0")
+    if classes.names and number not in classes.names.keys() | set(classes.names.values()):
+        raise Unusable("unknown_class", f"class {number} is not among the names")
+    return classes.names.get(number, number)
+
+
+def _placed(values: list[float]) -> Row:
+    """Return a box, or the corners of an outline or a rotated box, each perhaps with a confidence."""
+    if len(values) < 6:
+        return {"box": _centred(values), "confidence": values[4] if len(values) == 5 else None}
+    confidence = values[-1] if len(values) % 2 else None
+    return {"polygon": [values[: len(values) // 2 * 2]], "confidence": confidence}
+
+
+def _posed(values: list[float], shape: tuple[int, int]) -> Row:
+    """Return the box that stands before an object's keypoints, perhaps with a confidence after them."""
+    points = shape[0] * shape[1]
+    if len(values) not in {4, 5, 4 + points, 5 + points}:
+        raise Unusable(
+            "keypoints", f"{len(values)} numbers, where a box and {shape[0]} keypoints of {shape[1]} have {4 + points}"
+        )
+    return {"box": _centred(values), "confidence": values[-1] if len(values) in {5, 5 + points} else None}
+
+
+def _centred(values: Sequence[float]) -> list[float]:
+    across, down, width, height = values[:4]
+    return [across - width / 2, down - height / 2, width, height]
+
+
+def _pose(lines: Sequence[list[str]]) -> tuple[int, int] | None:
+    """Return the shape of keypoints that all lines have and no file states.
+
+    After the box, each third number then says how visible a point is: 0, 1 or 2.
+    """
+    sizes = {len(parts) - 5 for parts in lines}
+    if len(sizes) != 1 or min(sizes) < 6 or min(sizes) % 3:
+        return None
+    marks = [nan_of(mark) for parts in lines for mark in parts[7::3]]
+    return (min(sizes) // 3, 3) if set(marks) <= {0.0, 1.0, 2.0} and 2.0 in marks else None

@@ -31,7 +31,9 @@ EXAMPLES = {
 
 LABEL_FORMATS = "brain_assets.label_formats"
 """Entry points by which other packages bring formats of labels."""
-FORMATS = ("auto", "csv", "parquet", "jsonl", "coco", "yolo", "voc")
+FORMATS = (
+    "auto", "csv", "parquet", "jsonl", "coco", "yolo", "voc", "cvat", "labelme", "labelstudio", "via", "supervisely",
+)  # fmt: skip
 
 
 def _known_format(name: str) -> str:

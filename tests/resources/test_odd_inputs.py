@@ -161,9 +161,10 @@ def test_one_odd_annotation_costs_itself(tmp_path: Path) -> None:
     images = [{"id": 1, "file_name": "a.png"}, {"file_name": "without an id"}, 3, {"id": 2, "file_name": "\ud800.png"}]
     file = written(tmp_path / "a.json", coco(images, [*odd, good], "\ud800"))
     found = read_annotations(file, "coco")
-    assert [row["line"] for row in found.objects] == [6]
+    # An odd outline costs no more than itself.
+    assert [row["line"] for row in found.objects] == [1, 5, 6]
     assert sorted(one.line for one in found.rejected) == [0, 0, 1, 2, 3, 4, 5]
-    assert found.readings(file, "ground_truth", LABEL_TABLES)["label_objects"].table.num_rows == 1
+    assert found.readings(file, "ground_truth", LABEL_TABLES)["label_objects"].table.num_rows == 3
 
 
 def test_aliases_of_yaml_do_not_multiply(tmp_path: Path) -> None:

@@ -1,0 +1,107 @@
+"""CVAT for images 1.1: one XML file, with an element for each image and its boxes, outlines and masks in pixels."""
+
+from xml.etree.ElementTree import Element
+
+import numpy as np
+
+from brain_assets.resources.label_formats.annotations import (
+    Annotations,
+    Row,
+    Unusable,
+    ellipse,
+    names_of,
+    nan_of,
+    number_of,
+    rotated,
+)
+from brain_assets.resources.label_formats.content import Content
+from brain_assets.resources.label_formats.masks import MOST_PIXELS, Rings, rings_of_mask
+
+SHAPES = {"box", "polygon", "mask", "ellipse", "polyline", "points", "cuboid", "skeleton", "tag"}
+
+
+class Cvat:
+    """What people drew in CVAT's tasks of images; tracks of videos name frames and no files."""
+
+    name = "cvat"
+    title = "CVAT for images 1.1 XML"
+    suffixes = frozenset({".xml"})
+    per_image = False
+
+    def sniff(self, content: Content) -> bool:
+        """Tell whether a file is one."""
+        return content.xml.tag == "annotations"
+
+    def read(self, content: Content) -> Annotations:
+        """Return what it says; an image without shapes has no objects."""
+        if content.xml.tag != "annotations":
+            raise ValueError(f"its root is <{content.xml.tag}>, not <annotations>")
+        found = Annotations()
+        names = dict.fromkeys(_name(image) for image in content.xml.iter("image"))
+        sizes = {_name(image): (image.get("width"), image.get("height")) for image in content.xml.iter("image")}
+        for name in filter(None, names):
+            found.add_image(name, names_of(name), sizes[name])
+        shapes = [(one, image) for image in content.xml.iter("image") for one in image if one.tag in SHAPES]
+        found.each(enumerate(shapes, 1), lambda line, one: _add(found, line, *one))
+        tracks = content.xml.findall("track")
+        found.each(enumerate(tracks, len(shapes) + 1), _refuse_track)
+        return found
+
+
+def _name(image: Element) -> str:
+    return image.get("name", "").strip().replace("\\", "/")
+
+
+def _refuse_track(_: int, track: Element) -> None:
+    raise Unusable("track", f"{track.get('label', 'a track')} of a video: export the task as CVAT for images")
+
+
+def _add(found: Annotations, line: int, one: Element, image: Element) -> None:
+    name = _name(image)
+    if not name:
+        raise Unusable("no_key", f"image {image.get('id', '')} has no name")
+    given: Row = {"keys": names_of(name), "image_id": name, "label": one.get("label", "").strip()}
+    found.add(line, given | _shape(one))
+
+
+def _shape(one: Element) -> Row:
+    if one.tag == "box":
+        return _box(one)
+    if one.tag == "polygon":
+        return {"polygon": [_points(one.get("points", ""))]}
+    if one.tag == "mask":
+        return {"polygon": _mask(one)}
+    if one.tag == "ellipse":
+        return {"polygon": [_ellipse(one)]}
+    raise Unusable("shape", f"a {one.tag} is neither box nor outline: boxes, polygons, ellipses and masks are read")
+
+
+def _box(one: Element) -> Row:
+    left, top, right, bottom = (nan_of(one.get(name)) for name in ("xtl", "ytl", "xbr", "ybr"))
+    box = [left, top, right - left, bottom - top]
+    degrees = number_of(one.get("rotation")) or 0.0
+    return {"polygon": [rotated(box, degrees)]} if degrees % 360 else {"box": box}
+
+
+def _points(text: str) -> list[float]:
+    points = [float(value) for point in text.split(";") if point.strip() for value in point.split(",")]
+    if len(points) < 6 or len(points) % 2:
+        raise Unusable("polygon", "fewer than three points, x and y each")
+    return points
+
+
+def _mask(one: Element) -> Rings:
+    """Return the outline of a mask: runs within a rectangle, row by row, the first of background."""
+    left, top, width, height = (int(float(one.get(name, "nan"))) for name in ("left", "top", "width", "height"))
+    runs = np.array([int(run) for run in one.get("rle", "").split(",") if run.strip()], dtype=np.int64)
+    if not 0 < width * height <= MOST_PIXELS or (runs < 0).any() or runs.sum() > width * height:
+        raise Unusable("mask", f"its runs cover {runs.sum()} pixels, its rectangle has {width} x {height}")
+    values = np.zeros(width * height, dtype=bool)
+    covered = np.repeat(np.arange(len(runs)) % 2 == 1, runs)
+    values[: len(covered)] = covered
+    return rings_of_mask(values.reshape(height, width), left, top)
+
+
+def _ellipse(one: Element) -> list[float]:
+    across, down, wide, high = (nan_of(one.get(name)) for name in ("cx", "cy", "rx", "ry"))
+    return ellipse((across, down), (wide, high), number_of(one.get("rotation")) or 0.0)
