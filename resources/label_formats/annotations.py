@@ -104,14 +104,18 @@ class Annotations:
         Unusable
             If there is no label, or the box or the confidence is none.
         """
-        box = row.pop("box", None)
-        if box_fault(box or []) and row.get("polygon"):
+        box = row.pop("box", None) or []
+        fault = box_fault(box)
+        if fault and row.get("polygon"):
             box = around(row["polygon"])
+            fault = box_fault(box)
         if not row.get("label") and row.get("category") is None:
             raise Unusable("no_label")
-        if fault := box_fault(box or []) or confidence_fault(row.get("confidence"), needed=False):
+        if fault := fault or confidence_fault(row.get("confidence"), needed=False):
             raise Unusable(*fault)
-        self.objects.append({"line": line, "iscrowd": False, "relative": False, **row, **box_of(box)})
+        x, y, width, height = box
+        placed = {"x": x, "y": y, "width": width, "height": height}
+        self.objects.append({"line": line, "iscrowd": False, "relative": False, **row, **placed})
 
     def each(self, entries: Iterable[tuple[int, Any]], add: Callable[[int, Any], None]) -> None:
         """Add every entry with its number; one that is not as it should be costs itself only, and is listed."""
@@ -224,11 +228,6 @@ def confidence_fault(confidence: float | None, *, needed: bool) -> tuple[str, st
     """Return why a score cannot be used, or None."""
     wrong = needed if confidence is None else not 0 <= confidence <= 1
     return ("confidence", "score is not a number in [0, 1]") if wrong else None
-
-
-def box_of(box: Sequence[float | None]) -> Row:
-    """Return x, y, width and height by name."""
-    return dict(zip(("x", "y", "width", "height"), box, strict=True))
 
 
 def number_of(value: Any) -> float | None:

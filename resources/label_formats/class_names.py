@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,11 @@ class ClassNames:
     names: Mapping[str, str] = field(default_factory=dict)
     keypoints: tuple[int, int] | None = None
     fault: str = ""
+
+    @cached_property
+    def spelled(self) -> frozenset[str]:
+        """The names themselves, which some tools write in place of numbers."""
+        return frozenset(self.names.values())
 
 
 class _BoundedLoader(yaml.BaseLoader):

@@ -87,38 +87,43 @@ def _read(content: Content) -> Annotations:
     found, keys = Annotations(), names_beside(content.path)
     found.add_image(keys[0], keys, (1.0, 1.0))
     classes = names_above(content.path)
-    lines = [(number, line.split()) for number, line in enumerate(content.text.splitlines(), 1)]
-    lines = [(number, parts) for number, parts in lines if parts]
+    lines = [(number, parts) for number, line in enumerate(content.text.splitlines(), 1) if (parts := line.split())]
     shape = classes.keypoints or _pose([parts for _, parts in lines])
-    given = {"keys": keys, "image_id": keys[0], "relative": True}
-    found.each(lines, lambda line, parts: found.add(line, given | _object(parts, classes, shape)))
+
+    def add(line: int, parts: list[str]) -> None:
+        row = _object(parts, shape)
+        found.add(line, {"keys": keys, "image_id": keys[0], "relative": True, "label": _label(parts[0], classes), **row})
+
+    found.each(lines, add)
     used = {parts[0] for _, parts in lines} & classes.names.keys()
     found.categories += [{"category": number, "name": classes.names[number]} for number in sorted(used)]
     return found
 
 
-def _object(parts: list[str], classes: ClassNames, shape: tuple[int, int] | None) -> Row:
+def _object(parts: list[str], shape: tuple[int, int] | None) -> Row:
+    """Return the place of an object, and how sure a model is of it."""
     values = [nan_of(part) for part in parts[1:]]
     if len(values) < 4 or not all(map(math.isfinite, values)):
         raise Unusable("box", "not a class and four or more numbers")
     # What a model found ends in its confidence, and then perhaps in the number of a track.
-    if len(values) in _tracked(shape) and values[-1] == int(values[-1]) and values[-1] > 1:
+    if values[-1] > 1 and values[-1].is_integer() and _may_be_track(len(values), shape):
         values.pop()
     row = _posed(values, shape) if shape else _placed(values)
-    if max(map(abs, row.get("polygon", [row.get("box")])[0])) > MOST_OUTSIDE:
+    if max(map(abs, row["polygon"][0] if "polygon" in row else row["box"])) > MOST_OUTSIDE:
         raise Unusable("not_relative", "coordinates beyond the image: YOLO's are parts of its sides, not pixels")
-    return row | {"label": _label(parts[0], classes)}
+    return row
 
 
-def _tracked(shape: tuple[int, int] | None) -> Sequence[int]:
-    return (6 + shape[0] * shape[1],) if shape else (6, *range(8, 2000, 2))
+def _may_be_track(size: int, shape: tuple[int, int] | None) -> bool:
+    return size == 6 + shape[0] * shape[1] if shape else size >= 6 and size % 2 == 0
 
 
 def _label(number: str, classes: ClassNames) -> str:
     number = number.removesuffix(".0")
-    if classes.names and number not in classes.names.keys() | set(classes.names.values()):
+    name = classes.names.get(number)
+    if name is None and classes.names and number not in classes.spelled:
         raise Unusable("unknown_class", f"class {number} is not among the names")
-    return classes.names.get(number, number)
+    return name or number
 
 
 def _placed(values: list[float]) -> Row:
