@@ -16,6 +16,7 @@ from brain_assets.resources.store import publishing
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from brain_assets.app.dataset_export import ExportedDataset
     from brain_assets.app.duplicates import By, FoundDuplicates, FoundUnique, Histogram
     from brain_assets.app.exporting import Exported
     from brain_assets.app.split_leaks import Splits
@@ -269,6 +270,41 @@ class DatasetReader:
 
         dataset = self.paths, self._settings()
         return export_objects(self._current(), dataset, Path(path).expanduser(), ExportChoice(**choice), force=force)
+
+    def export(self, path: str | Path, format: str, *, force: bool = False, **choice: Any) -> "ExportedDataset":
+        """Write the cleaned dataset, with its images, into a folder; nothing else changes.
+
+        Parameters
+        ----------
+        path : str or Path
+            A folder that is not there, or empty; outside of what the dataset reads.
+        format : str
+            coco, yolo, voc, cvat, labelstudio, csv, parquet, folders, webdataset, huggingface or fiftyone.
+        force : bool
+            Whether an earlier export that is there is replaced.
+        **choice
+            ``where`` (SQL over ``samples``), ``without`` (issues), ``splits``; ``retain``, of exact_duplicate, near_duplicate
+            and leak those that stay in; ``field`` (by default ``ground_truth``), ``images`` (``link`` or ``copy``).
+
+        Returns
+        -------
+        brain_assets.app.dataset_export.ExportedDataset
+            ``path``, ``images``, ``labels``, ``objects``, ``left_out`` (by reason), ``changed`` and ``lost``.
+
+        Raises
+        ------
+        BrainError
+            In one line, if there is no such format, issue or split, or the folder cannot be written.
+        """
+        from brain_assets.app.cleaning import Cleaning
+        from brain_assets.app.dataset_export import Wanted, export_dataset
+
+        cleaning = Cleaning(
+            **{key: choice.pop(key) for key in ("where", "without", "retain", "splits") if key in choice}
+        )
+        dataset = self.paths, self._settings()
+        wanted = Wanted(format, cleaning, **choice)
+        return export_dataset(self._current(), dataset, Path(path).expanduser(), wanted, force=force)
 
     def _settings(self) -> "DatasetSettings":
         from brain_assets.resources.settings.configuration import load_dataset

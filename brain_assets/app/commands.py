@@ -1,13 +1,16 @@
 """Further commands of ``brain``: questions about what is published, and changes to a dataset's runs and thresholds."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from brain_assets.resources.errors import BrainError
 from brain_assets.resources.settings.home import Home
+
+if TYPE_CHECKING:
+    from brain_assets.app.cleaning import Cleaning
 
 PORT = click.IntRange(0, 65535)
 
@@ -192,14 +195,45 @@ def report(home: Home, /, name: str, output: Path | None, *, as_json: bool) -> N
     click.echo(f"wrote {page.path} ({page.bytes / 1e6:.1f} MB, {page.pictures} pictures)")
 
 
+def _names(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[str, ...]:
+    """Return the names between commas."""
+    del context, parameter
+    return tuple(name.strip() for name in (value or "").split(",") if name.strip())
+
+
 @click.command()
 @click.argument("name")
 @click.option(
     "-o",
     "--output",
     required=True,
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="COCO file to write, outside of the dataset's own labels and predictions.",
+    type=click.Path(path_type=Path),
+    help="COCO file to write, or with --format the folder; outside of what the dataset reads.",
+)
+@click.option(
+    "--format",
+    "form",
+    metavar="FORMAT",
+    help="Write the cleaned dataset, with its images: coco, yolo, voc, cvat, labelstudio, csv, parquet, folders, webdataset,"
+    " huggingface or fiftyone.",
+)
+@click.option("--where", metavar="SQL", help='Of the dataset only samples of which this holds, e.g. "width > 500".')
+@click.option(
+    "--without", metavar="ISSUE,...", callback=_names, help="Leave out samples that have one of these issues."
+)
+@click.option(
+    "--retain",
+    metavar="ISSUE,...",
+    callback=_names,
+    help="Leave in what else is left out: of exact_duplicate, near_duplicate, leak.",
+)
+@click.option("--split", "splits", metavar="SPLIT,...", callback=_names, help="Only these splits.")
+@click.option(
+    "--images",
+    type=click.Choice(["link", "copy"]),
+    default="link",
+    show_default=True,
+    help="Whether images are links to where they lie; those in archives or far away are copied.",
 )
 @click.option(
     "--missing-objects", is_flag=True, help="Add objects that models found and no label holds, marked as such."
@@ -209,22 +243,43 @@ def report(home: Home, /, name: str, output: Path | None, *, as_json: bool) -> N
 @click.option(
     "--min-score", type=float, metavar="S", help="Add only what is missing with at least this score, in [0, 1]."
 )
-@click.option("--force", is_flag=True, help="Replace a file that exists.")
+@click.option("--force", is_flag=True, help="Replace a file, or an earlier export, that exists.")
 @click.pass_obj
-def export(home: Home, /, name: str, output: Path, *, force: bool, **chosen: Any) -> None:
-    """Write the labels of objects, as reviewers left them, as a COCO file of its own.
+def export(home: Home, /, name: str, output: Path, *, form: str | None, force: bool, **chosen: Any) -> None:
+    """Write the labels of objects, as reviewers left them, as a COCO file of its own, or the cleaned dataset.
 
-    With --missing-objects, what the table object_mistakenness holds as possible_missing is added. Neither the files of labels nor
-    any table change.
+    With --missing-objects, what the table object_mistakenness holds as possible_missing is added. With --format the whole
+    dataset is written into a folder: labels as reviewed, without what reviewers dropped, what cannot be read, and copies
+    and leaks but those to keep; CHANGES.csv says what is different and why. Nothing of the dataset itself changes.
     """
+    from brain_assets.app.cleaning import Cleaning
+    from brain_assets.app.dataset_export import Wanted, export_dataset
     from brain_assets.app.exporting import ExportChoice, export_objects
     from brain_assets.resources.settings.configuration import load_dataset
     from brain_assets.resources.store.publishing import connect
 
     paths = home.existing(name)
     dataset = paths, load_dataset(paths.config).settings
+    cleaning = Cleaning(**{key: chosen.pop(key) for key in ("where", "without", "retain", "splits")})
+    images = chosen.pop("images")
     with connect(paths.published) as connection:
-        click.echo(export_objects(connection, dataset, output, ExportChoice(**chosen), force=force))
+        if form is None:
+            _refuse_cleaning(cleaning)
+            click.echo(export_objects(connection, dataset, output, ExportChoice(**chosen), force=force))
+        else:
+            _refuse_missing(chosen)
+            wanted = Wanted(form, cleaning, chosen["field"], images)
+            click.echo(export_dataset(connection, dataset, output, wanted, force=force))
+
+
+def _refuse_cleaning(cleaning: "Cleaning") -> None:
+    if any(vars(cleaning).values()):
+        raise click.UsageError("--where, --without, --retain and --split choose of the dataset: give --format, too")
+
+
+def _refuse_missing(chosen: Mapping[str, Any]) -> None:
+    if chosen["missing_objects"] or chosen["model"] or chosen["min_score"] is not None:
+        raise click.UsageError("--missing-objects, --model and --min-score are for COCO files: leave out --format")
 
 
 @click.command("select")

@@ -1,7 +1,6 @@
 """Labels of objects as a COCO file of their own: as reviewers left them, and on demand with what models found missing."""
 
 import json
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,15 @@ from brain_assets.methods.labels.objects import Objects
 from brain_assets.report.writing import write_file
 from brain_assets.resources.errors import ConfigurationError, MissingError
 from brain_assets.resources.label_formats.annotations import GROUND_TRUTH
+from brain_assets.resources.label_formats.coco import (
+    category_entries,
+    identities,
+    image_entry,
+    numbers_of,
+    shape_entry,
+)
 from brain_assets.resources.label_formats.input_files import FOLDERS
+from brain_assets.resources.label_formats.labelled import LabelledObject
 from brain_assets.resources.settings.configuration import DatasetSettings
 from brain_assets.resources.settings.home import DatasetPaths
 from brain_assets.signals.labels.object_mistakenness import outlines
@@ -40,9 +47,6 @@ MISSING = """
     where objects.source != 'ground_truth' and label_field = $field and possible_missing
         and coalesce(missing_score, confidence) >= $least and coalesce(objects.source = $model, true)
     order by sample_id, object_id"""
-NUMBER = re.compile("0|[1-9][0-9]{0,14}")
-DIGITS = 6
-"""Decimals of pixels: finer than any label, coarser than the rounding of relative coordinates."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +116,7 @@ def export_objects(
     BrainError
         In one line, if there are no such objects, field or model, or the file is there already or cannot be written.
     """
-    _check_target(dataset, path, force=force)
+    check_target(dataset, path, force=force)
     _check_choice(connection, choice)
     images = _rows(connection, IMAGES, field=choice.field)
     sized = {row["sample_id"]: row for row in images if row["width"] and row["height"]}
@@ -128,7 +132,8 @@ def export_objects(
     )
 
 
-def _check_target(dataset: tuple[DatasetPaths, DatasetSettings], path: Path, *, force: bool) -> None:
+def check_target(dataset: tuple[DatasetPaths, DatasetSettings], path: Path, *, force: bool) -> None:
+    """Raise ConfigurationError where a path is one that the dataset reads, or is there and not to be replaced."""
     paths, settings = dataset
     target = path.resolve()
     declared = [*(one.uri for one in settings.labels if one.uri != FOLDERS), *(one.uri for one in settings.predictions)]
@@ -186,76 +191,27 @@ def _missing(connection: Connection, choice: ExportChoice) -> list[Row]:
 def _coco(images: Sequence[Row], objects: Sequence[Row], known: Iterable[tuple[str, str]]) -> Row:
     """Return the content of a COCO file, in the order of images; labels before what was added."""
     used = sorted({row["label"] for row in objects})
-    numbers = _numbers([*known, *((name, None) for name in used)])
-    places = _numbers([(row["sample_id"], row["image_id"]) for row in images])
+    numbers = numbers_of([*known, *((name, None) for name in used)])
+    places = numbers_of([(row["sample_id"], row["image_id"]) for row in images])
     sizes = {row["sample_id"]: (row["width"], row["height"]) for row in images}
     ordered = sorted(objects, key=lambda row: places[row["sample_id"]])
-    identities = _identities(row["object_id"] for row in ordered)
+    ids = identities(row["object_id"] for row in ordered)
     return {
-        "images": [
-            {
-                "id": places[row["sample_id"]],
-                "file_name": row["filepath"],
-                "width": row["width"],
-                "height": row["height"],
-            }
-            for row in images
-        ],
+        "images": [image_entry(places[row["sample_id"]], row["filepath"], sizes[row["sample_id"]]) for row in images],
         "annotations": [
-            {"id": identity, "image_id": places[row["sample_id"]], "category_id": numbers[row["label"]]}
-            | _shape(row, sizes[row["sample_id"]])
+            {"id": number, "image_id": places[row["sample_id"]], "category_id": numbers[row["label"]]}
+            | shape_entry(labelled_object(row), sizes[row["sample_id"]])
             | _origin(row)
-            for identity, row in zip(identities, ordered, strict=True)
+            for number, row in zip(ids, ordered, strict=True)
         ],
-        "categories": [
-            {"id": number, "name": name} for name, number in sorted(numbers.items(), key=lambda item: item[1])
-        ],
+        "categories": category_entries(numbers),
     }
 
 
-def _numbers(named: Iterable[tuple[str, str | None]]) -> dict[str, int]:
-    """Return a number for every name: that of the files of labels where it is one and free, else one above all of these.
-
-    Results of models name images and classes by the numbers of the file of labels: they fit the export, too.
-    """
-    pairs, numbers, taken = list(named), dict[str, int](), set[str]()
-    for name, given in pairs:
-        if name not in numbers and given not in taken and given is not None and NUMBER.fullmatch(given):
-            numbers[name] = int(given)
-            taken.add(given)
-    above = max(numbers.values(), default=0)
-    for name, _ in pairs:
-        if name not in numbers:
-            above += 1
-            numbers[name] = above
-    return numbers
-
-
-def _identities(object_ids: Iterable[str]) -> list[int]:
-    """Return a number for every object, up to 2**52, that stays when others come or go."""
-    found: dict[int, None] = {}
-    for one in object_ids:
-        number = int(one[:13], 16) or 1
-        while number in found:
-            number += 1
-        found[number] = None
-    return list(found)
-
-
-def _shape(row: Row, size: tuple[int, int]) -> Row:
-    """Return where an object is, in pixels."""
-    box = [round(row[name] * size[place % 2], DIGITS) for place, name in enumerate(("x", "y", "width", "height"))]
-    rings = [
-        [round(value * size[place % 2], DIGITS) for place, value in enumerate(ring)] for ring in row["polygon"] or []
-    ]
-    area = sum(map(_area, rings)) if rings else box[2] * box[3]
-    shape = {"bbox": box, "area": round(area, DIGITS), "iscrowd": int(row["iscrowd"])}
-    return shape | ({"segmentation": rings} if rings else {})
-
-
-def _area(ring: Sequence[float]) -> float:
-    x, y = np.array(ring[0::2]), np.array(ring[1::2])
-    return float(abs(x @ np.roll(y, -1) - y @ np.roll(x, -1)) / 2)
+def labelled_object(row: Row) -> LabelledObject:
+    """Return a row of ``objects`` as it is written."""
+    box = (row["x"], row["y"], row["width"], row["height"])
+    return LabelledObject(row["label"], box, row["polygon"] or None, bool(row["iscrowd"]), row["object_id"])
 
 
 def _origin(row: Row) -> Row:

@@ -206,13 +206,13 @@ def names_beside(path: PurePath) -> list[str]:
 def names_told(path: PurePath, name: str) -> list[str]:
     """Return what may name the image of a file that is called like it and names it, too.
 
-    Where the two names differ, as when a file was copied or images were renamed, that of the file goes first.
+    An image beside it goes first. Where the two names differ, as when a file was copied or images were renamed, its own does.
     """
-    told = name.strip().replace("\\", "/")
+    told, (*beside, bare) = name.strip().replace("\\", "/"), names_beside(path)
     if not told:
-        return names_beside(path)
+        return [*beside, bare]
     same = PurePosixPath(told).stem == path.stem
-    return [*names_of(told), *names_beside(path)] if same else [*names_beside(path), *names_of(told)]
+    return [*beside, *names_of(told), bare] if same else [*beside, bare, *names_of(told)]
 
 
 def box_fault(box: Sequence[float | None]) -> tuple[str, str] | None:

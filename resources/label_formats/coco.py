@@ -1,9 +1,14 @@
 """COCO: images, annotations and categories in one file, and lists of results that go by its numbers."""
 
+import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from brain_assets.methods.labels.objects import encode_rle
 from brain_assets.resources.label_formats.annotations import (
     SCORES,
     Annotations,
@@ -17,9 +22,19 @@ from brain_assets.resources.label_formats.annotations import (
     text_of,
 )
 from brain_assets.resources.label_formats.content import Content
+from brain_assets.resources.label_formats.labelled import (
+    DIGITS,
+    Labelled,
+    LabelledImage,
+    LabelledObject,
+    below,
+    holed,
+    mask_of,
+)
 from brain_assets.resources.label_formats.masks import rings_of_runs, united
 from brain_assets.resources.tabular import WHOLE_FILE, Rejected
 
+NUMBER = re.compile("0|[1-9][0-9]{0,14}")
 WHOLE_NUMBER = re.compile(r"(-?[0-9]+)\.0+")
 FALSE = {"", "0", "0.0", "false", "no", "none"}
 
@@ -49,6 +64,97 @@ class Coco:
         else:
             _File(tree, found).read()
         return found
+
+    holds = frozenset({"boxes", "outlines", "crowds", "splits"})
+    packs = False
+
+    def place(self, image: LabelledImage, folder: str) -> str:
+        """Return where an image stands: all of them below one folder."""
+        del folder
+        return below("", image, "images")
+
+    def write(self, target: Path, dataset: Labelled) -> None:
+        """Write a file for each split; no number of an image or an annotation comes twice."""
+        images = [one for one in dataset.images if one.objects is not None and one.width and one.height]
+        places = numbers_of([(one.path, one.number) for one in images])
+        classes = numbers_of([(name, dataset.numbers.get(name)) for name in dataset.classes])
+        ids = identities(one.object_id for image in images for one in image.objects or [])
+        (target / "annotations").mkdir()
+        for split, members in dataset.by_split():
+            known = [one for one in members if one.path in places]
+            content = {
+                "images": [
+                    image_entry(places[one.path], one.path.removeprefix("images/"), (one.width, one.height))
+                    for one in known
+                ],
+                "annotations": [
+                    {"id": next(ids), "image_id": places[image.path], "category_id": classes[one.label]}
+                    | shape_entry(one, (image.width, image.height))
+                    for image in known
+                    for one in image.objects or []
+                ],
+                "categories": category_entries(classes),
+            }
+            path = target / "annotations" / f"instances_{split or 'all'}.json"
+            path.write_text(json.dumps(content, ensure_ascii=False) + "\n", "utf-8")
+
+
+def image_entry(number: int, name: str, size: tuple[int, int]) -> Row:
+    """Return an image as COCO lists it."""
+    return {"id": number, "file_name": name, "width": size[0], "height": size[1]}
+
+
+def category_entries(numbers: Mapping[str, int]) -> list[Row]:
+    """Return classes as COCO lists them, by their numbers."""
+    return [{"id": number, "name": name} for name, number in sorted(numbers.items(), key=lambda item: item[1])]
+
+
+def shape_entry(one: LabelledObject, size: tuple[int, int]) -> Row:
+    """Return where an object is, in pixels; an outline with holes, and that of a crowd, as runs of its mask."""
+    width, height = size
+    box = [round(value * size[place % 2], DIGITS) for place, value in enumerate(one.box)]
+    entry: Row = {"bbox": box, "area": round(box[2] * box[3], DIGITS), "iscrowd": int(one.crowd)}
+    rings = one.sized(width, height)
+    if not rings:
+        return entry
+    if (one.crowd or holed(rings)) and (mask := mask_of(rings, width, height)).any():
+        runs = {"size": [height, width], "counts": encode_rle(mask)}
+        return entry | {"area": int(mask.sum()), "segmentation": runs}
+    return entry | {"area": round(sum(map(_area, rings)), DIGITS), "segmentation": rings}
+
+
+def _area(ring: Sequence[float]) -> float:
+    x, y = np.array(ring[0::2]), np.array(ring[1::2])
+    return float(abs(x @ np.roll(y, -1) - y @ np.roll(x, -1)) / 2)
+
+
+def numbers_of(named: Iterable[tuple[str, str | None]]) -> dict[str, int]:
+    """Return a number for every name: that of the files of labels where it is one and free, else one above all of these.
+
+    Results of models name images and classes by the numbers of the file of labels: they fit what is written, too.
+    """
+    pairs, numbers, taken = list(named), dict[str, int](), set[str]()
+    for name, given in pairs:
+        if name not in numbers and given not in taken and given is not None and NUMBER.fullmatch(given):
+            numbers[name] = int(given)
+            taken.add(given)
+    above = max(numbers.values(), default=0)
+    for name, _ in pairs:
+        if name not in numbers:
+            above += 1
+            numbers[name] = above
+    return numbers
+
+
+def identities(object_ids: Iterable[str]) -> Iterator[int]:
+    """Yield a number for every object, up to 2**52, that stays when others come or go."""
+    found: set[int] = set()
+    for one in object_ids:
+        number = int(one[:13], 16) or 1
+        while number in found:
+            number += 1
+        found.add(number)
+        yield number
 
 
 class _File:

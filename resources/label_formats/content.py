@@ -1,12 +1,20 @@
 """The content of a file, as text, JSON or XML; each is made once, however many formats look at it."""
 
 import json
+import re
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 from brain_assets.resources.local_files import bytes_of
+
+NOT_IN_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+
+
+def xml_text(text: str) -> str:
+    """Return a text without the characters that XML cannot hold."""
+    return NOT_IN_XML.sub("\ufffd", text)
 
 
 class Content:

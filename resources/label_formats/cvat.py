@@ -1,6 +1,7 @@
 """CVAT for images 1.1: one XML file, with an element for each image and its boxes, outlines and masks in pixels."""
 
-from xml.etree.ElementTree import Element
+from pathlib import Path
+from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 import numpy as np
 
@@ -14,7 +15,8 @@ from brain_assets.resources.label_formats.annotations import (
     number_of,
     rotated,
 )
-from brain_assets.resources.label_formats.content import Content
+from brain_assets.resources.label_formats.content import Content, xml_text
+from brain_assets.resources.label_formats.labelled import DIGITS, Labelled, LabelledImage, LabelledObject, below
 from brain_assets.resources.label_formats.masks import MOST_PIXELS, Rings, rings_of_mask
 
 SHAPES = {"box", "polygon", "mask", "ellipse", "polyline", "points", "cuboid", "skeleton", "tag"}
@@ -46,6 +48,47 @@ class Cvat:
         tracks = content.xml.findall("track")
         found.each(enumerate(tracks, len(shapes) + 1), _refuse_track)
         return found
+
+    holds = frozenset({"boxes", "outlines"})
+    packs = False
+
+    def place(self, image: LabelledImage, folder: str) -> str:
+        """Return where an image stands: all of them below one folder."""
+        del folder
+        return below("", image, "images")
+
+    def write(self, target: Path, dataset: Labelled) -> None:
+        """Write one file, as CVAT takes it for a task with these images."""
+        root = Element("annotations")
+        SubElement(root, "version").text = "1.1"
+        labels = SubElement(SubElement(SubElement(root, "meta"), "task"), "labels")
+        for name in dataset.classes:
+            SubElement(SubElement(labels, "label"), "name").text = xml_text(name)
+        named = [one for one in dataset.images if one.objects is not None]
+        for number, image in enumerate(named):
+            given = {
+                "id": number,
+                "name": image.path.removeprefix("images/"),
+                "width": image.width,
+                "height": image.height,
+            }
+            entry = SubElement(root, "image", {key: xml_text(str(value)) for key, value in given.items()})
+            for one in image.objects or []:
+                _add_shape(entry, one, (image.width, image.height))
+        indent(root)
+        (target / "annotations.xml").write_bytes(tostring(root, "utf-8", xml_declaration=True) + b"\n")
+
+
+def _add_shape(image: Element, one: LabelledObject, size: tuple[int, int]) -> None:
+    given = {"label": xml_text(one.label), "source": "manual", "occluded": "0", "z_order": "0"}
+    if one.rings:
+        ring = [f"{value:.12g}" for value in one.ring(*size)]
+        SubElement(
+            image, "polygon", given | {"points": ";".join(map(",".join, zip(ring[0::2], ring[1::2], strict=True)))}
+        )
+        return
+    corners = zip(("xtl", "ytl", "xbr", "ybr"), one.corners(*size), strict=True)
+    SubElement(image, "box", given | {name: f"{round(value, DIGITS):.12g}" for name, value in corners})
 
 
 def _name(image: Element) -> str:

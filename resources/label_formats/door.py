@@ -17,11 +17,20 @@ from brain_assets.resources.label_formats.coco import Coco
 from brain_assets.resources.label_formats.content import Content
 from brain_assets.resources.label_formats.cvat import Cvat
 from brain_assets.resources.label_formats.input_files import TABLES, InputFile
+from brain_assets.resources.label_formats.labelled import Writer
 from brain_assets.resources.label_formats.labelme import LabelMe
 from brain_assets.resources.label_formats.labelstudio import LabelStudio
 from brain_assets.resources.label_formats.supervisely import Supervisely
 from brain_assets.resources.label_formats.via import Via
 from brain_assets.resources.label_formats.voc import Voc
+from brain_assets.resources.label_formats.written import (
+    ClassFolders,
+    CsvTables,
+    FiftyOne,
+    HuggingFace,
+    ParquetTables,
+    WebDataset,
+)
 from brain_assets.resources.label_formats.yolo import Yolo
 from brain_assets.resources.settings.configuration import LABEL_FORMATS
 from brain_assets.resources.tabular import WHOLE_FILE, Rejected
@@ -138,6 +147,14 @@ def formats() -> Mapping[str, LabelFormat]:
         else:
             found[entry.name] = member
     return found
+
+
+@cache
+def writers() -> Mapping[str, Writer]:
+    """Return everything that datasets are written as, by name: formats that write, and those of whole images."""
+    own = [one for one in formats().values() if isinstance(one, Writer)]
+    others: list[Writer] = [CsvTables(), ParquetTables(), ClassFolders(), WebDataset(), HuggingFace(), FiftyOne()]
+    return {one.name: one for one in (*own, *others)}
 
 
 def _check(name: str, member: object, known: Mapping[str, LabelFormat]) -> None:

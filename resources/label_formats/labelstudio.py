@@ -1,10 +1,12 @@
 """Label Studio: a JSON list of tasks, lengths in percent of the image; its full and its minimal export."""
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from itertools import chain
+from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 from brain_assets.resources.label_formats.annotations import (
     Annotations,
@@ -19,6 +21,7 @@ from brain_assets.resources.label_formats.annotations import (
     text_of,
 )
 from brain_assets.resources.label_formats.content import Content
+from brain_assets.resources.label_formats.labelled import DIGITS, Labelled, LabelledImage, LabelledObject, below
 
 UPLOADED = re.compile(r"^[0-9a-f]{8}-")
 PICTURE = re.compile(r"\.(jpe?g|png|bmp|webp|tiff?|gif|heic|avif|jp2|jxl)$", re.IGNORECASE)
@@ -47,6 +50,44 @@ class LabelStudio:
         entries = enumerate(_regions(content.json, found, images), 1)
         found.each(entries, lambda line, one: found.add(line, _object(*one)))
         return found
+
+    holds = frozenset({"boxes", "outlines", "labels"})
+    packs = False
+
+    def place(self, image: LabelledImage, folder: str) -> str:
+        """Return where an image stands: all of them below one folder."""
+        del folder
+        return below("", image, "images")
+
+    def write(self, target: Path, dataset: Labelled) -> None:
+        """Write tasks.json; the folder is what Label Studio must serve as local files."""
+        tasks = [_task(number, image) for number, image in enumerate(dataset.images, 1)]
+        (target / "tasks.json").write_text(json.dumps(tasks, ensure_ascii=False, indent=1) + "\n", "utf-8")
+
+
+def _task(number: int, image: LabelledImage) -> Row:
+    task: Row = {"id": number, "data": {"image": f"/data/local-files/?d={quote(image.path)}"}, "annotations": []}
+    size = {"original_width": image.width, "original_height": image.height, "image_rotation": 0}
+    drawn = [_region(one, f"{image.sample_id[:8]}-{place}", size) for place, one in enumerate(image.objects or [])]
+    if image.labels:
+        chosen = {"from_name": "choice", "to_name": "image", "type": "choices", "value": {"choices": image.labels}}
+        drawn.append({"id": f"{image.sample_id[:8]}-c", **chosen})
+    if image.objects is not None or image.labels:
+        task["annotations"] = [{"id": number, "result": drawn}]
+    return task
+
+
+def _region(one: LabelledObject, name: str, size: Row) -> Row:
+    region: Row = {"id": name, "from_name": "label", "to_name": "image", **size}
+    if one.rings:
+        ring = [round(value * 100, DIGITS) for value in one.ring()]
+        points = [list(point) for point in zip(ring[0::2], ring[1::2], strict=True)]
+        return region | {
+            "type": "polygonlabels",
+            "value": {"points": points, "closed": True, "polygonlabels": [one.label]},
+        }
+    place = dict(zip(("x", "y", "width", "height"), (round(value * 100, DIGITS) for value in one.box), strict=True))
+    return region | {"type": "rectanglelabels", "value": {**place, "rotation": 0, "rectanglelabels": [one.label]}}
 
 
 def _regions(tasks: Any, found: Annotations, images: dict[str, list[str]]) -> Iterator[tuple[Any, Row]]:

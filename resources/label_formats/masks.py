@@ -49,16 +49,27 @@ def united(rings: Rings) -> Rings:
 
     Inside, a ring in a ring is a hole: rings that overlap become the outline of the pixels within any of them.
     """
+    filled = _filled(rings)
+    if filled is None or not (filled[0] > 1).any():
+        return rings
+    return rings_of_mask(filled[0] > 0, *filled[1])
+
+
+def overlap(rings: Rings) -> bool:
+    """Tell whether any two rings share a pixel."""
+    filled = _filled(rings)
+    return filled is not None and bool((filled[0] > 1).any())
+
+
+def _filled(rings: Rings) -> tuple[NDArray[np.int64], tuple[float, float]] | None:
+    """Return how many rings each pixel lies in and where the first pixel is; None where no two can share any."""
     boxes = [around([ring]) for ring in rings]
-    if not any(_touch(*pair) for pair in combinations(boxes, 2)):
-        return rings
-    left, top, width, height = np.round(around(rings))
-    if width * height > MOST_PIXELS:
-        return rings
+    left, top, width, height = np.floor(around(rings))
+    if not any(_touch(*pair) for pair in combinations(boxes, 2)) or width * height > MOST_PIXELS:
+        return None
     shifted = [np.reshape(ring, (-1, 2)) - [left, top] for ring in rings]
-    fills = [fill_rings([ring], int(height) + 1, int(width) + 1) for ring in shifted]
-    together = np.sum(fills, axis=0)
-    return rings_of_mask(together > 0, left, top) if (together > 1).any() else rings
+    fills = [fill_rings([ring], int(height) + 2, int(width) + 2) for ring in shifted]
+    return np.sum(fills, axis=0), (left, top)
 
 
 def _touch(first: Sequence[float], second: Sequence[float]) -> bool:

@@ -1,7 +1,8 @@
 """Pascal VOC: an XML file per image, boxes in pixels counted from 1."""
 
 import math
-from xml.etree.ElementTree import Element
+from pathlib import Path, PurePosixPath
+from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from brain_assets.resources.label_formats.annotations import (
     Annotations,
@@ -9,7 +10,8 @@ from brain_assets.resources.label_formats.annotations import (
     nan_of,
     rotated,
 )
-from brain_assets.resources.label_formats.content import Content
+from brain_assets.resources.label_formats.content import Content, xml_text
+from brain_assets.resources.label_formats.labelled import DIGITS, Labelled, LabelledImage, below
 
 
 class Voc:
@@ -35,6 +37,48 @@ class Voc:
         given = {"keys": keys, "image_id": image}
         found.each(enumerate(root.iter("object"), 1), lambda line, one: found.add(line, given | _object(one)))
         return found
+
+    holds = frozenset({"boxes", "splits"})
+    packs = False
+
+    def place(self, image: LabelledImage, folder: str) -> str:
+        """Return where an image stands: all of them below one folder."""
+        del folder
+        return below("", image, "JPEGImages")
+
+    def write(self, target: Path, dataset: Labelled) -> None:
+        """Write a file for each image, and a list for each split."""
+        for image in dataset.images:
+            if image.objects is not None:
+                path = target / f"Annotations/{image.stem.removeprefix('JPEGImages/')}.xml"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                tree = _tree(image)
+                indent(tree)
+                path.write_bytes(tostring(tree, "utf-8") + b"\n")
+        lists = target / "ImageSets" / "Main"
+        lists.mkdir(parents=True)
+        for split, members in dataset.by_split():
+            stems = [f"{one.stem.removeprefix('JPEGImages/')}\n" for one in members if one.objects is not None]
+            (lists / f"{split or 'all'}.txt").write_text("".join(stems), "utf-8")
+
+
+def _tree(image: LabelledImage) -> Element:
+    root = Element("annotation")
+    SubElement(root, "folder").text = PurePosixPath(image.path).parent.as_posix()
+    SubElement(root, "filename").text = PurePosixPath(image.path).name
+    size = SubElement(root, "size")
+    for name, value in (("width", image.width), ("height", image.height), ("depth", 3)):
+        SubElement(size, name).text = str(value)
+    SubElement(root, "segmented").text = "0"
+    for one in image.objects or []:
+        entry = SubElement(root, "object")
+        for name, text in (("name", one.label), ("pose", "Unspecified"), ("truncated", "0"), ("difficult", "0")):
+            SubElement(entry, name).text = xml_text(text)
+        left, top, right, bottom = one.corners(image.width, image.height)
+        box = SubElement(entry, "bndbox")
+        for name, value in (("xmin", left + 1), ("ymin", top + 1), ("xmax", right), ("ymax", bottom)):
+            SubElement(box, name).text = f"{round(value, DIGITS):.12g}"
+    return root
 
 
 def _object(one: Element) -> dict[str, object]:

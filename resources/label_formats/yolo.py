@@ -2,7 +2,9 @@
 
 import math
 from collections.abc import Sequence
-from pathlib import PurePath
+from pathlib import Path, PurePath
+
+import yaml
 
 from brain_assets.resources.label_formats.annotations import (
     Annotations,
@@ -19,8 +21,11 @@ from brain_assets.resources.label_formats.class_names import (
     read_names,
 )
 from brain_assets.resources.label_formats.content import Content
+from brain_assets.resources.label_formats.labelled import Labelled, LabelledImage, LabelledObject, below
 
 LOOKED_AT = 20
+SPLITS = {"train", "val", "valid", "test", "trainval"}
+"""Lists of images are called so, by path or by stem."""
 MOST_OUTSIDE = 2.0
 """Coordinates beyond it are pixels, or another format's."""
 PICTURES = {
@@ -49,11 +54,51 @@ class Yolo:
             return _beside(content)
         return _read(content)
 
+    holds = frozenset({"boxes", "outlines", "splits"})
+    packs = False
+
+    def place(self, image: LabelledImage, folder: str) -> str:
+        """Return where an image stands: by its split."""
+        return below(folder, image, "images")
+
+    def write(self, target: Path, dataset: Labelled) -> None:
+        """Write a text for each image, and data.yaml.
+
+        All objects are outlines, or all are boxes: whoever reads both in one file takes boxes for outlines of two points.
+        """
+        numbers = {name: number for number, name in enumerate(dataset.classes)}
+        outlined = all(one.rings for one in dataset.objects())
+        for image in dataset.images:
+            if image.objects is not None:
+                path = target / f"labels/{image.stem.removeprefix('images/')}.txt"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                lines = [_line(one, numbers[one.label], outlined=outlined) for one in image.objects]
+                path.write_text("".join(lines), "utf-8")
+        (target / "data.yaml").write_text(_data(dataset), "utf-8")
+
+
+def _line(one: LabelledObject, number: int, *, outlined: bool) -> str:
+    left, top, right, bottom = one.corners()
+    values = one.ring() if outlined else [(left + right) / 2, (top + bottom) / 2, right - left, bottom - top]
+    return " ".join([str(number), *(f"{value:.8g}" for value in values)]) + "\n"
+
+
+def _data(dataset: Labelled) -> str:
+    """Return data.yaml; a training without images to validate on takes those it trains on."""
+    folders = {split: "/".join(filter(None, ("images", split))) for split, _ in dataset.by_split()}
+    train = folders.get("train", next(iter(folders.values()), "images"))
+    named = {"train": train, "val": folders.get("val", folders.get("test", train))}
+    named |= {"test": folders["test"]} if "test" in folders else {}
+    names = dict(enumerate(dataset.classes))
+    return yaml.safe_dump({"path": ".", **named, "names": names}, sort_keys=False, allow_unicode=True)
+
 
 def is_beside(content: Content) -> bool:
     """Tell whether a file says nothing of an image: names of classes, a list of pictures, a note."""
     path = content.path
     if content.suffix != ".txt" or is_class_list(path) or path.name.lower().startswith("readme"):
+        return True
+    if "ImageSets" in path.parts or path.stem.lower() in SPLITS:
         return True
     lines = _lines(content.text)[:LOOKED_AT]
     return bool(lines) and all(PurePath(line.replace("\\", "/")).suffix.lower() in PICTURES for line in lines)
@@ -92,7 +137,9 @@ def _read(content: Content) -> Annotations:
 
     def add(line: int, parts: list[str]) -> None:
         row = _object(parts, shape)
-        found.add(line, {"keys": keys, "image_id": keys[0], "relative": True, "label": _label(parts[0], classes), **row})
+        found.add(
+            line, {"keys": keys, "image_id": keys[0], "relative": True, "label": _label(parts[0], classes), **row}
+        )
 
     found.each(lines, add)
     used = {parts[0] for _, parts in lines} & classes.names.keys()

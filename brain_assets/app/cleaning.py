@@ -1,0 +1,157 @@
+"""Which samples of a dataset are left out of what is written, and why: dropped, unreadable, copies, leaks, and what is asked."""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import duckdb
+
+from brain_assets.resources.errors import ConfigurationError, MissingError
+
+Connection = duckdb.DuckDBPyConnection
+GROUPS = {
+    "exact_duplicate": "select group_id, sample_id, keep, reason from exact_duplicates order by all",
+    "near_duplicate": """
+        select group_id, sample_id, keep, reason from near_duplicates
+        where brain_key = 'near_duplicates' and object_id is null order by all""",
+}
+LEAKS = """
+    select sample_id, partner_id, partner_split, kind from leaks
+    where brain_key = 'leaks' and object_id is null order by distance, partner_id"""
+FLAGGED = """
+    select sample_id, issue from issues
+    where is_issue and object_id is null and issue in (select unnest($issues)) order by all"""
+CLEANED = ("exact_duplicate", "near_duplicate", "leak")
+"""Issues that are resolved unless they are asked for."""
+
+
+class LeftOut(NamedTuple):
+    """Why a sample is left out."""
+
+    reason: str
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Cleaning:
+    """What stays out of an export.
+
+    Attributes
+    ----------
+    where : str, optional
+        A condition in SQL over ``samples``: what does not meet it is left out.
+    without : sequence of str
+        Issues: samples that have one are left out.
+    retain : sequence of str
+        Of exact_duplicate, near_duplicate and leak, those that stay in.
+    splits : sequence of str
+        The only splits; empty for all.
+    """
+
+    where: str | None = None
+    without: Sequence[str] = ()
+    retain: Sequence[str] = ()
+    splits: Sequence[str] = ()
+
+
+def left_out(connection: Connection, cleaning: Cleaning, keep_first: Sequence[str]) -> dict[str, LeftOut]:
+    """Return the samples that are left out, each with its first reason.
+
+    What a reviewer decided to keep stays in, whatever is found of it. Of copies one stays: the one that the keep policy
+    names, or where that is left out itself, the first by its id. Of a leak the sample stays whose split comes first in
+    ``keep_first``. Splits count last, so that a copy of what is in another split stays out of this one.
+
+    Raises
+    ------
+    ConfigurationError, MissingError
+        If a condition is not SQL over samples, or there is no such issue or split.
+    """
+    _check(connection, cleaning)
+    out = dict(_states(connection, cleaning))
+    kept = {row[0] for row in _rows(connection, "select subject_id from decisions where kind = 'keep' and holds")}
+    for sample, issue in _rows(connection, FLAGGED, issues=list(cleaning.without)):
+        if sample not in kept:
+            out.setdefault(sample, LeftOut(issue, "has this issue"))
+    for issue, query in GROUPS.items():
+        if issue not in cleaning.retain and _has(connection, f"{issue}s"):
+            _resolve(_rows(connection, query), issue, kept, out)
+    if "leak" not in cleaning.retain and _has(connection, "leaks"):
+        _resolve_leaks(connection, keep_first, kept, out)
+    for sample, split in _rows(connection, "select sample_id, split from samples") if cleaning.splits else []:
+        if split not in cleaning.splits:
+            out.setdefault(sample, LeftOut("split", split or "none"))
+    return out
+
+
+def _states(connection: Connection, cleaning: Cleaning) -> Iterator[tuple[str, LeftOut]]:
+    """Yield what is no image to use, and what does not meet the condition."""
+    for sample, status, error in _rows(connection, "select sample_id, status, error from samples where status != 'ok'"):
+        yield sample, LeftOut("dropped", "by a reviewer") if status == "dropped" else LeftOut("unreadable", error or "")
+    if cleaning.where:
+        condition = f"status = 'ok' and ({cleaning.where}) is not true"
+        for (sample,) in _rows(connection, f"select sample_id from samples where {condition}"):
+            yield sample, LeftOut("where", cleaning.where)
+
+
+def _resolve(rows: Sequence[Any], issue: str, kept: Collection[str], out: dict[str, LeftOut]) -> None:
+    """Leave out all of each group but one, and those that a reviewer keeps."""
+    groups: dict[str, list[tuple[str, bool, str]]] = defaultdict(list)
+    for group, sample, keep, reason in rows:
+        groups[group].append((sample, keep, reason))
+    for members in groups.values():
+        there = [one for one in members if one[0] not in out]
+        first = next((one for one in there if one[1]), there[0] if there else None)
+        for sample, keep, reason in there:
+            if not keep and sample not in kept and first and sample != first[0]:
+                out[sample] = LeftOut(issue, reason or "")
+
+
+def _resolve_leaks(
+    connection: Connection, keep_first: Sequence[str], kept: Collection[str], out: dict[str, LeftOut]
+) -> None:
+    rank = {split: place for place, split in enumerate(keep_first)}
+    splits: Mapping[str, str | None] = dict(_rows(connection, "select sample_id, split from samples"))
+    for sample, partner, split, kind in _rows(connection, LEAKS):
+        own, other = (rank.get(one or "", len(rank)) for one in (splits.get(sample), split))
+        later = (own, splits.get(sample) or "", sample) > (other, split or "", partner)
+        if later and sample not in kept and sample not in out and partner not in out:
+            out[sample] = LeftOut("leak", f"{kind} copy in {split}")
+
+
+def _check(connection: Connection, cleaning: Cleaning) -> None:
+    if not _has(connection, "samples"):
+        raise MissingError("nothing is published yet: bring the dataset up to date with 'brain materialize'")
+    for name in cleaning.retain:
+        if name not in CLEANED:
+            raise ConfigurationError(f"{name!r} is not left out by itself: {', '.join(CLEANED)} are")
+    if cleaning.where:
+        try:
+            connection.execute(f"select 1 from samples where ({cleaning.where}) is not true limit 0")
+        except duckdb.Error as error:
+            raise ConfigurationError(
+                f"--where is no condition over samples: {str(error).partition(chr(10))[0]}"
+            ) from None
+    _check_names(connection, "issue", "issues", cleaning.without)
+    _check_names(connection, "split", "samples", cleaning.splits)
+
+
+def _check_names(connection: Connection, column: str, table: str, wanted: Sequence[str]) -> None:
+    """Refuse what is no issue or split; an issue that nothing has is known by its asset."""
+    if not wanted:
+        return
+    known = {row[0] for row in _rows(connection, f"select distinct {column} from {table}") if row[0]}
+    if column == "issue":
+        from brain_assets.signals.registry import ISSUES
+
+        known |= set(ISSUES)
+    if missing := [name for name in wanted if name not in known]:
+        raise MissingError(f"there is no {column} {missing[0]!r} ({column}s: {', '.join(sorted(known)) or 'none'})")
+
+
+def _has(connection: Connection, table: str) -> bool:
+    return bool(_rows(connection, "select 1 from duckdb_views() where view_name = $table", table=table))
+
+
+def _rows(connection: Connection, query: str, **parameters: Any) -> list[Any]:
+    return connection.execute(query, parameters or None).fetchall()

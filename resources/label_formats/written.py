@@ -1,0 +1,250 @@
+"""Formats that datasets are written in and that hold labels of whole images first of all."""
+
+import csv
+import io
+import json
+import tarfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import pyarrow as pa
+
+from brain_assets.resources.label_formats.labelled import DIGITS, Labelled, LabelledImage, below
+
+Row = dict[str, Any]
+SHARD = 1000
+"""Images of a tar file."""
+BOXES = ("filename", "width", "height", "class", "xmin", "ymin", "xmax", "ymax")
+
+
+class _Tables:
+    """Two tables beside a folder of images: labels of whole images, and boxes in pixels."""
+
+    holds = frozenset({"labels", "boxes", "splits"})
+    packs = False
+
+    def place(self, image: LabelledImage, folder: str) -> str:
+        """Return where an image stands: all of them below one folder."""
+        del folder
+        return below("", image, "images")
+
+
+class CsvTables(_Tables):
+    """Comma-separated tables."""
+
+    name = "csv"
+    title = "CSV tables"
+
+    def write(self, target: Path, dataset: Labelled) -> None:
+        """Write labels.csv, and boxes.csv where there are objects; several classes of an image stand between ``;``."""
+        several = any(len(one.labels) > 1 for one in dataset.images)
+        rows = [{**row, "tags": ";".join(row["tags"])} for row in _label_rows(dataset, several=several)]
+        for row in rows:
+            row |= {"labels": ";".join(row["labels"])} if several else {}
+        _write_csv(target / "labels.csv", list(rows[0]) if rows else ["filepath", "label", "split", "tags"], rows)
+        if dataset.has_objects:
+            _write_csv(target / "boxes.csv", BOXES, _box_rows(dataset))
+
+
+class ParquetTables(_Tables):
+    """Parquet tables."""
+
+    name = "parquet"
+    title = "Parquet tables"
+
+    def write(self, target: Path, dataset: Labelled) -> None:
+        """Write labels.parquet, and boxes.parquet where there are objects; several classes of an image are a list."""
+        from pyarrow import parquet
+
+        several = any(len(one.labels) > 1 for one in dataset.images)
+        kind = pa.list_(pa.string()) if several else pa.string()
+        schema = pa.schema([
+            ("filepath", pa.string()), ("labels" if several else "label", kind), ("split", pa.string()),
+            ("tags", pa.list_(pa.string())),
+        ])  # fmt: skip
+        rows = list(_label_rows(dataset, several=several))
+        parquet.write_table(pa.Table.from_pylist(rows, schema), target / "labels.parquet")
+        if dataset.has_objects:
+            parquet.write_table(pa.Table.from_pylist(list(_box_rows(dataset)), _box_schema()), target / "boxes.parquet")
+
+
+class ClassFolders:
+    """A folder for each class, below one for each split: torchvision's ImageFolder."""
+
+    name = "folders"
+    title = "class folders"
+    holds = frozenset({"labels", "splits"})
+    packs = False
+
+    def place(self, image: LabelledImage, folder: str) -> str:
+        """Return where an image stands; empty where it has no class."""
+        if not image.labels:
+            return ""
+        name = image.labels[0].replace("/", "_").replace("\\", "_").strip(". ") or "_"
+        inner = PurePosixPath(below("", image))
+        # The folder of a class is one of the parts that the path had: it is not repeated.
+        parts = [part for part in inner.parts[:-1] if part != image.labels[0]]
+        return "/".join([*filter(None, (folder, name)), *parts, inner.name])
+
+    def write(self, target: Path, dataset: Labelled) -> None:
+        """Write nothing: the folders say it all."""
+
+
+class HuggingFace:
+    """A folder for each split with its metadata: the ImageFolder of Hugging Face's datasets."""
+
+    name = "huggingface"
+    title = "Hugging Face ImageFolder"
+    holds = frozenset({"labels", "boxes", "splits"})
+    packs = False
+
+    def place(self, image: LabelledImage, folder: str) -> str:
+        """Return where an image stands: by its split."""
+        return below(_hub_split(folder), image)
+
+    def write(self, target: Path, dataset: Labelled) -> None:
+        """Write metadata.jsonl of each split; boxes are x, y, width and height in pixels."""
+        several = any(len(one.labels) > 1 for one in dataset.images)
+        for split, members in dataset.by_split():
+            folder = target / _hub_split(split)
+            lines = [json.dumps(_metadata(one, folder, target, several=several), ensure_ascii=False) for one in members]
+            (folder / "metadata.jsonl").write_text("".join(f"{line}\n" for line in lines), "utf-8")
+
+
+def _hub_split(split: str) -> str:
+    return "validation" if split == "val" else split
+
+
+def _metadata(image: LabelledImage, folder: Path, target: Path, *, several: bool) -> Row:
+    row: Row = {"file_name": (target / image.path).relative_to(folder).as_posix()}
+    row |= {"labels": image.labels} if several else {"label": next(iter(image.labels), None)} if image.labels else {}
+    if image.objects is not None:
+        boxes = [_pixels(one.box, image) for one in image.objects]
+        row |= {"width": image.width, "height": image.height}
+        row |= {"objects": {"bbox": boxes, "category": [one.label for one in image.objects]}}
+    return row
+
+
+class WebDataset:
+    """Tar files of up to a thousand images each, with what is known of them beside."""
+
+    name = "webdataset"
+    title = "WebDataset"
+    holds = frozenset({"labels", "boxes", "outlines", "crowds", "splits"})
+    packs = True
+
+    def place(self, image: LabelledImage, folder: str) -> str:
+        """Return the key of an image in its tar file: dots end a key."""
+        path = PurePosixPath(below("", image))
+        return (
+            "/".join([*filter(None, [folder]), path.with_suffix("").as_posix().replace(".", "_")]) + path.suffix.lower()
+        )
+
+    def write(self, target: Path, dataset: Labelled) -> None:
+        """Write SPLIT-000000.tar and so on: the image, .json, and .cls with the number of its class in classes.txt."""
+        for split, members in dataset.by_split():
+            for start in range(0, len(members), SHARD):
+                path = target / f"{split or 'all'}-{start // SHARD:06}.tar"
+                with tarfile.open(path, "w") as tar:
+                    for image in members[start : start + SHARD]:
+                        _pack(tar, image, dataset)
+        (target / "classes.txt").write_text("".join(f"{name}\n" for name in dataset.classes), "utf-8")
+
+
+def _pack(tar: tarfile.TarFile, image: LabelledImage, dataset: Labelled) -> None:
+    data = dataset.read(image)
+    if data is None:
+        return
+    parts = {PurePosixPath(image.path).suffix: data, ".json": json.dumps(_packed(image), ensure_ascii=False).encode()}
+    if len(image.labels) == 1:
+        parts[".cls"] = str(dataset.classes.index(image.labels[0])).encode()
+    for suffix, content in parts.items():
+        member = tarfile.TarInfo(image.stem + suffix)
+        member.size = len(content)
+        tar.addfile(member, io.BytesIO(content))
+
+
+def _packed(image: LabelledImage) -> Row:
+    row: Row = {"filepath": image.filepath, "labels": image.labels, "tags": image.tags, "split": image.split}
+    row |= {"width": image.width, "height": image.height}
+    if image.objects is not None:
+        row["objects"] = [
+            {"label": one.label, "bbox": _pixels(one.box, image), "segmentation": one.sized(image.width, image.height) or None,
+             "iscrowd": int(one.crowd)}
+            for one in image.objects
+        ]  # fmt: skip
+    return row
+
+
+class FiftyOne:
+    """A folder of data and its labels: FiftyOneImageDetectionDataset, or FiftyOneImageClassificationDataset."""
+
+    name = "fiftyone"
+    title = "FiftyOne (FiftyOneImageDetectionDataset or FiftyOneImageClassificationDataset)"
+    holds = frozenset({"boxes", "labels"})
+    packs = False
+
+    def place(self, image: LabelledImage, folder: str) -> str:
+        """Return where an image stands: all of them in one folder, by a name that tells its folders."""
+        del folder
+        return f"data/{below('', image).replace('/', '_')}"
+
+    def write(self, target: Path, dataset: Labelled) -> None:
+        """Write labels.json: boxes where there are objects, else the class of each image."""
+        labels: dict[str, Any] = {}
+        for image in dataset.images:
+            key = image.stem.removeprefix("data/")
+            if dataset.has_objects and image.objects is not None:
+                labels[key] = [_detection(one.label, one.box, crowd=one.crowd) for one in image.objects]
+            elif not dataset.has_objects:
+                labels[key] = next(iter(image.labels), None)
+        content = {"classes": dataset.classes, "labels": _numbered(labels, dataset.classes)}
+        (target / "labels.json").write_text(json.dumps(content, ensure_ascii=False) + "\n", "utf-8")
+
+
+def _detection(label: str, box: Sequence[float], *, crowd: bool) -> Row:
+    return {"label": label, "bounding_box": [round(value, 8) for value in box], "attributes": {"iscrowd": crowd}}
+
+
+def _numbered(labels: dict[str, Any], classes: Sequence[str]) -> dict[str, Any]:
+    """Return labels with the number of each class in place of its name, as the list of classes makes them be."""
+    places = {name: number for number, name in enumerate(classes)}
+
+    def numbered(value: Any) -> Any:
+        if isinstance(value, list):
+            return [{**one, "label": places[one["label"]]} for one in value]
+        return None if value is None else places[value]
+
+    return {key: numbered(value) for key, value in labels.items()}
+
+
+def _label_rows(dataset: Labelled, *, several: bool) -> Iterator[Row]:
+    for image in dataset.images:
+        label: Row = {"labels": image.labels} if several else {"label": next(iter(image.labels), None)}
+        yield {"filepath": image.path.removeprefix("images/"), **label, "split": image.split, "tags": image.tags}
+
+
+def _box_rows(dataset: Labelled) -> Iterator[Row]:
+    for image in dataset.images:
+        for one in image.objects or []:
+            corners = [round(value, DIGITS) for value in one.corners(image.width, image.height)]
+            values = (image.path.removeprefix("images/"), image.width, image.height, one.label, *corners)
+            yield dict(zip(BOXES, values, strict=True))
+
+
+def _box_schema() -> pa.Schema:
+    kinds = (pa.string(), pa.int64(), pa.int64(), pa.string(), *[pa.float64()] * 4)
+    return pa.schema(list(zip(BOXES, kinds, strict=True)))
+
+
+def _pixels(box: Sequence[float], image: LabelledImage) -> list[float]:
+    sides = (image.width, image.height)
+    return [round(value * sides[place % 2], DIGITS) for place, value in enumerate(box)]
+
+
+def _write_csv(path: Path, names: Sequence[str], rows: Any) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, names, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
