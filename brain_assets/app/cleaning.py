@@ -73,9 +73,11 @@ def left_out(connection: Connection, cleaning: Cleaning, keep_first: Sequence[st
     for sample, issue in _rows(connection, FLAGGED, issues=list(cleaning.without)):
         if sample not in kept:
             out.setdefault(sample, LeftOut(issue, "has this issue"))
+    # Exact copies are in groups of near ones, too.
+    retained = _copies(connection) if "exact_duplicate" in cleaning.retain else set()
     for issue, query in GROUPS.items():
         if issue not in cleaning.retain and _has(connection, f"{issue}s"):
-            _resolve(_rows(connection, query), issue, kept, out)
+            _resolve([row for row in _rows(connection, query) if row[1] not in retained], issue, kept, out)
     if "leak" not in cleaning.retain and _has(connection, "leaks"):
         _resolve_leaks(connection, keep_first, kept, out)
     for sample, split in _rows(connection, "select sample_id, split from samples") if cleaning.splits else []:
@@ -92,6 +94,10 @@ def _states(connection: Connection, cleaning: Cleaning) -> Iterator[tuple[str, L
         condition = f"status = 'ok' and ({cleaning.where}) is not true"
         for (sample,) in _rows(connection, f"select sample_id from samples where {condition}"):
             yield sample, LeftOut("where", cleaning.where)
+
+
+def _copies(connection: Connection) -> set[str]:
+    return {row[0] for row in _rows(connection, "select sample_id from exact_duplicates where not keep")}
 
 
 def _resolve(rows: Sequence[Any], issue: str, kept: Collection[str], out: dict[str, LeftOut]) -> None:

@@ -127,6 +127,7 @@ def export_dataset(
     if writer is None:
         raise ConfigurationError(f"no format {wanted.format!r} is written (formats: {', '.join(writers())})")
     check_target(dataset, target, force=True)
+    _check_media(dataset[1], target)
     _check_folder(target, force=force)
     out = left_out(connection, wanted.cleaning, dataset[1].keep_first)
     export = _Export(connection, dataset[1], wanted, out)
@@ -143,6 +144,12 @@ def export_dataset(
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     return exported._replace(path=target)
+
+
+def _check_media(settings: DatasetSettings, target: Path) -> None:
+    media = Path(settings.media).expanduser()
+    if media.is_dir() and media.resolve() in [target.resolve(), *target.resolve().parents]:
+        raise ConfigurationError(f"{target} lies in the folder that the dataset reads images from: write it elsewhere")
 
 
 def _check_folder(target: Path, *, force: bool) -> None:

@@ -8,7 +8,7 @@ from brain_assets.ingest import input_rows
 from brain_assets.ingest.reviews import holding
 from brain_assets.resources.dataset import Dataset
 from brain_assets.resources.label_formats.annotations import GROUND_TRUTH as HUMAN
-from brain_assets.resources.label_formats.annotations import LABEL_TABLES, iter_names
+from brain_assets.resources.label_formats.annotations import LABEL_TABLES, iter_names, label_readings
 from brain_assets.resources.label_formats.door import TABLE_FORMS, recognise
 from brain_assets.resources.label_formats.input_files import FOLDERS, InputFile, list_labels
 from brain_assets.resources.label_formats.labels import LABEL_ROWS, read_labels
@@ -62,7 +62,8 @@ def _read(update: Update, file: InputFile) -> Mapping[str, Reading]:
     found = recognise(file)
     if found.form in TABLE_FORMS:
         return {"label_rows": read_labels(file, found.form, update.dataset.settings.classes)}
-    return found.read().readings(file, HUMAN, LABEL_TABLES)
+    said = found.read()
+    return said.readings(file, HUMAN, LABEL_TABLES) | label_readings(said, file)
 
 
 def _union(dataset: Dataset) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from brain_assets.resources.label_formats.input_files import InputFile
-from brain_assets.resources.label_formats.labels import DEFAULT_FIELD
+from brain_assets.resources.label_formats.labels import DEFAULT_FIELD, LABEL_ROWS
 from brain_assets.resources.label_formats.scores import read_scores
 from brain_assets.resources.tabular import Reading, Rejected, Rows, column_of
 
@@ -73,6 +73,8 @@ class Annotations:
     ----------
     objects, images, categories : list of dict
         Columns as in ``OBJECT_ROWS``, ``IMAGE_ROWS`` and ``CATEGORY_ROWS``, those of the file itself left out.
+    labels : dict of dict
+        Of whole images, by what names them: ``line``, ``key`` and ``labels``.
     rejected : list of Rejected
         Its line is the number of the annotation, from 1.
     """
@@ -80,12 +82,17 @@ class Annotations:
     objects: list[Row] = field(default_factory=list)
     images: list[Row] = field(default_factory=list)
     categories: list[Row] = field(default_factory=list)
+    labels: dict[str, Row] = field(default_factory=dict)
     rejected: list[Rejected] = field(default_factory=list)
 
     def add_image(self, image_id: str, keys: list[str], size: Sequence[Any] = (None, None)) -> None:
         """Add an image of which the file speaks; a width or height of 0, or that is no number, is not known."""
         width, height = (number_of(side) or None for side in size)
         self.images.append({"image_id": image_id, "keys": keys, "width": width, "height": height})
+
+    def add_label(self, line: int, key: str, labels: list[str]) -> None:
+        """Add classes of a whole image, to those that it has already."""
+        self.labels.setdefault(key, {"line": line, "key": key, "labels": []})["labels"] += labels
 
     def add(self, line: int, row: Row) -> None:
         """Add an object.
@@ -138,6 +145,16 @@ class Annotations:
         }
         found[tables[0]] = Reading(found[tables[0]].table, self.rejected)
         return found
+
+
+def label_readings(annotations: Annotations, file: InputFile) -> dict[str, Reading]:
+    """Return the rows of labels of whole images, where there are any."""
+    if not annotations.labels:
+        return {}
+    several = any(len(one["labels"]) > 1 for one in annotations.labels.values())
+    constants = {"source": file.source, "file": file.name, "label_field": file.field, "multilabel": several}
+    rows = [{**constants, **one} for one in annotations.labels.values()]
+    return {"label_rows": Reading(pa.Table.from_pylist(rows, schema=LABEL_ROWS), [])}
 
 
 def scored(annotations: Annotations, classes: Sequence[str]) -> Annotations:

@@ -49,7 +49,7 @@ class Cvat:
         found.each(enumerate(tracks, len(shapes) + 1), _refuse_track)
         return found
 
-    holds = frozenset({"boxes", "outlines"})
+    holds = frozenset({"boxes", "outlines", "labels"})
     packs = False
 
     def place(self, image: LabelledImage, folder: str) -> str:
@@ -64,7 +64,7 @@ class Cvat:
         labels = SubElement(SubElement(SubElement(root, "meta"), "task"), "labels")
         for name in dataset.classes:
             SubElement(SubElement(labels, "label"), "name").text = xml_text(name)
-        named = [one for one in dataset.images if one.objects is not None]
+        named = [one for one in dataset.images if one.objects is not None or one.labels]
         for number, image in enumerate(named):
             given = {
                 "id": number,
@@ -73,6 +73,8 @@ class Cvat:
                 "height": image.height,
             }
             entry = SubElement(root, "image", {key: xml_text(str(value)) for key, value in given.items()})
+            for label in image.labels:
+                SubElement(entry, "tag", {"label": xml_text(label), "source": "manual"})
             for one in image.objects or []:
                 _add_shape(entry, one, (image.width, image.height))
         indent(root)
@@ -103,7 +105,11 @@ def _add(found: Annotations, line: int, one: Element, image: Element) -> None:
     name = _name(image)
     if not name:
         raise Unusable("no_key", f"image {image.get('id', '')} has no name")
-    given: Row = {"keys": names_of(name), "image_id": name, "label": one.get("label", "").strip()}
+    label = one.get("label", "").strip()
+    if one.tag == "tag" and label:
+        found.add_label(line, name, [label])
+        return
+    given: Row = {"keys": names_of(name), "image_id": name, "label": label}
     found.add(line, given | _shape(one))
 
 

@@ -171,11 +171,17 @@ class Writer(Protocol):
 
 
 def below(folder: str, image: LabelledImage, *parts: str) -> str:
-    """Return the path of an image in a folder of its split; folders that say the same are not repeated."""
+    """Return the path of an image in a folder of its split."""
+    return "/".join([*filter(None, (*parts, folder)), *inside(folder, image)])
+
+
+def inside(folder: str, image: LabelledImage) -> list[str]:
+    """Return the parts of an image's path in a folder of its split, without those that say it once more."""
     inner = list(PurePosixPath(plain(image.filepath)).parts)
-    while len(inner) > 1 and inner[0].lower() in {"images", (image.split or "images").lower()}:
+    repeated = {"images", folder.lower(), (image.split or "").lower() if folder else ""}
+    while len(inner) > 1 and inner[0].lower() in repeated:
         inner.pop(0)
-    return "/".join([*filter(None, (*parts, folder)), *inner])
+    return inner
 
 
 def plain(filepath: str) -> str:

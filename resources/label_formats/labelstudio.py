@@ -48,7 +48,7 @@ class LabelStudio:
         """Return what it says; a task without regions is an image without objects."""
         found, images = Annotations(), dict[str, list[str]]()
         entries = enumerate(_regions(content.json, found, images), 1)
-        found.each(entries, lambda line, one: found.add(line, _object(*one)))
+        found.each(entries, lambda line, one: _add(found, line, *one))
         return found
 
     holds = frozenset({"boxes", "outlines", "labels"})
@@ -142,6 +142,15 @@ def _drawn(task: Mapping[str, Any]) -> Iterator[Any]:
             yield Unusable("other_annotator", f"annotation {other.get('id')}: another of the same task is used")
     for one in chosen[:1]:
         yield from one.get("result") or []
+
+
+def _add(found: Annotations, line: int, region: Any, image: Row) -> None:
+    """Add an object, or the classes that were chosen for the whole image."""
+    choices = region.get("value", region).get("choices") if isinstance(region, dict) else None
+    if isinstance(choices, list) and choices:
+        found.add_label(line, image["keys"][0], [text_of(one).strip() for one in choices])
+    else:
+        found.add(line, _object(region, image))
 
 
 def _object(region: Any, image: Row) -> Row:

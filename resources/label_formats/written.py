@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from brain_assets.resources.label_formats.labelled import DIGITS, Labelled, LabelledImage, below
+from brain_assets.resources.label_formats.labelled import DIGITS, Labelled, LabelledImage, below, inside
 
 Row = dict[str, Any]
 SHARD = 1000
@@ -25,9 +25,8 @@ class _Tables:
     packs = False
 
     def place(self, image: LabelledImage, folder: str) -> str:
-        """Return where an image stands: all of them below one folder."""
-        del folder
-        return below("", image, "images")
+        """Return where an image stands: by its split."""
+        return below(folder, image, "images")
 
 
 class CsvTables(_Tables):
@@ -82,10 +81,9 @@ class ClassFolders:
         if not image.labels:
             return ""
         name = image.labels[0].replace("/", "_").replace("\\", "_").strip(". ") or "_"
-        inner = PurePosixPath(below("", image))
-        # The folder of a class is one of the parts that the path had: it is not repeated.
-        parts = [part for part in inner.parts[:-1] if part != image.labels[0]]
-        return "/".join([*filter(None, (folder, name)), *parts, inner.name])
+        *parts, bare = inside(folder, image)
+        # The folder of a class may be one of the parts that the path had: it is not repeated.
+        return "/".join([*filter(None, (folder, name)), *(part for part in parts if part != image.labels[0]), bare])
 
     def write(self, target: Path, dataset: Labelled) -> None:
         """Write nothing: the folders say it all."""
@@ -136,7 +134,7 @@ class WebDataset:
 
     def place(self, image: LabelledImage, folder: str) -> str:
         """Return the key of an image in its tar file: dots end a key."""
-        path = PurePosixPath(below("", image))
+        path = PurePosixPath(*inside(folder, image))
         return (
             "/".join([*filter(None, [folder]), path.with_suffix("").as_posix().replace(".", "_")]) + path.suffix.lower()
         )
@@ -220,7 +218,7 @@ def _numbered(labels: dict[str, Any], classes: Sequence[str]) -> dict[str, Any]:
 
 
 def _label_rows(dataset: Labelled, *, several: bool) -> Iterator[Row]:
-    for image in dataset.images:
+    for image in (one for one in dataset.images if one.labels):
         label: Row = {"labels": image.labels} if several else {"label": next(iter(image.labels), None)}
         yield {"filepath": image.path.removeprefix("images/"), **label, "split": image.split, "tags": image.tags}
 
