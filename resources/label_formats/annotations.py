@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from brain_assets.resources.label_formats.content import line_of
 from brain_assets.resources.label_formats.input_files import InputFile
 from brain_assets.resources.label_formats.labels import DEFAULT_FIELD, LABEL_ROWS
 from brain_assets.resources.label_formats.scores import read_scores
@@ -137,6 +138,9 @@ class Annotations:
     def readings(self, file: InputFile, model: str, tables: Sequence[str]) -> dict[str, Reading]:
         """Return the rows of ``tables``: those of objects, and where wanted of images and of categories."""
         constants = {"source": file.source, "file": file.name, "label_field": file.field, "model": model}
+        if model == GROUND_TRUTH:
+            # People's classes are called by their numbers where nobody names them; those of models may be named elsewhere.
+            self.objects = [one if one.get("label") else one | {"label": one["category"]} for one in self.objects]
         schemas = (OBJECT_ROWS, IMAGE_ROWS, CATEGORY_ROWS)
         rows = (self.objects, self.images, self.categories)
         found = {
@@ -184,18 +188,6 @@ def entries_of(given: Any) -> list[Any]:
     if not isinstance(given, list):
         raise TypeError(f"a list is expected, not a {type(given).__name__}")
     return given
-
-
-def line_of(error: Exception) -> str:
-    """Return an error in one line of valid text."""
-    return text_of(" ".join(f"{type(error).__name__}: {error}".split())[:300])
-
-
-def text_of(value: Any) -> str:
-    """Return a value of a file as valid text; half characters, which JSON can spell, are replaced."""
-    if isinstance(value, list | dict):
-        raise TypeError("a list or an object where a text is expected")
-    return str(value).encode("utf-8", "replace").decode()
 
 
 def names_of(name: str) -> list[str]:

@@ -2,15 +2,14 @@
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from brain_assets.resources.label_formats.annotations import line_of, text_of
-from brain_assets.resources.label_formats.content import Content
+from brain_assets.resources.label_formats.content import Content, line_of, text_of
 
 MOST_ALIASES = 16
 LEVELS = 5
@@ -32,11 +31,14 @@ class ClassNames:
         How many keypoints an object has, and how many numbers each: YOLO's ``kpt_shape``.
     fault : str
         Why a file that must be about them cannot be read.
+    path : Path, optional
+        The file.
     """
 
     names: Mapping[str, str] = field(default_factory=dict)
     keypoints: tuple[int, int] | None = None
     fault: str = ""
+    path: Path | None = None
 
     @cached_property
     def spelled(self) -> frozenset[str]:
@@ -72,11 +74,27 @@ def names_above(path: Path) -> ClassNames:
     Files are read once, and again when they or their folder change. Raises ValueError where that file is a ``data.yaml`` that
     cannot be read: without it numbers would pass for names.
     """
+    found = _nearest(path)
+    if found.fault:
+        raise ValueError(found.fault)
+    return found
+
+
+def file_above(folder: Path) -> Path | None:
+    """Return the file above a folder of labels that names their classes, where there is one."""
+    return _nearest(folder).path
+
+
+def names_classes(name: str) -> bool:
+    """Tell by a file's name whether labels beside and below it may take the names of their classes from it."""
+    path = Path(name)
+    return path.suffix.lower() in {*YAML, ".data"} or is_class_list(path)
+
+
+def _nearest(path: Path) -> ClassNames:
     for folder in list(path.parents)[:LEVELS]:
         found = _of_folder(folder, _state(folder))
-        if found.fault:
-            raise ValueError(found.fault)
-        if found.names:
+        if found.names or found.fault:
             return found
     return ClassNames()
 
@@ -135,9 +153,9 @@ def _of_file(path: Path, state: tuple[int, ...]) -> ClassNames:
     """Return the classes that a file names; one that is damaged, or of another kind, names none."""
     del state
     try:
-        return read_names(path)
+        return replace(read_names(path), path=path)
     except Exception as error:  # noqa: BLE001 - many a file lies beside labels, and most are not about classes
-        return ClassNames(fault=f"{path.name}: {line_of(error)}" if path.name.lower() in FIRST else "")
+        return ClassNames(fault=f"{path.name}: {line_of(error)}" if path.name.lower() in FIRST else "", path=path)
 
 
 def _of_tree(tree: Any, path: Path) -> ClassNames:

@@ -19,9 +19,8 @@ from brain_assets.resources.label_formats.annotations import (
     entries_of,
     names_of,
     number_of,
-    text_of,
 )
-from brain_assets.resources.label_formats.content import Content
+from brain_assets.resources.label_formats.content import Content, text_of
 from brain_assets.resources.label_formats.labelled import (
     DIGITS,
     Labelled,

@@ -17,6 +17,18 @@ def xml_text(text: str) -> str:
     return NOT_IN_XML.sub("\ufffd", text)
 
 
+def line_of(error: Exception) -> str:
+    """Return an error in one line of valid text."""
+    return text_of(" ".join(f"{type(error).__name__}: {error}".split())[:300])
+
+
+def text_of(value: Any) -> str:
+    """Return a value of a file as valid text; half characters, which JSON can spell, are replaced."""
+    if isinstance(value, list | dict):
+        raise TypeError("a list or an object where a text is expected")
+    return str(value).encode("utf-8", "replace").decode()
+
+
 class Content:
     """A file that may hold annotations; whoever asks for what it is not gets an error.
 

@@ -12,9 +12,9 @@ from importlib.metadata import entry_points
 from pathlib import PurePath
 from typing import Protocol, runtime_checkable
 
-from brain_assets.resources.label_formats.annotations import Annotations, line_of
+from brain_assets.resources.label_formats.annotations import Annotations
 from brain_assets.resources.label_formats.coco import Coco
-from brain_assets.resources.label_formats.content import Content
+from brain_assets.resources.label_formats.content import Content, line_of
 from brain_assets.resources.label_formats.cvat import Cvat
 from brain_assets.resources.label_formats.input_files import TABLES, InputFile
 from brain_assets.resources.label_formats.labelled import Writer

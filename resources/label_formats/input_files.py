@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from brain_assets.resources.errors import SourceError
+from brain_assets.resources.label_formats.class_names import file_above
 from brain_assets.resources.limits import saturated
 from brain_assets.resources.settings.configuration import DatasetSettings
 from brain_assets.resources.settings.home import DatasetPaths
@@ -16,7 +17,7 @@ Role = Literal["labels", "predictions"]
 FOLDERS = "folder"
 """The address of labels that stand in the folders' names."""
 TABLES = {".csv", ".parquet", ".jsonl"}
-ANNOTATIONS = {".json", ".xml", ".txt", ".yaml", ".yml"}
+ANNOTATIONS = {".json", ".xml", ".txt", ".yaml", ".yml", ".names", ".data"}
 
 
 @dataclass(frozen=True)
@@ -119,6 +120,9 @@ def _files(source: int, uri: str, form: str, field: str, model: str | None) -> I
         )
     names = sorted(_below(root)) if root.is_dir() else [root.name]
     base = root if root.is_dir() else root.parent
+    # What names the classes of texts of numbers counts with them, wherever above it stands.
+    if root.is_dir() and any(name.endswith(".txt") for name in names) and (above := file_above(root.absolute())):
+        names.append(os.path.relpath(above, root.absolute()))
     for name in names:
         try:
             status = os.stat(base / name)

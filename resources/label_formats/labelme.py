@@ -13,9 +13,8 @@ from brain_assets.resources.label_formats.annotations import (
     ellipse,
     entries_of,
     names_told,
-    text_of,
 )
-from brain_assets.resources.label_formats.content import Content
+from brain_assets.resources.label_formats.content import Content, text_of
 from brain_assets.resources.label_formats.masks import rings_of_png
 
 

@@ -18,9 +18,8 @@ from brain_assets.resources.label_formats.annotations import (
     nan_of,
     number_of,
     rotated,
-    text_of,
 )
-from brain_assets.resources.label_formats.content import Content
+from brain_assets.resources.label_formats.content import Content, text_of
 from brain_assets.resources.label_formats.labelled import DIGITS, Labelled, LabelledImage, LabelledObject, below
 
 UPLOADED = re.compile(r"^[0-9a-f]{8}-")

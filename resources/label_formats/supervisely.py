@@ -13,9 +13,8 @@ from brain_assets.resources.label_formats.annotations import (
     entries_of,
     names_beside,
     names_of,
-    text_of,
 )
-from brain_assets.resources.label_formats.content import Content
+from brain_assets.resources.label_formats.content import Content, text_of
 from brain_assets.resources.label_formats.masks import rings_of_png
 
 MOST_BYTES = 1 << 28

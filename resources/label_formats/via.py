@@ -13,9 +13,8 @@ from brain_assets.resources.label_formats.annotations import (
     names_of,
     nan_of,
     number_of,
-    text_of,
 )
-from brain_assets.resources.label_formats.content import Content
+from brain_assets.resources.label_formats.content import Content, text_of
 
 NAMED = ("label", "class", "name", "type", "category", "object")
 """Attributes that hold a region's class where it has several."""

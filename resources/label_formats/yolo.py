@@ -18,6 +18,7 @@ from brain_assets.resources.label_formats.class_names import (
     ClassNames,
     is_class_list,
     names_above,
+    names_classes,
     read_names,
 )
 from brain_assets.resources.label_formats.content import Content
@@ -117,15 +118,11 @@ def _beside(content: Content) -> Annotations:
     """Return the classes that a file names: results of models go by their numbers."""
     found = Annotations()
     try:
-        named = read_names(content.path).names if _names_classes(content) else {}
+        named = read_names(content.path).names if names_classes(content.path.name) else {}
     except Exception:  # noqa: BLE001 - where labels need its names they say themselves that there are none
         named = {}
     found.categories += [{"category": number, "name": name} for number, name in named.items() if name]
     return found
-
-
-def _names_classes(content: Content) -> bool:
-    return content.suffix in {*YAML, ".data"} or is_class_list(content.path)
 
 
 def _read(content: Content) -> Annotations:
@@ -137,13 +134,12 @@ def _read(content: Content) -> Annotations:
 
     def add(line: int, parts: list[str]) -> None:
         row = _object(parts, shape)
-        found.add(
-            line, {"keys": keys, "image_id": keys[0], "relative": True, "label": _label(parts[0], classes), **row}
-        )
+        found.add(line, {"keys": keys, "image_id": keys[0], "relative": True, **_class(parts[0], classes), **row})
 
     found.each(lines, add)
-    used = {parts[0] for _, parts in lines} & classes.names.keys()
-    found.categories += [{"category": number, "name": classes.names[number]} for number in sorted(used)]
+    # Of these, what models find takes the names that their own numbers have.
+    used = {one["category"]: one["label"] for one in found.objects}
+    found.categories += [{"category": number, "name": name or number} for number, name in sorted(used.items())]
     return found
 
 
@@ -165,12 +161,14 @@ def _may_be_track(size: int, shape: tuple[int, int] | None) -> bool:
     return size == 6 + shape[0] * shape[1] if shape else size >= 6 and size % 2 == 0
 
 
-def _label(number: str, classes: ClassNames) -> str:
+def _class(number: str, classes: ClassNames) -> Row:
+    """Return a class and its name; none where no file names any."""
     number = number.removesuffix(".0")
-    name = classes.names.get(number)
-    if name is None and classes.names and number not in classes.spelled:
+    if not classes.names or number in classes.names:
+        return {"category": number, "label": classes.names.get(number)}
+    if number not in classes.spelled:
         raise Unusable("unknown_class", f"class {number} is not among the names")
-    return name or number
+    return {"category": number, "label": number}
 
 
 def _placed(values: list[float]) -> Row:

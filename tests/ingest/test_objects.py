@@ -60,6 +60,32 @@ def check(workshop: Workshop, root: Path) -> None:
     rebuild.remove()
 
 
+def test_yolo_labels_and_what_models_find_share_the_names_above_them(tmp_path: Path) -> None:
+    write_pictures(tmp_path / "images", range(2))
+    for folder, lines in (("set/labels", "0 .5 .5 .2 .2\n"), ("runs/net", "1 .5 .5 .2 .2 .9\n")):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "00000.txt").write_text(lines)
+    found = [{"image_id": "00001", "file_name": "00001.png", "category_id": 1, "bbox": GOOD, "score": 0.9}]
+    (tmp_path / "runs" / "net.json").write_text(json.dumps(found))
+    names = tmp_path / "set" / "data.yaml"
+    settings = {"labels": [{"uri": str(tmp_path / "set" / "labels")}], "predictions": [{"uri": str(tmp_path / "runs")}]}
+    steps = ("samples", "media", "ground_truth", "predictions", "objects", "published")
+    query = "select source, label from objects order by all"
+    made = Workshop(tmp_path / "home", tmp_path / "images", **settings)
+    for content, first, second in (("names: [cat, dog]", "cat", "dog"), ("names: [no, yes]", "no", "yes")):
+        names.write_text(content)
+        made.run(steps)
+        assert made.rows(query) == [("ground_truth", first), ("net", second), ("net", second)]
+        rebuild = Workshop(tmp_path / "rebuild", tmp_path / "images", **settings)
+        rebuild.run(steps)
+        assert rebuild.rows("from objects order by all") == made.rows("from objects order by all")
+        rebuild.remove()
+    names.unlink()
+    made.run(steps)
+    assert made.rows(query) == [("ground_truth", "0")]
+    assert made.rows("select distinct reason from rejected_rows") == [("unknown_class",)]
+
+
 def test_objects_are_relative_to_the_image_and_judged(workshop: Workshop, tmp_path: Path) -> None:
     found = {
         0: [("cat", GOOD, 0.9)],

@@ -305,7 +305,7 @@ CVAT = """<annotations><version>1.1</version><image id="0" name="0.jpg" width="6
 <box label="cat" xtl="10" ytl="10" xbr="50" ybr="30" rotation="90"/><box label="cat" xtl="1" ytl="1" xbr="5" ybr="4"/>
 <polygon label="dog" points="1,1;20,1;20,20"/><mask label="dog" rle="1,2,1" left="10" top="20" width="2" height="2"/>
 <points label="cat" points="1,1"/><polygon label="cat" points="1,1;x"/><box label="" xtl="1" ytl="1" xbr="5" ybr="4"/></image>
-<image id="1" name="1.jpg" width="60" height="40"></image><image id="2"><box label="cat"/></image>
+<image id="1" name="1.jpg" width="60" height="40"><tag label="dark"/><tag label="wet"/></image><image id="2"><box label="cat"/></image>
 <track label="car"><box frame="0"/></track></annotations>"""
 
 
@@ -314,7 +314,8 @@ def test_cvat_boxes_turned_ones_outlines_and_masks(tmp_path: Path) -> None:
     assert boxes(found) == [[20, 0, 20, 40], [1, 1, 4, 3], [1, 1, 19, 19], [10, 20, 2, 2]]
     assert np.round(found.objects[0]["polygon"], 6).tolist() == [[40, 0, 40, 40, 20, 40, 20, 0]]
     assert [(row["keys"][0], row["width"]) for row in found.images] == [("0.jpg", 60), ("1.jpg", 60)]
-    assert told(found) == [(5, "shape"), (6, "unreadable"), (7, "no_label"), (8, "no_key"), (9, "track")]
+    assert told(found) == [(5, "shape"), (6, "unreadable"), (7, "no_label"), (10, "no_key"), (11, "track")]
+    assert found.labels["1.jpg"]["labels"] == ["dark", "wet"]
 
 
 # JSON of other tools
@@ -388,7 +389,8 @@ def test_label_studio_in_full(tmp_path: Path) -> None:
     assert [row["keys"] for row in found.images] == [
         ["data/upload/3/1a2b3c4d-a.jpg", "//1a2b3c4d-a.jpg", "//a.jpg"], ["set/b c.jpg", "//b c.jpg"], ["d.jpg", "//d.jpg"],
     ]  # fmt: skip
-    assert told(found) == [(5, "mask"), (6, "shape"), (7, "no_key"), (8, "other_annotator")]
+    assert told(found) == [(5, "mask"), (7, "no_key"), (8, "other_annotator")]
+    assert [(row["key"], row["labels"]) for row in found.labels.values()] == [("data/upload/3/1a2b3c4d-a.jpg", ["good"])]
 
 
 def test_label_studio_in_short(tmp_path: Path) -> None:
