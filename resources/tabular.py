@@ -271,8 +271,7 @@ def keys(rows: Rows) -> pa.Array:
     import pyarrow.compute as pc
 
     ids, paths = texts(rows.column("sample_id"), len(rows.lines)), texts(rows.column("filepath"), len(rows.lines))
-    normal = pc.utf8_normalize(pc.replace_substring_regex(paths, r"^(\./)+", ""), form="NFC")
-    return pc.coalesce(ids, normal)
+    return pc.coalesce(ids, pc.replace_substring_regex(paths, r"^(\./)+", ""))
 
 
 def texts(column: pa.Array | None, size: int) -> pa.Array:

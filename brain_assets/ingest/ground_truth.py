@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 
 from brain_assets.incremental.signal import Check, MethodRun, Publication, Signal, Whole
 from brain_assets.incremental.update import Update, literal
-from brain_assets.ingest import input_rows
+from brain_assets.ingest import input_rows, names
 from brain_assets.ingest.reviews import holding
 from brain_assets.resources.dataset import Dataset
 from brain_assets.resources.label_formats.annotations import GROUND_TRUTH as HUMAN
@@ -18,7 +18,9 @@ from brain_assets.resources.tabular import Reading
 DEFAULT_FIELD = "ground_truth"
 # Of several files the last by declared address and name wins; of rows that name one sample in two ways, the last line.
 FROM_FILES = """
-    select sample_id, label_field, labels, multilabel, source, file, line from label_rows join sample_keys using (key)"""
+    select sample_id, label_field, labels, multilabel, rows.source, rows.file, line from label_rows rows
+    join label_names names on names.source = rows.source and names.file = rows.file and name = key
+    where sample_id is not null"""
 FROM_FOLDERS = """
     select sample_id, {field} as label_field, [folders[-1]] as labels, false as multilabel, {source} as source, '' as file,
         0 as line
@@ -54,6 +56,7 @@ def update_ground_truth(update: Update) -> Iterator[Merge]:
     if not found and dataset.store.version(update.signal.reads) <= update.since:
         return
     yield from input_rows.merge_files(update, found, lambda file: _read(update, file), SCHEMAS)
+    yield names.resolved("labels")
     rows = ROWS.format(union=_union(dataset), field=literal(_reviewed_field(dataset)), said=holding("relabel"))
     yield Merge("ground_truth", rows, within="true")
 
@@ -97,9 +100,9 @@ GROUND_TRUTH = Signal(
     " kept; the last file wins, and taking it away undoes it. A reviewer's label wins over files until it is undone.",
     group="labels",
     reads=("samples", "decisions", "input_files", "moves", "rejected_rows"),
-    writes=("ground_truth", "label_rows", *LABEL_TABLES),
+    writes=("ground_truth", "label_rows", "label_names", *LABEL_TABLES),
     update=Whole(update_ground_truth),
-    version="2",
+    version="3",
     runs=_runs,
     always=True,
     checks=(

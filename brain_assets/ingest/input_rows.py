@@ -19,6 +19,7 @@ FILES = pa.schema([
     ("bytes", pa.int64()),
     ("modified_ns", pa.int64()),
     ("touched_ns", pa.int64()),
+    ("folder", pa.string()),
 ])  # fmt: skip
 CLASSES = pa.schema([
     ("source", pa.int32()),
@@ -95,7 +96,7 @@ def merge_files(update: Update, found: Changes, read: Reader, schemas: Mapping[s
     yield Merge("rejected_rows", _rejected_rows(found.role, rejected), within=f"role = '{found.role}' and {stale}")
     yield Merge(
         "input_files",
-        f"""select listed.*, if(now_read.rows_read is null, before.classes, now_read.classes) as classes,
+        f"""select listed.* exclude (folder), if(now_read.rows_read is null, before.classes, now_read.classes) as classes,
                 coalesce(now_read.rows_read, before.rows_read) as rows_read
             from {found.role}_listed listed left join {found.role}_read now_read using (source, file)
             left join input_files before on before.role = listed.role and before.source = listed.source
@@ -128,7 +129,7 @@ def _stale(role: str) -> str:
 
 
 def _files(role: str, files: Sequence[InputFile]) -> pa.Table:
-    rows = [(role, one.source, one.name, one.size, one.modified_ns, one.touched_ns) for one in files]
+    rows = [(role, one.source, one.name, one.size, one.modified_ns, one.touched_ns, one.folder) for one in files]
     return pa.table(list(zip(*rows, strict=True)), schema=FILES) if rows else FILES.empty_table()
 
 
@@ -152,13 +153,12 @@ def _rejected_rows(role: Role, rejected: Sequence[tuple[InputFile, Rejected]]) -
 
 REJECTED_ROWS = """
     select role, file, nullif(line, 0) as line, reason, detail from rejected_rows
-    union all select 'labels', file, line, 'no_sample', key from label_rows anti join sample_keys using (key)
-    union all select 'predictions', file, line, 'no_sample', key from prediction_rows anti join sample_keys using (key)
+    union all select 'labels', rows.file, line, reason, unplaced(key, candidates) from label_rows rows
+        join label_names names on names.source = rows.source and names.file = rows.file and name = key and reason is not null
+    union all select 'predictions', rows.file, line, reason, unplaced(key, candidates) from prediction_rows rows
+        join prediction_names names on names.source = rows.source and names.file = rows.file and name = key
+            and reason is not null
     union all select if(model = 'ground_truth', 'labels', 'predictions'), file, line, reason, detail from waiting_objects"""
-REJECTED_TABLES = (
-    "rejected_rows", "label_rows", "prediction_rows", "label_objects", "prediction_objects", "label_images", "label_categories",
-    "samples", "media",
-)  # fmt: skip
 PUBLICATION = Publication(
     "rejected_rows",
     f"select * from ({REJECTED_ROWS}) order by role, file, line, reason, detail",
@@ -166,7 +166,7 @@ PUBLICATION = Publication(
         "role": "labels or predictions.",
         "file": "The file, below the address that the dataset declares.",
         "line": "The line, from 1; the number of the row in a Parquet file; NULL where the whole file is meant.",
-        "reason": "Why the row is not used; no_sample waits for its sample to arrive.",
-        "detail": "What was found, or the key that names no sample.",
+        "reason": "Why the row is not used; no_sample waits for its sample to arrive, ambiguous names several.",
+        "detail": "What was found, or the name that means no sample, with the samples that it could mean.",
     },
 )

@@ -53,12 +53,15 @@ OBJECTS = Signal(
         "label_images",
         "label_categories",
         "prediction_objects",
+        "label_names",
+        "prediction_names",
+        "input_files",
         "decisions",
         "moves",
     ),
     writes=("objects", "object_images", "dropped_objects"),
     update=Whole(update_objects),
-    version="3",
+    version="4",
     checks=(
         Check(
             "no_object_without_a_sample",

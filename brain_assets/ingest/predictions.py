@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 
 from brain_assets.incremental.signal import Check, MethodRun, Publication, Signal, Whole
 from brain_assets.incremental.update import Update
-from brain_assets.ingest import input_rows
+from brain_assets.ingest import input_rows, names
 from brain_assets.resources.dataset import Dataset
 from brain_assets.resources.label_formats.annotations import PREDICTION_TABLES, iter_names, scored
 from brain_assets.resources.label_formats.door import TABLE_FORMS, recognise
@@ -14,10 +14,12 @@ from brain_assets.resources.store.store import Merge
 from brain_assets.resources.tabular import Reading
 
 ROWS = """
-    select sample_id, label_field, model, source, file, key, digest from prediction_rows join sample_keys using (key)
+    select sample_id, label_field, model, rows.source, rows.file, key, digest from prediction_rows rows
+    join prediction_names names on names.source = rows.source and names.file = rows.file and name = key
     semi join live_samples using (sample_id)
     qualify row_number() over (
-        partition by sample_id, label_field, model order by created_at desc nulls last, source desc, file desc, line desc
+        partition by sample_id, label_field, model order by created_at desc nulls last, rows.source desc,
+            rows.file desc, line desc
     ) = 1"""
 
 
@@ -31,6 +33,7 @@ def update_predictions(update: Update) -> Iterator[Merge]:
     if not found and dataset.store.version(update.signal.reads) <= update.since:
         return
     yield from input_rows.merge_files(update, found, lambda file: _read(update, file), SCHEMAS)
+    yield names.resolved("predictions")
     yield Merge("predictions", ROWS, within="true")
 
 
@@ -53,9 +56,9 @@ PREDICTIONS = Signal(
     " are kept; the last file of a model wins, sample by sample, and taking it away undoes it.",
     group="labels",
     reads=("samples",),
-    writes=("predictions", "prediction_rows", *PREDICTION_TABLES, "input_files", "rejected_rows"),
+    writes=("predictions", "prediction_rows", "prediction_names", *PREDICTION_TABLES, "input_files", "rejected_rows"),
     update=Whole(update_predictions),
-    version="3",
+    version="4",
     runs=_runs,
     always=True,
     checks=(

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from brain_assets.incremental.signal import Check, Issue, IssueQuery, MethodRun, Publication, Signal, Whole
 from brain_assets.incremental.update import Update
+from brain_assets.ingest.names import OF_TABLES, resolution
 from brain_assets.ingest.reviews import holding
 from brain_assets.resources import progress
 from brain_assets.resources.dataset import Dataset
@@ -27,13 +28,17 @@ LARGE_FILE, LARGE_FILE_TURN = 1 << 25, Lock()
 READ = pa.schema([("sample_id", pa.string()), ("content_hash", pa.string()), ("error", pa.string())])
 MARKS = pa.schema([("filepath", pa.string()), ("mark", pa.string())])
 SOURCE_STATE, LABELS_STATE = "source_state", "label_columns_state"
+NAMES = resolution(
+    OF_TABLES.format(table="sample_columns"),
+    "(select distinct source, file, folder from sample_columns)",
+    samples="select sample_id, filepath, uri from listed",
+)
 WITH_COLUMNS = """
-    with named as (
-        select sample_id, nfc_normalize(filepath) as key from listed union all select sample_id, uri from listed
-        union all select sample_id, sample_id from listed
-    ), said as (
+    with said as (
         select sample_id, arg_max(split, place) as split, list_distinct(flatten(list(tags))) as tags
-        from sample_columns join named using (key) group by sample_id
+        from sample_columns columns join ({names}) names
+            on names.source = columns.source and names.file = columns.file and name = key
+        where sample_id is not null group by sample_id
     )
     select listed.* replace ({split} as split, list_sort(list_distinct(listed.tags || coalesce(said.tags, []))) as tags)
     from listed left join said using (sample_id)"""
@@ -87,9 +92,8 @@ def _with_label_columns(update: Update, items: pa.Table) -> pa.Table:
     connection.register("listed", items)
     connection.register("sample_columns", columns.append_column("place", pa.array(range(columns.num_rows))))
     wanted = update.dataset.settings.split_from == "column"
-    return update.query(
-        WITH_COLUMNS.format(split="coalesce(said.split, listed.split)" if wanted else "listed.split")
-    ).cast(ITEM)
+    split = "coalesce(said.split, listed.split)" if wanted else "listed.split"
+    return update.query(WITH_COLUMNS.format(split=split, names=NAMES)).cast(ITEM)
 
 
 def _items(update: Update, listing: Listing) -> tuple[pa.Table, pa.Table]:

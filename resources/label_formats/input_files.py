@@ -10,6 +10,7 @@ from typing import Literal
 from brain_assets.resources.errors import SourceError
 from brain_assets.resources.label_formats.class_names import file_above
 from brain_assets.resources.limits import saturated
+from brain_assets.resources.media.listing import readable
 from brain_assets.resources.settings.configuration import DatasetSettings
 from brain_assets.resources.settings.home import DatasetPaths
 
@@ -54,6 +55,11 @@ class InputFile:
     def suffix(self) -> str:
         """What the file's name ends with, in lower case."""
         return self.path.suffix.lower()
+
+    @property
+    def folder(self) -> str:
+        """The folder that it lies in, without steps upwards."""
+        return readable(os.path.abspath(self.path.parent))
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,14 @@ LABEL_ROWS = pa.schema([
 ])  # fmt: skip
 
 
-SAMPLE_COLUMNS = pa.schema([("key", pa.string()), ("split", pa.string()), ("tags", pa.list_(pa.string()))])
+SAMPLE_COLUMNS = pa.schema([
+    ("source", pa.int32()),
+    ("file", pa.string()),
+    ("folder", pa.string()),
+    ("key", pa.string()),
+    ("split", pa.string()),
+    ("tags", pa.list_(pa.string())),
+])  # fmt: skip
 
 
 def read_labels(file: InputFile, form: str, classes: Sequence[str]) -> Reading:
@@ -85,11 +92,16 @@ def _sample_columns(file: InputFile, form: str) -> pa.Table:
     if not rows.lines.size or (splits is None and tags is None):
         return SAMPLE_COLUMNS.empty_table()
     columns = [
+        *(pa.repeat(pa.scalar(value, kind), len(rows.lines)) for value, kind in _place(file)),
         keys(rows),
         pa.array([split_of(one) for one in texts(splits, len(rows.lines)).to_pylist()], pa.string()),
         pa.array([tags_of(one) for one in _values(tags, len(rows.lines))], pa.list_(pa.string())),
     ]
     return pa.table(columns, schema=SAMPLE_COLUMNS)
+
+
+def _place(file: InputFile) -> list[tuple[object, pa.DataType]]:
+    return [(file.source, pa.int32()), (file.name, pa.string()), (file.folder, pa.string())]
 
 
 def _values(column: pa.Array | None, size: int) -> list[object]:
