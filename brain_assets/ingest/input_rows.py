@@ -1,8 +1,9 @@
 """The rows of label and prediction files in the store: which files are read again, and what becomes of those that are gone."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pyarrow as pa
 
 from brain_assets.incremental.signal import Publication
@@ -19,6 +20,7 @@ FILES = pa.schema([
     ("bytes", pa.int64()),
     ("modified_ns", pa.int64()),
     ("touched_ns", pa.int64()),
+    ("image_ids", pa.string()),
     ("folder", pa.string()),
 ])  # fmt: skip
 CLASSES = pa.schema([
@@ -109,11 +111,73 @@ def merge_files(update: Update, found: Changes, read: Reader, schemas: Mapping[s
 def _read_safely(read: Reader, file: InputFile, schemas: Mapping[str, pa.Schema]) -> Mapping[str, Reading]:
     """Return what a file says; one that no reader was prepared for is rejected as a whole, and the others are read."""
     try:
-        return read(file)
+        return with_unique_keys(read(file))
     except Exception as error:  # noqa: BLE001 - whatever is in a file, it must not end the run
         line = " ".join(f"{type(error).__name__}: {error}".split()).encode("utf-8", "backslashreplace").decode()[:300]
         table, schema = next(iter(schemas.items()))
         return {table: Reading(schema.empty_table(), [Rejected(WHOLE_FILE, "unreadable", line)])}
+
+
+# What may stand once in each file of a table, and how a row is called that repeats it.
+UNIQUE = {
+    "label_rows": ("key", "duplicate"),
+    "label_objects": ("line", "duplicate"),
+    "prediction_objects": ("line", "duplicate"),
+    "label_categories": ("category", "duplicate"),
+}
+
+
+def with_unique_keys(tables: Mapping[str, Reading]) -> Mapping[str, Reading]:
+    """Return what a file says without rows that repeat a key, which are listed.
+
+    Two images of one number make all objects of that number doubtful, unless both have one name: those are rejected.
+    """
+    found = dict(tables)
+    for table, (column, reason) in UNIQUE.items():
+        if table in found and (gone := _repeated(found[table].table.column(column))):
+            found[table] = _without(found[table], gone, reason, "the file has it once more")
+    if "label_images" in found and (gone := _repeated(found["label_images"].table.column("image_id"))):
+        numbers = _doubtful(found["label_images"].table)
+        found["label_images"] = _without_images(found["label_images"], gone, numbers)
+        objects = found["label_objects"].table.column("image_id").to_pylist()
+        wrong = [place for place, number in enumerate(objects) if number in numbers]
+        found["label_objects"] = _without(
+            found["label_objects"], wrong, "duplicate_id", "several images have its image_id"
+        )
+    return found
+
+
+def _repeated(column: pa.ChunkedArray) -> list[int]:
+    """Return the positions of all values but the first of each."""
+    values = column.to_numpy()
+    _, first = np.unique(values.astype(str) if values.dtype == object else values, return_index=True)
+    return np.setdiff1d(np.arange(len(values)), first).tolist() if len(first) < len(values) else []
+
+
+def _doubtful(images: pa.Table) -> set[str]:
+    """Return the numbers of images that go by several names."""
+    names: dict[str, set[str]] = {}
+    for number, keys in zip(images.column("image_id").to_pylist(), images.column("keys").to_pylist(), strict=True):
+        names.setdefault(number, set()).add(str(keys))
+    return {number for number, found in names.items() if len(found) > 1}
+
+
+def _without_images(images: Reading, repeated: Sequence[int], doubtful: Collection[str]) -> Reading:
+    numbers = images.table.column("image_id").to_pylist()
+    kept = [number not in doubtful for number in numbers]
+    for place in repeated:
+        kept[place] = False
+    said = [Rejected(WHOLE_FILE, "duplicate_id", f"several images have the id {number}") for number in sorted(doubtful)]
+    return Reading(images.table.filter(pa.array(kept)), [*images.rejected, *said], images.classes)
+
+
+def _without(reading: Reading, places: Sequence[int], reason: str, detail: str) -> Reading:
+    """Return a reading without the rows at some places, which are listed by their lines."""
+    lines = reading.table.column("line") if "line" in reading.table.column_names else None
+    listed = [Rejected(lines[place].as_py() if lines else WHOLE_FILE, reason, detail) for place in places]
+    kept = np.ones(reading.table.num_rows, bool)
+    kept[np.asarray(places, np.int64)] = False
+    return Reading(reading.table.filter(pa.array(kept)), [*reading.rejected, *listed], reading.classes)
 
 
 def _row_query(table: str, digest: str) -> str:
@@ -129,7 +193,10 @@ def _stale(role: str) -> str:
 
 
 def _files(role: str, files: Sequence[InputFile]) -> pa.Table:
-    rows = [(role, one.source, one.name, one.size, one.modified_ns, one.touched_ns, one.folder) for one in files]
+    rows = [
+        (role, one.source, one.name, one.size, one.modified_ns, one.touched_ns, one.image_ids, one.folder)
+        for one in files
+    ]
     return pa.table(list(zip(*rows, strict=True)), schema=FILES) if rows else FILES.empty_table()
 
 
@@ -142,7 +209,7 @@ def _classes(readings: Sequence[tuple[InputFile, Mapping[str, Reading]]]) -> pa.
 
 
 def _rejected(tables: Mapping[str, Reading]) -> list[Rejected]:
-    found = {(one.line, one.reason): one for reading in tables.values() for one in reading.rejected}
+    found = {(one.line, one.reason, one.detail): one for reading in tables.values() for one in reading.rejected}
     return list(found.values())
 
 

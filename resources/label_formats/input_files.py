@@ -39,6 +39,8 @@ class InputFile:
     model : str or None
         The model whose predictions it holds, where the address says so.
     size, modified_ns, touched_ns : int
+    image_ids : str or None
+        Name of the label file whose image ids it uses, where the address says so.
     """
 
     source: int
@@ -50,6 +52,7 @@ class InputFile:
     size: int
     modified_ns: int
     touched_ns: int
+    image_ids: str | None = None
 
     @property
     def suffix(self) -> str:
@@ -103,7 +106,7 @@ def list_predictions(settings: DatasetSettings, paths: DatasetPaths) -> InputLis
     return _listing([
         file
         for number, one in enumerate(settings.predictions)
-        for file in _files(number, one.uri, one.format, one.field, one.model)
+        for file in _files(number, one.uri, one.format, one.field, one.model, one.image_ids)
     ])  # fmt: skip
 
 
@@ -118,7 +121,9 @@ def joined_state(labels: str, predictions: str) -> str:
     return f"{labels}.{predictions}"
 
 
-def _files(source: int, uri: str, form: str, field: str, model: str | None) -> Iterator[InputFile]:
+def _files(
+    source: int, uri: str, form: str, field: str, model: str | None, image_ids: str | None = None
+) -> Iterator[InputFile]:
     root = Path(uri).expanduser()
     if not root.exists():
         raise SourceError(
@@ -135,7 +140,7 @@ def _files(source: int, uri: str, form: str, field: str, model: str | None) -> I
         except OSError:
             continue
         stat = (saturated(one) for one in (status.st_size, status.st_mtime_ns, status.st_ctime_ns))
-        yield InputFile(source, name, base / name, form, field, model, *stat)
+        yield InputFile(source, name, base / name, form, field, model, *stat, image_ids)
 
 
 def _below(root: Path) -> Iterator[str]:

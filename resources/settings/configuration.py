@@ -277,6 +277,10 @@ class PredictionSettings(Section):
     model: str | None = Field(None, description="The model's name; else a row's column model, else the file's stem.")
     field: str = Field("ground_truth", description="The field of labels that the model predicts.")
     format: FormatName = Field("auto", description="How the files are written, as for labels; auto looks into them.")
+    image_ids: str | None = Field(
+        None,
+        description="Name of the label file whose image ids COCO results use; by default the one that holds all of them.",
+    )
 
 
 class MistakennessSettings(Section):

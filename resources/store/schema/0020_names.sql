@@ -94,5 +94,25 @@ create or replace view waiting_objects as
     from sized_objects where sample_id is null or label is null or coalesce(across, 0) <= 0 or coalesce(down, 0) <= 0
     union all
     select file, line, model, 'box_outside', 'the box lies outside the image' from placed_objects where width <= 0 or height <= 0;
+-- An annotation's id that its image has twice is made unique by the order of the lines.
+create or replace view effective_objects as
+    select *, sample_id || substr(md5(concat_ws('|', model, label_field, coalesce(annotation, concat_ws('|', label, x, y, width,
+            height, polygon::varchar)),
+            if(annotation is null, row_number() over (partition by source, file, sample_id, model, label_field, label, x, y,
+                width, height, polygon, annotation order by line),
+                row_number() over (partition by source, file, sample_id, model, label_field, annotation order by line) - 1))),
+            1, 12) as object_id
+    from placed_objects where width > 0 and height > 0 and counts
+    qualify rank() over (partition by sample_id, label_field, model order by source desc, file desc) = 1;
 drop view object_keys;
 drop view sample_keys;
+
+-- A line, or a file as a whole, may be rejected for one reason more than once.
+create table rejected_again (
+    role varchar not null, source integer not null, file varchar not null, line bigint not null, reason varchar not null,
+    detail varchar not null, changed bigint not null
+);
+insert into rejected_again by name select * replace (coalesce(detail, '') as detail) from rejected_rows;
+drop table rejected_rows;
+alter table rejected_again rename to rejected_rows;
+insert into keys values ('rejected_rows', ['role', 'source', 'file', 'line', 'reason', 'detail']);
