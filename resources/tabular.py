@@ -1,10 +1,12 @@
-"""CSV, Parquet and JSONL files as Arrow tables with the line of every row; what cannot be read is named, not raised."""
+"""Tables (CSV, Parquet, JSON, Excel) as Arrow with the line of every row; what cannot be read is named, not raised."""
 
 import csv as lines_of_csv
 import io
 import json
+import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,8 @@ from brain_assets.resources.local_files import bytes_of, open_local
 # Arrow takes for ever, or ends the process, on what is nested thousands deep.
 DEEPEST = 64
 LONGEST_FIELD = 2**31 - 1
+SEPARATORS = ",;\t|"
+HEAD, PAIR = 1 << 20, 2
 WHOLE_FILE = 0
 """The line of what is wrong with a file as a whole."""
 
@@ -42,11 +46,14 @@ class Rows:
     lines : (n,) int64
         The line of each row: that of the file, or the number of the row in a Parquet file.
     rejected : list of Rejected
+    note : str or None
+        The encoding of the file, where it is not UTF-8.
     """
 
     table: pa.Table
     lines: NDArray[np.int64]
     rejected: list[Rejected] = field(default_factory=list)
+    note: str | None = None
 
     def column(self, name: str) -> pa.Array | None:
         """Return a column as one array, or None where the file has none."""
@@ -62,26 +69,26 @@ class Rows:
 
     def keep(self, right: NDArray[np.bool_]) -> "Rows":
         """Return the rows where ``right`` holds, with all that was rejected so far."""
-        return Rows(self.table.filter(pa.array(right)), self.lines[right], self.rejected)
+        return Rows(self.table.filter(pa.array(right)), self.lines[right], self.rejected, self.note)
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What a file of labels or predictions says: its usable rows, those that are not, and the order of its classes."""
+    """What a file of labels or predictions says: its usable rows, those that are not, the order of its classes, and a remark."""
 
     table: pa.Table
     rejected: list[Rejected]
     classes: list[str] | None = None
+    note: str | None = None
 
 
-def read_rows(path: Path, form: str, wanted: Sequence[str]) -> Rows:
-    """Return the wanted columns of a file.
+def read_table(path: Path, form: str) -> Rows:
+    """Return all columns of a file, under its own names.
 
     Parameters
     ----------
     path : Path
-    form : {"csv", "parquet", "jsonl"}
-    wanted : sequence of str
+    form : {"csv", "tsv", "parquet", "jsonl", "ndjson", "json", "xlsx"}
 
     Returns
     -------
@@ -89,23 +96,20 @@ def read_rows(path: Path, form: str, wanted: Sequence[str]) -> Rows:
         Empty, with one rejected row of line 0, where the file as a whole cannot be read.
     """
     try:
-        rows = {"csv": _read_csv, "parquet": _read_parquet, "jsonl": _read_jsonl}[form](path, wanted)
+        rows = READERS[form](path)
         rows.table.validate(full=True)
     except Exception as error:  # noqa: BLE001 - readers raise anything, and no file may end a run
-        return Rows(pa.table({}), np.zeros(0, np.int64), [Rejected(WHOLE_FILE, "unreadable", _one_line(error))])
-    if rows.rejected and not rows.lines.size:
-        return rows
-    if "filepath" not in rows.table.column_names and "sample_id" not in rows.table.column_names:
-        names = ", ".join(rows.table.column_names) or "none that are known"
-        return Rows(
-            pa.table({}),
-            np.zeros(0, np.int64),
-            [Rejected(WHOLE_FILE, "no_key", f"no filepath or sample_id; columns: {names}")],
-        )
+        return unreadable(error)
     return rows
 
 
-def _read_csv(path: Path, wanted: Sequence[str]) -> Rows:
+def unreadable(error: Exception, rejected: Sequence[Rejected] = ()) -> Rows:
+    """Return what is read of a file that as a whole cannot be: why not."""
+    said = [Rejected(WHOLE_FILE, "unreadable", _one_line(error)), *rejected]
+    return Rows(pa.table({}), np.zeros(0, np.int64), said)
+
+
+def _read_csv(path: Path) -> Rows:
     from pyarrow import csv
 
     skipped: list[Rejected] = []
@@ -116,25 +120,71 @@ def _read_csv(path: Path, wanted: Sequence[str]) -> Rows:
         )
         return "skip"
 
-    data = _filled(path)
-    data, starts, unclosed = _without_unclosed(data)
+    data, encoding = as_utf8(_filled(path))
+    separator, names, first = _head(data)
+    data, starts, unclosed = _without_unclosed(data, separator)
+    places = [str(place) for place in range(len(names))]
     table = csv.read_csv(
         io.BytesIO(data),
-        read_options=csv.ReadOptions(use_threads=False),
-        parse_options=csv.ParseOptions(invalid_row_handler=note, newlines_in_values=True),
+        read_options=csv.ReadOptions(use_threads=False, column_names=places, skip_rows=first),
+        parse_options=csv.ParseOptions(invalid_row_handler=note, newlines_in_values=True, delimiter=separator),
         convert_options=csv.ConvertOptions(
-            column_types=dict.fromkeys(wanted, pa.string()),
+            column_types=dict.fromkeys(places, pa.string()),
             strings_can_be_null=True,
             null_values=[""],
             quoted_strings_can_be_null=True,
         ),
-    )
+    ).rename_columns(names)
     gone = np.array([one.line for one in skipped], np.int64)
-    records = np.setdiff1d(np.arange(2, table.num_rows + len(gone) + 2), gone)
+    records = np.setdiff1d(np.arange(first + 1, table.num_rows + len(gone) + first + 1), gone)
     if starts is not None:
+        starts = np.concatenate([starts, np.full(len(records) + first, starts[-1] if len(starts) else 1)])
         skipped = [Rejected(int(starts[one.line - 1]), one.reason, one.detail) for one in skipped]
     lines = records if starts is None else starts[records - 1]
-    return Rows(_selected(table, wanted), lines, skipped + unclosed)
+    return Rows(table, lines, skipped + unclosed, encoding)
+
+
+def _head(data: bytes) -> tuple[str, list[str], int]:
+    """Return what separates the columns of a CSV, their names, and after how many lines the rows begin."""
+    text = data[:HEAD].decode("utf-8", "replace")
+    lines = text.splitlines(keepends=True)
+    if match := re.match(r'"?sep=(.)"?\s*$', lines[0] if lines else ""):
+        separator, first = match[1], 1
+    else:
+        separator, first = "", 0
+    found: dict[str, tuple[list[str], int]] = {}
+    for one in separator or SEPARATORS:
+        reader = lines_of_csv.reader(iter(lines[first:]), delimiter=one)
+        with suppress(lines_of_csv.Error, StopIteration):
+            found[one] = next(reader), reader.line_num + first
+    best = max(found, key=lambda one: len(found[one][0]), default=",")
+    names, after = found.get(best, ([], 1))
+    return best, names, after
+
+
+def as_utf8(data: bytes) -> tuple[bytes, str | None]:
+    """Return a text file as UTF-8 without a mark, and the encoding that it was in where that is another.
+
+    Lines that are not UTF-8 are taken for Windows-1252, each by itself, so that a byte of another encoding costs no other row.
+    """
+    for mark, encoding in ((b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be")):
+        if data.startswith(mark):
+            return data[2:].decode(encoding, "replace").encode(), "UTF-16"
+    data = data.removeprefix(b"\xef\xbb\xbf")
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return b"".join(_line_as_utf8(line) for line in data.splitlines(keepends=True)), "Windows-1252"
+    return data, None
+
+
+def _line_as_utf8(line: bytes) -> bytes:
+    try:
+        line.decode()
+    except UnicodeDecodeError:
+        # Five bytes have no meaning there; as code points they at least differ.
+        return "".join(bytes([one]).decode("cp1252", "ignore") or chr(one) for one in line).encode()
+    return line
 
 
 def _filled(path: Path) -> bytes:
@@ -144,7 +194,7 @@ def _filled(path: Path) -> bytes:
     return data
 
 
-def _without_unclosed(data: bytes) -> tuple[bytes, NDArray[np.int64] | None, list[Rejected]]:
+def _without_unclosed(data: bytes, separator: str) -> tuple[bytes, NDArray[np.int64] | None, list[Rejected]]:
     """Return a CSV without the rows in which a quote is not closed, the line of each record, and the lines left out.
 
     Such a quote would make all rows up to the next one, or to the end of the file, part of one value. Without any quotes
@@ -153,9 +203,9 @@ def _without_unclosed(data: bytes) -> tuple[bytes, NDArray[np.int64] | None, lis
     if b'"' not in data:
         return data, None, []
     lines_of_csv.field_size_limit(LONGEST_FIELD)
-    text = data.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "surrogateescape")
+    text = data.decode("utf-8", "surrogateescape")
     lines = list(io.StringIO(text, newline=""))
-    reader = lines_of_csv.reader(iter(lines), strict=True)
+    reader = lines_of_csv.reader(iter(lines), strict=True, delimiter=separator)
     starts, kept = [], []
     rejected: list[Rejected] = []
     while reader.line_num < len(lines):
@@ -171,33 +221,93 @@ def _without_unclosed(data: bytes) -> tuple[bytes, NDArray[np.int64] | None, lis
     return "".join(kept).encode("utf-8", "surrogateescape"), np.array(starts, np.int64), rejected
 
 
-def _read_parquet(path: Path, wanted: Sequence[str]) -> Rows:
+def _read_parquet(path: Path) -> Rows:
     from pyarrow import parquet
 
     with open_local(path) as handle, parquet.ParquetFile(handle) as file:
-        check_names(file.schema_arrow.names, wanted)
-        names = [name for name in file.schema_arrow.names if name in wanted]
-        table = file.read(columns=names)
+        table = file.read()
         classes = (file.schema_arrow.metadata or {}).get(b"classes")
-    if classes and "classes" in wanted and "classes" not in names:
+    if classes and "classes" not in table.column_names:
         given = pa.array([json.loads(classes)] * table.num_rows, pa.list_(pa.string()))
         table = table.append_column("classes", given)
     return Rows(table, np.arange(1, table.num_rows + 1))
 
 
-def _read_jsonl(path: Path, wanted: Sequence[str]) -> Rows:
+def _read_jsonl(path: Path) -> Rows:
     from pyarrow import json as arrow_json
 
     data = _filled(path)
     if is_deeply_nested(data):
-        return _read_jsonl_by_line(data, wanted)
+        return _read_jsonl_by_line(data)
     try:
         options = arrow_json.ReadOptions(use_threads=False, block_size=64 << 20)
         table = arrow_json.read_json(io.BytesIO(data), options)
         table.validate(full=True)
     except pa.ArrowException:
-        return _read_jsonl_by_line(data, wanted)
-    return Rows(_selected(table, wanted), np.arange(1, table.num_rows + 1))
+        return _read_jsonl_by_line(data)
+    return Rows(table, np.arange(1, table.num_rows + 1))
+
+
+def _read_json(path: Path) -> Rows:
+    """Return a table in JSON: a list of objects, an object of columns, of a list of objects, or of values by name."""
+    data, encoding = as_utf8(_filled(path))
+    if is_deeply_nested(data):
+        raise ValueError("nested too deeply to be a table")
+    rows = objects_of_json(json.loads(data))
+    fields = [{name: value for name, value in row.items() if value is not None} for row in rows]
+    columns = {name: column_of([row.get(name) for row in fields]) for row in fields for name in row}
+    return Rows(pa.table(columns), np.arange(1, len(rows) + 1), note=encoding)
+
+
+def objects_of_json(tree: Any) -> list[dict[str, Any]]:
+    """Return the rows of a table in JSON; raises ValueError where there is none."""
+    if isinstance(tree, list) and tree and all(isinstance(row, dict) for row in tree):
+        return tree
+    if isinstance(tree, list) and tree and all(isinstance(row, list) and len(row) == PAIR for row in tree):
+        return [{"filepath": name, "label": label} for name, label in tree]
+    if not isinstance(tree, dict) or not tree:
+        raise ValueError("neither a list of objects nor an object of columns")
+    if set(tree) >= {"columns", "data"}:
+        return [dict(zip(tree["columns"], row, strict=False)) for row in tree["data"]]
+    if len(tree) == 1 or {"data", "labels", "rows"} & set(tree):
+        inner = next((tree[name] for name in ("data", "rows", "labels") if name in tree), next(iter(tree.values())))
+        if isinstance(inner, list) and inner and isinstance(inner[0], dict | list):
+            return objects_of_json(inner)
+    return _of_columns(tree) if "filepath" in tree or not _by_name(tree) else _named_rows(tree)
+
+
+def _by_name(tree: dict[str, Any]) -> bool:
+    """Tell whether the keys of an object are names of files."""
+    return sum("." in name for name in tree) > len(tree) / 2
+
+
+def _named_rows(tree: dict[str, Any]) -> list[dict[str, Any]]:
+    return [
+        {"filepath": name, **(value if isinstance(value, dict) else {"label": value})} for name, value in tree.items()
+    ]
+
+
+def _of_columns(tree: dict[str, Any]) -> list[dict[str, Any]]:
+    columns = {name: column for name, column in tree.items() if isinstance(column, list | dict)}
+    keys = list(
+        dict.fromkeys(key for one in columns.values() for key in (one if isinstance(one, dict) else range(len(one))))
+    )
+    lists = {name: one if isinstance(one, dict) else dict(enumerate(one)) for name, one in columns.items()}
+    return [{name: one.get(key) for name, one in lists.items()} for key in keys]
+
+
+def _read_xlsx(path: Path) -> Rows:
+    """Return the first sheet of a workbook."""
+    try:
+        import openpyxl
+    except ImportError:
+        raise ValueError("to read Excel files install brain-assets[excel], or save the sheet as CSV") from None
+    with open_local(path) as handle:
+        sheet = openpyxl.load_workbook(handle, read_only=True, data_only=True).worksheets[0]
+        rows = [list(row) for row in sheet.iter_rows(values_only=True)]
+    names = [str(name) if name is not None else f"column {place}" for place, name in enumerate(rows[0] if rows else [])]
+    columns = [column_of([row[place] for row in rows[1:]]) for place in range(len(names))]
+    return Rows(pa.table(columns, names=names), np.arange(2, len(rows) + 1))
 
 
 def is_deeply_nested(data: bytes) -> bool:
@@ -219,7 +329,7 @@ def check_names(names: Sequence[str], wanted: Sequence[str]) -> None:
         raise ValueError(f"several columns are called {twice[0]}: rename or remove all but one")
 
 
-def _read_jsonl_by_line(data: bytes, wanted: Sequence[str]) -> Rows:
+def _read_jsonl_by_line(data: bytes) -> Rows:
     """Return the rows of a file that has broken lines, or values of several types."""
     values: list[dict[str, Any]] = []
     lines, rejected = [], []
@@ -227,28 +337,23 @@ def _read_jsonl_by_line(data: bytes, wanted: Sequence[str]) -> Rows:
         if not line.strip():
             continue
         try:
-            values.append(_values_of(line, wanted))
+            values.append(_values_of(line))
             lines.append(number)
         except Exception as error:  # noqa: BLE001 - texts are damaged in any way, and each costs its own line
             rejected.append(Rejected(number, "unreadable", _one_line(error)))
-    names = [name for name in wanted if any(name in row for row in values)]
+    names = dict.fromkeys(name for row in values for name in row)
     columns = {name: column_of([row.get(name) for row in values]) for name in names}
     return Rows(pa.table(columns), np.array(lines, np.int64), rejected)
 
 
-def _values_of(line: bytes, wanted: Sequence[str]) -> dict[str, Any]:
-    """Return the wanted values of a line, such as columns can hold; raises anything where it is damaged."""
+def _values_of(line: bytes) -> dict[str, Any]:
+    """Return the values of a line, such as columns can hold; raises anything where it is damaged."""
     row = json.loads(line.decode())
     if not isinstance(row, dict):
         raise TypeError("not an object")
-    values = {name: _plain(row[name]) for name in wanted if row.get(name) is not None}
-    for value in values.values():
-        json.dumps(value, ensure_ascii=False).encode()
-    return values
-
-
-def _plain(value: Any) -> Any:
-    return json.dumps(value) if isinstance(value, dict) else value
+    for name, value in row.items():
+        json.dumps([name, value], ensure_ascii=False).encode()
+    return {name: value for name, value in row.items() if value is not None}
 
 
 def column_of(values: Sequence[Any]) -> pa.Array:
@@ -261,9 +366,15 @@ def column_of(values: Sequence[Any]) -> pa.Array:
         )
 
 
-def _selected(table: pa.Table, wanted: Sequence[str]) -> pa.Table:
-    check_names(table.column_names, wanted)
-    return table.select([name for name in table.column_names if name in wanted])
+READERS: Mapping[str, Callable[[Path], Rows]] = {
+    "csv": _read_csv,
+    "tsv": _read_csv,
+    "parquet": _read_parquet,
+    "jsonl": _read_jsonl,
+    "ndjson": _read_jsonl,
+    "json": _read_json,
+    "xlsx": _read_xlsx,
+}
 
 
 def keys(rows: Rows) -> pa.Array:

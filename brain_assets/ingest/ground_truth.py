@@ -11,7 +11,8 @@ from brain_assets.resources.label_formats.annotations import GROUND_TRUTH as HUM
 from brain_assets.resources.label_formats.annotations import LABEL_TABLES, iter_names, label_readings
 from brain_assets.resources.label_formats.door import TABLE_FORMS, recognise
 from brain_assets.resources.label_formats.input_files import FOLDERS, InputFile, list_labels
-from brain_assets.resources.label_formats.labels import LABEL_ROWS, read_labels
+from brain_assets.resources.label_formats.labels import LABEL_ROWS
+from brain_assets.resources.label_formats.tables import read_table_file
 from brain_assets.resources.store.store import Merge
 from brain_assets.resources.tabular import Reading
 
@@ -64,7 +65,7 @@ def update_ground_truth(update: Update) -> Iterator[Merge]:
 def _read(update: Update, file: InputFile) -> Mapping[str, Reading]:
     found = recognise(file)
     if found.form in TABLE_FORMS:
-        return {"label_rows": read_labels(file, found.form, update.dataset.settings.classes)}
+        return read_table_file(file, found.form, "labels", update.dataset.settings.classes)
     said = found.read()
     return said.readings(file, HUMAN, LABEL_TABLES) | label_readings(said, file)
 

@@ -84,6 +84,8 @@ def merge_files(update: Update, found: Changes, read: Reader, schemas: Mapping[s
     rejected = [(file, one) for file, tables in readings for one in _rejected(tables)]
     read_rows = sum(one.table.num_rows for _, tables in readings for one in tables.values())
     update.notes |= {"rows read": read_rows, "rows rejected": len(rejected)}
+    if remarks := [f"{file.name}: {one.note}" for file, tables in readings for one in tables.values() if one.note]:
+        update.notes["encodings"] = ", ".join(remarks[:20])
     connection = update.dataset.store.connection
     connection.register(f"{found.role}_touched", _files(found.role, found.touched))
     connection.register(f"{found.role}_listed", _files(found.role, found.listing.files))

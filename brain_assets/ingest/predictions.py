@@ -9,7 +9,8 @@ from brain_assets.resources.dataset import Dataset
 from brain_assets.resources.label_formats.annotations import PREDICTION_TABLES, iter_names, scored
 from brain_assets.resources.label_formats.door import TABLE_FORMS, recognise
 from brain_assets.resources.label_formats.input_files import InputFile, list_predictions
-from brain_assets.resources.label_formats.predictions import PREDICTION_ROWS, read_predictions
+from brain_assets.resources.label_formats.predictions import PREDICTION_ROWS
+from brain_assets.resources.label_formats.tables import read_table_file
 from brain_assets.resources.store.store import Merge
 from brain_assets.resources.tabular import Reading
 
@@ -40,7 +41,7 @@ def update_predictions(update: Update) -> Iterator[Merge]:
 def _read(update: Update, file: InputFile) -> Mapping[str, Reading]:
     found, classes = recognise(file), update.dataset.settings.classes
     if found.form in TABLE_FORMS:
-        return {"prediction_rows": read_predictions(file, found.form, classes)}
+        return read_table_file(file, found.form, "predictions", classes)
     return scored(found.read(), classes).readings(file, found.model, PREDICTION_TABLES)
 
 

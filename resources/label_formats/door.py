@@ -1,7 +1,7 @@
 """The one door of label formats: which format a file is in, by its content, and what it says.
 
 A format is an object with the attributes of `LabelFormat`; other packages bring theirs by entry points of the group
-``brain_assets.label_formats``. Tables (CSV, Parquet, JSONL) are known here by name and are read elsewhere.
+``brain_assets.label_formats``. Tables are known here by their suffix and are read elsewhere.
 """
 
 import logging
@@ -33,7 +33,7 @@ from brain_assets.resources.label_formats.written import (
 )
 from brain_assets.resources.label_formats.yolo import Yolo
 from brain_assets.resources.settings.configuration import LABEL_FORMATS
-from brain_assets.resources.tabular import WHOLE_FILE, Rejected
+from brain_assets.resources.tabular import WHOLE_FILE, Rejected, objects_of_json
 
 TABLE_FORMS = frozenset(suffix[1:] for suffix in TABLES)
 UNKNOWN = "unknown"
@@ -80,7 +80,7 @@ class Recognised:
     Attributes
     ----------
     form : str
-        A format's name, ``csv``, ``parquet`` or ``jsonl``, or ``unknown``.
+        A format's name, that of a kind of table such as ``csv``, or ``unknown``.
     file : InputFile
     content : Content
     member : LabelFormat, optional
@@ -127,7 +127,7 @@ def recognise(file: InputFile) -> Recognised:
     for name, member in members.items():
         if file.suffix in member.suffixes and _sniffed(member, content):
             return Recognised(name, file, content, member)
-    if file.suffix in TABLES:
+    if file.suffix in TABLES and _holds_table(content):
         return Recognised(file.suffix[1:], file, content)
     return Recognised(UNKNOWN, file, content, None, f"{_what(content)}; understood are {', '.join(_titles())}")
 
@@ -173,8 +173,18 @@ def _sniffed(member: LabelFormat, content: Content) -> bool:
         return False
 
 
+def _holds_table(content: Content) -> bool:
+    """Tell whether a file whose suffix says table holds one; JSON may be anything."""
+    if content.suffix != ".json":
+        return True
+    try:
+        return bool(objects_of_json(content.json))
+    except Exception:  # noqa: BLE001 - what is no table fails in any way
+        return False
+
+
 def _titles() -> list[str]:
-    return [one.title for one in formats().values()] + ["tables (.csv, .parquet, .jsonl)"]
+    return [one.title for one in formats().values()] + [f"tables ({', '.join(sorted(TABLES))})"]
 
 
 def _what(content: Content) -> str:

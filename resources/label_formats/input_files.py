@@ -11,13 +11,13 @@ from brain_assets.resources.errors import SourceError
 from brain_assets.resources.label_formats.class_names import file_above
 from brain_assets.resources.limits import saturated
 from brain_assets.resources.media.listing import readable
-from brain_assets.resources.settings.configuration import DatasetSettings
+from brain_assets.resources.settings.configuration import DatasetSettings, LabelSettings, PredictionSettings
 from brain_assets.resources.settings.home import DatasetPaths
 
 Role = Literal["labels", "predictions"]
 FOLDERS = "folder"
 """The address of labels that stand in the folders' names."""
-TABLES = {".csv", ".parquet", ".jsonl"}
+TABLES = {".csv", ".tsv", ".parquet", ".jsonl", ".ndjson", ".json", ".xlsx"}
 ANNOTATIONS = {".json", ".xml", ".txt", ".yaml", ".yml", ".names", ".data"}
 
 
@@ -41,6 +41,8 @@ class InputFile:
     size, modified_ns, touched_ns : int
     image_ids : str or None
         Name of the label file whose image ids it uses, where the address says so.
+    columns : tuple of (str, str)
+        What its columns are called, by the names that readers know.
     """
 
     source: int
@@ -53,6 +55,7 @@ class InputFile:
     modified_ns: int
     touched_ns: int
     image_ids: str | None = None
+    columns: tuple[tuple[str, str], ...] = ()
 
     @property
     def suffix(self) -> str:
@@ -88,10 +91,7 @@ def list_labels(settings: DatasetSettings, paths: DatasetPaths) -> InputListing:
     """Return the label files; raises SourceError when an address names nothing."""
     del paths
     found = [
-        file
-        for number, one in enumerate(settings.labels)
-        if one.uri != FOLDERS
-        for file in _files(number, one.uri, one.format, one.field, None)
+        file for number, one in enumerate(settings.labels) if one.uri != FOLDERS for file in _files(number, one, None)
     ]
     return _listing(found)
 
@@ -99,14 +99,12 @@ def list_labels(settings: DatasetSettings, paths: DatasetPaths) -> InputListing:
 def list_predictions(settings: DatasetSettings, paths: DatasetPaths) -> InputListing:
     """Return the prediction files: of the declared addresses, else of the drop folder."""
     if not settings.predictions:
-        found = (
-            list(_files(0, str(paths.predictions), "auto", "ground_truth", None)) if paths.predictions.is_dir() else []
-        )
-        return _listing(found)
+        dropped = PredictionSettings(uri=str(paths.predictions))
+        return _listing(list(_files(0, dropped, None)) if paths.predictions.is_dir() else [])
     return _listing([
         file
         for number, one in enumerate(settings.predictions)
-        for file in _files(number, one.uri, one.format, one.field, one.model, one.image_ids)
+        for file in _files(number, one, one.model, one.image_ids)
     ])  # fmt: skip
 
 
@@ -122,8 +120,9 @@ def joined_state(labels: str, predictions: str) -> str:
 
 
 def _files(
-    source: int, uri: str, form: str, field: str, model: str | None, image_ids: str | None = None
+    source: int, said: LabelSettings | PredictionSettings, model: str | None, image_ids: str | None = None
 ) -> Iterator[InputFile]:
+    uri, columns = said.uri, tuple(sorted(said.columns.items()))
     root = Path(uri).expanduser()
     if not root.exists():
         raise SourceError(
@@ -140,7 +139,7 @@ def _files(
         except OSError:
             continue
         stat = (saturated(one) for one in (status.st_size, status.st_mtime_ns, status.st_ctime_ns))
-        yield InputFile(source, name, base / name, form, field, model, *stat, image_ids)
+        yield InputFile(source, name, base / name, said.format, said.field, model, *stat, image_ids, columns)
 
 
 def _below(root: Path) -> Iterator[str]:

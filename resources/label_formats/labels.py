@@ -7,9 +7,21 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from brain_assets.resources.label_formats.input_files import TABLES, InputFile
+from brain_assets.resources.label_formats.columns import NAMES, recognised
+from brain_assets.resources.label_formats.input_files import TABLES, InputFile, Role
+from brain_assets.resources.label_formats.vocabulary import class_lists, class_names
 from brain_assets.resources.media.listing import split_of, tags_of
-from brain_assets.resources.tabular import WHOLE_FILE, Reading, Rejected, Rows, keys, read_rows, text_lists, texts
+from brain_assets.resources.tabular import (
+    WHOLE_FILE,
+    Reading,
+    Rejected,
+    Rows,
+    keys,
+    read_table,
+    text_lists,
+    texts,
+    unreadable,
+)
 
 DEFAULT_FIELD = "ground_truth"
 LABEL_ROWS = pa.schema([
@@ -34,14 +46,15 @@ SAMPLE_COLUMNS = pa.schema([
 
 
 def read_labels(file: InputFile, form: str, classes: Sequence[str]) -> Reading:
-    """Return the labels of a file, and the rows that cannot be used.
+    """Return the labels of a table of whole images, and the rows that cannot be used.
 
     Parameters
     ----------
     file : InputFile
-        Its rows have ``filepath`` or ``sample_id``, and ``label``, or ``labels`` for several classes each; a column that
+        Its rows name their sample and its class, or several classes, in columns as `columns.NAMES` has them; a column that
         is named like the field of labels comes first.
-    form : {"csv", "parquet", "jsonl"}
+    form : str
+        One of `tabular.READERS`.
     classes : sequence of str
         The known classes; any is known when empty.
 
@@ -50,16 +63,19 @@ def read_labels(file: InputFile, form: str, classes: Sequence[str]) -> Reading:
     Reading
         Columns as in ``LABEL_ROWS``, one row per key.
     """
-    own = [] if file.field == DEFAULT_FIELD else [file.field]
-    rows = read_rows(file.path, form, ["filepath", "sample_id", "label", "labels", *own])
-    name = next((name for name in (*own, "labels", "label") if name in rows.table.column_names), None)
+    return labels_of(read_rows(file, form, "labels", classes), file, classes)
+
+
+def labels_of(rows: Rows, file: InputFile, classes: Sequence[str]) -> Reading:
+    """Return the labels that rows with known columns give, as `read_labels` does."""
+    name = next((name for name in ("label", "labels") if name in rows.table.column_names), None)
     if rows.lines.size and name is None:
-        rows.rejected.append(Rejected(WHOLE_FILE, "no_label", "there is no column label or labels"))
+        rows.rejected.append(Rejected(WHOLE_FILE, "no_label", f"no column holds a class; {understood('label')}"))
     if not rows.lines.size or name is None:
-        return Reading(LABEL_ROWS.empty_table(), rows.rejected)
+        return Reading(LABEL_ROWS.empty_table(), rows.rejected, note=rows.note)
     multilabel = name == "labels" or pa.types.is_list(rows.table.schema.field(name).type)
     rows = _with_known_key(rows)
-    labels = _labels(rows, name, multilabel=multilabel)
+    labels = _labels(rows, name, classes, multilabel=multilabel)
     missing = labels.is_null().to_numpy(zero_copy_only=False)
     rows.reject(missing, "no_label")
     unknown = unknown_classes(labels, classes)
@@ -68,7 +84,33 @@ def read_labels(file: InputFile, form: str, classes: Sequence[str]) -> Reading:
     rows.reject(~missing & ~unknown & ~last, "duplicate", "a later row of this file names the same sample")
     table = pa.table({"key": keys(rows), "line": rows.lines, "labels": labels}).filter(pa.array(last))
     constants = {"source": file.source, "file": file.name, "label_field": file.field, "multilabel": multilabel}
-    return Reading(with_constants(table, constants, LABEL_ROWS), rows.rejected)
+    return Reading(with_constants(table, constants, LABEL_ROWS), rows.rejected, note=rows.note)
+
+
+def read_rows(file: InputFile, form: str, role: Role, classes: Sequence[str] = ()) -> Rows:
+    """Return the rows of a table under the names of columns that readers know; none, and why, where no sample is named."""
+    return named_rows(read_table(file.path, form), file, role, classes)
+
+
+def named_rows(rows: Rows, file: InputFile, role: Role, classes: Sequence[str] = ()) -> Rows:
+    """Return the rows of a table that was read, as `read_rows` does."""
+    if not rows.lines.size:
+        return Rows(pa.table({}), rows.lines, rows.rejected, rows.note)
+    given = rows.table.column_names
+    own = {"label": file.field} if file.field != DEFAULT_FIELD and file.field in given else {}
+    try:
+        rows = recognised(rows, role, {**own, **dict(file.columns)}, classes)
+    except Exception as error:  # noqa: BLE001 - columns hold anything, and no file may end a run
+        return unreadable(error, rows.rejected)
+    if not {"filepath", "sample_id"} & set(rows.table.column_names):
+        detail = f"no column names the samples; columns: {', '.join(given)}; {understood('filepath')}"
+        return Rows(pa.table({}), rows.lines[:0], [*rows.rejected, Rejected(WHOLE_FILE, "no_key", detail)], rows.note)
+    return rows
+
+
+def understood(name: str) -> str:
+    """Return the words that say how a column may be called."""
+    return f"understood are {', '.join(NAMES[name][:8])}, or say columns: {{{name}: NAME}} in dataset.yaml"
 
 
 def read_sample_columns(files: Iterable[InputFile]) -> pa.Table:
@@ -79,7 +121,8 @@ def read_sample_columns(files: Iterable[InputFile]) -> pa.Table:
     parts = [SAMPLE_COLUMNS.empty_table()]
     for file in files:
         form = file.suffix[1:] if file.format == "auto" else file.format
-        if f".{form}" not in TABLES:
+        # What is in JSON may be annotations, which would be read twice.
+        if f".{form}" not in TABLES or form == "json":
             continue
         with suppress(pa.ArrowException, ValueError, TypeError):
             parts.append(_sample_columns(file, form))
@@ -87,7 +130,7 @@ def read_sample_columns(files: Iterable[InputFile]) -> pa.Table:
 
 
 def _sample_columns(file: InputFile, form: str) -> pa.Table:
-    rows = read_rows(file.path, form, ["filepath", "sample_id", "split", "tags"])
+    rows = read_rows(file, form, "labels")
     splits, tags = rows.column("split"), rows.column("tags")
     if not rows.lines.size or (splits is None and tags is None):
         return SAMPLE_COLUMNS.empty_table()
@@ -116,11 +159,11 @@ def _with_known_key(rows: Rows) -> Rows:
     return rows.keep(known)
 
 
-def _labels(rows: Rows, name: str, *, multilabel: bool) -> pa.Array:
+def _labels(rows: Rows, name: str, classes: Sequence[str], *, multilabel: bool) -> pa.Array:
     column, size = rows.column(name), len(rows.lines)
     if multilabel:
-        return text_lists(column, size)
-    return one_each(texts(column, size))
+        return class_lists(text_lists(column, size), classes)
+    return one_each(class_names(texts(column, size), classes))
 
 
 def one_each(values: pa.Array) -> pa.Array:

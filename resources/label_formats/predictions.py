@@ -8,19 +8,16 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from brain_assets.resources.label_formats.input_files import InputFile
-from brain_assets.resources.label_formats.labels import last_of_each, one_each, unknown_classes, with_constants
-from brain_assets.resources.label_formats.scores import Mask, Scores, read_scores
-from brain_assets.resources.tabular import (
-    Reading,
-    Rows,
-    as_text,
-    keys,
-    number_lists,
-    numbers,
+from brain_assets.resources.label_formats.labels import (
+    last_of_each,
+    one_each,
     read_rows,
-    text_lists,
-    texts,
+    unknown_classes,
+    with_constants,
 )
+from brain_assets.resources.label_formats.scores import Mask, Scores, read_scores
+from brain_assets.resources.label_formats.vocabulary import class_lists, class_names
+from brain_assets.resources.tabular import Reading, Rows, as_text, keys, number_lists, numbers, text_lists, texts
 
 PREDICTION_ROWS = pa.schema([
     ("source", pa.int32()),
@@ -35,10 +32,6 @@ PREDICTION_ROWS = pa.schema([
     ("is_probability", pa.bool_()),
     ("created_at", pa.timestamp("us")),
 ])  # fmt: skip
-WANTED = (
-    "filepath", "sample_id", "label", "labels", "confidence", "confidences", "logits", "probabilities", "classes", "model",
-    "label_field", "created_at",
-)  # fmt: skip
 
 
 def read_predictions(file: InputFile, form: str, classes: Sequence[str]) -> Reading:
@@ -59,11 +52,15 @@ def read_predictions(file: InputFile, form: str, classes: Sequence[str]) -> Read
     Reading
         Columns as in ``PREDICTION_ROWS``, one row per model, field and key.
     """
+    return predictions_of(read_rows(file, form, "predictions", classes), file, classes)
+
+
+def predictions_of(rows: Rows, file: InputFile, classes: Sequence[str]) -> Reading:
+    """Return the predictions that rows with known columns give, as `read_predictions` does."""
     import pyarrow.compute as pc
 
-    rows = read_rows(file.path, form, WANTED)
     if not rows.lines.size:
-        return Reading(PREDICTION_ROWS.empty_table(), rows.rejected)
+        return Reading(PREDICTION_ROWS.empty_table(), rows.rejected, note=rows.note)
     known = keys(rows).is_valid().to_numpy(zero_copy_only=False)
     rows.reject(~known, "no_key", "neither filepath nor sample_id")
     rows = rows.keep(known)
@@ -82,14 +79,14 @@ def read_predictions(file: InputFile, form: str, classes: Sequence[str]) -> Read
     }  # fmt: skip
     constants = {"source": file.source, "file": file.name, "is_probability": scores.probable}
     table = with_constants(pa.table(columns).filter(pa.array(last)), constants, PREDICTION_ROWS)
-    return Reading(table, rows.rejected, order or None)
+    return Reading(table, rows.rejected, order or None, rows.note)
 
 
 def _classes(rows: Rows, classes: Sequence[str]) -> list[str]:
     """Return the order of the scores: the file's own, which is the same in each row, else the dataset's."""
     own = text_lists(rows.column("classes"), len(rows.lines))
     given = own.drop_null()
-    return [str(name) for name in given[0].as_py()] if len(given) else list(classes)
+    return class_names(given[0].values, classes).to_pylist() if len(given) else list(classes)
 
 
 def _labels(rows: Rows, scores: Scores, classes: Sequence[str]) -> tuple[pa.Array, Mask]:
@@ -106,6 +103,7 @@ def _labels(rows: Rows, scores: Scores, classes: Sequence[str]) -> tuple[pa.Arra
         best[scores.known] = np.nan_to_num(scores.matrix, nan=-np.inf).argmax(axis=1)
         top = pa.array(classes, pa.string()).take(pa.array(best, mask=~scores.known))
         given = pc.coalesce(given, one_each(top))
+    given = class_lists(given, classes)
     missing = given.is_null().to_numpy(zero_copy_only=False)
     rows.reject(missing, "no_label", "no label, and no scores whose classes are known")
     unknown = unknown_classes(given, classes)

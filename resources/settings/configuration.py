@@ -32,7 +32,7 @@ EXAMPLES = {
 LABEL_FORMATS = "brain_assets.label_formats"
 """Entry points by which other packages bring formats of labels."""
 FORMATS = (
-    "auto", "csv", "parquet", "jsonl", "coco", "yolo", "voc", "cvat", "labelme", "labelstudio", "via", "supervisely",
+    "auto", "csv", "tsv", "parquet", "jsonl", "ndjson", "json", "xlsx", "coco", "yolo", "voc", "cvat", "labelme", "labelstudio", "via", "supervisely",
 )  # fmt: skip
 
 
@@ -258,6 +258,17 @@ class CalibrationSettings(Section):
     sample_size: int = Field(400, ge=10, description="At most this many images are looked at to fit a threshold.")
 
 
+# The columns of tables whose names can be said.
+Column = Literal[
+    "filepath", "sample_id", "label", "labels", "confidence", "confidences", "logits", "probabilities", "classes", "model",
+    "label_field", "created_at", "split", "tags", "x", "y", "width", "height", "xmin", "ymin", "xmax", "ymax", "x_center",
+    "y_center", "bbox", "image_width", "image_height",
+]  # fmt: skip
+COLUMNS = (
+    "What the columns of its tables are called, where that does not tell: such as {filepath: img, label: diagnosis}."
+)
+
+
 class LabelSettings(Section):
     """Where labels come from."""
 
@@ -268,6 +279,7 @@ class LabelSettings(Section):
     format: FormatName = Field(
         "auto", description=f"How the files are written: {', '.join(FORMATS)}; auto looks into them."
     )
+    columns: dict[Column, str] = Field({}, description=COLUMNS)
 
 
 class PredictionSettings(Section):
@@ -277,6 +289,7 @@ class PredictionSettings(Section):
     model: str | None = Field(None, description="The model's name; else a row's column model, else the file's stem.")
     field: str = Field("ground_truth", description="The field of labels that the model predicts.")
     format: FormatName = Field("auto", description="How the files are written, as for labels; auto looks into them.")
+    columns: dict[Column, str] = Field({}, description=COLUMNS)
     image_ids: str | None = Field(
         None,
         description="Name of the label file whose image ids COCO results use; by default the one that holds all of them.",

@@ -1,0 +1,307 @@
+"""Columns of tables by the names that people give them: which one holds the path, the class, the scores, the box."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from brain_assets.resources.label_formats.input_files import Role
+from brain_assets.resources.tabular import Rows, numbers
+
+# What each column may be called, the surest name first; upper and lower case, blanks, dots and dashes make no difference.
+NAMES: Mapping[str, tuple[str, ...]] = {
+    "sample_id": ("sample_id",),
+    "filepath": (
+        "filepath", "file_path", "path", "image_path", "img_path", "imagepath", "path_to_image", "file_name", "filename",
+        "image_name", "img_name", "image_file", "image_filename", "imagename", "image_file_name", "img_file", "relative_path",
+        "image", "img", "images", "file", "files", "photo", "picture", "image_id", "imageid", "img_id", "image_url", "url",
+        "uri", "id", "name",
+    ),
+    "label": (
+        "label", "class", "class_name", "classname", "label_name", "labelname", "category", "category_name", "target", "y_true",
+        "true_label", "gt_label", "gt", "ground_truth", "annotation", "species", "name", "class_id", "label_id", "category_id",
+        "class_index", "class_idx", "label_idx", "y",
+    ),
+    "labels": ("labels", "class_names", "label_names", "categories"),
+    "confidence": (
+        "confidence", "conf", "score", "prob", "probability", "certainty", "pred_score", "pred_prob", "pred_conf", "max_prob",
+        "p", "scores",
+    ),
+    "confidences": ("confidences",),
+    "logits": ("logits", "logit", "raw_scores"),
+    "probabilities": ("probabilities", "probs", "proba", "pred_probs", "class_probabilities", "softmax"),
+    "classes": ("classes",),
+    "model": ("model", "model_name"),
+    "label_field": ("label_field",),
+    "created_at": ("created_at",),
+    "split": ("split", "subset", "partition", "set"),
+    "tags": ("tags",),
+}  # fmt: skip
+# In files of predictions these come before what may be the label that was given.
+PREDICTED = (
+    "pred", "prediction", "predicted", "predicted_label", "pred_label", "predicted_class", "pred_class", "y_pred", "yhat",
+    "predicted_name", "pred_name", "top1", "output", "predictions",
+)  # fmt: skip
+PREFIXED = {
+    "logits": re.compile(r"^(?:logits?|raw)_(.+)$"),
+    "probabilities": re.compile(r"^(?:probs?|probability|probabilities|proba|softmax|p)_(.+)$"),
+}
+SCORES = re.compile(r"^(?:scores?|conf|confidence|pred|class)_(.+)$")
+# The ways to write a box: the names of its four columns, the surest way first.
+CORNERS = (
+    ("xmin", "ymin", "xmax", "ymax"), ("x_min", "y_min", "x_max", "y_max"), ("bbox_xmin", "bbox_ymin", "bbox_xmax", "bbox_ymax"),
+    ("x1", "y1", "x2", "y2"), ("bbox_x1", "bbox_y1", "bbox_x2", "bbox_y2"), ("left", "top", "right", "bottom"),
+)  # fmt: skip
+CENTRES = (
+    ("x_center", "y_center", "width", "height"), ("xcenter", "ycenter", "width", "height"), ("xc", "yc", "w", "h"),
+    ("cx", "cy", "w", "h"), ("center_x", "center_y", "width", "height"), ("x_center", "y_center", "w", "h"),
+    ("cx", "cy", "width", "height"),
+)  # fmt: skip
+EDGES = (
+    ("col_x", "row_y", "width", "height"), ("x", "y", "width", "height"), ("x", "y", "w", "h"),
+    ("bbox_x", "bbox_y", "bbox_width", "bbox_height"), ("bbox_x", "bbox_y", "bbox_w", "bbox_h"),
+    ("left", "top", "width", "height"),
+)  # fmt: skip
+TURNED = ("x1", "y1", "x2", "y2", "x3", "y3", "x4", "y4")
+LISTS = ("bbox", "box", "bounding_box", "bndbox")
+NAMED = ("label", "name", "class", "class_name", "category", "value", "title", "path", "filename", "id")
+SURE = ("confidence", "score", "probability", "prob", "conf")
+TOLERANCE = 0.01
+
+
+def plain(name: str) -> str:
+    """Return a column's name as names are compared.
+
+    Examples
+    --------
+    >>> plain("File Name"), plain("Image.ID"), plain("# XMin")
+    ('file_name', 'image_id', 'xmin')
+    """
+    return re.sub(r"[^\w]+|_+", "_", name.strip().lower()).strip("_")
+
+
+def has_boxes(names: Sequence[str], declared: Sequence[str] = ()) -> bool:
+    """Tell whether a table of these columns places objects."""
+    known = {plain(name) for name in names} | set(declared)
+    return any(known >= set(way) for way in (*CORNERS, *CENTRES, *EDGES)) or bool(known & {*LISTS, "objects"})
+
+
+def recognised(rows: Rows, role: Role, columns: Mapping[str, str], classes: Sequence[str] = ()) -> Rows:
+    """Return the columns of a table under the names that readers know.
+
+    Parameters
+    ----------
+    rows : Rows
+        All columns, as the file calls them.
+    role : {"labels", "predictions"}
+    columns : mapping of str to str
+        What the dataset says of the file's names, by the names that readers know.
+    classes : sequence of str
+        The known classes: columns that are called like them hold scores, or ones and zeros.
+
+    Raises
+    ------
+    ValueError
+        If a declared column is missing, or several have the name that is wanted.
+    """
+    given = _declared(rows, columns)
+    for name in NAMES:
+        place = None if name in given else _first(rows, _aliases(name, role))
+        if place is not None and place not in given.values():
+            given[name] = place
+    table = {name: _column(rows, place) for name, place in given.items()}
+    if not has_boxes(rows.table.column_names, list(columns)):
+        table |= _spread(rows, table, set(given.values()), (role, classes))
+    return Rows(pa.table(_taken_apart(table, role)), rows.lines, rows.rejected, rows.note)
+
+
+def _declared(rows: Rows, columns: Mapping[str, str]) -> dict[str, int]:
+    found = {}
+    for name, wanted in columns.items():
+        places = [place for place, one in enumerate(rows.table.column_names) if one == wanted]
+        places = places or [place for place, one in enumerate(rows.table.column_names) if plain(one) == plain(wanted)]
+        if len(places) != 1:
+            raise ValueError(
+                f"{'several columns are' if places else 'no column is'} called {wanted}, which the dataset declares as {name};"
+                f" columns: {', '.join(rows.table.column_names)}"
+            )
+        found[name] = places[0]
+    return found
+
+
+def _aliases(name: str, role: Role) -> tuple[str, ...]:
+    return (*PREDICTED, *NAMES[name]) if name == "label" and role == "predictions" else NAMES[name]
+
+
+def _first(rows: Rows, aliases: Sequence[str]) -> int | None:
+    """Return the place of the column with the surest name; raises ValueError where several have it."""
+    names = [plain(name) for name in rows.table.column_names]
+    for alias in aliases:
+        if alias == "y" and "x" in names:
+            continue
+        places = [place for place, name in enumerate(names) if name == alias]
+        exact = [place for place in places if rows.table.column_names[place] == alias]
+        if len(exact or places) > 1:
+            raise ValueError(f"several columns are called {alias}: rename or remove all but one")
+        if places:
+            return (exact or places)[0]
+    return None
+
+
+def _column(rows: Rows, place: int) -> pa.Array:
+    column = rows.table.column(place).combine_chunks()
+    return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+
+
+def _spread(
+    rows: Rows, table: Mapping[str, pa.Array], used: set[int], context: tuple[Role, Sequence[str]]
+) -> dict[str, pa.Array]:
+    """Return the scores that stand in a column for each class, or the classes that ones mark there."""
+    role, classes = context
+    if "logits" in table or "probabilities" in table:
+        return {}
+    for name, pattern in PREFIXED.items() if role == "predictions" else ():
+        if len(found := _prefixed(rows, pattern)) > 1:
+            return _scores(rows, found, classes, name)
+    if role == "predictions" and len(found := _prefixed(rows, SCORES)) > 1 and _all_numbers(rows, found):
+        return _scores(rows, found, classes, None)
+    if "label" in table or "labels" in table:
+        return {}
+    rest = {place: name for place, name in enumerate(rows.table.column_names) if place not in used}
+    marked = {place: name for place, name in rest.items() if not classes or name in classes}
+    if len(marked) < 2 or not _all_numbers(rows, marked):
+        return {}
+    return _scores(rows, marked, classes, None) if role == "predictions" else _marked(rows, marked)
+
+
+def _prefixed(rows: Rows, pattern: re.Pattern[str]) -> dict[int, str]:
+    """Return the places of columns that are called by a prefix and a class, with the class as it is written."""
+    found = {}
+    for place, name in enumerate(rows.table.column_names):
+        if match := pattern.match(re.sub(r"[\W]+", "_", name.strip().lower()).lstrip("_")):
+            found[place] = name.strip()[-len(match[1]) :]
+    return found
+
+
+def _all_numbers(rows: Rows, places: Mapping[int, str]) -> bool:
+    size = len(rows.lines)
+    for place in places:
+        values, wrong = numbers(_column(rows, place), size)
+        if wrong.any() or np.isnan(values).all():
+            return False
+    return True
+
+
+def _matrix(rows: Rows, places: Mapping[int, str]) -> NDArray[np.float64]:
+    return np.stack([numbers(_column(rows, place), len(rows.lines))[0] for place in places], axis=1)
+
+
+def _scores(rows: Rows, found: Mapping[int, str], classes: Sequence[str], kind: str | None) -> dict[str, pa.Array]:
+    """Return scores as lists, with the classes that their columns are called by."""
+    import pyarrow.compute as pc
+
+    if all(name.isdecimal() for name in found.values()):
+        found, named = dict(sorted(found.items(), key=lambda one: int(one[1]))), list(classes)
+    else:
+        named = list(found.values())
+        if set(named) == set(classes):
+            found = dict(sorted(found.items(), key=lambda one: list(classes).index(one[1])))
+            named = list(classes)
+    matrix = _matrix(rows, found)
+    if kind is None:
+        sums = np.nansum(matrix, axis=1)
+        kind = "probabilities" if (np.nanmin(matrix) >= 0) and (abs(sums - 1) <= TOLERANCE).mean() > 0.5 else "logits"
+    absent = np.isnan(matrix).all(axis=1)
+    offsets = np.concatenate([[0], np.cumsum(~absent * matrix.shape[1])]).astype(np.int32)
+    lists = pa.ListArray.from_arrays(offsets, matrix[~absent].ravel())
+    spread = {kind: pc.if_else(pa.array(absent), None, lists)}
+    if named:
+        spread["classes"] = pa.array([named] * len(rows.lines), pa.list_(pa.string()))
+    return spread
+
+
+def _marked(rows: Rows, places: Mapping[int, str]) -> dict[str, pa.Array]:
+    """Return the classes whose columns hold a one; as single labels where each row has one of them."""
+    matrix = _matrix(rows, places)
+    if not np.isin(matrix[~np.isnan(matrix)], (0, 1)).all():
+        return {}
+    names, marks = list(places.values()), matrix == 1
+    if (marks.sum(axis=1) == 1).all():
+        return {"label": pa.array([names[place] for place in marks.argmax(axis=1)], pa.string())}
+    found = [[names[place] for place in np.flatnonzero(row)] for row in marks]
+    return {"labels": pa.array(found, pa.list_(pa.string()))}
+
+
+def _taken_apart(table: dict[str, pa.Array], role: Role) -> dict[str, pa.Array]:
+    """Return columns without objects of several values: of a class and its confidence, a name and its number, a path."""
+    found = dict(table)
+    for name, column in table.items():
+        if pa.types.is_struct(column.type):
+            found |= _of_struct(name, column, found)
+        elif name in {"label", "labels"} and _is_list_of_structs(column.type):
+            found |= _best_of(column) if role == "predictions" else {name: _names_in(column)}
+    return found
+
+
+def _of_struct(name: str, column: pa.Array, table: Mapping[str, pa.Array]) -> dict[str, pa.Array]:
+    fields = [column.type.field(place).name for place in range(column.type.num_fields)]
+    if name in {"logits", "probabilities", "confidences"}:
+        kind = "probabilities" if name == "confidences" else name
+        return _of_classes(kind, column, fields)
+    chosen = next((one for word in NAMED for one in fields if plain(one) == word), None)
+    if chosen is None:
+        raise ValueError(f"the column {name} holds objects with {', '.join(fields)}: none of them is a name")
+    found = {name: _field(column, chosen)}
+    sure = next((one for word in SURE for one in fields if plain(one) == word), None)
+    if sure and "confidence" not in table:
+        found["confidence"] = _field(column, sure)
+    return found
+
+
+def _field(column: pa.Array, name: str) -> pa.Array:
+    import pyarrow.compute as pc
+
+    return pc.struct_field(column, name)
+
+
+def _of_classes(kind: str, column: pa.Array, classes: list[str]) -> dict[str, pa.Array]:
+    """Return scores that objects give by class; what an object leaves out has none."""
+    size = len(column)
+    absent = 0.0 if kind == "probabilities" else -np.inf
+    values = [numbers(_field(column, name), size) for name in classes]
+    matrix = np.stack([np.where(np.isnan(found) & ~wrong, absent, found) for found, wrong in values], axis=1)
+    given = column.is_valid().to_numpy(zero_copy_only=False)
+    lists = [row.tolist() if known else None for row, known in zip(matrix, given, strict=True)]
+    return {
+        kind: pa.array(lists, pa.list_(pa.float64())),
+        "classes": pa.array([classes] * size, pa.list_(pa.string())),
+    }
+
+
+def _is_list_of_structs(kind: pa.DataType) -> bool:
+    return bool((pa.types.is_list(kind) or pa.types.is_large_list(kind)) and pa.types.is_struct(kind.value_type))
+
+
+def _best_of(column: pa.Array) -> dict[str, pa.Array]:
+    """Return the surest class of each list of classes with their scores, as pipelines of classifiers give them."""
+    best = [max(_scored(row), default=(None, None), key=lambda one: one[0] or 0.0) for row in column.to_pylist()]
+    return {
+        "label": pa.array([name for _, name in best], pa.string()),
+        "confidence": pa.array([score for score, _ in best], pa.float64()),
+    }
+
+
+def _scored(row: Sequence[Mapping[str, Any] | None] | None) -> Iterator[tuple[float | None, str | None]]:
+    for one in row or ():
+        fields = {plain(name): value for name, value in (one or {}).items()}
+        name = next((fields[word] for word in NAMED if fields.get(word) is not None), None)
+        score = next((fields[word] for word in SURE if isinstance(fields.get(word), int | float)), None)
+        yield score, None if name is None else str(name)
+
+
+def _names_in(column: pa.Array) -> pa.Array:
+    rows = [None if row is None else [name for _, name in _scored(row) if name] for row in column.to_pylist()]
+    return pa.array(rows, pa.list_(pa.string()))
