@@ -138,8 +138,9 @@ def _files(
             status = os.stat(base / name)
         except OSError:
             continue
-        stat = (saturated(one) for one in (status.st_size, status.st_mtime_ns, status.st_ctime_ns))
-        yield InputFile(source, name, base / name, said.format, said.field, model, *stat, image_ids, columns)
+        size, modified, touched = (saturated(one) for one in (status.st_size, status.st_mtime_ns, status.st_ctime_ns))
+        declared = (said.format, said.field, model)
+        yield InputFile(source, name, base / name, *declared, size, modified, touched, image_ids, columns)
 
 
 def _below(root: Path) -> Iterator[str]:

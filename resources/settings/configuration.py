@@ -32,7 +32,8 @@ EXAMPLES = {
 LABEL_FORMATS = "brain_assets.label_formats"
 """Entry points by which other packages bring formats of labels."""
 FORMATS = (
-    "auto", "csv", "tsv", "parquet", "jsonl", "ndjson", "json", "xlsx", "coco", "yolo", "voc", "cvat", "labelme", "labelstudio", "via", "supervisely",
+    "auto", "csv", "tsv", "parquet", "jsonl", "ndjson", "json", "xlsx", "coco", "yolo", "voc", "cvat", "labelme",
+    "labelstudio", "via", "supervisely",
 )  # fmt: skip
 
 

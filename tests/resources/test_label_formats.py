@@ -390,7 +390,9 @@ def test_label_studio_in_full(tmp_path: Path) -> None:
         ["data/upload/3/1a2b3c4d-a.jpg", "//1a2b3c4d-a.jpg", "//a.jpg"], ["set/b c.jpg", "//b c.jpg"], ["d.jpg", "//d.jpg"],
     ]  # fmt: skip
     assert told(found) == [(5, "mask"), (7, "no_key"), (8, "other_annotator")]
-    assert [(row["key"], row["labels"]) for row in found.labels.values()] == [("data/upload/3/1a2b3c4d-a.jpg", ["good"])]
+    assert [(row["key"], row["labels"]) for row in found.labels.values()] == [
+        ("data/upload/3/1a2b3c4d-a.jpg", ["good"])
+    ]
 
 
 def test_label_studio_in_short(tmp_path: Path) -> None:
