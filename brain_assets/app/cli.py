@@ -117,7 +117,8 @@ def _frames(_: click.Context, __: click.Parameter, value: str | None) -> float |
     type=click.Choice(["folder", "column", "none"]),
     default="none",
     show_default=True,
-    help="Where a sample's split comes from: its top folder, the column of a manifest or of a file of labels, or nowhere.",
+    help="Where a sample's split comes from: the folders above it (train, images/val2017), the column of a manifest or of a file"
+    " of labels, or nowhere.",
 )
 @click.option(
     "--frames", metavar="SECONDS|key", callback=_frames, help="Take frames of videos, also of those in a folder."

@@ -11,8 +11,9 @@ from brain_assets.answers.issues import COUNTED
 from brain_assets.answers.published import code_state, failed
 from brain_assets.assets import catalog
 from brain_assets.assets.last_run import left_undone
+from brain_assets.ingest.accounting import split_counts, splits_told
 from brain_assets.ingest.reviews import REVIEW_STATE, state_of
-from brain_assets.resources.errors import BrainError, MissingError, StoreError
+from brain_assets.resources.errors import BrainError, ConfigurationError, MissingError, StoreError
 from brain_assets.resources.label_formats.input_files import input_state
 from brain_assets.resources.media.media_source import open_source
 from brain_assets.resources.settings.configuration import load_dataset
@@ -31,8 +32,9 @@ def status(home: Home, name: str) -> dict[str, Any]:
     -------
     dict
         ``dataset``, ``samples``, ``errors``, ``dropped``, ``running`` (who works on it, or None), ``state`` (``up to date``
-        or what is pending, and why the last run left it so), ``assets`` (name to rows and last run), ``issues`` (name
-        to count) and ``failed_runs`` (a line for each run that failed the last time).
+        or what is pending, and why the last run left it so), ``splits`` (name to samples, ``none`` for those without),
+        ``split_from`` (where they come from), ``assets`` (name to rows and last run), ``issues`` (name to count) and
+        ``failed_runs`` (a line for each run that failed the last time).
     """
     paths = home.existing(name)
     running, state = locks.holder(paths.lock), _state(paths)
@@ -45,6 +47,8 @@ def status(home: Home, name: str) -> dict[str, Any]:
         "samples": 0,
         "errors": 0,
         "dropped": 0,
+        "splits": {},
+        "split_from": _split_from(paths),
         "assets": {},
         "issues": {},
         "failed_runs": [],
@@ -54,6 +58,7 @@ def status(home: Home, name: str) -> dict[str, Any]:
             counts = """
                 select count(*), count(*) filter (status = 'error'), count(*) filter (status = 'dropped') from samples"""
             found["samples"], found["errors"], found["dropped"] = connection.execute(counts).fetchall()[0]
+            found["splits"] = split_counts(connection)
             found["issues"] = dict(connection.execute(COUNTED).fetchall())
             found["failed_runs"] = [f"{key} of {method}: {error}" for key, method, error in failed(connection)]
             last = dict(
@@ -75,6 +80,13 @@ def status(home: Home, name: str) -> dict[str, Any]:
     except StoreError as error:
         found["state"] = f"pending: {error}"
     return found
+
+
+def _split_from(paths: DatasetPaths) -> str:
+    try:
+        return load_dataset(paths.config).settings.split_from
+    except ConfigurationError:
+        return "none"
 
 
 def _add_answers(paths: DatasetPaths, assets: dict[str, Any]) -> None:
@@ -158,4 +170,5 @@ def summary(home: Home, name: str) -> str:
 
 def _counts(found: Mapping[str, Any]) -> str:
     dropped = f", {found['dropped']} dropped" if found["dropped"] else ""
-    return f"{found['samples']} samples, {found['errors']} errors{dropped}"
+    splits = splits_told(found["splits"], found["split_from"])
+    return f"{found['samples']} samples, {found['errors']} errors{dropped}" + (f"; {splits}" if splits else "")

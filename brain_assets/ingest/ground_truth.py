@@ -13,6 +13,7 @@ from brain_assets.resources.label_formats.door import TABLE_FORMS, recognise
 from brain_assets.resources.label_formats.input_files import FOLDERS, InputFile, list_labels
 from brain_assets.resources.label_formats.labels import LABEL_ROWS
 from brain_assets.resources.label_formats.tables import read_table_file
+from brain_assets.resources.media.splits import FolderSplits
 from brain_assets.resources.store.store import Merge
 from brain_assets.resources.tabular import Reading
 
@@ -26,7 +27,8 @@ FROM_FOLDERS = """
     select sample_id, {field} as label_field, [folders[-1]] as labels, false as multilabel, {source} as source, '' as file,
         0 as line
     from (select sample_id, string_split(filepath, '/')[:-2] as folders from samples)
-    where len(folders) > {splits}"""
+    where len(folders) > {splits} and array_to_string(folders, '/') not in ({naming})"""
+FOLDERS_OF_SAMPLES = "select distinct array_to_string(string_split(filepath, '/')[:-2], '/') from samples"
 # A reviewer's label wins while the sample has the content that was looked at; where a field holds several classes, it
 # names all of them, between commas.
 ROWS = """
@@ -73,12 +75,20 @@ def _read(update: Update, file: InputFile) -> Mapping[str, Reading]:
 def _union(dataset: Dataset) -> str:
     """Return the rows of files, and the names of folders where the dataset declares them as classes."""
     splits = int(dataset.settings.split_from == "folder")
+    naming = _folders_of_splits(dataset) if splits else "''"
     folders = [
-        FROM_FOLDERS.format(field=literal(one.field), source=number, splits=splits)
+        FROM_FOLDERS.format(field=literal(one.field), source=number, splits=splits, naming=naming)
         for number, one in enumerate(dataset.settings.labels)
         if one.uri == FOLDERS
     ]
     return " union all ".join([FROM_FILES, *folders])
+
+
+def _folders_of_splits(dataset: Dataset) -> str:
+    """Return the folders, as a list in SQL, that say in which split their images are: such are no classes."""
+    found = [folder for (folder,) in dataset.store.rows(FOLDERS_OF_SAMPLES)]
+    splits = FolderSplits(found)
+    return ", ".join(literal(folder) for folder in ["", *found] if splits.names_one(folder) or not folder)
 
 
 def _reviewed_field(dataset: Dataset) -> str:

@@ -8,7 +8,7 @@ import hashlib
 import os
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -18,9 +18,9 @@ import pyarrow as pa
 
 from brain_assets.resources import progress
 from brain_assets.resources.limits import saturated
+from brain_assets.resources.media.splits import FolderSplits, split_of
 
 SOURCE_NAME = "media"
-SPLITS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 # What lies beside images in a folder and is not one; a named list or manifest may still name such files.
 BESIDE_SUFFIXES = {
     ".txt", ".lst", ".csv", ".json", ".tsv", ".jsonl", ".parquet", ".arrow", ".xml", ".yaml", ".yml", ".toml", ".ini",
@@ -133,8 +133,8 @@ class Container:
     status : Status
     contents : callable
         Lists what is inside; raises OSError where it cannot be read this time.
-    split : callable
-        Returns the split of a member, given its path below the media root.
+    splits : callable
+        Returns the split of each member, given their paths below the media root.
     tags : list of str
     """
 
@@ -144,7 +144,7 @@ class Container:
     mark: str
     status: Status
     contents: Callable[[], Contents]
-    split: Callable[[str], str | None]
+    splits: Callable[[Sequence[str]], list[str | None]]
     tags: list[str]
 
     @property
@@ -161,19 +161,26 @@ class Container:
             If it cannot be read this time.
         """
         found = self.contents()
-        rows = {member.name: self._row(self.separator + member.name, member) for member in found.members}
-        damaged = [self._row("", Member("", self.status, error=found.error))] if found.error else []
-        return _table([*rows.values(), *damaged])
+        rows = {self.separator + member.name: member for member in found.members}
+        if found.error:
+            rows[""] = Member("", self.status, error=found.error)
+        return self._table(rows)
 
     def unreadable(self, error: Exception) -> pa.Table:
         """Return the row of a container that cannot be read this time."""
         line = readable(str(getattr(error, "strerror", None) or error or type(error).__name__))
-        return _table([self._row("", Member("", Status(), error=f"unreadable: {line}"))])
+        return self._table({"": Member("", Status(), error=f"unreadable: {line}")})
 
-    def _row(self, suffix: str, member: Member) -> tuple[Any, ...]:
+    def _table(self, rows: Mapping[str, Member]) -> pa.Table:
+        splits = self.splits([self.filepath + suffix for suffix in rows])
+        return _table(
+            self._row(suffix, member, split) for (suffix, member), split in zip(rows.items(), splits, strict=True)
+        )
+
+    def _row(self, suffix: str, member: Member, split: str | None) -> tuple[Any, ...]:
         path, status = self.filepath + suffix, member.status
         touched = int(content_hash(member.error.encode())[:15], 16) if member.error else status.touched
-        known = (status.bytes, status.modified_ns, touched, self.split(path), self.tags)
+        known = (status.bytes, status.modified_ns, touched, split, self.tags)
         return (sample_id(path), readable(path), address(self.uri + suffix), *known, member.content_hash, member.error)
 
 
@@ -258,19 +265,6 @@ def content_hash_of(blocks: Iterable[bytes]) -> str:
     return digest.hexdigest()
 
 
-def split_of(name: str | None) -> str | None:
-    """Return the split that a folder or a column names, spelled one way.
-
-    Examples
-    --------
-    >>> split_of("Validation"), split_of("holdout"), split_of(None)
-    ('val', 'holdout', None)
-    """
-    if not name:
-        return None
-    return SPLITS.get(str(name).strip().lower(), str(name).strip())
-
-
 def may_be_image(name: str) -> bool:
     """Tell whether a file of this name is listed: neither hidden nor of a kind that lies beside images."""
     lower = name.lower()
@@ -313,6 +307,18 @@ def status_of(path: str, ask: Callable[[], os.stat_result] | None = None) -> Sta
     return Status(found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 
 
+@dataclass(frozen=True)
+class _Found:
+    """A file that a source holds, with what a manifest says of it."""
+
+    relative: str
+    uri: str
+    status: Status
+    row: Mapping[str, Any]
+    kind: Kind | None = None
+    error: str | None = None
+
+
 @dataclass
 class Collector:
     """Gathers the items of a listing.
@@ -331,74 +337,99 @@ class Collector:
     split_from: str
     kind_of: Callable[[str], Kind | None]
     unreadable: list[str] = field(default_factory=list)
-    rows: dict[str, tuple[Any, ...]] = field(default_factory=dict)
-    containers: dict[str, Container] = field(default_factory=dict)
-    digest: int = 0
+    found: dict[str, _Found] = field(default_factory=dict)
     newest_ns: int = 0
 
     def touch(self, at_ns: int) -> None:
         """Note when something was touched."""
         self.newest_ns = max(self.newest_ns, at_ns)
 
-    def add(self, path: str, status: Status, row: dict[str, Any] | None = None, uri: str | None = None) -> None:
+    def add(self, path: str, status: Status, row: Mapping[str, Any] | None = None, uri: str | None = None) -> None:
         """Add a file: a sample, or a container of samples, which is not opened.
 
         ``row`` is what a manifest says of it, ``uri`` its address where that is not the path.
         """
-        progress.count("files listed", len(self.rows))
+        progress.count("files listed", len(self.found))
         self.touch(status.touched if self.root.startswith("/") else status.modified_ns)
-        if kind := self.kind_of(path):
-            self._add_container(path, kind, status, row or {}, uri or path)
-        else:
-            self._add_sample(path, status, row or {}, uri or address(path))
+        relative, kind = self._relative(path), self.kind_of(path)
+        self.found[relative] = _Found(relative, uri or (path if kind else address(path)), status, row or {}, kind)
 
     def refuse(self, path: str, error: str) -> None:
         """Add what cannot be listed, with the reason."""
-        self._add_sample(path, Status(), {}, address(path), error)
-
-    def _add_sample(self, path: str, status: Status, row: dict[str, Any], uri: str, error: str | None = None) -> None:
         relative = self._relative(path)
-        item_id, split, tags = sample_id(relative), self._split(relative, row), tags_of(row.get("tags"))
-        known = (status.bytes, status.modified_ns, status.touched, split, tags)
-        self.rows[relative] = (item_id, readable(relative), uri, *known, None, error)
-        self._mark(f"{item_id}{status.bytes} {status.modified_ns} {status.touched} {split} {tags}")
-
-    def _add_container(self, path: str, kind: Kind, status: Status, row: dict[str, Any], uri: str) -> None:
-        relative, tags = self._relative(path), tags_of(row.get("tags"))
-        text = f"{uri} {status} {kind.options} {self.split_from} {row.get('split')} {tags}"
-        mark = content_hash(text.encode(errors="surrogateescape"))
-
-        def split(filepath: str) -> str | None:
-            return self._split(filepath, row)
-
-        contents = partial(kind.contents, uri)
-        made = Container(readable(relative), uri, kind.separator, mark, status, contents, split, tags)
-        self.containers[relative] = made
-        self._mark(mark)
+        self.found[relative] = _Found(relative, address(path), Status(), {}, error=error)
 
     def listing(self) -> Listing:
         """Return what was gathered."""
-        state = f"{len(self.rows) + len(self.containers):x}-{self.digest % 2**128:032x}"
+        splits = _Splits(self.split_from, self.found.values())
+        containers = [_container(one, one.kind, splits) for one in self.found.values() if one.kind]
+        items = _table(_row(one, splits) for one in self.found.values() if not one.kind)
+        digest = sum(map(_digest, [*_marks(items), *(container.mark for container in containers)])) % 2**128
+        state = f"{len(self.found):x}-{digest:032x}"
         if self.unreadable:
             state += "-" + content_hash("\n".join(sorted(self.unreadable)).encode(errors="surrogateescape"))[:8]
-        containers = list(self.containers.values())
-        return Listing(
-            distinct(_table(self.rows.values())), state, self.newest_ns / 1e9, sorted(self.unreadable), containers
-        )
-
-    def _mark(self, mark: str) -> None:
-        self.digest += int.from_bytes(hashlib.blake2b(mark.encode(errors="surrogateescape"), digest_size=16).digest())
+        return Listing(distinct(items), state, self.newest_ns / 1e9, sorted(self.unreadable), containers)
 
     def _relative(self, path: str) -> str:
         return path[len(self.root) :].lstrip("/")
 
-    def _split(self, relative: str, row: dict[str, Any]) -> str | None:
+
+class _Splits:
+    """Tells in which split a file is, once all are known."""
+
+    def __init__(self, split_from: str, found: Iterable[_Found]) -> None:
+        self.split_from = split_from
+        folders = {_folder(one.relative + (one.kind.separator if one.kind else "")) for one in found}
+        self._splits = FolderSplits(folders if split_from == "folder" else ())
+
+    def of(self, relative: str, row: Mapping[str, Any]) -> str | None:
+        """Return the split of a file."""
         if self.split_from == "column":
             return split_of(row.get("split"))
-        if self.split_from == "none":
-            return None
-        folders = (name for name in relative.split("/")[:-1] if not is_archive(name.removesuffix("!")))
-        return SPLITS.get(next(folders, "").lower())
+        return self._splits.of(_folder(relative)) if self.split_from == "folder" else None
+
+    def of_members(self, container: str, row: Mapping[str, Any], paths: Sequence[str]) -> list[str | None]:
+        """Return the splits of what is in a container: what is above it counts, then what is inside, then its name."""
+        above, own = self.of(container.rstrip("/").removesuffix("!"), row), self.of(container, row)
+        if above or self.split_from != "folder":
+            return [own] * len(paths)
+        folders = [_folder(path.removeprefix(container)) for path in paths]
+        inside = FolderSplits(folders)
+        return [inside.of(folder) or own for folder in folders]
+
+
+def _folder(relative: str) -> str:
+    return relative.rpartition("/")[0]
+
+
+def _row(found: _Found, splits: _Splits) -> tuple[Any, ...]:
+    status, split = found.status, splits.of(found.relative, found.row)
+    known = (status.bytes, status.modified_ns, status.touched, split, tags_of(found.row.get("tags")))
+    return (sample_id(found.relative), readable(found.relative), found.uri, *known, None, found.error)
+
+
+def _container(found: _Found, kind: Kind, splits: _Splits) -> Container:
+    prefix, tags = found.relative + kind.separator, tags_of(found.row.get("tags"))
+    # Where another file beside it changes its split, it is listed again.
+    split = f"{splits.split_from} {splits.of(prefix, found.row)} {found.row.get('split')}"
+    mark = content_hash(f"{found.uri} {found.status} {kind.options} {split} {tags}".encode(errors="surrogateescape"))
+    contents = partial(kind.contents, found.uri)
+    of_members = partial(splits.of_members, readable(prefix), found.row)
+    return Container(
+        readable(found.relative), found.uri, kind.separator, mark, found.status, contents, of_members, tags
+    )
+
+
+def _marks(items: pa.Table) -> Iterator[str]:
+    names = ("sample_id", "bytes", "modified_ns", "touched_ns", "split", "tags")
+    for item_id, size, modified, touched, split, tags in zip(
+        *(items.column(n).to_pylist() for n in names), strict=True
+    ):
+        yield f"{item_id}{size} {modified} {touched} {split} {tags}"
+
+
+def _digest(mark: str) -> int:
+    return int.from_bytes(hashlib.blake2b(mark.encode(errors="surrogateescape"), digest_size=16).digest())
 
 
 def tags_of(value: Any) -> list[str]:

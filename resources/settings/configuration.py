@@ -368,7 +368,8 @@ class DatasetSettings(Section):
         " object store, that holds the images; they stay where they are."
     )
     split_from: Literal["folder", "column", "none"] = Field(
-        "none", description="Where a sample's split comes from: its top folder, the manifest's column, or nowhere."
+        "none",
+        description="Where a sample's split comes from: the folders above it, the manifest's column, or nowhere.",
     )
     frames: Annotated[float, Field(gt=0, allow_inf_nan=False)] | Literal["key"] | None = Field(
         None,
