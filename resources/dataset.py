@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from brain_assets.resources.limits import Limits
-from brain_assets.resources.media.media_source import MediaSource, open_source
+from brain_assets.resources.media.media_source import MediaSource, open_media
 from brain_assets.resources.settings.configuration import DatasetSettings, ServiceSettings, load_dataset, load_service
 from brain_assets.resources.settings.home import DatasetPaths, Home
 from brain_assets.resources.settings.private import private_files
@@ -56,7 +56,7 @@ class Dataset:
     @cached_property
     def source(self) -> MediaSource:
         """Where the images lie."""
-        return open_source(self.settings.media, self.settings.split_from, self.settings.frames, self.limits)
+        return open_media(self.settings, self.limits)
 
     @property
     def limits(self) -> Limits:

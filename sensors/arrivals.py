@@ -14,7 +14,7 @@ from brain_assets.assets import catalog
 from brain_assets.assets.lineage import REFRESH
 from brain_assets.resources.errors import BrainError
 from brain_assets.resources.label_formats.input_files import input_state
-from brain_assets.resources.media.media_source import open_source
+from brain_assets.resources.media.media_source import open_media
 from brain_assets.resources.settings.configuration import load_dataset
 from brain_assets.resources.settings.home import DatasetPaths, Home
 from brain_assets.resources.store.publishing import damage, manifest
@@ -74,7 +74,7 @@ def _requests(
             reasons.append(f"{paths.name}: sensor.enabled is off")
             return
         started = time.monotonic()
-        listing = open_source(settings.media, settings.split_from, settings.frames).list()
+        listing = open_media(settings).list()
         inputs, newest_input = input_state(settings, paths)
     except (BrainError, OSError) as error:
         reasons.append(f"{paths.name}: {error}")

@@ -106,17 +106,17 @@ def _frames(_: click.Context, __: click.Parameter, value: str | None) -> float |
 
 @main.command()
 @click.argument("name")
+@click.argument("sources", metavar="[MEDIA]...", nargs=-1)
 @click.option(
     "--media",
-    required=True,
+    multiple=True,
     help="Folder, archive (.zip, .tar, .tar.gz, .tgz), video, object store (s3://, gs://, az://), glob, list of paths or web"
-    " addresses (.txt) or manifest of them (.csv, .parquet, .jsonl).",
+    " addresses (.txt), manifest of them (.csv, .parquet, .jsonl) or data.yaml; may be repeated.",
 )
+@click.option("--limit", type=click.IntRange(1), metavar="N", help="Take N samples alone, for a first look.")
 @click.option(
     "--split-from",
     type=click.Choice(["folder", "column", "none"]),
-    default="none",
-    show_default=True,
     help="Where a sample's split comes from: the folders above it (train, images/val2017), the column of a manifest or of a file"
     " of labels, or nowhere.",
 )
@@ -140,12 +140,14 @@ def _frames(_: click.Context, __: click.Parameter, value: str | None) -> float |
 )
 @click.option("--classes", metavar="NAME[,NAME...]", help="The classes, in the order of logits.")
 @click.pass_obj
-def add(home: Home, /, name: str, **settings: Any) -> None:
+def add(home: Home, /, name: str, sources: Sequence[str], media: Sequence[str], **settings: Any) -> None:
     """Declare a dataset; its images, labels and predictions stay where they are."""
-    from brain_assets.app.declaring import declare, without_media
+    from brain_assets.app.declaring import declare, looked_at
 
-    paths = declare(home, name, **settings)
-    if told := without_media(paths):
+    if not (given := [*media, *sources]):
+        raise click.UsageError("Missing option '--media': say where the images lie.")
+    paths = declare(home, name, media=given, **settings)
+    for told in looked_at(paths):
         click.echo(told, err=True)
     click.echo(
         f"declared {name} in {paths.config}\nnext: brain materialize {name}   (or 'brain up', which notices by itself)"

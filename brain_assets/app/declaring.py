@@ -1,6 +1,7 @@
 """Declare and remove datasets."""
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +9,11 @@ import yaml
 from pydantic import ValidationError
 
 from brain_assets.assets.declarations import check_declaration, check_inputs
+from brain_assets.ingest.samples import source_told
 from brain_assets.resources.errors import ConfigurationError
 from brain_assets.resources.label_formats.input_files import FOLDERS
-from brain_assets.resources.media.media_source import open_source
+from brain_assets.resources.media.data_yaml import SUFFIXES, read_data_yaml
+from brain_assets.resources.media.media_source import open_media, open_source
 from brain_assets.resources.settings import history, instance
 from brain_assets.resources.settings.configuration import DatasetSettings, load_dataset
 from brain_assets.resources.settings.home import DatasetPaths, Home
@@ -30,8 +33,9 @@ def declare(home: Home, name: str, **settings: Any) -> DatasetPaths:
     home : Home
     name : str
     **settings
-        ``media`` and whatever else differs from the defaults; None is left out. ``labels`` and ``predictions`` are
-        addresses, each with its field or model before a ``=``; ``labels_format`` and ``predictions_format`` hold for all.
+        ``media``, one address or several, and whatever else differs from the defaults; None is left out. ``labels`` and
+        ``predictions`` are addresses, each with its field or model before a ``=``; ``labels_format`` and
+        ``predictions_format`` hold for all.
 
     Raises
     ------
@@ -44,7 +48,9 @@ def declare(home: Home, name: str, **settings: Any) -> DatasetPaths:
     if paths.config.exists():
         raise ConfigurationError(f"{name} exists already: edit {paths.config}, or remove it with 'brain remove {name}'")
     tree = {key: value for key, value in settings.items() if value is not None}
-    tree["media"] = _absolute(tree["media"])
+    media = [_absolute(uri) for uri in _several(tree["media"])]
+    tree["media"] = media if len(media) > 1 else media[0]
+    _declare_data_yaml(tree, media)
     if (model := tree.pop("model", None)) is not None:
         tree["embeddings"] = {"model": _absolute_model(model)}
     _declare_inputs(tree)
@@ -63,15 +69,21 @@ def declare(home: Home, name: str, **settings: Any) -> DatasetPaths:
     return paths
 
 
-def without_media(paths: DatasetPaths) -> str | None:
-    """Return what to tell whoever declared a dataset of local media that hold no image yet, else None."""
+def looked_at(paths: DatasetPaths) -> list[str]:
+    """Return what to tell whoever declared a dataset of local media: that they hold no image yet, or what is left out."""
     settings = load_dataset(paths.config).settings
-    if "://" in settings.media:
-        return None
-    listing = open_source(settings.media, settings.split_from, settings.frames).list()
+    if any("://" in uri for uri in _several(settings.media)):
+        return []
+    listing = open_media(settings).list()
+    told = source_told(listing)
     if listing.items.num_rows or listing.containers:
-        return None
-    return f"there are no images in {settings.media} yet: they are taken in when they arrive, or check the path"
+        return told
+    named = ", ".join(_several(settings.media))
+    return [f"there are no images in {named} yet: they are taken in when they arrive, or check the path", *told]
+
+
+def _several(media: str | list[str]) -> list[str]:
+    return [media] if isinstance(media, str) else media
 
 
 def remove(home: Home, name: str) -> None:
@@ -87,6 +99,16 @@ def remove(home: Home, name: str) -> None:
     with dg.DagsterInstance.get() as dagster_instance:
         dagster_instance.delete_dynamic_partition(instance.PARTITIONS, name)
         history.forget(dagster_instance, {PARTITION_TAG: name})
+
+
+def _declare_data_yaml(tree: dict[str, Any], media: Sequence[str]) -> None:
+    """Take splits, labels and classes from a ``data.yaml`` that is given as media, where nothing else is said."""
+    if len(media) > 1 or Path(media[0]).suffix.lower() not in SUFFIXES or not Path(media[0]).is_file():
+        return
+    found = read_data_yaml(Path(media[0]))
+    tree.setdefault("split_from", "column")
+    if not tree.get("labels") and found.label_folders:
+        tree["labels"], tree["labels_format"] = found.label_folders, tree.get("labels_format") or "yolo"
 
 
 def _declare_inputs(tree: dict[str, Any]) -> None:

@@ -13,9 +13,10 @@ from brain_assets.assets import catalog
 from brain_assets.assets.last_run import left_undone
 from brain_assets.ingest.accounting import split_counts, splits_told
 from brain_assets.ingest.reviews import REVIEW_STATE, state_of
+from brain_assets.ingest.samples import source_told
 from brain_assets.resources.errors import BrainError, ConfigurationError, MissingError, StoreError
 from brain_assets.resources.label_formats.input_files import input_state
-from brain_assets.resources.media.media_source import open_source
+from brain_assets.resources.media.media_source import open_media
 from brain_assets.resources.settings.configuration import load_dataset
 from brain_assets.resources.settings.home import DatasetPaths, Home
 from brain_assets.resources.store import locks
@@ -33,11 +34,11 @@ def status(home: Home, name: str) -> dict[str, Any]:
     dict
         ``dataset``, ``samples``, ``errors``, ``dropped``, ``running`` (who works on it, or None), ``state`` (``up to date``
         or what is pending, and why the last run left it so), ``splits`` (name to samples, ``none`` for those without),
-        ``split_from`` (where they come from), ``assets`` (name to rows and last run), ``issues`` (name to count) and
-        ``failed_runs`` (a line for each run that failed the last time).
+        ``split_from`` (where they come from), ``source`` (lines on what of the media are no samples), ``assets`` (name to
+        rows and last run), ``issues`` (name to count) and ``failed_runs`` (a line for each run that failed the last time).
     """
     paths = home.existing(name)
-    running, state = locks.holder(paths.lock), _state(paths)
+    running, (state, told) = locks.holder(paths.lock), _state(paths)
     if running is None and state != UP_TO_DATE and (undone := left_undone(home, name)):
         state = f"{state}; {undone}"
     found: dict[str, Any] = {
@@ -49,6 +50,7 @@ def status(home: Home, name: str) -> dict[str, Any]:
         "dropped": 0,
         "splits": {},
         "split_from": _split_from(paths),
+        "source": told,
         "assets": {},
         "issues": {},
         "failed_runs": [],
@@ -114,28 +116,40 @@ def _counted(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
     return {name: connection.execute(f'select count(*) from "{name}"').fetchall()[0][0] for (name,) in views}
 
 
-def _state(paths: DatasetPaths) -> str:
-    published = manifest(paths.published)
+def _state(paths: DatasetPaths) -> tuple[str, list[str]]:
+    """Return what is pending, and what there is to say of the media source."""
     try:
         configuration = load_dataset(paths.config)
         settings = configuration.settings
-        listing = open_source(settings.media, settings.split_from, settings.frames).list()
+        listing = open_media(settings).list()
         inputs, _ = input_state(configuration.settings, paths)
         reviews = state_of(Events(paths.events))
     except (BrainError, sqlite3.DatabaseError) as error:
-        return f"cannot be looked at: {error}"
-    damaged = damage(paths.published)
+        return f"cannot be looked at: {error}", []
+    found = {
+        "source_state": listing.state,
+        "input_state": inputs,
+        REVIEW_STATE: reviews,
+        "settings": configuration.digest,
+    }
+    return _pending(paths, found), source_told(listing)
+
+
+def _pending(paths: DatasetPaths, found: Mapping[str, str]) -> str:
+    """Return what is pending, given the state of all that tables are made of."""
+    published, damaged = manifest(paths.published), damage(paths.published)
     if published is None:
         return f"pending: {damaged}" if damaged else NOTHING
     facts = published["facts"]
     told = {
-        "the media changed": facts["source_state"] != listing.state,
-        "labels or predictions changed": facts.get("input_state") != inputs,
-        "reviews were said": (facts.get(REVIEW_STATE) or "") != reviews,
-        "the settings changed": facts["settings"] != configuration.digest,
-        "another version published it": facts.get("code") != code_state(catalog.ALL),
+        "the media changed": "source_state",
+        "labels or predictions changed": "input_state",
+        "reviews were said": REVIEW_STATE,
+        "the settings changed": "settings",
     }
-    pending = [reason for reason, holds in told.items() if holds]
+    pending = [reason for reason, name in told.items() if (facts.get(name) or "") != found[name]]
+    if facts.get("code") != code_state(catalog.ALL):
+        pending.append("another version published it")
     if damaged:
         pending.append(damaged)
     if behind := facts.get("behind"):
@@ -149,6 +163,7 @@ def as_text(found: dict[str, Any]) -> str:
     if found["running"]:
         lines.append(f"  in work: {found['running']}")
     lines += [f"  failed: the run {one}" for one in found["failed_runs"]]
+    lines += [f"  {told}" for told in found["source"]]
     for asset, facts in found["assets"].items():
         rows = ", ".join(f"{count} rows of {table}" for table, count in facts["rows"].items())
         rows = rows or facts.get("says", "-")
@@ -165,7 +180,8 @@ def summary(home: Home, name: str) -> str:
         return f"nothing is published yet: 'brain materialize {name}' brings all of it up to date and publishes it"
     issues = ", ".join(f"{count} {issue}" for issue, count in found["issues"].items()) or "no issues"
     issues += "".join(f"; the run {one}" for one in found["failed_runs"])
-    return f"{_counts(found)}; {issues}" + ("" if found["state"] == "up to date" else f"; {found['state']}")
+    last = f"{_counts(found)}; {issues}" + ("" if found["state"] == "up to date" else f"; {found['state']}")
+    return "\n".join([*found["source"], last])
 
 
 def _counts(found: Mapping[str, Any]) -> str:

@@ -19,6 +19,7 @@ from brain_assets.resources.errors import BrainError, Refused, SourceError
 from brain_assets.resources.label_formats.input_files import InputListing, list_labels
 from brain_assets.resources.label_formats.labels import read_sample_columns
 from brain_assets.resources.limits import OUTSIDE
+from brain_assets.resources.media.candidates import left_out_told
 from brain_assets.resources.media.listing import ITEM, Container, Listing, content_hash, distinct, readable
 from brain_assets.resources.store.store import Merge
 
@@ -50,11 +51,12 @@ def update_samples(update: Update) -> Iterator[Merge]:
     update.notes |= {"source_state": listing.state}
     if listing.unreadable:
         update.notes["unreadable_folders"] = ", ".join(listing.unreadable[:20])
+    update.notes |= {f"source_{number}": told for number, told in enumerate(source_told(listing), 1)}
     if not _anything_new(update, listing):
         return
     items, marks = _items(update, listing)
-    items = _with_label_columns(update, items)
     update.notes["listed"] = items.num_rows
+    items = _with_label_columns(update, first_look(items, update.dataset.settings.limit))
     store.connection.register("listing", items)
     _read_touched(update)
     gone = _known_to_be_gone(listing)
@@ -63,6 +65,18 @@ def update_samples(update: Update) -> Iterator[Merge]:
     yield Merge("containers", marks, within="true")
     yield Merge("facts", _fact(SOURCE_STATE, listing.state))
     yield Merge("facts", _fact(LABELS_STATE, _label_files(update.dataset).state))
+
+
+def first_look(items: pa.Table, limit: int | None) -> pa.Table:
+    """Return as many samples as a first look takes: those with the smallest ids, which fall anywhere in the source."""
+    if limit is None or items.num_rows <= limit:
+        return items
+    return items.sort_by("sample_id").slice(0, limit)
+
+
+def source_told(listing: Listing) -> list[str]:
+    """Return what there is to say of a source: which files are no samples, and what it names in vain."""
+    return [line for line in (left_out_told(listing.left_out), *listing.told) if line]
 
 
 def _anything_new(update: Update, listing: Listing) -> bool:
@@ -231,7 +245,7 @@ def _fact(name: str, value: str) -> str:
 def _runs(dataset: Dataset) -> list[MethodRun]:
     settings = dataset.settings
     named = {"media": settings.media, "split_from": settings.split_from, "max_bytes": settings.decoding.max_bytes}
-    return [MethodRun("samples", named)]
+    return [MethodRun("samples", named | ({"limit": settings.limit} if settings.limit else {}))]
 
 
 # What is decoded again, as something outside of its file was wrong, is not called unreadable yet.

@@ -14,7 +14,7 @@ from brain_assets.resources.decoding.decoding import DecodeJob, Decoder
 from brain_assets.resources.errors import BrainError
 from brain_assets.resources.errors import Refused as Unreadable
 from brain_assets.resources.limits import Limits
-from brain_assets.resources.media.media_source import open_source
+from brain_assets.resources.media.media_source import open_media
 from brain_assets.resources.settings.configuration import load_dataset
 from brain_assets.resources.settings.home import DatasetPaths
 from brain_assets.resources.store.previews import PreviewPack
@@ -152,7 +152,7 @@ def original(paths: DatasetPaths, filepath: str) -> Path | io.BytesIO | None:
     """
     try:
         settings = load_dataset(paths.config).settings
-        source = open_source(settings.media, settings.split_from, settings.frames)
+        source = open_media(settings)
         uri = source.locate(filepath)
         if uri is None:
             return None

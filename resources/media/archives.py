@@ -23,8 +23,9 @@ from pathlib import PurePosixPath
 from typing import IO, Self, cast
 
 from brain_assets.resources.errors import Refused
+from brain_assets.resources.media.candidates import may_be_image
 from brain_assets.resources.media.files import open_file, read_range, status_of
-from brain_assets.resources.media.listing import Contents, Kind, Member, Status, content_hash_of, may_be_image, readable
+from brain_assets.resources.media.listing import Contents, Kind, Member, Status, content_hash_of, readable
 from brain_assets.resources.media.object_stores import is_remote, without_query
 
 SEPARATOR = "!/"

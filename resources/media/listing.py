@@ -18,17 +18,10 @@ import pyarrow as pa
 
 from brain_assets.resources import progress
 from brain_assets.resources.limits import saturated
-from brain_assets.resources.media.splits import FolderSplits, split_of
+from brain_assets.resources.media.splits import FolderSplits
+from brain_assets.resources.media.splits import split_of as split_of
 
 SOURCE_NAME = "media"
-# What lies beside images in a folder and is not one; a named list or manifest may still name such files.
-BESIDE_SUFFIXES = {
-    ".txt", ".lst", ".csv", ".json", ".tsv", ".jsonl", ".parquet", ".arrow", ".xml", ".yaml", ".yml", ".toml", ".ini",
-    ".cfg", ".log", ".md", ".rst", ".html", ".htm", ".css", ".js", ".py", ".ipynb", ".sh", ".npy", ".npz", ".pt",
-    ".pth", ".onnx", ".pkl", ".pickle", ".h5", ".hdf5", ".db", ".sqlite", ".duckdb", ".lock", ".tmp", ".part", ".crdownload",
-    ".swp", ".bak", ".md5", ".sha1", ".sha256", ".doc", ".docx", ".xls", ".xlsx",
-}  # fmt: skip
-BESIDE_NAMES = {"thumbs.db", "desktop.ini", "license", "readme", "makefile"}
 ARCHIVE_SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz")
 
 # Within a year of what 64 bits of nanoseconds hold (1677 to 2262).
@@ -200,6 +193,10 @@ class Listing:
         Folders below the root, relative to it, that could not be listed; what was known below them is kept.
     containers : list of Container
         Archives and videos; their members are samples too.
+    left_out : dict of str to int
+        How many files of each kind are no samples.
+    told : list of str
+        What the source has to say of itself, a line each.
     """
 
     items: pa.Table
@@ -207,6 +204,8 @@ class Listing:
     newest: float
     unreadable: list[str]
     containers: list[Container] = field(default_factory=list)
+    left_out: dict[str, int] = field(default_factory=dict)
+    told: list[str] = field(default_factory=list)
 
     def expanded(self) -> pa.Table:
         """Return a row per sample, those inside containers too; these are all listed for it."""
@@ -263,12 +262,6 @@ def content_hash_of(blocks: Iterable[bytes]) -> str:
     for block in blocks:
         digest.update(block)
     return digest.hexdigest()
-
-
-def may_be_image(name: str) -> bool:
-    """Tell whether a file of this name is listed: neither hidden nor of a kind that lies beside images."""
-    lower = name.lower()
-    return not name.startswith(".") and lower not in BESIDE_NAMES and os.path.splitext(lower)[1] not in BESIDE_SUFFIXES
 
 
 def is_archive(name: str) -> bool:
@@ -331,11 +324,20 @@ class Collector:
         Where a sample's split comes from.
     kind_of : callable
         Returns the kind of container that a file of some name is, or None.
+    prefix : str
+        What stands before every path in their stead, where there are several roots.
+    left_out : Counter
+        How many files of each kind are no samples.
+    told : list of str
+        What there is to say of the source, a line each.
     """
 
     root: str
     split_from: str
     kind_of: Callable[[str], Kind | None]
+    prefix: str = ""
+    left_out: Counter[str] = field(default_factory=Counter)
+    told: list[str] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)
     found: dict[str, _Found] = field(default_factory=dict)
     newest_ns: int = 0
@@ -351,12 +353,12 @@ class Collector:
         """
         progress.count("files listed", len(self.found))
         self.touch(status.touched if self.root.startswith("/") else status.modified_ns)
-        relative, kind = self._relative(path), self.kind_of(path)
+        relative, kind = self.relative(path), self.kind_of(path)
         self.found[relative] = _Found(relative, uri or (path if kind else address(path)), status, row or {}, kind)
 
     def refuse(self, path: str, error: str) -> None:
         """Add what cannot be listed, with the reason."""
-        relative = self._relative(path)
+        relative = self.relative(path)
         self.found[relative] = _Found(relative, address(path), Status(), {}, error=error)
 
     def listing(self) -> Listing:
@@ -368,10 +370,12 @@ class Collector:
         state = f"{len(self.found):x}-{digest:032x}"
         if self.unreadable:
             state += "-" + content_hash("\n".join(sorted(self.unreadable)).encode(errors="surrogateescape"))[:8]
-        return Listing(distinct(items), state, self.newest_ns / 1e9, sorted(self.unreadable), containers)
+        newest, unreadable = self.newest_ns / 1e9, sorted(self.unreadable)
+        return Listing(distinct(items), state, newest, unreadable, containers, dict(self.left_out), self.told)
 
-    def _relative(self, path: str) -> str:
-        return path[len(self.root) :].lstrip("/")
+    def relative(self, path: str) -> str:
+        """Return the path of a file below the media root."""
+        return self.prefix + path[len(self.root) :].lstrip("/")
 
 
 class _Splits:

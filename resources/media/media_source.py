@@ -8,8 +8,9 @@ import errno
 import glob
 import io
 import os
+import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from itertools import repeat
@@ -23,27 +24,35 @@ from brain_assets.resources.limits import DEFAULT_LIMITS, Limits
 from brain_assets.resources.local_files import bytes_of, open_local
 from brain_assets.resources.media import addresses, archives, object_stores, videos
 from brain_assets.resources.media.addresses import read_local
+from brain_assets.resources.media.candidates import count_other, is_image, may_be_image
+from brain_assets.resources.media.data_yaml import SUFFIXES as YAML_SUFFIXES
+from brain_assets.resources.media.data_yaml import read_data_yaml
 from brain_assets.resources.media.listing import (
     Collector,
     Kind,
     Listing,
+    Status,
     content_hash,
     is_archive,
-    may_be_image,
     readable,
     sample_id,
-    split_of,
     status_of,
 )
 from brain_assets.resources.media.object_stores import Keeper, is_remote, is_store, without_query
+from brain_assets.resources.media.splits import split_of
 from brain_assets.resources.media.videos import DEFAULT_SECONDS, Frames, is_video
+from brain_assets.resources.settings.configuration import DatasetSettings
 from brain_assets.resources.tabular import check_names, is_deeply_nested
 
-__all__ = ["Listing", "MediaSource", "content_hash", "open_source", "read_local", "read_table", "sample_id", "split_of"]
+__all__ = [
+    "Listing", "MediaSource", "content_hash", "open_media", "open_source", "read_local", "read_table", "sample_id", "split_of",
+]  # fmt: skip
 
 Row = dict[str, Any]
 LIST_SUFFIXES = {".txt", ".lst"}
 MANIFEST_SUFFIXES = {".csv", ".parquet", ".jsonl"}
+# A path, white space or a comma, and the rest: ImageNet's and Caffe's lists have a number, others a name.
+LABEL_BEHIND = re.compile(r"(.*?\.\w{2,5})(?:\s*[,;\t]\s*|\s+)(\S.*)")
 
 
 class MediaSource(Protocol):
@@ -52,6 +61,9 @@ class MediaSource(Protocol):
     def list(self) -> Listing:
         """Return what is there now; raises SourceError when the source as a whole cannot be reached."""
 
+    def gather(self, collector: Collector) -> None:
+        """Add what is there now to what is gathered; raises SourceError."""
+
     def read(self, uri: str) -> bytes:
         """Return the bytes of one item; raises OSError, or Refused where it is damaged where it lies."""
 
@@ -59,18 +71,23 @@ class MediaSource(Protocol):
         """Return the address of a sample by its path, or None where that leads out of the source."""
 
 
+def open_media(settings: DatasetSettings, limits: Limits = DEFAULT_LIMITS) -> MediaSource:
+    """Return the source of a dataset's images; raises SourceError if there is nothing of that name."""
+    return open_source(settings.media, settings.split_from, settings.frames, limits)
+
+
 def open_source(
-    uri: str, split_from: str = "none", frames: Frames = None, limits: Limits = DEFAULT_LIMITS
+    uri: str | Sequence[str], split_from: str = "none", frames: Frames = None, limits: Limits = DEFAULT_LIMITS
 ) -> MediaSource:
     """Return the source that ``uri`` names.
 
     Parameters
     ----------
-    uri : str
-        A folder (searched with its subfolders), an archive (zip, tar, tar.gz), a video, a glob, a text file of paths, or a
-        manifest (CSV, Parquet or JSONL with a ``filepath`` column, optionally ``split`` and ``tags``); or a folder of an
-        object store (``s3://``, ``gs://``, ``az://``), an archive or a video there or behind a web address. Lists and
-        manifests may name objects and web addresses.
+    uri : str or sequence of str
+        A folder (searched with its subfolders), an archive (zip, tar, tar.gz), a video, a glob, a text file of paths, a
+        manifest (CSV, Parquet or JSONL with a ``filepath`` column, optionally ``split`` and ``tags``), or a ``data.yaml``;
+        or a folder of an object store (``s3://``, ``gs://``, ``az://``), an archive or a video there or behind a web address.
+        Lists and manifests may name folders, objects and web addresses. Of several, the paths begin with their names.
     split_from : {"folder", "column", "none"}
         Where a sample's split comes from.
     frames : float or "key", optional
@@ -84,22 +101,34 @@ def open_source(
     SourceError
         If there is nothing of that name.
     """
+    if not isinstance(uri, str):
+        sources = [open_source(one, split_from, frames, limits) for one in uri]
+        return sources[0] if len(sources) == 1 else _several(uri, sources, Reading(split_from, frames, limits))
     reading = Reading(split_from, frames, limits)
-    if is_remote(uri):
-        return _far_source(uri, reading)
+    return _far_source(uri, reading) if is_remote(uri) else _near_source(uri, reading)
+
+
+def _near_source(uri: str, reading: "Reading") -> MediaSource:
     path = Path(uri).expanduser().absolute()
     if path.is_dir():
         return FolderSource(reading, str(path))
-    if path.suffix.lower() in LIST_SUFFIXES | MANIFEST_SUFFIXES and path.is_file():
-        return ManifestSource(reading, path)
-    if path.is_file() and _holds_samples(path.name):
-        return _file_source(str(path), reading)
+    if path.is_file() and (made := _of_file(path, reading)):
+        return made
     if glob.has_magic(uri):
         return GlobSource(reading, str(Path(*_before_wildcard(path.parts))), str(path))
     raise SourceError(
         f"no media at {uri}: give a folder, an archive (.zip, .tar, .tar.gz, .tgz), a video, a glob, a list of paths"
-        " (.txt), a manifest (.csv, .parquet, .jsonl) or an object store (s3://, gs://, az://)"
+        " (.txt), a manifest (.csv, .parquet, .jsonl), a data.yaml or an object store (s3://, gs://, az://)"
     )
+
+
+def _of_file(path: Path, reading: "Reading") -> MediaSource | None:
+    suffix = path.suffix.lower()
+    if suffix in LIST_SUFFIXES | MANIFEST_SUFFIXES:
+        return ManifestSource(reading, path)
+    if suffix in YAML_SUFFIXES:
+        return DataYamlSource(reading, path)
+    return _file_source(str(path), reading) if _holds_samples(path.name) else None
 
 
 def _far_source(uri: str, reading: "Reading") -> MediaSource:
@@ -152,6 +181,16 @@ class _Source:
         fetch = partial(addresses.read, uri, self.reading.limits)
         return self.keeper.read(uri, fetch) if is_remote(uri) else fetch()
 
+    def list(self) -> Listing:
+        """Return what is there now; raises SourceError when the source as a whole cannot be reached."""
+        collector = self.reading.collector("")
+        self.gather(collector)
+        return collector.listing()
+
+    def gather(self, collector: Collector) -> None:
+        """Add what is there now; raises SourceError."""
+        raise NotImplementedError
+
 
 @dataclass(frozen=True)
 class _Folder(_Source):
@@ -167,47 +206,62 @@ class _Folder(_Source):
 class StoreSource(_Folder):
     """All images below a folder of an object store."""
 
-    def list(self) -> Listing:
-        """Return every object that may be an image, as the store lists them."""
-        collector = self.reading.collector(self.root)
+    def gather(self, collector: Collector) -> None:
+        """Add every object that may be an image by its name, as the store lists them."""
+        collector.root = self.root
         for uri, status in object_stores.list_objects(self.root):
-            if not uri.endswith("/") and may_be_image(uri.rpartition("/")[2]):
+            if uri.endswith("/"):
+                continue
+            if collector.kind_of(uri) or may_be_image(uri.rpartition("/")[2]):
                 collector.add(uri, status)
-        return collector.listing()
+            else:
+                count_other(collector.left_out, uri, Status())
 
 
 class FolderSource(_Folder):
     """All images below a folder."""
 
-    def list(self) -> Listing:
-        """Return every file below the root that may be an image; links are followed, loops are not."""
-        collector = self.reading.collector(self.root)
-        pending, seen = [self.root], {os.path.realpath(self.root)}
-        while pending:
-            folder = pending.pop()
-            try:
-                entries = list(os.scandir(folder))
-                collector.touch(os.stat(folder).st_ctime_ns)
-            except OSError as error:
-                self._note(collector, folder, error)
-                continue
-            for entry in entries:
-                if _is_folder(entry):
-                    if (real := os.path.realpath(entry.path)) not in seen:
-                        seen.add(real)
-                        pending.append(entry.path)
-                elif may_be_image(entry.name):
-                    collector.add(entry.path, status_of(entry.path, entry.stat))
-        return collector.listing()
+    def gather(self, collector: Collector) -> None:
+        """Add every file below the root that is an image; links are followed, loops are not."""
+        collector.root = self.root
+        _walk(collector, self.root)
 
-    def _note(self, collector: Collector, folder: str, error: OSError) -> None:
-        """Note that a folder cannot be listed, this time or ever."""
-        if folder == self.root:
-            raise SourceError(f"the media folder {self.root} cannot be listed: {error.strerror}") from None
-        if error.errno == errno.ENAMETOOLONG:
-            collector.refuse(folder, "unsupported: the folder is deeper than any path can name")
-        else:
-            collector.unreadable.append(readable(os.path.relpath(folder, self.root)))
+
+def _walk(collector: Collector, root: str, row: Row | None = None) -> None:
+    pending, seen = [root], {os.path.realpath(root)}
+    while pending:
+        folder = pending.pop()
+        try:
+            entries = list(os.scandir(folder))
+            collector.touch(os.stat(folder).st_ctime_ns)
+        except OSError as error:
+            if folder == root:
+                raise SourceError(f"the media folder {root} cannot be listed: {error.strerror}") from None
+            _note(collector, folder, error)
+            continue
+        for entry in entries:
+            if _is_folder(entry):
+                if (real := os.path.realpath(entry.path)) not in seen:
+                    seen.add(real)
+                    pending.append(entry.path)
+            elif not entry.name.startswith("."):
+                _offer(collector, entry.path, status_of(entry.path, entry.stat), row)
+
+
+def _note(collector: Collector, folder: str, error: OSError) -> None:
+    """Note that a folder cannot be listed, this time or ever."""
+    if error.errno == errno.ENAMETOOLONG:
+        collector.refuse(folder, "unsupported: the folder is deeper than any path can name")
+    else:
+        collector.unreadable.append(readable(collector.relative(folder)))
+
+
+def _offer(collector: Collector, path: str, status: Status, row: Row | None = None) -> None:
+    """Add a file that was found, where it is an image or holds some; count it otherwise."""
+    if collector.kind_of(path) or is_image(path, status):
+        collector.add(path, status, row)
+    else:
+        count_other(collector.left_out, path, status)
 
 
 @dataclass(frozen=True)
@@ -216,15 +270,24 @@ class GlobSource(_Folder):
 
     pattern: str
 
-    def list(self) -> Listing:
-        """Return every match that is a file."""
+    def gather(self, collector: Collector) -> None:
+        """Add every match that is a file; a pattern that ends in a suffix says itself that such files are images."""
         if not os.path.isdir(self.root):
             raise SourceError(f"no media match {self.pattern}: there is no folder {self.root}")
-        collector = self.reading.collector(self.root)
-        for match in glob.iglob(self.pattern, recursive=True):
-            if not os.path.isdir(match) and may_be_image(os.path.basename(match)):
-                collector.add(match, status_of(match))
-        return collector.listing()
+        collector.root = self.root
+        _glob(collector, self.pattern)
+
+
+def _glob(collector: Collector, pattern: str, row: Row | None = None) -> None:
+    suffix = os.path.splitext(pattern)[1]
+    named = bool(suffix) and not glob.has_magic(suffix)
+    for match in glob.iglob(pattern, recursive=True):
+        if os.path.isdir(match):
+            continue
+        if named and may_be_image(os.path.basename(match)):
+            collector.add(match, status_of(match), row)
+        else:
+            _offer(collector, match, status_of(match), row)
 
 
 @dataclass(frozen=True)
@@ -233,21 +296,105 @@ class FileSource(_Source):
 
     uri: str
 
-    def list(self) -> Listing:
-        """Return the file as the only container."""
+    def gather(self, collector: Collector) -> None:
+        """Add the file as the only container."""
         path = without_query(self.uri)
         status = object_stores.statuses([self.uri])[0] if is_remote(self.uri) else status_of(self.uri)
         if status.bytes < 0:
             raise SourceError(f"the file {path} is not there")
-        collector = self.reading.collector(path.rpartition("/")[0])
+        collector.root = path.rpartition("/")[0]
         collector.add(path, status, uri=self.uri)
-        return collector.listing()
 
     def locate(self, filepath: str) -> str | None:
         """Return the address of a member."""
         name = without_query(self.uri).rpartition("/")[2]
         own = filepath.startswith((f"{name}{archives.SEPARATOR}", f"{name}{videos.SEPARATOR}"))
         return self.uri + filepath.removeprefix(name) if own else None
+
+
+@dataclass(frozen=True)
+class DataYamlSource(_Source):
+    """The images that a ``data.yaml`` names, in the splits that it names; paths start at the folder that they share."""
+
+    path: Path
+
+    def gather(self, collector: Collector) -> None:
+        """Add what lies in its folders, and what its lists and patterns name; what is not there is told."""
+        named = read_data_yaml(self.path).images
+        collector.touch(status_of(str(self.path)).touched)
+        collector.root = self._root(named)
+        for split, path in named:
+            self._gather(collector, split, path)
+        if not collector.found:
+            raise SourceError(f"{self.path} names no images that are there: {', '.join(path for _, path in named)}")
+
+    def _gather(self, collector: Collector, split: str, path: str) -> None:
+        row = {"split": split}
+        if os.path.isdir(path):
+            _walk(collector, path, row)
+        elif Path(path).suffix.lower() in LIST_SUFFIXES and os.path.isfile(path):
+            for name in _lines_of(Path(path)):
+                collector.add(name, status_of(name), row)
+        elif glob.has_magic(path):
+            _glob(collector, path, row)
+        else:
+            collector.told.append(f"{self.path.name} names {path} for {split}, which is not there")
+
+    def _root(self, named: Sequence[tuple[str, str]]) -> str:
+        """Return the file's own folder where all lies below it, else what the paths have in common."""
+        own = str(self.path.absolute().parent)
+        folders = [path if os.path.isdir(path) else os.path.dirname(path) for _, path in named]
+        shared = os.path.commonpath([*folders, own])
+        return own if shared == own else os.path.commonpath(folders)
+
+    def locate(self, filepath: str) -> str | None:
+        """Return the address of a file below the root."""
+        try:
+            return addresses.below(self._root(read_data_yaml(self.path).images), filepath)
+        except SourceError:
+            return None
+
+
+@dataclass(frozen=True)
+class SeveralSources(_Source):
+    """Several sources as one; the paths in each begin with the name that tells it from the others."""
+
+    sources: dict[str, MediaSource]
+
+    def gather(self, collector: Collector) -> None:
+        """Add what is in each."""
+        for prefix, source in self.sources.items():
+            collector.prefix = f"{prefix}/"
+            source.gather(collector)
+
+    def locate(self, filepath: str) -> str | None:
+        """Return the address of a file in the source whose name its path begins with."""
+        prefix = next((one for one in self.sources if filepath.startswith(f"{one}/")), None)
+        return self.sources[prefix].locate(filepath.removeprefix(f"{prefix}/")) if prefix else None
+
+
+def _several(uris: Sequence[str], sources: Sequence[MediaSource], reading: Reading) -> MediaSource:
+    if not sources:
+        raise SourceError("media names nothing: give at least one folder")
+    return SeveralSources(reading, dict(zip(_told_apart(uris), sources, strict=True)))
+
+
+def _told_apart(uris: Sequence[str]) -> list[str]:
+    """Return the shortest ends of some addresses that differ from each other.
+
+    Examples
+    --------
+    >>> _told_apart(["/a/photos", "/b/photos", "/b/more"])
+    ['a/photos', 'b/photos', 'b/more']
+    """
+    if len(set(uris)) < len(uris):
+        raise SourceError("media names the same address twice")
+    parts = [without_query(uri).rstrip("/").split("/") for uri in uris]
+    for length in range(1, max(map(len, parts)) + 1):
+        names = ["/".join(one[-length:]).strip("/") for one in parts]
+        if len(set(names)) == len(names):
+            return names
+    return list(uris)
 
 
 @dataclass(frozen=True)
@@ -265,20 +412,24 @@ class ManifestSource(_Source):
 
     path: Path
 
-    def list(self) -> Listing:
-        """Return what is named; what is missing is listed with -1 bytes."""
+    def gather(self, collector: Collector) -> None:
+        """Add what is named, and what lies in folders that are; what is missing is listed with -1 bytes."""
         try:
             rows, touched = list(self._rows()), os.stat(self.path).st_ctime_ns
         except OSError as error:
             raise SourceError(f"{self.path} cannot be read: {error.strerror}") from None
         named = self._named(rows)
-        collector = self.reading.collector(named.root)
+        collector.root = named.root
         collector.touch(touched)
         states = object_stores.statuses(named.addresses) if named.addresses else map(status_of, named.names)
         uris = named.addresses or repeat(None, len(rows))
         for name, status, row, uri in zip(named.names, states, rows, uris, strict=True):
-            collector.add(name, status, row, uri)
-        return collector.listing()
+            if not uri and os.path.isdir(name):
+                _walk(collector, name, row)
+            else:
+                collector.add(name, status, row, uri)
+        if labelled := [row for row in rows if "label" in row]:
+            collector.told.append(_labels_told(self.path, labelled))
 
     def locate(self, filepath: str) -> str | None:
         """Return the address of a file below the common parent of all that are named, or of a named object."""
@@ -306,15 +457,39 @@ class ManifestSource(_Source):
 
     def _rows(self) -> Iterator[Row]:
         if self.path.suffix.lower() in LIST_SUFFIXES:
-            for line in bytes_of(self.path).decode("utf-8", "surrogateescape").splitlines():
-                if line.strip() and not line.lstrip().startswith("#"):
-                    yield {"filepath": line.strip()}
+            yield from _rows_of(self.path)
             return
         table = read_table(self.path)
         if "filepath" not in table.column_names:
             raise SourceError(f"{self.path} has no column 'filepath' (columns: {', '.join(table.column_names)})")
         wanted = [name for name in ("filepath", "split", "tags") if name in table.column_names]
         yield from (row for row in table.select(wanted).to_pylist() if row["filepath"])
+
+
+def _lines_of(path: Path) -> Iterator[str]:
+    """Yield the absolute paths that a list of a ``data.yaml`` names, from its own folder on."""
+    for row in _rows_of(path):
+        yield os.path.normpath(path.parent / os.path.expanduser(row["filepath"]))
+
+
+def _rows_of(path: Path) -> Iterator[Row]:
+    """Yield the rows of a list: paths, and the label behind a path where a file of the whole line is not there."""
+    for line in bytes_of(path).decode("utf-8", "surrogateescape").splitlines():
+        text = line.strip()
+        if text and not text.startswith("#"):
+            yield _row_of(path.parent, text)
+
+
+def _row_of(folder: Path, text: str) -> Row:
+    parted = LABEL_BEHIND.fullmatch(text)
+    if not parted or is_remote(text) or os.path.lexists(folder / text):
+        return {"filepath": text}
+    return {"filepath": parted[1], "label": parted[2]} if os.path.lexists(folder / parted[1]) else {"filepath": text}
+
+
+def _labels_told(path: Path, rows: Sequence[Row]) -> str:
+    example = f"{rows[0]['filepath']} {rows[0]['label']}"
+    return f"{path.name} has labels behind {len(rows)} of its paths, such as {example!r}: they are not read from media"
 
 
 @lru_cache(8)

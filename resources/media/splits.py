@@ -152,7 +152,7 @@ def _said(name: str) -> _Name | None:
     if len(splits) != 1:
         return None
     rest = frozenset(token for token in tokens if token not in TELL_NOTHING | SPLITS.keys() | BESIDE_ANOTHER.keys())
-    return _Name(*splits, rest, bool(strong) and not rest)
+    return _Name(next(iter(splits)), rest, bool(strong) and not rest)
 
 
 def _is_class(name: str) -> bool:

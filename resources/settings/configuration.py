@@ -363,9 +363,12 @@ class RunSettings(Section):
 class DatasetSettings(Section):
     """What ``dataset.yaml`` may say."""
 
-    media: str = Field(
-        description="Folder, archive, video, glob, list of paths or addresses, manifest, or a folder, archive or video in an"
-        " object store, that holds the images; they stay where they are."
+    media: str | Annotated[list[str], Field(min_length=1)] = Field(
+        description="Folder, archive, video, glob, list of paths or addresses, manifest, data.yaml, or a folder, archive or video"
+        " in an object store, that holds the images; or a list of such. They stay where they are."
+    )
+    limit: int | None = Field(
+        None, ge=1, description="Take so many samples alone, chosen by their ids, for a first look; all by default."
     )
     split_from: Literal["folder", "column", "none"] = Field(
         "none",

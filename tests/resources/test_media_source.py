@@ -11,6 +11,7 @@ import pytest
 from pyarrow import parquet
 
 from brain_assets.resources.errors import SourceError
+from brain_assets.resources.media.candidates import left_out_told
 from brain_assets.resources.media.media_source import Listing, content_hash, open_source, read_local, sample_id
 
 
@@ -52,10 +53,118 @@ def test_what_lies_beside_images_is_left_out(media: Path, name: str) -> None:
     assert name not in paths(listed(media))
 
 
-def test_a_file_without_suffix_or_with_an_odd_one_may_be_an_image(media: Path) -> None:
-    (media / "0001").touch()
-    (media / "x.foo").touch()
-    assert {"0001", "x.foo"} <= set(paths(listed(media)))
+def test_a_file_whose_suffix_says_nothing_is_an_image_by_its_content(media: Path) -> None:
+    for name in ("0001", "IMG.2023.01.05", "x.jpg_large"):
+        (media / name).write_bytes(b"\xff\xd8\xff\xe0 and so on")
+    for name in ("empty", "x.foo", "notes.2"):
+        (media / name).write_bytes(b"no picture" if "." in name else b"")
+    assert {"0001", "IMG.2023.01.05", "x.jpg_large"} <= set(paths(listed(media)))
+    assert listed(media).left_out == {".foo": 1, ".2": 1, "without a suffix": 1}
+
+
+def test_other_files_are_counted_by_kind_and_dicom_is_named(media: Path) -> None:
+    for name in (
+        "a.xmp",
+        "b.XMP",
+        "labels.cache",
+        "clip.mov",
+        "scan.dcm",
+        "LICENSE.CC",
+        "Thumbs.db",
+        ".hidden",
+        "CITATION",
+    ):
+        (media / name).write_bytes(b"something")
+    (media / "1.2.840").write_bytes(bytes(128) + b"DICM" + bytes(20))
+    (media / "000001").write_bytes(bytes(128) + b"DICM" + bytes(20))
+    listing = listed(media)
+    assert len(paths(listing)) == 4
+    assert listing.left_out == {".xmp": 2, ".cache": 1, "videos": 1, "DICOM": 2, ".cc": 1, ".840": 1}
+    assert left_out_told(listing.left_out).startswith("8 other files left out: 2 DICOM (not decoded")
+    assert listed(f"{media}/*").left_out == listing.left_out
+
+
+def test_a_pattern_with_a_suffix_says_that_such_files_are_images(media: Path) -> None:
+    (media / "x.foo").write_bytes(b"something")
+    assert paths(listed(f"{media}/*.foo")) == ["x.foo"]
+
+
+def test_what_a_list_names_is_a_sample_and_folders_are_searched(media: Path, tmp_path: Path) -> None:
+    (media / "x.foo").write_bytes(b"something")
+    (media / "notes.txt").touch()
+    (tmp_path / "list.txt").write_text("media/x.foo\nmedia/notes.txt\nmedia/train\nmedia/nowhere.png\n")
+    found = paths(listed(tmp_path / "list.txt"))
+    assert found == ["notes.txt", "nowhere.png", "train/b.jpg", "train/deep/c.png", "x.foo"]
+
+
+@pytest.mark.parametrize("line", ["a.png 65", "a.png\tcat dog", "a.png,cat", "a.png ; 1"])
+def test_a_list_with_labels_behind_its_paths_is_told(media: Path, line: str) -> None:
+    (media / "with space 1.png").write_bytes(b"something")
+    (media / "list.txt").write_text(f"{line}\nwith space 1.png\nwith space 1.png 3\nnowhere.png 3\n")
+    listing = listed(media / "list.txt")
+    assert paths(listing) == ["a.png", "nowhere.png 3", "with space 1.png"]
+    (told,) = listing.told
+    assert told.startswith("list.txt has labels behind 2 of its paths, such as 'a.png ")
+
+
+def test_several_roots_are_told_apart_by_their_names(media: Path, tmp_path: Path) -> None:
+    for folder in ("more/media", "other"):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "a.png").write_bytes(folder.encode())
+    roots = [str(media), str(tmp_path / "other")]
+    source = open_source(roots)
+    assert "media/a.png" in paths(source.list())
+    assert "other/a.png" in paths(source.list())
+    assert source.locate("other/a.png") == str(tmp_path / "other" / "a.png")
+    assert source.locate("elsewhere/a.png") is None
+    assert source.read(str(tmp_path / "other" / "a.png")) == b"other"
+    same = open_source([str(media), str(tmp_path / "more" / "media")]).list()
+    assert {"more/media/a.png", f"{tmp_path.name}/media/a.png"} <= set(paths(same))
+    with pytest.raises(SourceError, match="twice"):
+        open_source([str(media), str(media)])
+
+
+def test_several_roots_may_be_splits(media: Path) -> None:
+    listing = open_source([f"{media}/train", f"{media}/Test"], "folder").list()
+    assert column(listing, "split") == {"train/b.jpg": "train", "train/deep/c.png": "train", "Test/d.png": "test"}
+
+
+DATA_YAML = {
+    "folders": "train: train\ntest: Test\n",
+    "a path": "path: .\ntrain: train\ntest: [Test]\n",
+    "the path of somebody else": "path: /home/somebody/media\ntrain: train\ntest: Test\n",
+    "as exported": "train: ../train\nval:\ntest: ../Test\n",
+    "lists": "train: train.txt\ntest: test.txt\nnames: [cat]\n",
+    "patterns": "train: train/**/*\ntest: Test/*.png\n",
+}
+
+
+@pytest.mark.parametrize("kind", DATA_YAML)
+def test_a_data_yaml_gives_images_with_their_splits(media: Path, kind: str) -> None:
+    (media / "data.yaml").write_text(DATA_YAML[kind])
+    (media / "train.txt").write_text("./train/b.jpg\ntrain/deep/c.png\n")
+    (media / "test.txt").write_text("Test/d.png\n")
+    source = open_source(str(media / "data.yaml"), "column")
+    assert column(source.list(), "split") == {"train/b.jpg": "train", "train/deep/c.png": "train", "Test/d.png": "test"}
+    assert source.locate("Test/d.png") == str(media / "Test" / "d.png")
+
+
+def test_what_a_data_yaml_names_and_is_not_there_is_told(media: Path) -> None:
+    (media / "data.yaml").write_text("train: train\nval: nowhere\n")
+    (told,) = listed(media / "data.yaml").told
+    assert told == f"data.yaml names {media}/nowhere for val, which is not there"
+    (media / "data.yaml").write_text("train: nowhere\n")
+    with pytest.raises(SourceError, match="names no images that are there"):
+        listed(media / "data.yaml")
+
+
+@pytest.mark.parametrize(
+    "text", ["names: [a]\n", "- train\n", "train: [\n", "!!python/object:os.system x", "train: 3\n"]
+)
+def test_a_yaml_that_is_no_data_yaml_is_refused_in_one_line(media: Path, text: str) -> None:
+    (media / "data.yaml").write_text(text)
+    with pytest.raises(SourceError, match=r"data.yaml (names no images|cannot be read)"):
+        listed(media / "data.yaml")
 
 
 def test_hidden_folders_are_left_out(media: Path) -> None:
