@@ -139,19 +139,49 @@ def _frames(_: click.Context, __: click.Parameter, value: str | None) -> float |
     "--predictions-format", metavar="FORMAT", help="What prediction files are written in [default: by content]."
 )
 @click.option("--classes", metavar="NAME[,NAME...]", help="The classes, in the order of logits.")
+@click.option("--yes", is_flag=True, help="Take in all that is seen where only a folder is given; do not ask.")
 @click.pass_obj
-def add(home: Home, /, name: str, sources: Sequence[str], media: Sequence[str], **settings: Any) -> None:
-    """Declare a dataset; its images, labels and predictions stay where they are."""
+def add(home: Home, /, name: str, sources: Sequence[str], media: Sequence[str], *, yes: bool, **settings: Any) -> None:
+    """Declare a dataset; its images, labels and predictions stay where they are.
+
+    Where only a folder is given, it is looked at first: splits, labels and predictions that lie there are proposed. Without a
+    terminal, and without --yes, what is certain is taken in, and the rest is named.
+    """
     from brain_assets.app.declaring import declare, looked_at
+    from brain_assets.app.scanning import says_where_to_look
 
     if not (given := [*media, *sources]):
         raise click.UsageError("Missing option '--media': say where the images lie.")
+    if folder := says_where_to_look(given, settings):
+        settings |= _seen(name, folder, yes=yes)
     paths = declare(home, name, media=given, **settings)
     for told in looked_at(paths):
         click.echo(told, err=True)
     click.echo(
         f"declared {name} in {paths.config}\nnext: brain materialize {name}   (or 'brain up', which notices by itself)"
     )
+
+
+def _seen(name: str, folder: Path, *, yes: bool) -> dict[str, Any]:
+    """Return the settings that take in what lies in a folder, as far as they are certain or confirmed."""
+    from brain_assets.app.scanning import as_options, look_at
+
+    look = look_at(folder)
+    asks = sys.stdin.isatty() and not yes
+    everything, settings = look.proposal(unsure=True), look.proposal(unsure=yes or asks)
+    if not everything:
+        return {}
+    for line in look.lines():
+        click.echo(line, err=True)
+    if asks and not click.confirm(f"declare it with {as_options(settings)}?", default=True, err=True):
+        return {}
+    if settings:
+        click.echo(f"declared with what is there: {as_options(settings)}", err=True)
+    if left := {
+        role: everything[role] for role in ("labels", "predictions") if role in everything and role not in settings
+    }:
+        click.echo(f"not taken, as it may be none: brain attach {name} {as_options(left)}", err=True)
+    return settings
 
 
 @main.command("list")

@@ -333,4 +333,52 @@ def review(home: Home, /, name: str | None, *, port: int, host: str, token: str 
     serve(home.root, host, port, token, name, browser=not no_browser)
 
 
-COMMANDS: Sequence[click.Command] = (similar, select_samples, check, export, report, calibrate, runs, review)
+@click.command()
+@click.argument("name")
+@click.option(
+    "--labels", metavar="[FIELD=]URI", multiple=True, help="File or folder of labels; 'folder' for class folders."
+)
+@click.option("--labels-format", metavar="FORMAT", help="How the labels are written [default: by suffix].")
+@click.option("--predictions", metavar="[MODEL=]URI", multiple=True, help="File or folder of predictions.")
+@click.option("--predictions-format", metavar="FORMAT", help="How the predictions are written [default: by suffix].")
+@click.pass_obj
+def attach(home: Home, /, name: str, **inputs: Any) -> None:
+    """Add labels and predictions to a dataset that is declared already."""
+    from brain_assets.app.changing import attach as attach_inputs
+
+    if not inputs["labels"] and not inputs["predictions"]:
+        raise click.UsageError("say what to attach by --labels or --predictions")
+    for told in attach_inputs(home, name, **inputs):
+        click.echo(f"attached {told}")
+    click.echo(f"next: brain materialize {name}")
+
+
+@click.command("set")
+@click.argument("name")
+@click.argument("assignments", metavar="KEY=VALUE...", nargs=-1, required=True)
+@click.pass_obj
+def set_values(home: Home, /, name: str, assignments: Sequence[str]) -> None:
+    """Set values in a dataset's file, such as similarity.k=30; comments in it stay, and an empty value is the default."""
+    from brain_assets.app.changing import set_value
+
+    for text in assignments:
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise click.UsageError(f"write KEY=VALUE, got {text!r}")
+        if warning := set_value(home, name, key.strip(), value):
+            click.echo(f"{key.strip()}: {warning}", err=True)
+        click.echo(f"set {key.strip()} in {home.existing(name).config}")
+
+
+COMMANDS: Sequence[click.Command] = (
+    attach,
+    set_values,
+    similar,
+    select_samples,
+    check,
+    export,
+    report,
+    calibrate,
+    runs,
+    review,
+)

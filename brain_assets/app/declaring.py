@@ -48,12 +48,15 @@ def declare(home: Home, name: str, **settings: Any) -> DatasetPaths:
     if paths.config.exists():
         raise ConfigurationError(f"{name} exists already: edit {paths.config}, or remove it with 'brain remove {name}'")
     tree = {key: value for key, value in settings.items() if value is not None}
-    media = [_absolute(uri) for uri in _several(tree["media"])]
+    media = [absolute(uri) for uri in _several(tree["media"])]
     tree["media"] = media if len(media) > 1 else media[0]
     _declare_data_yaml(tree, media)
     if (model := tree.pop("model", None)) is not None:
         tree["embeddings"] = {"model": _absolute_model(model)}
-    _declare_inputs(tree)
+    tree |= inputs_of(tree)
+    if classes := tree.pop("classes", None):
+        names = classes.split(",") if isinstance(classes, str) else classes
+        tree["classes"] = [name.strip() for name in names if name.strip()]
     _validate(tree)
     open_source(tree["media"], frames=tree.get("frames"))
     instance.prepare(home)
@@ -111,24 +114,23 @@ def _declare_data_yaml(tree: dict[str, Any], media: Sequence[str]) -> None:
         tree["labels"], tree["labels_format"] = found.label_folders, tree.get("labels_format") or "yolo"
 
 
-def _declare_inputs(tree: dict[str, Any]) -> None:
-    """Turn addresses of labels and predictions, as they are typed, into settings."""
+def inputs_of(tree: dict[str, Any]) -> dict[str, list[dict[str, str]]]:
+    """Take addresses of labels and predictions, as they are typed, out of ``tree`` and return them as settings."""
+    found: dict[str, list[dict[str, str]]] = {}
     for role, owner in (("labels", "field"), ("predictions", "model")):
         given, form = tree.pop(role, None), tree.pop(f"{role}_format", None)
         if form and not given:
             raise ConfigurationError(f"{role}_format says how {role} are written, and there are none: give {role}, too")
         if given:
-            tree[role] = [_input(address, owner) | ({"format": form} if form else {}) for address in given]
-    if classes := tree.pop("classes", None):
-        names = classes.split(",") if isinstance(classes, str) else classes
-        tree["classes"] = [name.strip() for name in names if name.strip()]
+            found[role] = [_input(address, owner) | ({"format": form} if form else {}) for address in given]
+    return found
 
 
 def _input(address: str, owner: str) -> dict[str, str]:
     name, equals, uri = address.partition("=")
     if not equals or "/" in name or Path(address).exists():
         name, uri = "", address
-    return {"uri": uri if uri == FOLDERS else _absolute(uri)} | ({owner: name} if name else {})
+    return {"uri": uri if uri == FOLDERS else absolute(uri)} | ({owner: name} if name else {})
 
 
 def _validate(tree: dict[str, Any]) -> None:
@@ -141,7 +143,8 @@ def _validate(tree: dict[str, Any]) -> None:
     check_inputs(settings)
 
 
-def _absolute(media: str) -> str:
+def absolute(media: str) -> str:
+    """Return an address so that it names the same wherever a run starts; raises ConfigurationError where it is empty."""
     if not media.strip():
         raise ConfigurationError("an address is empty: give a file, a folder or a URI")
     return media if "://" in media else str(Path(media).expanduser().absolute())

@@ -6,15 +6,20 @@ import duckdb
 
 SPLITS = """
     select coalesce(split, 'none') as name, count(*) from samples where status <> 'dropped'
-    group by name order by name = 'none', name"""
+    group by name"""
 ORDER = ("train", "val", "test")
 SHOWN = 6
 
 
 def split_counts(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
     """Return how many samples are in each split, ``none`` for those without one; train, val and test come first."""
-    counts = dict(connection.execute(SPLITS).fetchall())
-    return {name: counts.pop(name) for name in ORDER if name in counts} | counts
+    return in_order(dict(connection.execute(SPLITS).fetchall()))
+
+
+def in_order(counts: Mapping[str, int]) -> dict[str, int]:
+    """Return counts of splits with train, val and test first, and what has none last."""
+    known = (*ORDER, *sorted(counts.keys() - {*ORDER, "none"}), "none")
+    return {name: counts[name] for name in known if name in counts}
 
 
 def splits_told(counts: Mapping[str, int], split_from: str) -> str:

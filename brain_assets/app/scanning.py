@@ -1,0 +1,276 @@
+"""Look at a folder before it is declared: which splits, labels and predictions lie there, and how to declare them."""
+
+import csv
+import json
+import os
+import re
+import shlex
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, get_args
+
+from brain_assets.ingest.accounting import in_order, splits_told
+from brain_assets.resources.label_formats.input_files import FOLDERS
+from brain_assets.resources.local_files import open_local
+from brain_assets.resources.media.candidates import IMAGE_SUFFIXES
+from brain_assets.resources.media.media_source import open_source
+from brain_assets.resources.media.splits import FolderSplits
+from brain_assets.resources.settings.configuration import LabelSettings
+
+# Folders of images beside which labels may lie, and what folders of labels are called.
+IMAGE_FOLDERS = {"images", "image", "imgs", "img", "jpegimages", "pictures", "photos", "data"}
+LABEL_FOLDERS = {"labels", "annotations", "annotation", "anns", "xmls", "xml"}
+TABLES = {".csv", ".tsv", ".jsonl", ".parquet"}
+# So many files are looked at, and so much of each; a first look must not take as long as reading everything.
+MOST_FILES, MOST_BYTES, TRIED = 200_000, 1 << 26, 20
+NAMES = {
+    "filepath",
+    "file_path",
+    "filename",
+    "file_name",
+    "file",
+    "path",
+    "image",
+    "image_path",
+    "img",
+    "image_id",
+    "sample_id",
+}
+CLASSES = {"label", "labels", "class", "class_name", "category", "target"}
+SCORES = {"logits", "probabilities", "probs", "confidence", "score", "pred", "prediction", "predicted"}
+SCORE_COLUMN = re.compile(r"(logit|prob|score)s?_\w+")
+NUMBERS = re.compile(rb"\s*\d+(\s+-?[\d.]+(e-?\d+)?){4,}\s*", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Found:
+    """Labels or predictions of one format: where they lie, how many files, and how sure it is that they are such."""
+
+    kind: str
+    form: str
+    addresses: list[str]
+    files: int
+    sure: bool = True
+    role: str = "labels"
+
+    @property
+    def is_read(self) -> bool:
+        """Whether this version reads the format."""
+        return self.form in {*get_args(LabelSettings.model_fields["format"].annotation), FOLDERS}
+
+
+@dataclass(frozen=True)
+class Look:
+    """What lies in and beside a folder.
+
+    Attributes
+    ----------
+    folder : str
+    samples : int
+        Files that hold images; archives and videos count once.
+    splits : dict of str to int
+        How many of them the folders put into each split, ``none`` for those in none.
+    found : list of Found
+    """
+
+    folder: str
+    samples: int
+    splits: dict[str, int]
+    found: list[Found] = field(default_factory=list)
+
+    def lines(self) -> list[str]:
+        """Return what was seen, for people."""
+        splits = splits_told(self.splits, "none")
+        lines = [f"{self.folder}: {self.samples} images" + (f"; splits by folder: {splits}" if splits else "")]
+        for one in self.found:
+            unread = "" if one.is_read else "; this format is not read yet"
+            shown = ", ".join(os.path.relpath(uri, self.folder) if uri != FOLDERS else uri for uri in one.addresses[:4])
+            more = f" and {len(one.addresses) - 4} more" if one.addresses[4:] else ""
+            lines.append(f"  {one.kind} ({one.files} file{'s'[: one.files != 1]}): {shown}{more}{unread}")
+        return lines
+
+    def proposal(self, *, unsure: bool) -> dict[str, Any]:
+        """Return the settings that take in what was seen; what may be no labels at all only where ``unsure`` is asked for."""
+        chosen = [one for one in self.found if one.is_read and (one.sure or unsure)]
+        settings: dict[str, Any] = {"split_from": "folder"} if set(self.splits) - {"none"} else {}
+        for role in ("labels", "predictions"):
+            taken = [one for one in chosen if one.role == role]
+            if taken:
+                # One format holds for all that is given in one command: the one that most files are in.
+                form = Counter({one.form: one.files for one in taken}).most_common(1)[0][0]
+                settings[role] = [uri for one in taken if one.form == form for uri in one.addresses]
+                if form in {"coco", "yolo", "voc"}:
+                    settings[f"{role}_format"] = form
+        return settings
+
+
+def says_where_to_look(media: Sequence[str], settings: Mapping[str, Any]) -> Path | None:
+    """Return the folder to look at where nothing else was said of a dataset than that its images lie there."""
+    said = any(
+        settings.get(key) for key in ("split_from", "labels", "labels_format", "predictions", "predictions_format")
+    )
+    folder = Path(media[0]).expanduser()
+    return folder.absolute() if len(media) == 1 and not said and "://" not in media[0] and folder.is_dir() else None
+
+
+def as_options(settings: Mapping[str, Any]) -> str:
+    """Return settings as options of ``brain add``.
+
+    Examples
+    --------
+    >>> as_options({"split_from": "folder", "labels": ["a b", "c"]})
+    "--split-from folder --labels 'a b' --labels c"
+    """
+    several = [(key, one) for key, value in settings.items() for one in (value if isinstance(value, list) else [value])]
+    return " ".join(f"--{key.replace('_', '-')} {shlex.quote(str(one))}" for key, one in several)
+
+
+def look_at(folder: Path) -> Look:
+    """Look at a folder of images and what lies beside it; nothing is decoded, and of label files only beginnings are read."""
+    listing = open_source(str(folder), "folder").list()
+    names = listing.items.column("filepath").to_pylist()
+    splits = Counter(split or "none" for split in listing.items.column("split").to_pylist())
+    found = [*_objects(folder, names), *_tables(folder)]
+    if not found:
+        found = list(_class_folders(names))
+    return Look(str(folder), len(names) + len(listing.containers), in_order(splits), found)
+
+
+def _class_folders(names: Sequence[str]) -> Iterator[Found]:
+    """Yield the names of folders as classes: surely where several splits have the same ones."""
+    splits = FolderSplits({name.rpartition("/")[0] for name in names})
+    classes: dict[str | None, set[str]] = defaultdict(set)
+    for folder in {name.rpartition("/")[0] for name in names}:
+        if folder and not splits.names_one(folder) and folder.rpartition("/")[2].lower() not in IMAGE_FOLDERS:
+            classes[splits.of(folder)].add(folder.rpartition("/")[2])
+    named = set().union(*classes.values())
+    if len(named) > 1:
+        shared = len(classes) > 1 and None not in classes and len(set.intersection(*classes.values())) * 2 > len(named)
+        shown = ", ".join(sorted(named)[:3])
+        kind = f"folders that may be classes, {len(named)} such as {shown}"
+        yield Found(kind, FOLDERS, [FOLDERS], len(names), sure=shared)
+
+
+def _objects(folder: Path, names: Sequence[str]) -> Iterator[Found]:
+    stems = {Path(name).stem for name in names}
+    files = list(_files_around(folder))
+    yield from _coco([path for path in files if path.suffix.lower() == ".json"])
+    xmls = [path for path in files if path.suffix.lower() == ".xml"]
+    voc = [path for path in xmls if path.stem in stems]
+    if voc and _any_has(voc, b"<annotation"):
+        yield Found("Pascal VOC", "voc", _tops(voc, folder), len(voc))
+    cvat = [path for path in xmls if path.stem not in stems][:TRIED]
+    if cvat := [path for path in cvat if b"<annotations" in _head(path)]:
+        yield Found("CVAT XML", "cvat", [str(path) for path in cvat], len(cvat))
+    texts = [path for path in files if path.suffix.lower() == ".txt" and path.stem in stems]
+    if texts and any(NUMBERS.match(_head(path)) for path in texts[:TRIED]):
+        yield Found("YOLO", "yolo", _tops(texts, folder), len(texts))
+
+
+def _coco(files: Sequence[Path]) -> Iterator[Found]:
+    labels = [path for path in files[:TRIED] if _holds(path, b'"images"', b'"annotations"', b'"bbox"')]
+    # COCO's own keypoint files hold the same boxes of one class once more.
+    if instances := [path for path in labels if path.name.startswith("instances")]:
+        labels = [path for path in labels if not path.name.startswith("person_keypoints")] or instances
+    if labels:
+        yield Found("COCO", "coco", [str(path) for path in labels], len(labels))
+    results = [
+        path
+        for path in files[:TRIED]
+        if _head(path).lstrip().startswith(b"[") and _holds(path, b'"image_id"', b'"score"')
+    ]
+    if results:
+        yield Found("COCO results", "coco", [str(path) for path in results], len(results), role="predictions")
+
+
+def _tables(folder: Path) -> Iterator[Found]:
+    """Yield tables whose columns name images, and classes or scores."""
+    labels, predictions = [], []
+    for path in [one for one in _files_around(folder) if one.suffix.lower() in TABLES][:TRIED]:
+        columns = {name.strip().lower() for name in _columns(path)}
+        if not columns & NAMES:
+            continue
+        if columns & SCORES or any(SCORE_COLUMN.fullmatch(name) for name in columns):
+            predictions.append(str(path))
+        elif columns & CLASSES:
+            labels.append(str(path))
+    if labels:
+        yield Found("table of labels", "auto", labels, len(labels))
+    if predictions:
+        yield Found("table of predictions", "auto", predictions, len(predictions), role="predictions")
+
+
+def _columns(path: Path) -> list[str]:
+    """Return the names of a table's columns; none where it cannot be read."""
+    try:
+        if path.suffix.lower() == ".parquet":
+            from pyarrow import parquet
+
+            with open_local(path) as file:
+                return [str(name) for name in parquet.read_schema(file).names]
+        line = _head(path).decode("utf-8-sig", "replace").splitlines()[0]
+        if path.suffix.lower() == ".jsonl":
+            row = json.loads(line)
+            return list(row) if isinstance(row, dict) else []
+        return next(csv.reader([line], delimiter=max(",;\t|", key=line.count)))
+    except (OSError, ValueError, IndexError, StopIteration, csv.Error, RecursionError):
+        return []
+
+
+def _files_around(folder: Path) -> Iterator[Path]:
+    """Yield what is no image in a folder; of one called like a folder of images, also what lies beside it."""
+    yield from _below(folder)
+    if folder.name.lower() not in IMAGE_FOLDERS:
+        return
+    try:
+        beside = sorted(folder.parent.iterdir())
+    except OSError:
+        return
+    for path in beside:
+        if path.is_dir() and path.name.lower() in LABEL_FOLDERS:
+            yield from _below(path)
+        elif path.is_file():
+            yield path
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    seen = 0
+    for inner, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(names):
+            if os.path.splitext(name)[1].lower() not in IMAGE_SUFFIXES and not name.startswith("."):
+                yield Path(inner) / name
+        seen += len(names)
+        if seen > MOST_FILES:
+            return
+
+
+def _tops(files: Iterable[Path], folder: Path) -> list[str]:
+    """Return the folders that hold some files: those called like labels in and beside a folder, else where the files lie."""
+    found = {_top(path.parent, folder) for path in files}
+    return sorted(str(one) for one in found if not any(other != one and one.is_relative_to(other) for other in found))
+
+
+def _top(inner: Path, folder: Path) -> Path:
+    inside = [one for one in (inner, *inner.parents) if one != folder.parent and one.is_relative_to(folder.parent)]
+    called = [one for one in inside if one.name.lower() in LABEL_FOLDERS]
+    return called[-1] if called else inner
+
+
+def _any_has(files: Sequence[Path], text: bytes) -> bool:
+    return any(text in _head(path) for path in files[:TRIED])
+
+
+def _head(path: Path, size: int = 4096) -> bytes:
+    try:
+        with open_local(path) as file:
+            return file.read(size)
+    except OSError:
+        return b""
+
+
+def _holds(path: Path, *words: bytes) -> bool:
+    data = _head(path, MOST_BYTES)
+    return all(word in data for word in words)

@@ -1,0 +1,196 @@
+"""A folder is looked at before it is declared; declarations are added to and changed in the file, comments kept."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+from click.testing import CliRunner, Result
+
+from brain_assets.app.cli import main
+from brain_assets.app.scanning import as_options, look_at
+from tests.workshop import write_pictures
+
+VOC = "<annotation><filename>00000.png</filename></annotation>"
+COCO = {
+    "images": [{"id": 1, "file_name": "00000.png"}],
+    "annotations": [{"image_id": 1, "bbox": [0, 0, 1, 1]}],
+    "categories": [],
+}
+
+
+def class_folders(root: Path) -> None:
+    for split in ("train", "test"):
+        for name in ("cat", "dog"):
+            write_pictures(root / split / name, [1])
+
+
+def perhaps_classes(root: Path) -> None:
+    for name in ("monday", "tuesday"):
+        write_pictures(root / name, [1])
+
+
+def yolo(root: Path) -> None:
+    for split in ("train", "val"):
+        write_pictures(root / "images" / split, [0])
+        (root / "labels" / split).mkdir(parents=True)
+        (root / "labels" / split / "00000.txt").write_text("0 .5 .5 .1 .1\n")
+    (root / "classes.txt").write_text("cat\n")
+
+
+def coco(root: Path) -> None:
+    write_pictures(root / "train2017", [0])
+    write_pictures(root / "val2017", [1])
+    (root / "annotations").mkdir()
+    for split in ("train", "val"):
+        (root / "annotations" / f"instances_{split}2017.json").write_text(json.dumps(COCO))
+        (root / "annotations" / f"person_keypoints_{split}2017.json").write_text(json.dumps(COCO))
+        (root / "annotations" / f"captions_{split}2017.json").write_text(json.dumps({"images": [], "annotations": []}))
+    (root / "results.json").write_text(json.dumps([{"image_id": 1, "bbox": [0, 0, 1, 1], "score": 0.5}]))
+
+
+def voc(root: Path) -> None:
+    write_pictures(root / "JPEGImages", [0])
+    (root / "Annotations").mkdir()
+    (root / "Annotations" / "00000.xml").write_text(VOC)
+
+
+def tables(root: Path) -> None:
+    write_pictures(root / "images", range(2))
+    (root / "labels.csv").write_text("filename;class\n00000.png;cat\n")
+    (root / "predictions.csv").write_text("filename,logit_0,logit_1\n00000.png,1,2\n")
+    (root / "notes.csv").write_text("a,b\n")
+
+
+def nothing(root: Path) -> None:
+    write_pictures(root, range(2))
+    (root / "notes.json").write_text("{}")
+    (root / "broken.parquet").write_text("none")
+
+
+# What lies in a folder, and which settings take it in; paths are relative to the folder.
+LAYOUTS: dict[Callable[[Path], None], dict[str, object]] = {
+    class_folders: {"split_from": "folder", "labels": ["folder"]},
+    perhaps_classes: {},
+    yolo: {"split_from": "folder", "labels": ["labels"], "labels_format": "yolo"},
+    coco: {
+        "split_from": "folder",
+        "labels": ["annotations/instances_train2017.json", "annotations/instances_val2017.json"],
+        "labels_format": "coco",
+        "predictions": ["results.json"],
+        "predictions_format": "coco",
+    },
+    voc: {"labels": ["Annotations"], "labels_format": "voc"},
+    tables: {"labels": ["labels.csv"], "predictions": ["predictions.csv"]},
+    nothing: {},
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: layout.__name__)
+def test_usual_layouts_are_seen(layout: Callable[[Path], None], tmp_path: Path) -> None:
+    layout(tmp_path / "set")
+    proposal = look_at(tmp_path / "set").proposal(unsure=False)
+    for role in ("labels", "predictions"):
+        if role in proposal and proposal[role] != ["folder"]:
+            proposal[role] = [str(Path(uri).relative_to(tmp_path / "set")) for uri in proposal[role]]
+    assert proposal == LAYOUTS[layout]
+
+
+def test_labels_beside_a_folder_of_images_are_seen(tmp_path: Path) -> None:
+    yolo(tmp_path / "set")
+    proposal = look_at(tmp_path / "set" / "images").proposal(unsure=False)
+    assert proposal["labels"] == [str(tmp_path / "set" / "labels")]
+    voc(tmp_path / "other")
+    assert look_at(tmp_path / "other" / "JPEGImages").proposal(unsure=False)["labels_format"] == "voc"
+
+
+def brain(root: Path, *words: str, **more: str) -> Result:
+    return CliRunner().invoke(main, ["--home", str(root / "home"), *words], **more)
+
+
+def declared(root: Path) -> dict[str, object]:
+    found: dict[str, object] = yaml.safe_load((root / "home" / "datasets" / "a" / "dataset.yaml").read_text())
+    return found
+
+
+def test_what_is_certain_is_declared_and_told(tmp_path: Path) -> None:
+    yolo(tmp_path / "set")
+    said = brain(tmp_path, "add", "a", "--media", str(tmp_path / "set"))
+    assert said.exit_code == 0
+    assert "2 images; splits by folder: train 1, val 1" in said.stderr
+    assert "YOLO (2 files): labels" in said.stderr
+    assert declared(tmp_path)["labels"] == [{"uri": str(tmp_path / "set" / "labels"), "format": "yolo"}]
+
+
+def test_what_may_be_no_labels_is_taken_only_when_confirmed(tmp_path: Path) -> None:
+    perhaps_classes(tmp_path / "set")
+    said = brain(tmp_path, "add", "a", "--media", str(tmp_path / "set"))
+    assert "brain attach a --labels folder" in said.stderr
+    assert "labels" not in declared(tmp_path)
+    assert brain(tmp_path, "remove", "a", "--yes").exit_code == 0
+    brain(tmp_path, "add", "a", "--media", str(tmp_path / "set"), "--yes")
+    assert declared(tmp_path)["labels"] == [{"uri": "folder"}]
+
+
+def test_whoever_says_how_a_dataset_is_is_not_told_better(tmp_path: Path) -> None:
+    yolo(tmp_path / "set")
+    said = brain(tmp_path, "add", "a", "--media", str(tmp_path / "set"), "--split-from", "none")
+    assert "YOLO" not in said.stderr
+    assert declared(tmp_path) == {"media": str(tmp_path / "set"), "split_from": "none"}
+
+
+def test_labels_and_predictions_are_attached_and_values_set_with_comments_kept(tmp_path: Path) -> None:
+    nothing(tmp_path / "set")
+    brain(tmp_path, "add", "a", "--media", str(tmp_path / "set"))
+    file = tmp_path / "home" / "datasets" / "a" / "dataset.yaml"
+    file.write_text(file.read_text() + "# mine\nsimilarity:\n  k: 5  # few\n")
+    (tmp_path / "l.csv").write_text("filepath,label\n")
+    said = brain(
+        tmp_path, "attach", "a", "--labels", f"color={tmp_path}/l.csv", "--predictions", str(tmp_path / "l.csv")
+    )
+    assert said.stdout.startswith(f"attached labels: {tmp_path}/l.csv\nattached predictions: ")
+    assert brain(tmp_path, "set", "a", "similarity.k=7", "limit=3").exit_code == 0
+    settings = declared(tmp_path)
+    assert settings["labels"] == [{"uri": f"{tmp_path}/l.csv", "field": "color"}]
+    assert settings["predictions"] == [{"uri": f"{tmp_path}/l.csv"}]
+    assert (settings["similarity"], settings["limit"]) == ({"k": 7}, 3)
+    assert "# mine" in file.read_text()
+    assert "k: 7  # few" in file.read_text()
+
+
+REFUSED: list[tuple[tuple[str, ...], str]] = [
+    (("set", "a", "similarity.q=7"), "unknown key 'similarity.q'"),
+    (("set", "a", "similarity.k=many"), "similarity.k: must be a whole number, got 'many'"),
+    (("set", "a", "media=/nowhere"), "no media at /nowhere"),
+    (("set", "a", "media.inner=1"), "there is no media.inner"),
+    (("set", "a", "similarity.k=[1"), "is not a value"),
+    (("attach", "a", "--labels", "/nowhere.csv"), "no labels or predictions at /nowhere.csv"),
+    (("attach", "a", "--labels", "folder", "--labels", "folder", "--labels-format", "xyz"), "labels.0.format: must be"),
+]
+
+
+@pytest.mark.parametrize(("words", "line"), REFUSED)
+def test_a_wrong_change_is_refused_in_one_line_and_changes_nothing(
+    tmp_path: Path, words: tuple[str, ...], line: str
+) -> None:
+    file = tmp_path / "home" / "datasets" / "a" / "dataset.yaml"
+    file.parent.mkdir(parents=True)
+    (tmp_path / "set").mkdir()
+    file.write_text(f"media: {tmp_path}/set\n")
+    said = brain(tmp_path, *words)
+    assert said.exit_code == 1
+    assert line in said.stderr
+    assert len(said.stderr.splitlines()) == 1
+    assert file.read_text() == f"media: {tmp_path}/set\n"
+    assert [one.name for one in file.parent.iterdir()] == ["dataset.yaml"]
+
+
+def test_what_is_attached_already_is_refused(tmp_path: Path) -> None:
+    class_folders(tmp_path / "set")
+    brain(tmp_path, "add", "a", "--media", str(tmp_path / "set"), "--yes")
+    assert "folder is among the labels of a already" in brain(tmp_path, "attach", "a", "--labels", "folder").stderr
+
+
+def test_settings_are_shown_as_options() -> None:
+    assert as_options({"labels": ["a b"], "labels_format": "coco"}) == "--labels 'a b' --labels-format coco"
