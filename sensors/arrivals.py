@@ -5,6 +5,8 @@ import os
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -12,12 +14,13 @@ import dagster as dg
 from brain_assets.answers.published import code_state
 from brain_assets.assets import catalog
 from brain_assets.assets.lineage import REFRESH
+from brain_assets.ingest.accounting import accounts, losses_told
 from brain_assets.resources.errors import BrainError
 from brain_assets.resources.label_formats.input_files import input_state
 from brain_assets.resources.media.media_source import open_media
 from brain_assets.resources.settings.configuration import load_dataset
 from brain_assets.resources.settings.home import DatasetPaths, Home
-from brain_assets.resources.store.publishing import damage, manifest
+from brain_assets.resources.store.publishing import connect, damage, manifest
 from brain_assets.sensors.abandoned import end_abandoned_runs
 from brain_assets.sensors.asking import answer, ask, mark_of
 
@@ -85,7 +88,8 @@ def _requests(
     look.state = state
     published = manifest(paths.published)
     if published and _stands(paths, published["facts"], state):
-        reasons.append(f"{paths.name}: up to date")
+        lost = _losses(paths.published, published["number"])
+        reasons.append(f"{paths.name}: up to date" + (f"; {lost}" if lost else ""))
         return
     if before != state and now - max(listing.newest, newest_input) < settings.sensor.quiet_seconds:
         look.next_at = 0.0
@@ -93,6 +97,16 @@ def _requests(
         return
     mark = mark_of(f"{published['number'] if published else 0} {state}")
     yield from ask(context, paths.name, mark, settings.sensor.attempts, reasons)
+
+
+@lru_cache(256)
+def _losses(published: Path, _: int) -> str:
+    """Return what of labels and predictions is not used in one published set, as a line; empty where all of it is."""
+    try:
+        with connect(published, tolerant=True) as connection:
+            return losses_told(accounts(connection))
+    except BrainError:
+        return ""
 
 
 def _stands(paths: DatasetPaths, facts: Mapping[str, Any], state: str) -> bool:

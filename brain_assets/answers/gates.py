@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from brain_assets.ingest.accounting import ROLES
 from brain_assets.resources.dataset import Dataset
 from brain_assets.resources.errors import BrainError
 from brain_assets.resources.settings.configuration import GateSettings, load_dataset
@@ -32,12 +33,27 @@ PUBLISHED = (
 )
 
 
+# What holds of every dataset unless its own gates name the metric: a hundredth of the rows may be rejected before somebody
+# is told, and where files were given, something of them is used. Neither keeps anything from being published.
+DEFAULT_GATES = (
+    *(GateSettings(metric=f"rejected_{role}_share", operator="<", limit=0.01) for role in ROLES),
+    *(GateSettings(metric=f"unused_{role}", limit=0) for role in ROLES),
+)
+UNUSED = tuple(f"unused_{role}" for role in ROLES)
+
+
 @dataclass(frozen=True)
 class Verdict:
     """A gate and the number it was held against; None where that was never measured."""
 
     gate: GateSettings
     value: float | None
+    is_default: bool = False
+
+    @property
+    def warns(self) -> bool:
+        """Whether a gate that nobody declared fails, without anything being wrong for sure."""
+        return not self.passed and self.is_default and self.gate.metric not in UNUSED
 
     @property
     def passed(self) -> bool:
@@ -56,9 +72,8 @@ class Verdict:
 
     def __str__(self) -> str:
         value = "not measured" if self.value is None else f"{self.value:g}"
-        return (
-            f"{self.gate.metric}  {value} {self.gate.operator} {self.gate.limit:g}  {'ok' if self.passed else 'FAILED'}"
-        )
+        said = "ok" if self.passed else "warning" if self.warns else "FAILED"
+        return f"{self.gate.metric}  {value} {self.gate.operator} {self.gate.limit:g}  {said}"
 
 
 @dataclass(frozen=True)
@@ -77,9 +92,18 @@ def evaluate(gates: Iterable[GateSettings], values: Mapping[str, float]) -> list
     ]
 
 
+def evaluate_all(gates: Iterable[GateSettings], values: Mapping[str, float]) -> list[Verdict]:
+    """Hold the declared gates against the numbers, and name those of the default ones that fail, too."""
+    declared = list(gates)
+    named = {gate.metric for gate in declared}
+    measured = [gate for gate in DEFAULT_GATES if gate.metric not in named and gate.metric in values]
+    silent = [Verdict(gate, values[gate.metric], is_default=True) for gate in measured]
+    return [*evaluate(declared, values), *(verdict for verdict in silent if not verdict.passed)]
+
+
 def verdicts(dataset: Dataset) -> list[Verdict]:
     """Return what the gates say of the newest numbers in the store."""
-    return evaluate(dataset.settings.gates, _values(dataset.store.rows(STORED)))
+    return evaluate_all(dataset.settings.gates, _values(dataset.store.rows(STORED)))
 
 
 def enforce(dataset: Dataset) -> None:
@@ -124,9 +148,9 @@ def examine(home: Home, name: str) -> Examination:
     gates = load_dataset(paths.config).settings.gates
     held_back = _held_back(paths.published / HELD_BACK)
     if held_back:
-        return Examination(evaluate(gates, held_back["values"]), held_back["run_id"])
+        return Examination(evaluate_all(gates, held_back["values"]), held_back["run_id"])
     with connect(paths.published) as connection:
-        return Examination(evaluate(gates, _values(connection.execute(PUBLISHED).fetchall())))
+        return Examination(evaluate_all(gates, _values(connection.execute(PUBLISHED).fetchall())))
 
 
 def _held_back(path: Path) -> dict[str, Any] | None:

@@ -10,6 +10,7 @@ import dagster as dg
 from brain_assets.answers.issues import COUNTED
 from brain_assets.assets.lineage import PARTITION_TAG
 from brain_assets.assets.reasons import INTERRUPTS, reason_of
+from brain_assets.ingest.accounting import accounts, rows_told
 from brain_assets.resources.errors import BrainError
 from brain_assets.resources.settings.home import Home
 from brain_assets.resources.store.publishing import connect
@@ -69,8 +70,11 @@ def findings(home: Home, name: str) -> str:
         with connect(home.existing(name).published) as connection:
             samples, errors = connection.execute(counted).fetchall()[0]
             issues = connection.execute(COUNTED).fetchall()
+            told = rows_told(accounts(connection))
     except BrainError as error:
         return str(error)
-    return f"{samples} samples, {errors} errors; " + (
-        ", ".join(f"{count} {issue}" for issue, count in issues) or "no issues"
+    return (
+        f"{samples} samples, {errors} errors; "
+        + (f"{told}; " if told else "")
+        + (", ".join(f"{count} {issue}" for issue, count in issues) or "no issues")
     )

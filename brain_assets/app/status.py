@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,7 +12,7 @@ from brain_assets.answers.issues import COUNTED
 from brain_assets.answers.published import code_state, failed
 from brain_assets.assets import catalog
 from brain_assets.assets.last_run import left_undone
-from brain_assets.ingest.accounting import split_counts, splits_told
+from brain_assets.ingest.accounting import accounts, split_counts, splits_told
 from brain_assets.ingest.reviews import REVIEW_STATE, state_of
 from brain_assets.ingest.samples import source_told
 from brain_assets.resources.errors import BrainError, ConfigurationError, MissingError, StoreError
@@ -34,8 +35,9 @@ def status(home: Home, name: str) -> dict[str, Any]:
     dict
         ``dataset``, ``samples``, ``errors``, ``dropped``, ``running`` (who works on it, or None), ``state`` (``up to date``
         or what is pending, and why the last run left it so), ``splits`` (name to samples, ``none`` for those without),
-        ``split_from`` (where they come from), ``source`` (lines on what of the media are no samples), ``assets`` (name to
-        rows and last run), ``issues`` (name to count) and ``failed_runs`` (a line for each run that failed the last time).
+        ``split_from`` (where they come from), ``source`` (lines on what of the media are no samples), ``inputs`` (what
+        became of the rows of labels and of predictions), ``assets`` (name to rows and last run), ``issues`` (name to count)
+        and ``failed_runs`` (a line for each run that failed the last time).
     """
     paths = home.existing(name)
     running, (state, told) = locks.holder(paths.lock), _state(paths)
@@ -51,6 +53,7 @@ def status(home: Home, name: str) -> dict[str, Any]:
         "splits": {},
         "split_from": _split_from(paths),
         "source": told,
+        "inputs": [],
         "assets": {},
         "issues": {},
         "failed_runs": [],
@@ -61,6 +64,7 @@ def status(home: Home, name: str) -> dict[str, Any]:
                 select count(*), count(*) filter (status = 'error'), count(*) filter (status = 'dropped') from samples"""
             found["samples"], found["errors"], found["dropped"] = connection.execute(counts).fetchall()[0]
             found["splits"] = split_counts(connection)
+            found["inputs"] = [asdict(one) | {"says": str(one)} for one in accounts(connection)]
             found["issues"] = dict(connection.execute(COUNTED).fetchall())
             found["failed_runs"] = [f"{key} of {method}: {error}" for key, method, error in failed(connection)]
             last = dict(
@@ -187,4 +191,5 @@ def summary(home: Home, name: str) -> str:
 def _counts(found: Mapping[str, Any]) -> str:
     dropped = f", {found['dropped']} dropped" if found["dropped"] else ""
     splits = splits_told(found["splits"], found["split_from"])
-    return f"{found['samples']} samples, {found['errors']} errors{dropped}" + (f"; {splits}" if splits else "")
+    counts = f"{found['samples']} samples, {found['errors']} errors{dropped}"
+    return "; ".join(one for one in (counts, splits, *(one["says"] for one in found["inputs"])) if one)

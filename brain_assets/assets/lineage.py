@@ -15,6 +15,7 @@ from brain_assets.assets.declarations import check_declaration
 from brain_assets.incremental.signal import Signal
 from brain_assets.incremental.tables import open_with_tables
 from brain_assets.incremental.update import Report, bring_up_to_date, failed_runs, wrong_rows
+from brain_assets.ingest import accounting
 from brain_assets.resources import progress
 from brain_assets.resources.dataset import Dataset, Opening
 from brain_assets.resources.errors import BrainError, ConfigurationError
@@ -23,6 +24,7 @@ from brain_assets.resources.settings.configuration import check_sent
 from brain_assets.resources.settings.history import purge
 from brain_assets.resources.settings.home import Home
 from brain_assets.resources.settings.instance import PARTITIONS
+from brain_assets.resources.store.publishing import connect
 
 DATASETS = dg.DynamicPartitionsDefinition(name=PARTITIONS)
 OWNERS = ["team:data-quality"]
@@ -141,7 +143,7 @@ def _named_checks(signal: Signal) -> Iterator[tuple[str, str]]:
 
 def _gates_result(dataset: Dataset) -> dg.AssetCheckResult:
     verdicts = gates.verdicts(dataset)
-    blocked = any(verdict.blocks for verdict in verdicts)
+    blocked = any(verdict.blocks or (verdict.is_default and not verdict.warns) for verdict in verdicts)
     return dg.AssetCheckResult(
         passed=all(verdict.passed for verdict in verdicts),
         check_name=GATES,
@@ -182,4 +184,7 @@ def _metadata(signal: Signal, dataset: Dataset, report: Report) -> Mapping[str, 
                 if name != "part"
             ]
         )
+    if signal is catalog.PUBLISHED:
+        with connect(dataset.paths.published) as connection:
+            shown |= accounting.as_metadata(accounting.accounts(connection))
     return shown | pages.shown(signal, dataset, changed=not report.up_to_date)

@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from brain_assets.incremental.signal import Publication
 from brain_assets.incremental.update import Update
+from brain_assets.ingest.row_texts import row_texts
 from brain_assets.resources.label_formats.class_names import names_classes
 from brain_assets.resources.label_formats.input_files import InputFile, InputListing, Role
 from brain_assets.resources.store.store import Merge
@@ -36,6 +37,7 @@ REJECTED = pa.schema([
     ("line", pa.int64()),
     ("reason", pa.string()),
     ("detail", pa.string()),
+    ("row_text", pa.string()),
 ])  # fmt: skip
 
 Reader = Callable[[InputFile], Mapping[str, Reading]]
@@ -216,7 +218,14 @@ def _rejected(tables: Mapping[str, Reading]) -> list[Rejected]:
 
 
 def _rejected_rows(role: Role, rejected: Sequence[tuple[InputFile, Rejected]]) -> pa.Table:
-    rows = [(role, file.source, file.name, one.line, one.reason, one.detail) for file, one in rejected]
+    lines: dict[InputFile, list[int]] = {}
+    for file, one in rejected:
+        lines.setdefault(file, []).append(one.line)
+    texts = {file: row_texts(file, wrong) for file, wrong in lines.items()}
+    rows = [
+        (role, file.source, file.name, one.line, one.reason, one.detail, texts[file].get(one.line))
+        for file, one in rejected
+    ]
     return pa.table(list(zip(*rows, strict=True)), schema=REJECTED) if rows else REJECTED.empty_table()
 
 
@@ -230,12 +239,17 @@ REJECTED_ROWS = """
     union all select if(model = 'ground_truth', 'labels', 'predictions'), file, line, reason, detail from waiting_objects"""
 PUBLICATION = Publication(
     "rejected_rows",
-    f"select * from ({REJECTED_ROWS}) order by role, file, line, reason, detail",
+    f"""
+    select rejected.*, row_text from ({REJECTED_ROWS}) rejected
+    left join (select role, file, line, max(row_text) as row_text from rejected_rows group by all) texts
+        using (role, file, line)
+    order by role, file, line, reason, detail""",
     {
         "role": "labels or predictions.",
         "file": "The file, below the address that the dataset declares.",
         "line": "The line, from 1; the number of the row in a Parquet file; NULL where the whole file is meant.",
         "reason": "Why the row is not used; no_sample waits for its sample to arrive, ambiguous names several.",
         "detail": "What was found, or the name that means no sample, with the samples that it could mean.",
+        "row_text": "What stands in the line of a text file, at most its first 500 characters; NULL where it waits.",
     },
 )

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 
 from brain_assets.incremental.signal import Check, MethodRun, Publication, Signal, Whole
 from brain_assets.incremental.update import Update
-from brain_assets.ingest import input_rows, names
+from brain_assets.ingest import accounting, input_rows, names
 from brain_assets.resources.dataset import Dataset
 from brain_assets.resources.label_formats.annotations import PREDICTION_TABLES, iter_names, scored
 from brain_assets.resources.label_formats.door import TABLE_FORMS, recognise
@@ -93,9 +93,11 @@ PREDICTIONS = Signal(
             },
         ),
         input_rows.PUBLICATION,
+        accounting.INPUT_FILES,
     ),
     metrics={
         "predicted": "select count(*) from predictions",
         "rejected_rows": f"select count(*) from ({input_rows.REJECTED_ROWS})",
+        **accounting.METRICS,
     },
 )

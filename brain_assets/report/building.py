@@ -8,8 +8,9 @@ from typing import Any
 
 import duckdb
 
-from brain_assets.answers.gates import evaluate
+from brain_assets.answers.gates import evaluate_all
 from brain_assets.answers.published import failed
+from brain_assets.ingest.accounting import accounts
 from brain_assets.report import findings, numbers
 from brain_assets.report.content import Gate, Map, Metric, Report, Setting
 from brain_assets.report.tables import Tables
@@ -59,6 +60,7 @@ def build(
         if tables.has("runs")
         else [],
         splits=numbers.splits(tables),
+        inputs=accounts(connection),
         metrics=measured,
         issues=findings.issues(tables, before),
         map=draw_map(tables),
@@ -122,7 +124,7 @@ def _colouring(tables: Tables) -> tuple[str, str]:
 
 def _gates(settings: DatasetSettings, measured: Sequence[Metric]) -> list[Gate]:
     values = {metric.name: metric.value for metric in measured}
-    verdicts = evaluate(settings.gates, values)
+    verdicts = evaluate_all(settings.gates, values)
     return [Gate(verdict.condition, verdict.value, verdict.passed) for verdict in verdicts]
 
 

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from brain_assets.ingest.accounting import Account
+
 
 @dataclass(frozen=True)
 class Subject:
@@ -166,6 +168,7 @@ class Report:
     damaged: Sequence[str] = ()
     failed_runs: Sequence[str] = ()
     splits: Sequence[tuple[str, int]] = ()
+    inputs: Sequence[Account] = ()
     metrics: Sequence[Metric] = ()
     issues: Sequence[Issue] = ()
     map: Map | None = None

@@ -98,6 +98,10 @@ def _header(report: Report) -> Element:
         element("h1", _text(report.dataset)),
         element("p", " · ".join(one for one in told if one), class_="muted"),
         element("p", _verdict(report), class_="verdict"),
+        *(
+            element("p", f"{str(one).capitalize()}.", class_="warning" if one.is_lossy else "muted")
+            for one in report.inputs
+        ),
         element("p", f"Not brought up to date by the last run: {behind}.", class_="warning") if behind else None,
         *(element("p", f"Failed: the run {one}", class_="warning") for one in report.failed_runs),
         element("p", f"Damaged, and empty here until the next run writes them again: {damaged}.", class_="warning")

@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from brain_assets.ingest.accounting import accounts
 from brain_assets.resources.settings.validation import where, wrong
 from brain_assets.resources.store.events import Event, EventKind, Events
 from brain_assets.review import arrays, detail, queues, search, subjects
@@ -212,8 +213,14 @@ def overview(page: Page, dataset: str, question: Question) -> Any:
             "words": queues.words(opened),
             "groups": queues.group_tables(opened),
             "runs": queues.runs(opened),
+            "inputs": _inputs(opened),
             "similar": opened.has("neighbors", "neighbor_id"),
         }
+
+
+def _inputs(opened: OpenSet) -> Any:
+    """Return what became of labels and predictions, a line for each, and whether somebody should look at it."""
+    return [{"says": str(one), "lossy": one.is_lossy} for one in accounts(opened.database.cursor())]
 
 
 def _frame(opened: OpenSet, frame: Frame) -> Any:

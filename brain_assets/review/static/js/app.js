@@ -56,11 +56,19 @@ async function load() {
     ]),
   );
   $("#reviewer").textContent = reviewer(found.user);
+  showLosses(found.inputs);
   showTab();
   await explore.start(frames, overview);
   explore.views.load();
   ({ queue, groups, news })[state.tab]?.enter();
   detail.load();
+}
+
+/** Says which rows of labels and predictions are not used, before anything that is judged by the rest. */
+function showLosses(inputs) {
+  const lossy = inputs.filter((one) => one.lossy);
+  $("#losses").hidden = !lossy.length;
+  $("#losses").textContent = lossy.map((one) => one.says).join("; ");
 }
 
 function showTab() {
