@@ -9,6 +9,7 @@ import duckdb
 from brain_assets.answers import gates
 from brain_assets.incremental.signal import Publication, Signal, Whole
 from brain_assets.incremental.update import FAILED, Update, is_up_to_date
+from brain_assets.ingest.decode_pass import COLORS_VERSION
 from brain_assets.ingest.reviews import REVIEW_STATE
 from brain_assets.ingest.samples import SOURCE_STATE
 from brain_assets.resources.dataset import Dataset
@@ -106,4 +107,4 @@ def _behind(signals: Sequence[Signal], dataset: Dataset) -> list[str]:
 def code_state(signals: Sequence[Signal]) -> str:
     """Return what changes when a version of the code knows more, or computes it otherwise."""
     known = sorted((one.name, one.version) for one in signals if one.writes)
-    return hashlib.blake2b(repr(known).encode(), digest_size=8).hexdigest()
+    return hashlib.blake2b(repr((known, COLORS_VERSION)).encode(), digest_size=8).hexdigest()

@@ -41,6 +41,9 @@ AHEAD_BYTES = 1 << 26
 WAITS = tuple(timedelta(hours=hours) for hours in (0, 0, 1, 6, 24, 168))
 # Another version measures every content again.
 STATISTICS_VERSION = "3"
+# Another version decodes again what is transparent or deep, of which `decoding.colors` makes other pixels; nothing else.
+COLORS_VERSION = 2
+ODD_COLORS = "(transparency > 0 or bits > 8 or mode in ('I', 'F') or starts_with(mode, 'I;16'))"
 
 MEDIA = pa.schema([
     ("content_hash", pa.string()),
@@ -57,6 +60,7 @@ MEDIA = pa.schema([
     ("orientation", pa.int32()),
     ("taken_at", pa.timestamp("us")),
     ("transparency", pa.float64()),
+    ("colors", pa.int32()),
     ("drafted", pa.bool_()),
     ("signature", pa.string()),
     ("phash", pa.uint64()),
@@ -83,7 +87,9 @@ CROPS = pa.schema([
 ])  # fmt: skip
 # What is kept of a crop's pixels, to see whether it is a copy of another.
 KEPT = InputSpec("kept", 128, 128)
-FACTS = set(MEDIA.names) - {"content_hash", "signature", "preview_offset", "preview_length", "attempts", "retry_at"}
+FACTS = set(MEDIA.names) - {
+    "content_hash", "signature", "preview_offset", "preview_length", "attempts", "retry_at", "colors",
+}  # fmt: skip
 
 
 @dataclass
@@ -371,6 +377,7 @@ def _media_row(dataset: Dataset, row: "Decoded") -> dict[str, Any]:
     return facts | {
         "content_hash": row.key,
         "signature": signature,
+        "colors": COLORS_VERSION,
         "preview_offset": place[0],
         "preview_length": place[1],
     }

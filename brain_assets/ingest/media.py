@@ -17,9 +17,12 @@ CONTENTS = """
 # What failed for a reason outside of the file is due after a while, or as soon as a file of that content is new or touched.
 DUE = """coalesce(media.retry_at <= now(), false) or (media.attempts is not null and media.changed < (
         select max(samples.changed) from samples where samples.content_hash = media.content_hash))"""
+# What older rules made other pixels of; the schema that came with newer ones forgot what was made of these.
+OUTDATED = f"""(select content_hash from media where status = 'ok' and coalesce(colors, 1) < {decode_pass.COLORS_VERSION}
+        and {decode_pass.ODD_COLORS})"""
 # What was decoded has a preview, unless the pack was lost.
-UNDECODED = f"""content_hash not in (
-        select content_hash from media where if(status = 'error', not ({DUE}), preview_length is not null))"""
+UNDECODED = f"""(content_hash in {OUTDATED} or content_hash not in (
+        select content_hash from media where if(status = 'error', not ({DUE}), preview_length is not null)))"""
 WAITING = "select count(*) from media semi join samples using (content_hash) where retry_at is not null"
 EMBEDDINGS = "embeddings"
 
@@ -52,6 +55,11 @@ def _runs(dataset: Dataset) -> list[MethodRun]:
     return [MethodRun("media", settings | {"statistics": decode_pass.STATISTICS_VERSION})]
 
 
+def _scalars(_: MethodRun) -> dict[str, str]:
+    """Return what asks for a run although nothing that is read changed: other rules by which pictures are made."""
+    return {"colors": f"select {decode_pass.COLORS_VERSION}"}
+
+
 MEDIA = Signal(
     name="media",
     description="What decoding finds in every image: whether its whole stream is sound (else the reason), size, format,"
@@ -61,6 +69,7 @@ MEDIA = Signal(
     writes=("media", "quality_statistics", "crops", "vectors"),
     update=Whole(update_media),
     runs=_runs,
+    scalars=_scalars,
     kinds=("python", "pillow", "duckdb"),
     checks=(
         Check(

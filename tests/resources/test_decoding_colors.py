@@ -1,6 +1,7 @@
 """Every pixel mode, bit depth, orientation and alpha becomes 8-bit RGB by the documented rules."""
 
 import io
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -185,3 +186,83 @@ def test_the_first_frame_counts_and_the_others_are_counted(format: str) -> None:
     assert (row.frames, row.animated) == (3, format != "TIFF")
     assert (first.frames, first.animated) == (1, False)
     assert row.signature == first.signature
+
+
+def icon(seed: int, lightness: int) -> Image.Image:
+    """Return rectangles of one lightness on a transparent ground."""
+    random = np.random.default_rng(seed)
+    alpha = np.zeros((40, 40), np.uint8)
+    for left, top in random.integers(0, 28, (4, 2)):
+        alpha[top : top + 12, left : left + 8] = 255
+    pixels = np.dstack([np.full((40, 40, 3), lightness, np.uint8), alpha])
+    return Image.fromarray(pixels, "RGBA")
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "RGBa", "P"])
+@pytest.mark.parametrize(("lightness", "ground"), [(255, 0), (245, 0), (200, 255), (0, 255)])
+def test_what_would_vanish_on_white_is_shown_on_black(mode: str, lightness: int, ground: int) -> None:
+    image = icon(1, lightness)
+    image = image.quantize(8) if mode == "P" else image.convert(mode)
+    pixels = rgb(image)
+    assert pixels[np.asarray(icon(1, 0).getchannel("A")) == 0].max(initial=0) == ground
+    assert abs(int(np.ptp(pixels)) - abs(lightness - ground)) <= 1
+
+
+def test_pictures_with_hardly_a_hole_and_with_nothing_to_see_stand_on_white() -> None:
+    bright = Image.new("RGBA", (40, 40), (250, 250, 250, 255))
+    bright.putpixel((0, 0), (0, 0, 0, 0))
+    assert rgb(bright)[0, 0].tolist() == [255, 255, 255]
+    assert (rgb(Image.new("RGBA", (4, 4), (255, 255, 255, 0))) == 255).all()
+
+
+def scene(seed: int, side: int = 64) -> np.ndarray:
+    small = np.random.default_rng(seed).random((6, 6)).astype(np.float32)
+    return np.asarray(Image.fromarray(small).resize((side, side), Image.Resampling.BICUBIC)).clip(0, 1)
+
+
+@pytest.mark.parametrize("depth", [1000, 4000, 30000])
+@pytest.mark.parametrize("hot", [65535, 40000])
+def test_a_hot_pixel_changes_nothing_else(depth: int, hot: int) -> None:
+    plain = (scene(3) * depth).astype(np.uint16)
+    spoilt = plain.copy()
+    spoilt[5, 5] = hot
+    one, other = rgb(Image.fromarray(plain)).astype(int), rgb(Image.fromarray(spoilt)).astype(int)
+    different = (one != other).any(axis=2)
+    assert different.sum() <= 1
+    assert one.mean() > 40
+
+
+LEAST = -3.4028234663852886e38
+NO_DATA = [(np.float32, -9999), (np.float32, LEAST), (np.int32, -9999), (np.int32, -32768)]
+
+
+@pytest.mark.parametrize(("dtype", "no_data"), NO_DATA)
+def test_what_marks_the_absence_of_data_is_black_and_not_part_of_the_range(dtype: type, no_data: float) -> None:
+    heights = (200 + scene(4) * 900).astype(dtype)
+    heights[:10, :20] = no_data
+    pixels = rgb(Image.fromarray(heights))
+    assert (pixels[:10, :20] == 0).all()
+    assert np.ptp(pixels[10:]) > 200
+
+
+def test_the_value_that_a_tag_names_is_no_data(tmp_path: Path) -> None:
+    heights = (scene(5) * 900 + 100).astype(np.float32)
+    heights[:9] = 30000
+    path = tmp_path / "a.tif"
+    Image.fromarray(heights).save(path, tiffinfo={42113: "30000"})
+    with Image.open(path) as image:
+        pixels = rgb(image)
+    assert (pixels[:9] == 0).all()
+    assert np.ptp(pixels[9:]) > 200
+
+
+def test_low_values_that_many_pixels_have_are_data_where_no_gap_parts_them() -> None:
+    field = (scene(6) * 2000 - 1000).astype(np.float32).clip(-500, None)
+    pixels = rgb(Image.fromarray(field))
+    assert (pixels[field > 0] > pixels[field == -500].max()).all()
+
+
+def test_a_few_pixels_on_an_even_ground_are_what_there_is_to_see() -> None:
+    stars = np.zeros((64, 64), np.uint16)
+    stars[7, 9] = 4000
+    assert rgb(Image.fromarray(stars)).max() > 200

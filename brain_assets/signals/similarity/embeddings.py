@@ -129,8 +129,9 @@ EMBEDDINGS = Signal(
                 "subject_id": "The object for crops, else the sample.",
             },
             parts="""
-            select ordinal // 4096 as part, bit_xor(hash(hash(subject_id, brain_key, model_version, input_key))) as mark
-            from embeddings join samples on samples.sample_id = embeddings.sample_id group by part""",
+            select ordinal // 4096 as part, bit_xor(hash(hash(subject_id, brain_key, model_version, input_key, node))) as mark
+            from embeddings join vectors using (model_version, input_key)
+            join samples on samples.sample_id = embeddings.sample_id group by part""",
         ),
     ),
     metrics={
