@@ -177,9 +177,10 @@ def _seen(name: str, folder: Path, *, yes: bool) -> dict[str, Any]:
         return {}
     if settings:
         click.echo(f"declared with what is there: {as_options(settings)}", err=True)
-    if left := {
+    left: dict[str, Any] = {
         role: everything[role] for role in ("labels", "predictions") if role in everything and role not in settings
-    }:
+    }
+    if left:
         click.echo(f"not taken, as it may be none: brain attach {name} {as_options(left)}", err=True)
     return settings
 

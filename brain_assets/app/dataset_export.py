@@ -147,8 +147,9 @@ def export_dataset(
 
 
 def _check_media(settings: DatasetSettings, target: Path) -> None:
-    media = Path(settings.media).expanduser()
-    if media.is_dir() and media.resolve() in [target.resolve(), *target.resolve().parents]:
+    given = [settings.media] if isinstance(settings.media, str) else settings.media
+    folders = [media.resolve() for media in (Path(one).expanduser() for one in given) if media.is_dir()]
+    if set(folders) & {target.resolve(), *target.resolve().parents}:
         raise ConfigurationError(f"{target} lies in the folder that the dataset reads images from: write it elsewhere")
 
 

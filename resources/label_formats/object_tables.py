@@ -119,7 +119,7 @@ class _Boxes:
             box = found
         else:
             box = found = self._lists()
-        return box, np.isfinite(found).any(axis=1), outlines
+        return box, np.asarray(~np.isnan(found).all(axis=1), np.bool_), outlines
 
     def sizes(self) -> Numbers:
         """Return width and height of each row's image, NaN where the file does not say."""
@@ -140,7 +140,11 @@ class _Boxes:
         left, top = across.min(axis=1), down.min(axis=1)
         box = np.stack([left, top, across.max(axis=1) - left, down.max(axis=1) - top], axis=1)
         rings = [[row.tolist()] if np.isfinite(row).all() else None for row in corners]
-        return box, np.isfinite(corners).any(axis=1), pa.array(rings, pa.list_(pa.list_(pa.float64())))
+        return (
+            box,
+            np.asarray(~np.isnan(corners).all(axis=1), np.bool_),
+            pa.array(rings, pa.list_(pa.list_(pa.float64()))),
+        )
 
     def _lists(self) -> Numbers:
         name = next((name for name in LISTS if name in self.places), None)

@@ -76,8 +76,8 @@ def _tree(image: LabelledImage) -> Element:
             SubElement(entry, name).text = xml_text(text)
         left, top, right, bottom = one.corners(image.width, image.height)
         box = SubElement(entry, "bndbox")
-        for name, value in (("xmin", left + 1), ("ymin", top + 1), ("xmax", right), ("ymax", bottom)):
-            SubElement(box, name).text = f"{round(value, DIGITS):.12g}"
+        for name, edge in (("xmin", left + 1), ("ymin", top + 1), ("xmax", right), ("ymax", bottom)):
+            SubElement(box, name).text = f"{round(edge, DIGITS):.12g}"
     return root
 
 

@@ -305,7 +305,8 @@ CVAT = """<annotations><version>1.1</version><image id="0" name="0.jpg" width="6
 <box label="cat" xtl="10" ytl="10" xbr="50" ybr="30" rotation="90"/><box label="cat" xtl="1" ytl="1" xbr="5" ybr="4"/>
 <polygon label="dog" points="1,1;20,1;20,20"/><mask label="dog" rle="1,2,1" left="10" top="20" width="2" height="2"/>
 <points label="cat" points="1,1"/><polygon label="cat" points="1,1;x"/><box label="" xtl="1" ytl="1" xbr="5" ybr="4"/></image>
-<image id="1" name="1.jpg" width="60" height="40"><tag label="dark"/><tag label="wet"/></image><image id="2"><box label="cat"/></image>
+<image id="1" name="1.jpg" width="60" height="40"><tag label="dark"/><tag label="wet"/></image>
+<image id="2"><box label="cat"/></image>
 <track label="car"><box frame="0"/></track></annotations>"""
 
 
