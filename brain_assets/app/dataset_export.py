@@ -302,7 +302,11 @@ def _lost(writer: Writer, dataset: Labelled) -> dict[str, int]:
     """Return how much of what is known the format has no words for."""
     objects = list(dataset.objects())
     outlined = [one for one in objects if one.rings]
-    boxed = writer.name == "yolo" and len(outlined) < len(objects)
+    held = set(writer.holds)
+    if writer.name == "yolo" and len(outlined) < len(objects):
+        held.discard("outlines")
+    if writer.name == "fiftyone" and dataset.has_objects:
+        held.discard("labels")
     labels = [one for one in dataset.images if one.labels]
     counts = {
         "labels": ("labels of whole images", len(labels)),
@@ -311,10 +315,9 @@ def _lost(writer: Writer, dataset: Labelled) -> dict[str, int]:
         "crowds": ("marks of crowds", sum(one.crowd for one in objects)),
         "splits": ("splits", sum(one.split is not None for one in dataset.images)),
     }
-    lost = {words: count for part, (words, count) in counts.items() if count and part not in writer.holds}
-    lost |= {"outlines": len(outlined)} if boxed and outlined else {}
-    several = sum(len(one.labels) > 1 for one in labels)
-    return lost | ({"further classes of images": several} if several and writer.name in {"folders", "fiftyone"} else {})
+    lost = {words: count for part, (words, count) in counts.items() if count and part not in held}
+    several = sum(len(one.labels) > 1 for one in labels) if writer.name in {"folders", "fiftyone"} else 0
+    return lost | ({"further classes of images": several} if several else {})
 
 
 def _png(data: bytes) -> bytes:

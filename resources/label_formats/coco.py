@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from brain_assets.resources.label_formats.annotations import (
     names_of,
     number_of,
 )
+from brain_assets.resources.label_formats.class_names import names_above
 from brain_assets.resources.label_formats.content import Content, text_of
 from brain_assets.resources.label_formats.labelled import (
     DIGITS,
@@ -58,6 +60,7 @@ class Coco:
         tree, found = content.json, Annotations()
         if isinstance(tree, list):
             found.each(enumerate(tree, 1), lambda line, one: _add_result(found, line, one))
+            _name_results(found, content.path)
         elif "annotations" not in tree:
             raise ValueError("there are no annotations: neither COCO nor a list of results")
         else:
@@ -243,6 +246,20 @@ def _add_result(found: Annotations, line: int, one: Any) -> None:
         one,
         {"image_id": image, "keys": _result_keys(one, image), "category": identity_of(one["category_id"])},
     )
+
+
+def _name_results(found: Annotations, path: Path) -> None:
+    """Give results that go by files the names of YOLO's classes, where such a file stands above them.
+
+    YOLO's tools have counted these from 0, and later from 1: what reaches the number of classes and has no 0 counts from 1.
+    """
+    rows = [one for one in found.objects if one["keys"] and NUMBER.fullmatch(one["category"])]
+    with suppress(ValueError):
+        names = names_above(path).names
+        numbers = {int(one["category"]) for one in rows}
+        first = int(bool(names) and 0 not in numbers and max(numbers, default=0) == len(names))
+        for one in rows:
+            one["label"] = names.get(str(int(one["category"]) - first))
 
 
 def _result_keys(one: Mapping[str, Any], image: str) -> list[str] | None:

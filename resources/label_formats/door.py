@@ -16,6 +16,7 @@ from brain_assets.resources.label_formats.annotations import Annotations
 from brain_assets.resources.label_formats.coco import Coco
 from brain_assets.resources.label_formats.content import Content, line_of
 from brain_assets.resources.label_formats.cvat import Cvat
+from brain_assets.resources.label_formats.fiftyone import FiftyOne
 from brain_assets.resources.label_formats.input_files import TABLES, InputFile
 from brain_assets.resources.label_formats.labelled import Writer
 from brain_assets.resources.label_formats.labelme import LabelMe
@@ -26,7 +27,6 @@ from brain_assets.resources.label_formats.voc import Voc
 from brain_assets.resources.label_formats.written import (
     ClassFolders,
     CsvTables,
-    FiftyOne,
     HuggingFace,
     ParquetTables,
     WebDataset,
@@ -69,7 +69,7 @@ class LabelFormat(Protocol):
 
 
 OURS: tuple[LabelFormat, ...] = (
-    Coco(), Yolo(), Voc(), Cvat(), LabelMe(), LabelStudio(), Via(), Supervisely(),
+    Coco(), Yolo(), Voc(), Cvat(), LabelMe(), LabelStudio(), Via(), Supervisely(), FiftyOne(),
 )  # fmt: skip
 
 
@@ -153,7 +153,7 @@ def formats() -> Mapping[str, LabelFormat]:
 def writers() -> Mapping[str, Writer]:
     """Return everything that datasets are written as, by name: formats that write, and those of whole images."""
     own = [one for one in formats().values() if isinstance(one, Writer)]
-    others: list[Writer] = [CsvTables(), ParquetTables(), ClassFolders(), WebDataset(), HuggingFace(), FiftyOne()]
+    others: list[Writer] = [CsvTables(), ParquetTables(), ClassFolders(), WebDataset(), HuggingFace()]
     return {one.name: one for one in (*own, *others)}
 
 

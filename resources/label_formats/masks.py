@@ -41,7 +41,8 @@ def rings_of_png(data: bytes, left: float, top: float) -> Rings:
         # What has an opacity is drawn by it; a palette by its number, 0 is the ground.
         band = picture.getchannel("A") if "A" in picture.getbands() else picture
         pixels = np.asarray(band)
-    return rings_of_mask(pixels.reshape(*pixels.shape[:2], -1).max(axis=2) > 0, left, top)
+    mask: NDArray[np.bool_] = np.asarray(pixels.reshape(*pixels.shape[:2], -1).any(axis=2))
+    return rings_of_mask(mask, left, top)
 
 
 def united(rings: Rings) -> Rings:

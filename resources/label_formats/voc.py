@@ -67,8 +67,8 @@ def _tree(image: LabelledImage) -> Element:
     SubElement(root, "folder").text = PurePosixPath(image.path).parent.as_posix()
     SubElement(root, "filename").text = PurePosixPath(image.path).name
     size = SubElement(root, "size")
-    for name, value in (("width", image.width), ("height", image.height), ("depth", 3)):
-        SubElement(size, name).text = str(value)
+    for name, side in (("width", image.width), ("height", image.height), ("depth", 3)):
+        SubElement(size, name).text = str(side)
     SubElement(root, "segmented").text = "0"
     for one in image.objects or []:
         entry = SubElement(root, "object")

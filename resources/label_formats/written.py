@@ -175,48 +175,6 @@ def _packed(image: LabelledImage) -> Row:
     return row
 
 
-class FiftyOne:
-    """A folder of data and its labels: FiftyOneImageDetectionDataset, or FiftyOneImageClassificationDataset."""
-
-    name = "fiftyone"
-    title = "FiftyOne (FiftyOneImageDetectionDataset or FiftyOneImageClassificationDataset)"
-    holds = frozenset({"boxes", "labels"})
-    packs = False
-
-    def place(self, image: LabelledImage, folder: str) -> str:
-        """Return where an image stands: all of them in one folder, by a name that tells its folders."""
-        del folder
-        return f"data/{below('', image).replace('/', '_')}"
-
-    def write(self, target: Path, dataset: Labelled) -> None:
-        """Write labels.json: boxes where there are objects, else the class of each image."""
-        labels: dict[str, Any] = {}
-        for image in dataset.images:
-            key = image.stem.removeprefix("data/")
-            if dataset.has_objects and image.objects is not None:
-                labels[key] = [_detection(one.label, one.box, crowd=one.crowd) for one in image.objects]
-            elif not dataset.has_objects:
-                labels[key] = next(iter(image.labels), None)
-        content = {"classes": dataset.classes, "labels": _numbered(labels, dataset.classes)}
-        (target / "labels.json").write_text(json.dumps(content, ensure_ascii=False) + "\n", "utf-8")
-
-
-def _detection(label: str, box: Sequence[float], *, crowd: bool) -> Row:
-    return {"label": label, "bounding_box": [round(value, 8) for value in box], "attributes": {"iscrowd": crowd}}
-
-
-def _numbered(labels: dict[str, Any], classes: Sequence[str]) -> dict[str, Any]:
-    """Return labels with the number of each class in place of its name, as the list of classes makes them be."""
-    places = {name: number for number, name in enumerate(classes)}
-
-    def numbered(value: Any) -> Any:
-        if isinstance(value, list):
-            return [{**one, "label": places[one["label"]]} for one in value]
-        return None if value is None else places[value]
-
-    return {key: numbered(value) for key, value in labels.items()}
-
-
 def _label_rows(dataset: Labelled, *, several: bool) -> Iterator[Row]:
     for image in (one for one in dataset.images if one.labels):
         label: Row = {"labels": image.labels} if several else {"label": next(iter(image.labels), None)}

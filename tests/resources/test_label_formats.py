@@ -173,6 +173,18 @@ def test_results_that_name_images_by_file_or_stem(tmp_path: Path) -> None:
     assert [row["keys"] for row in found.objects] == [None, ["b7", "//b7"], ["x/4.jpg", "//4.jpg"]]
 
 
+@pytest.mark.parametrize(
+    ("numbers", "labels"),
+    [((1, 2), ["cat", "dog"]), ((0, 1), ["cat", "dog"]), ((1, 1), ["dog", "dog"]), ((0, 7), ["cat", None])],
+)
+def test_results_of_yolo_count_classes_from_0_or_1(tmp_path: Path, numbers: tuple[int, ...], labels: list[str]) -> None:
+    written(tmp_path / "data.yaml", "names: [cat, dog]")
+    given = [one(image_id="b7", category_id=number, score=0.5) for number in numbers]
+    found = read(tmp_path / "runs" / "predictions.json", given)
+    assert [row["label"] for row in found.objects] == labels
+    assert {row.get("label") for row in read(tmp_path / "runs" / "a.json", [one(score=0.5)]).objects} == {None}
+
+
 # YOLO
 
 
@@ -446,10 +458,22 @@ def test_supervisely(tmp_path: Path) -> None:
     assert read(tmp_path / "meta.json", {"classes": [], "tags": []}).rejected == []
 
 
+def test_fiftyone(tmp_path: Path) -> None:
+    box = {"label": 1, "bounding_box": [0.1, 0.2, 0.3, 0.4], "attributes": {"iscrowd": True}}
+    odd = [{"label": 7, "bounding_box": [0, 0, 1, 1]}, {"label": "dog", "bounding_box": "x"}, 5, None]
+    labels = {"a": [box, {**box, "label": "fox", "attributes": {}}, *odd], "b": [], "c": 0, "d": "dog", "e": None}
+    found = read(tmp_path / "labels.json", {"classes": ["cat", "dog"], "labels": labels})
+    assert [(row["label"], row["iscrowd"]) for row in found.objects] == [("dog", True), ("fox", False)]
+    assert [row["keys"][0] for row in found.images] == [f"{tmp_path}/data/a", f"{tmp_path}/data/b"]
+    assert [row["labels"] for row in found.labels.values()] == [["cat"], ["dog"]]
+    assert told(found) == [(3, "unknown_class"), (4, "unreadable"), (5, "unknown_class")]
+
+
 # The door
 
 
 EXAMPLES: dict[str, tuple[str, Any]] = {
+    "fiftyone": ("labels.json", {"classes": ["cat"], "labels": {"a": [{"label": 0, "bounding_box": [0.1, 0.2, 0.3, 0.4]}] * 2}}),
     "coco": ("a.json", coco(one(), one())),
     "yolo": ("a.txt", "0 .5 .5 .2 .2\n0 .4 .5 .2 .2\n"),
     "voc": ("a.xml", VOC.format(name="a.jpg")),

@@ -390,7 +390,8 @@ def fill_rings(rings: Sequence[ArrayLike], height: int, width: int) -> NDArray[n
     column = np.clip(np.ceil(x - 0.5), 0, width).astype(np.int64)
     turns = np.zeros((height, width + 1), dtype=np.int32)
     np.add.at(turns, (row, column), 1)
-    return np.asarray(np.cumsum(turns, axis=1)[:, :-1] % 2 == 1, np.bool_)
+    inside: NDArray[np.bool_] = np.cumsum(turns, axis=1)[:, :-1] % 2 == 1
+    return inside
 
 
 def outline_iou(first: Floats, second: Floats, *, crowd: bool = False) -> float:
