@@ -13,6 +13,7 @@ from brain_assets.signals.duplicates.exact_duplicates import EXACT_DUPLICATES
 from brain_assets.signals.duplicates.leaks import LEAKS
 from brain_assets.signals.duplicates.near_duplicates import NEAR_DUPLICATES
 from brain_assets.signals.images.image_quality import IMAGE_QUALITY
+from brain_assets.signals.labels.box_faults import BOX_FAULTS
 from brain_assets.signals.labels.hardness import HARDNESS
 from brain_assets.signals.labels.label_issues import LABEL_ISSUES
 from brain_assets.signals.labels.mistakenness import MISTAKENNESS
@@ -35,6 +36,7 @@ SIGNALS: tuple[Signal, ...] = with_plugins(
         GROUND_TRUTH,
         PREDICTIONS,
         OBJECTS,
+        BOX_FAULTS,
         IMAGE_QUALITY,
         EXACT_DUPLICATES,
         EMBEDDINGS,

@@ -225,11 +225,9 @@ def names_told(path: PurePath, name: str) -> list[str]:
 
 
 def box_fault(box: Sequence[float | None]) -> tuple[str, str] | None:
-    """Return why a box cannot be used, or None."""
+    """Return why a box is none, or None; whether it has an area is seen where it is placed in its picture."""
     if len(box) != 4 or any(value is None or not math.isfinite(value) for value in box):
         return "box", "not four numbers"
-    if box[2] <= 0 or box[3] <= 0:  # type: ignore[operator]
-        return "box_size", "width and height must be above 0"
     return None
 
 

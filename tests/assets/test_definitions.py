@@ -19,6 +19,7 @@ from tests.workshop import Workshop, write_pictures
 
 # Asset: group <- what it reads.
 LINEAGE = """
+box_faults: labels <- ground_truth, media, objects, predictions, samples
 embeddings: similarity <- media, samples
 exact_duplicates: duplicates <- ground_truth, media, objects, samples
 ground_truth: labels <- reviews, samples

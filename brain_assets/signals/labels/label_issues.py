@@ -21,6 +21,7 @@ from brain_assets.methods.labels.hardness import softmax
 from brain_assets.methods.labels.label_issues import NEIGHBORS, NONE, LabelCalibration, LabelIssues
 from brain_assets.resources.dataset import Dataset
 from brain_assets.resources.settings.configuration import RunSettings
+from brain_assets.signals.labels.class_overlaps import note_strangers
 from brain_assets.signals.labels.hardness import logit_matrices
 
 CELLS = 2_000_000
@@ -36,7 +37,8 @@ PREDICTED = """
         hash(hash(model, chosen.digest, classes)) as mark
     from predictions chosen join prediction_rows rows using (source, file, model, label_field, key)
     left join input_files files on files.role = 'predictions' and files.source = rows.source and files.file = rows.file
-    where label_field = {field} and len(labels) = 1 and (logits is not null or not isnan(confidences[1])) and {models}"""
+    where label_field = {field} and len(labels) = 1 and (logits is not null or not isnan(confidences[1])) and {models}
+        and (label_field, model) not in (select label_field, model from class_overlaps where not comparable)"""
 NEAREST = f"""
     select subject_id as sample_id, unnest(neighbor_ids[:{NEIGHBORS}]) as neighbor_id,
         unnest(distances[:{NEIGHBORS}]) as distance, generate_subscripts(neighbor_ids[:{NEIGHBORS}], 1) - 1 as rank
@@ -109,6 +111,7 @@ class _Inputs:
 
 def _inputs(update: Update) -> Iterator[Slice]:
     """Yield the fields' samples of which anything is known, with a digest of all that they are judged by."""
+    note_strangers(update, "class_overlaps")
     for field in _fields(update):
         calibration = calibrated(
             update, _calibration_name(field), partial(_fit, update, field), (0.5, {}), size=_size(update, field)

@@ -10,17 +10,20 @@ from brain_assets.incremental.update import Update, section_settings
 from brain_assets.methods.labels import mistakenness as method
 from brain_assets.methods.labels.mistakenness import NONE, LabelSets
 from brain_assets.resources.dataset import Dataset
+from brain_assets.signals.labels.class_overlaps import INCOMPARABLE, PUBLICATION, STRANGERS, note_strangers
 from brain_assets.signals.labels.hardness import logit_matrices
 from brain_assets.signals.labels.label_issues import LABEL_ISSUES, LABEL_MISTAKE, MISSING_LABEL
 
 PREDICTED = """
     select given.labels as given, predicted.sample_id, predicted.label_field, predicted.model, predicted.labels,
-        confidences, logits, coalesce(multilabel, len(predicted.labels) > 1) as multilabel
-    from effective_predictions predicted left join ground_truth given using (sample_id, label_field)"""
+        confidences, logits, coalesce(multilabel, len(predicted.labels) > 1) as multilabel,
+        coalesce(comparable, true) as comparable
+    from effective_predictions predicted left join ground_truth given using (sample_id, label_field)
+    left join class_overlaps shared on shared.label_field = predicted.label_field and shared.model = predicted.model"""
 # In compat a labelled sample that a model did not predict has a row too.
 PREDICTED_OR_LABELLED = """
     select given.labels as given, sample_id, label_field, model, predicted.labels, confidences, logits,
-        coalesce(multilabel, len(predicted.labels) > 1) as multilabel
+        coalesce(multilabel, len(predicted.labels) > 1) as multilabel, true as comparable
     from (select sample_id, label_field, model from predictions
         union select sample_id, label_field, model from ground_truth
             join (select distinct label_field, model from predictions) using (label_field))
@@ -29,6 +32,7 @@ PREDICTED_OR_LABELLED = """
 
 
 def _inputs(update: Update) -> list[Slice]:
+    note_strangers(update, "class_overlaps")
     return [Slice(PREDICTED_OR_LABELLED if _mode(update) == "compat" else PREDICTED)]
 
 
@@ -47,6 +51,7 @@ def _judged(rows: pa.Table, mode: method.Mode) -> pa.Table:
     values = np.full(rows.num_rows, np.nan)
     for chosen, judge in ((multilabel, _judge_sets), (~multilabel, _judge_single)):
         values[chosen] = judge(rows.filter(pa.array(chosen)), mode)
+    values[~rows.column("comparable").to_numpy(zero_copy_only=False).astype(bool)] = np.nan
     labelled = rows.column("given").is_valid()
     table = rows.select(["sample_id", "label_field", "model"]).append_column("labelled", labelled)
     return table.append_column("mistakenness", pa.array(values, from_pandas=True))
@@ -123,7 +128,7 @@ MISTAKENNESS = Signal(
     description="How likely each label is wrong: a model contradicts it, and is sure. A sample without a label that a model is"
     " sure about is missing one.",
     group="labels",
-    reads=("predictions", "prediction_rows", "ground_truth"),
+    reads=("predictions", "prediction_rows", "ground_truth", "input_files"),
     writes=("mistakenness",),
     update=PerSubject("mistakenness", ("sample_id", "label_field", "model"), _inputs, judge_mistakenness),
     runs=_runs,
@@ -156,6 +161,7 @@ MISTAKENNESS = Signal(
                 "possible_spurious": "Labelled objects that may not be there.",
             },
         ),
+        PUBLICATION,
     ),
     issues=(
         IssueQuery(
@@ -168,14 +174,19 @@ MISTAKENNESS = Signal(
                     'confidence', list_max([x for x in confidences if not isnan(x)]), 'threshold', {THRESHOLD}) as evidence
             from mistakenness join effective_predictions predicted using (sample_id, label_field, model)
             left join ground_truth given using (sample_id, label_field)
-            where mistakenness is not null and list_sort(given.labels) is distinct from list_sort(predicted.labels)
+            where mistakenness is not null
+                and (label_field, model) not in ({INCOMPARABLE.format(view="class_overlaps")})
+                and list_sort(given.labels) is distinct from list_sort(predicted.labels)
                 and label_field in (select label_field from ground_truth)
                 and (sample_id, label_field) not in (
                     select (sample_id, label_field) from label_issues where brain_key = {LABEL_ISSUES.default_run})""",
             (LABEL_MISTAKE, MISSING_LABEL),
         ),
     ),
-    metrics={"mean_mistakenness": "select coalesce(avg(mistakenness), 0) from mistakenness"},
+    metrics={
+        "mean_mistakenness": "select coalesce(avg(mistakenness), 0) from mistakenness",
+        "models_without_shared_classes": STRANGERS,
+    },
     chart=Histogram("mistakenness", "select mistakenness from mistakenness"),
     view={"colour": "mistakenness", "sort": "mistakenness"},
 )

@@ -29,6 +29,7 @@ from brain_assets.methods.labels import object_mistakenness as method
 from brain_assets.methods.labels.matching import NONE
 from brain_assets.methods.labels.objects import Objects, polygon_edges
 from brain_assets.resources.dataset import Dataset
+from brain_assets.signals.labels.class_overlaps import note_strangers
 from brain_assets.signals.labels.label_issues import LABEL_MISTAKE
 from brain_assets.signals.labels.mistakenness import certainties
 
@@ -36,7 +37,8 @@ from brain_assets.signals.labels.mistakenness import certainties
 JUDGED = """
     select predicted.sample_id, predicted.label_field, predicted.model, given.digest as labels, predicted.digest as predictions
     from object_images predicted join object_images given using (sample_id, label_field)
-    where predicted.model != 'ground_truth' and given.model = 'ground_truth'"""
+    where predicted.model != 'ground_truth' and given.model = 'ground_truth'
+        and (label_field, predicted.model) not in (select label_field, model from object_class_overlaps where not comparable)"""
 # In compat a model has seen every labelled image, and an image without predictions is one in which it found nothing.
 JUDGED_IN_COMPAT = """
     select given.sample_id, label_field, models.model, given.digest as labels, predicted.digest as predictions
@@ -75,6 +77,7 @@ class _Comparison:
 
 def _inputs(update: Update) -> Iterator[Slice]:
     """Yield the images of every model and field; how far a detector is trusted is an input."""
+    note_strangers(update, "object_class_overlaps")
     judged = JUDGED_IN_COMPAT if _is_compat(update) else JUDGED
     for field, model in update.dataset.store.rows(f"select distinct label_field, model from ({judged}) order by all"):
         which = f"label_field = {literal(field)} and model = {literal(model)}"
