@@ -22,8 +22,6 @@ from brain_assets.signals.labels.label_issues import LABEL_MISTAKE
 NAME = "demo"
 PORT = 3000
 PATIENCE = 300
-# Different people write the same 1: of the pairs nearer than a fitted threshold (.13 here) most are no copies.
-COPIES_WITHIN = 0.05
 
 
 def run_demo(home: Home, *, ui: bool) -> None:
@@ -47,12 +45,8 @@ def run_demo(home: Home, *, ui: bool) -> None:
     settings = {
         "labels": ["folder"],
         "classes": ",".join(images.CLASSES),
-        "near_duplicates": {"threshold": COPIES_WITHIN},
     }
     declare(home, NAME, media=str(media), split_from="folder", **settings)
-    click.echo(
-        f"people write the same 1 without copying it: near_duplicates.threshold is set to {COPIES_WITHIN} by hand"
-    )
     accuracy = images.write_predictions(digits, home.paths(NAME).predictions / "logistic.parquet")
     click.echo(
         f"a logistic regression has looked at all of them, {accuracy:.0%} right; its predictions lie with the dataset"

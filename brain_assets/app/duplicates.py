@@ -3,6 +3,7 @@
 All of it is answered from the published tables, so that nothing waits for a run and nothing is computed twice.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,11 +15,11 @@ from numpy.typing import NDArray
 from brain_assets.incremental.update import literal
 from brain_assets.methods.duplicates import duplicates as method
 from brain_assets.methods.duplicates import keep_policy as policy
-from brain_assets.methods.duplicates.calibration import DEFAULT_THRESHOLD
 from brain_assets.methods.similarity.queries import pairs_within
 from brain_assets.resources.errors import BrainError, ConfigurationError, MissingError
 from brain_assets.resources.settings.configuration import DatasetSettings
 from brain_assets.signals.duplicates.keeping import TIME, keep_criteria
+from brain_assets.signals.duplicates.near_duplicates import linked_by
 
 Rows = NDArray[np.int64]
 By = Literal["pixels", "embedding"]
@@ -41,7 +42,7 @@ LINKS = """
         from samples left join exact_duplicates using (sample_id))
     select least(a.identity, b.identity) as one, greatest(a.identity, b.identity) as other, min(distance) as distance
     from pairs join members a on a.sample_id = subject_id join members b on b.sample_id = partner_id
-    where brain_key = 'near_duplicates' and a.identity != b.identity group by all order by all"""
+    where brain_key = 'near_duplicates' and a.identity != b.identity and {linked} group by all order by all"""
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,7 @@ class FoundDuplicates:
     Attributes
     ----------
     threshold : float
-        NaN where everything or nothing is kept.
+        NaN where everything or nothing is kept, or where the evidence for each pair decides.
     """
 
     connection: duckdb.DuckDBPyConnection
@@ -263,7 +264,7 @@ def find_duplicates(
         Sees the published tables.
     settings : DatasetSettings
     threshold : float, optional
-        Inclusive; by default the dataset's own.
+        Inclusive; by default what the dataset itself takes for copies.
     fraction : float, optional
         Share of the samples to drop, in [0, 1], instead of a threshold; rounded to a number of samples. Of equally
         distant ones, those that rank last (``near_duplicates.keep``, then the larger id) are dropped.
@@ -280,13 +281,17 @@ def find_duplicates(
     if fraction is not None and not 0 <= fraction <= 1:
         raise ConfigurationError(f"fraction must lie between 0 and 1, not be {fraction}")
     check_threshold(threshold)
+    if threshold is None and fraction is None:
+        if by == "embedding":
+            raise ConfigurationError("a threshold on embeddings has no default: give one, or a fraction")
+        own = settings.near_duplicates
+        copies = own_copies(connection, settings, own.relations, by)
+        return _found(connection, copies, np.inf, float("nan") if own.threshold is None else own.threshold)
     copies = _copies(connection, settings, by)
     if fraction is not None:
         return _share(connection, copies, round((1 - fraction) * len(copies.identity)))
-    if threshold is None and by == "embedding":
-        raise ConfigurationError("a threshold on embeddings has no default: give one, or a fraction")
-    limit = own_threshold(connection, settings) if threshold is None else threshold
-    return _found(connection, copies, limit)
+    limit = np.inf if threshold is None else threshold
+    return _found(connection, copies, limit, limit)
 
 
 def find_unique(
@@ -322,13 +327,14 @@ def find_unique(
     return FoundUnique(connection, copies, keep, found.threshold)
 
 
-def own_threshold(connection: duckdb.DuckDBPyConnection, settings: DatasetSettings) -> float:
-    """Return the threshold by which near duplicates were grouped: set by hand, fitted, or the default."""
-    found = connection.execute(
-        "select value from calibrations where brain_key = 'near_duplicates' and issue = 'near_duplicate'"
-    ).fetchall()
-    fitted = float(found[0][0]) if found else DEFAULT_THRESHOLD
-    return fitted if settings.near_duplicates.threshold is None else settings.near_duplicates.threshold
+def own_copies(
+    connection: duckdb.DuckDBPyConnection, settings: DatasetSettings, relations: Sequence[str], by: By = "pixels"
+) -> Copies:
+    """Return the samples with the distances of the pairs that the dataset itself takes for copies.
+
+    Those are the pairs within the threshold set by hand, else those of one of the relations.
+    """
+    return _copies(connection, settings, by, linked_by(settings.near_duplicates.threshold, relations))
 
 
 def check_threshold(threshold: float | None) -> None:
@@ -362,12 +368,12 @@ def _share(connection: duckdb.DuckDBPyConnection, copies: Copies, target: int) -
     return FoundDuplicates(connection, copies, cover, found.threshold)
 
 
-def _found(connection: duckdb.DuckDBPyConnection, copies: Copies, threshold: float) -> FoundDuplicates:
-    cover = method.cover_with_copies(copies.pairs_within(threshold), copies.identity, copies.rank)
+def _found(connection: duckdb.DuckDBPyConnection, copies: Copies, limit: float, threshold: float) -> FoundDuplicates:
+    cover = method.cover_with_copies(copies.pairs_within(limit), copies.identity, copies.rank)
     return FoundDuplicates(connection, copies, cover, threshold)
 
 
-def _copies(connection: duckdb.DuckDBPyConnection, settings: DatasetSettings, by: By) -> Copies:
+def _copies(connection: duckdb.DuckDBPyConnection, settings: DatasetSettings, by: By, linked: str = "true") -> Copies:
     if by not in ("pixels", "embedding"):
         raise ConfigurationError(f"by is 'pixels' or 'embedding', not {by!r}")
     rows = connection.sql(MEMBERS).to_arrow_table()
@@ -379,7 +385,7 @@ def _copies(connection: duckdb.DuckDBPyConnection, settings: DatasetSettings, by
         values = vectors.flatten().to_numpy(zero_copy_only=False)
         matrix = values.reshape(len(names), -1) if len(names) else np.zeros((0, 1), np.float32)
         return Copies(rows, identity.astype(np.int64), rank, None, matrix)
-    links = connection.sql(LINKS).to_arrow_table()
+    links = connection.sql(LINKS.format(linked=linked)).to_arrow_table()
     first, second = (
         np.searchsorted(names, np.array(links.column(name).to_pylist(), np.str_)) for name in ("one", "other")
     )

@@ -4,9 +4,10 @@ import getpass
 from collections.abc import Iterable, Mapping, Sequence
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 
-from brain_assets.app.duplicates import check_threshold, copies_by_pixels, own_threshold
+from brain_assets.app.duplicates import check_threshold, copies_by_pixels, own_copies
 from brain_assets.methods.duplicates import leaks as method
 from brain_assets.resources.errors import ConfigurationError, MissingError
 from brain_assets.resources.settings.configuration import DatasetSettings
@@ -32,7 +33,7 @@ def leaks(
     splits : mapping of str to ids, sequence of str, or None
         The members of each split, by sample id or filepath; or tags, each of which is a split; or the samples' own.
     threshold : float, optional
-        Inclusive; by default the dataset's own.
+        Inclusive; by default what the dataset itself takes for copies.
 
     Returns
     -------
@@ -46,8 +47,11 @@ def leaks(
         If a member is no sample, no sample has one of the tags, or the threshold is out of range.
     """
     check_threshold(threshold)
-    copies = copies_by_pixels(connection, settings)
-    limit = own_threshold(connection, settings) if threshold is None else threshold
+    if threshold is None:
+        copies = own_copies(connection, settings, settings.near_duplicates.leak_relations)
+    else:
+        copies = copies_by_pixels(connection, settings)
+    limit = np.inf if threshold is None else threshold
     ids, files = (copies.rows.column(name).combine_chunks() for name in ("sample_id", "filepath"))
     membership = _membership(connection, copies.rows, splits)
     found = method.find_leaks(copies.pairs_within(limit), copies.identity, membership)

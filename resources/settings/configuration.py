@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import UnionType
-from typing import Annotated, Any, Generic, Literal, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, Generic, Literal, Self, TypeVar, Union, get_args, get_origin
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from brain_assets.resources.errors import ConfigurationError
@@ -149,6 +149,9 @@ class VisualizationSettings(Section):
     )
 
 
+Relation = Literal["same", "edited", "same_scene"]
+
+
 class NearDuplicateSettings(Section):
     """Which images count as copies of each other."""
 
@@ -156,16 +159,26 @@ class NearDuplicateSettings(Section):
         None,
         gt=0,
         le=1,
-        description="Distance up to which two images are duplicates; by default fitted to the dataset.",
+        description="Distance up to which two images are duplicates; by default the evidence for each pair decides.",
     )
     component_threshold: float | None = Field(
-        None, gt=0, le=1, description="Distance of a link in connected components; by default the threshold."
+        None, gt=0, le=1, description="Distance of a link in connected components; by default what duplicates are."
+    )
+    relations: list[Relation] = Field(
+        ["same", "edited"],
+        min_length=1,
+        description="What counts as a duplicate: same (but for its encoding), edited, same_scene (another shot, frame of one"
+        " camera, or form of one template). Without a threshold.",
+    )
+    leak_relations: list[Relation] = Field(
+        ["same", "edited"], min_length=1, description="What counts as a leak between splits. Without a threshold."
     )
     candidates: int = Field(
         5,
         ge=1,
         le=20,
-        description="So many nearest neighbours of each image are verified on pixels, and so many more after each copy.",
+        description="So many nearest neighbours of each image are verified on pixels, and so many more after each copy; of an"
+        " image that resembles another, ten.",
     )
     candidate_distance: float = Field(
         0.5, gt=0, le=2, description="Neighbours farther apart than this, by 1 - cosine, are not verified."
@@ -188,6 +201,19 @@ class NearDuplicateSettings(Section):
         description="What decides which of several copies is kept, in this order: its split (keep_first), that it has a"
         " label, more pixels, a larger file, an earlier time; then the smaller id. Of exact copies exact_duplicates decides.",
     )
+
+    @property
+    def wanted(self) -> list[Relation]:
+        """The relations that duplicates or leaks are looked for by."""
+        return sorted({*self.relations, *self.leak_relations})
+
+    @model_validator(mode="after")
+    def _threshold_or_relations(self) -> Self:
+        defaults = type(self).model_fields
+        for name in ("relations", "leak_relations"):
+            if self.threshold is not None and getattr(self, name) != defaults[name].default:
+                raise ValueError(f"{name} has no effect beside a threshold: give one of the two")
+        return self
 
 
 Limit = Annotated[float, Field(gt=0, allow_inf_nan=False)] | Literal[False] | None

@@ -28,7 +28,7 @@ def stretched(picture: Picture, rng: np.random.Generator, other: Picture) -> Pic
 def cropped(share: float) -> Edit:
     def edit(picture: Picture, rng: np.random.Generator, other: Picture) -> Picture:
         width, height = (round(side * share) for side in picture.size)
-        left, top = (int(rng.integers(0, side - inner + 1)) for side, inner in zip(picture.size, (width, height)))  # fmt: skip
+        left, top = rng.integers(0, picture.width - width + 1), rng.integers(0, picture.height - height + 1)
         return picture.crop((left, top, left + width, top + height))
 
     return edit

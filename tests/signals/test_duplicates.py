@@ -9,7 +9,7 @@ import pytest
 
 from brain_assets.app.api import DatasetReader
 from brain_assets.app.duplicates import By
-from brain_assets.methods.duplicates.calibration import DEFAULT_THRESHOLD
+from brain_assets.methods.duplicates.relations import CLOSE
 from brain_assets.resources.errors import BrainError, ConfigurationError, MissingError
 from brain_assets.resources.store.events import Events
 from tests.signals.test_near_duplicates import GROUPS, photo, write_dataset
@@ -44,7 +44,7 @@ def paths(flowers: DatasetReader, ids: list[str]) -> set[str]:
 
 def test_the_default_threshold_gives_the_published_groups(workshop: Workshop, flowers: DatasetReader) -> None:
     found = flowers.find_duplicates()
-    assert found.threshold == DEFAULT_THRESHOLD
+    assert np.isnan(found.threshold)
     assert paths(flowers, found.duplicate_ids) == {row[1] for row in workshop.rows(GROUPS)}
     assert sorted(found.unique_ids + found.duplicate_ids) == [
         row[0] for row in workshop.rows("select sample_id from samples order by 1")
@@ -106,7 +106,7 @@ def test_a_share_has_a_threshold(flowers: DatasetReader) -> None:
     assert flowers.find_duplicates(fraction=1 / 24).threshold == 0.0
     found = flowers.find_duplicates(fraction=3 / 24)
     assert len(found.duplicate_ids) == 3
-    assert 0 < found.threshold < DEFAULT_THRESHOLD
+    assert 0 < found.threshold < CLOSE
     assert flowers.find_duplicates(found.threshold).duplicate_ids == found.duplicate_ids
     assert flowers.find_duplicates(fraction=0.0).duplicate_ids == []
     assert flowers.find_duplicates(fraction=1.0).unique_ids == []

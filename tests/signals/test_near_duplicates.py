@@ -6,8 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageEnhance
 
-from brain_assets.methods.duplicates.calibration import DEFAULT_THRESHOLD
-from tests.workshop import TINY, Workshop, assert_equals_rebuild, encoded, write_pictures
+from tests.workshop import TINY, Workshop, assert_equals_rebuild, encoded
 
 
 def photo(seed: int) -> Image.Image:
@@ -45,8 +44,7 @@ GROUPS = """
 def test_edits_are_grouped_and_leaks_told(tmp_path: Path) -> None:
     write_dataset(tmp_path / "media")
     workshop = Workshop(tmp_path / "home", tmp_path / "media", split_from="folder")
-    reports = workshop.run()
-    assert reports["near_duplicates"].notes["threshold"] == DEFAULT_THRESHOLD
+    workshop.run()
     assert workshop.rows(GROUPS) == [
         ("test/copy.png", "train/05.png"),
         ("test/recompressed.jpg", "train/03.png"),
@@ -87,18 +85,6 @@ def test_a_threshold_by_hand_is_a_filter(tmp_path: Path) -> None:
     workshop = Workshop(tmp_path / "home", tmp_path / "media", split_from="folder", near_duplicates={"threshold": 1e-9})
     workshop.run()
     assert workshop.rows(GROUPS) == [("test/copy.png", "train/05.png")]
-
-
-def test_a_threshold_is_fitted_once_and_kept(tmp_path: Path) -> None:
-    media = tmp_path / "media"
-    write_pictures(media, range(70))
-    workshop = Workshop(tmp_path / "home", media, calibration={"min_samples": 60, "sample_size": 60})
-    first = workshop.run()["near_duplicates"].notes["threshold"]
-    stored = workshop.rows("select brain_key, issue, value from calibrations order by issue")
-    assert ("near_duplicates", "near_duplicate", first) in stored
-    write_pictures(media, range(100, 110))
-    assert workshop.run()["near_duplicates"].notes["threshold"] == first
-    assert workshop.rows("select brain_key, issue, value from calibrations order by issue") == stored
 
 
 def test_a_label_that_arrives_changes_which_copy_is_kept(tmp_path: Path) -> None:

@@ -1,13 +1,13 @@
 """Which pairs of images may be copies of each other, so that their pixels are compared.
 
-Three rules, each of which depends on the images as they are, not on when they came:
+Four rules, each of which depends on the images as they are, not on when they came:
 
 1. the nearest neighbours of an image, followed down its list until so many in a row are no copies;
 2. all within a small radius, and all whose perceptual hashes nearly agree;
-3. copies of a copy, until there are no more: so a cluster of copies is compared all with all.
+3. of an image that resembles one, the ten nearest: how far they are tells what is usual;
+4. copies of a copy, until there are no more: so a cluster of copies is compared all with all.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 from brain_assets.incremental.update import Update
 from brain_assets.methods.duplicates.duplicates import Pairs, copies_of_copies, crowds_left_open
 from brain_assets.methods.duplicates.perceptual_hash import hash_pairs
+from brain_assets.methods.duplicates.relations import LISTED, RARE, UNRELATED, related, usual_distance
 from brain_assets.methods.similarity import similarity
 from brain_assets.methods.similarity.distances import pair_distances
 from brain_assets.resources.settings.configuration import NearDuplicateSettings
-from brain_assets.signals.duplicates.pairs import DIGITS, Contents, MeasuredPairs, Rows, among, read_contents
+from brain_assets.signals.duplicates.pairs import DIGITS, MeasuredPairs, Rows, among, read_contents
 from brain_assets.signals.similarity.similarity import stored_graph, vectors_of
 
 Found = tuple[Rows, Rows, NDArray[np.floating] | None]
@@ -53,18 +54,65 @@ class Lists:
         return source, self.neighbors[source, slot], self.cosines[source, slot]
 
 
-def update_pairs(
-    update: Update, settings: NearDuplicateSettings, threshold_of: Callable[[Contents, Pairs], float]
-) -> float:
-    """Commit the pairs that are candidates now, measuring those that are new; return the threshold.
+class Judged:
+    """The candidates of a run, and which of them are copies.
 
-    Parameters
+    Attributes
     ----------
-    update : Update
+    measured : MeasuredPairs
+    lists : Lists
     settings : NearDuplicateSettings
-    threshold_of : callable
-        Gives the threshold, which may be fitted to the pairs that neighbours, radius and hashes have found.
     """
+
+    def __init__(self, measured: MeasuredPairs, lists: Lists, settings: NearDuplicateSettings) -> None:
+        self.measured, self.lists, self.settings = measured, lists, settings
+        self.asked = np.zeros(len(measured.contents), np.bool_)
+
+    def usual(self) -> NDArray[np.float64]:
+        """Return the usual distance of each candidate pair, the smaller of its two pictures'; NaN where none is near.
+
+        The neighbours of a picture that resembles one are measured first, and so on for those that they resemble.
+        """
+        while len(rows := self._to_be_asked()):
+            self.asked[rows] = True
+            self.measured.add(*self.lists.first(rows, np.full(len(rows), LISTED)))
+        usual = np.full(len(self.asked), np.nan)
+        rows = np.flatnonzero(self.asked)
+        distances = np.full((len(rows), LISTED), UNRELATED)
+        listed = self.lists.neighbors[rows, :LISTED]
+        distances[:, : listed.shape[1]] = np.minimum(self.measured.between(rows, listed), UNRELATED)
+        usual[rows] = usual_distance(distances, len(self.asked)) if len(rows) else 0.0
+        first, second, _ = self.measured.pairs
+        return np.minimum(usual[first], usual[second])
+
+    def _to_be_asked(self) -> Rows:
+        evidence = self.measured.evidence
+        near = self.measured.pairs.where((evidence.distance <= RARE) | evidence.unchanged)
+        rows = np.unique(np.concatenate([near.first, near.second]))
+        return rows[~self.asked[rows]]
+
+    def relations(self) -> NDArray[np.object_]:
+        """Return the relation of each candidate pair."""
+        usual = self.usual()
+        return related(self.measured.evidence, usual)
+
+    def linked(self) -> Pairs:
+        """Return the candidates with 0 for those that are grouped as copies or linked as components, 1 for all others."""
+        if self.settings.threshold is None:
+            linked = np.isin(self.relations(), self.settings.wanted)
+        else:
+            linked = self.measured.distance <= self.settings.threshold
+        linked |= self.measured.distance <= (self.settings.component_threshold or 0.0)
+        return replace_distance(self.measured.pairs, linked)
+
+
+def replace_distance(pairs: Pairs, linked: NDArray[np.bool_]) -> Pairs:
+    """Return the pairs, those that are linked at distance 0 and the others at 1."""
+    return pairs._replace(distance=np.where(linked, 0.0, 1.0))
+
+
+def update_pairs(update: Update, settings: NearDuplicateSettings) -> None:
+    """Commit the pairs that are candidates now, measuring those that are new, with what the two are to each other."""
     contents = read_contents(update)
     measured = MeasuredPairs(update, contents)
     lists = _lists(update, settings, measured)
@@ -76,14 +124,14 @@ def update_pairs(
         _alike_by_hash(settings, measured),
     ):
         measured.add(*found)
-    threshold = threshold_of(contents, measured.pairs)
-    farthest = max(threshold, settings.component_threshold or 0.0)
-    _follow(measured, lists, settings.candidates, farthest)
-    _join_crowds(measured, settings.crowd, farthest)
-    _tell_of_crowds(update, measured, settings.crowd, farthest)
+    judged = Judged(measured, lists, settings)
+    judged.usual()
+    _follow(judged, settings.candidates)
+    _join_crowds(judged, settings.crowd)
+    usual = judged.usual()
+    _tell_of_crowds(update, judged, settings.crowd)
     update.notes |= {"candidate pairs": len(measured.keys), "verified pairs": measured.verified}
-    update.commit(measured.merge())
-    return threshold
+    update.commit(measured.merge(usual, related(measured.evidence, usual)))
 
 
 def _lists(update: Update, settings: NearDuplicateSettings, measured: MeasuredPairs) -> Lists:
@@ -155,39 +203,40 @@ def _alike_by_hash(settings: NearDuplicateSettings, measured: MeasuredPairs) -> 
     return np.concatenate([first, found.first]), np.concatenate([second, found.second]), None
 
 
-def _follow(measured: MeasuredPairs, lists: Lists, step: int, threshold: float) -> None:
+def _follow(judged: Judged, step: int) -> None:
     """Follow the lists of images that have copies until ``step`` in a row are none, or the list ends."""
-    near = measured.pairs.within(threshold)
+    lists, near = judged.lists, judged.linked().within(0.0)
     rows = np.unique(np.concatenate([near.first, near.second]))
     reach = np.full(len(rows), step)
     while len(rows):
-        last = _last_copy(measured, lists.neighbors[rows], rows, reach, threshold)
+        last = _last_copy(judged, rows, reach)
         farther = np.minimum(np.maximum(reach, last + step), lists.neighbors.shape[1])
         rows, reach = rows[farther > reach], farther[farther > reach]
-        measured.add(*lists.first(rows, reach))
+        judged.measured.add(*lists.first(rows, reach))
 
 
-def _last_copy(measured: MeasuredPairs, listed: Rows, rows: Rows, reach: Rows, threshold: float) -> Rows:
+def _last_copy(judged: Judged, rows: Rows, reach: Rows) -> Rows:
     """Return the rank of the last copy among the first ``reach`` of some lists, 0 where there is none."""
-    near = measured.keys[measured.distance <= threshold]
-    count = max(len(measured.contents), 1)
+    listed, near = judged.lists.neighbors[rows], judged.linked().within(0.0)
+    count = max(len(judged.asked), 1)
     keys = np.minimum(listed, rows[:, None]) * count + np.maximum(listed, rows[:, None])
     ranks = np.arange(1, listed.shape[1] + 1)
-    copies = among(near, keys) & (listed >= 0) & (ranks <= reach[:, None])
+    copies = among(near.first * count + near.second, keys) & (listed >= 0) & (ranks <= reach[:, None])
     return np.asarray(np.where(copies, ranks, 0).max(axis=1, initial=0), np.int64)
 
 
-def _join_crowds(measured: MeasuredPairs, largest: int, threshold: float) -> None:
+def _join_crowds(judged: Judged, largest: int) -> None:
     """Compare copies of a copy with each other until there are no more."""
-    first, second = copies_of_copies(measured.pairs, threshold, len(measured.contents), largest)
+    count = len(judged.asked)
+    first, second = copies_of_copies(judged.linked(), 0.0, count, largest)
     while len(first):
-        measured.add(first, second)
-        first, second = copies_of_copies(measured.pairs, threshold, len(measured.contents), largest)
+        judged.measured.add(first, second)
+        first, second = copies_of_copies(judged.linked(), 0.0, count, largest)
 
 
-def _tell_of_crowds(update: Update, measured: MeasuredPairs, largest: int, threshold: float) -> None:
+def _tell_of_crowds(update: Update, judged: Judged, largest: int) -> None:
     """Note the clusters that are too large to be compared all with all: not every pair, and so not every leak, is reported."""
-    sizes = crowds_left_open(measured.pairs, threshold, len(measured.contents), largest)
+    sizes = crowds_left_open(judged.linked(), 0.0, len(judged.asked), largest)
     if len(sizes):
         update.notes["clusters not compared all with all"] = (
             f"{len(sizes)}, the largest of {sizes[-1]} images: near_duplicates.crowd is {largest}"

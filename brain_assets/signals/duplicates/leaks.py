@@ -6,21 +6,21 @@ import numpy as np
 import pyarrow as pa
 
 from brain_assets.incremental.signal import Issue, IssueQuery, MethodRun, Publication, Sheet, Signal, Whole
-from brain_assets.incremental.update import Update, literal
+from brain_assets.incremental.update import Update
 from brain_assets.incremental.words import Evidence, number
-from brain_assets.methods.duplicates.calibration import DEFAULT_THRESHOLD
 from brain_assets.methods.duplicates.leaks import find_leaks, splits_from_labels
 from brain_assets.resources.dataset import Dataset
 from brain_assets.resources.store.store import Merge
-from brain_assets.signals.duplicates.near_duplicates import ISSUE as DUPLICATE
-from brain_assets.signals.duplicates.near_duplicates import read_samples
+from brain_assets.signals.duplicates.near_duplicates import linked_by, read_samples
 from brain_assets.signals.duplicates.near_duplicates import runs as duplicate_runs
 
 
 def update_leaks(update: Update) -> Iterator[Merge]:
-    """Find every pair of samples in different splits that are copies or within the threshold of near duplicates."""
+    """Find every pair of samples in different splits that are copies."""
     duplicates = MethodRun(update.run.settings["duplicates"], update.run.settings)
-    samples = read_samples(update.dataset, duplicates, _threshold(update))
+    settings = update.run.settings["settings"]
+    copies = linked_by(settings["threshold"], settings["leak_relations"])
+    samples = read_samples(update.dataset, duplicates, copies)
     splits = splits_from_labels(samples.rows.column("split").to_pylist())
     leaks = find_leaks(samples.pairs, samples.identity, splits)
     ids, names = samples.rows.column("sample_id").combine_chunks(), pa.array(splits.names, pa.string())
@@ -32,23 +32,13 @@ def update_leaks(update: Update) -> Iterator[Merge]:
         "partner_split": names.take(leaks.partner_split),
         "distance": pa.array(leaks.distance),
         "kind": pa.array(np.where(leaks.exact, "exact", "near").tolist(), pa.string()),
+        "relation": pa.array(list(map(samples.relation, leaks.sample, leaks.partner)), pa.string()),
     }
     yield update.replace("leaks", pa.table(rows))
 
 
-def _threshold(update: Update) -> float:
-    """Return the threshold by which near duplicates were grouped."""
-    by_hand = update.run.settings["settings"]["threshold"]
-    return float(by_hand or update.value(_scalars(update.run)["threshold"]) or DEFAULT_THRESHOLD)
-
-
-def _scalars(run: MethodRun) -> dict[str, str]:
-    fitted = f"brain_key = {literal(run.settings['duplicates'])} and issue = {literal(DUPLICATE)}"
-    return {"threshold": f"select value from calibrations where {fitted}"}
-
-
 def _runs(dataset: Dataset) -> list[MethodRun]:
-    """Return one run per run of near duplicates of images, whose pairs and threshold it uses."""
+    """Return one run per run of near duplicates of images, whose pairs it uses."""
     return [
         MethodRun(_key(run.brain_key), {**run.settings, "duplicates": run.brain_key})
         for run in duplicate_runs(dataset)
@@ -79,7 +69,7 @@ LEAK = Issue(
 
 LEAKS = Signal(
     name="leaks",
-    description="Images of one split that have a copy in another: every pair across splits within the threshold, exact or near.",
+    description="Images of one split that have a copy in another: every pair across splits, exact or near.",
     group="duplicates",
     reads=(
         "content_pairs",
@@ -98,12 +88,11 @@ LEAKS = Signal(
     writes=("leaks",),
     update=Whole(update_leaks),
     runs=_runs,
-    scalars=_scalars,
     publishes=(
         Publication(
             "leaks",
             """
-            select brain_key, sample_id, split, partner_id, partner_split, distance, kind, sample_id as subject_id,
+            select brain_key, sample_id, split, partner_id, partner_split, distance, kind, relation, sample_id as subject_id,
                 null::varchar as object_id
             from leaks order by brain_key, sample_id, partner_id""",
             {
@@ -114,6 +103,7 @@ LEAKS = Signal(
                 "partner_split": "The copy's split.",
                 "distance": "0 for exact copies.",
                 "kind": "exact (same bytes or pixels) or near.",
+                "relation": "What the two are to each other: same (but for its encoding), edited or same_scene.",
                 "subject_id": "The sample.",
                 "object_id": "NULL.",
             },

@@ -1,38 +1,28 @@
 """Images, or objects in them, that are copies of each other but for an edit, in groups that mean what they say."""
 
-import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
-from brain_assets.incremental.calibrations import calibrated
 from brain_assets.incremental.runs import model_of, runs_of, similarity_settings, with_parameters
 from brain_assets.incremental.signal import Check, Issue, IssueQuery, MethodRun, Publication, Sheet, Signal, Whole
 from brain_assets.incremental.subjects import PICTURED, SUBJECT
-from brain_assets.incremental.update import Update, literal, section_settings
+from brain_assets.incremental.update import Update, literal
 from brain_assets.methods.duplicates import duplicates
 from brain_assets.methods.duplicates import keep_policy as policy
-from brain_assets.methods.duplicates.calibration import DEFAULT_THRESHOLD, Image, calibrate, may_decide, mild_edits
-from brain_assets.methods.duplicates.perceptual_hash import pair_hamming
+from brain_assets.methods.duplicates.relations import FARTHEST_COPY
 from brain_assets.resources.dataset import Dataset
 from brain_assets.resources.settings.configuration import NearDuplicateSettings, RunSettings
 from brain_assets.resources.store.store import Merge
-from brain_assets.resources.threads import one_blas_thread
 from brain_assets.signals.duplicates.candidates import update_pairs
 from brain_assets.signals.duplicates.keeping import TIME, keep_criteria, say_copy
 from brain_assets.signals.duplicates.labelled import LABELLED
 from brain_assets.signals.duplicates.labelled import READS as LABELS
-from brain_assets.signals.duplicates.pairs import Contents, Rows, preview_pixels
+from brain_assets.signals.duplicates.pairs import Rows
 
-Distances = NDArray[np.float64]
-
-ISSUE = "near_duplicate"
-EDITED_SAMPLES = 96
-NO_PARTNER = 1.0
 # What exact_duplicates proposes to drop is told there.
 COPIES = "select sample_id from exact_duplicates where not keep"
 # Subjects with equal bytes or equal pixels are one identity: copies at distance 0.
@@ -41,14 +31,15 @@ IDENTITIES = """
     from depicted join pictures using (picture)
     where brain_key = {embeddings} and subject_id in (select subject_id from neighbors where brain_key = {similarity})"""
 
-# Pairs of identities within a threshold, and what is asked of the subjects that share an identity or are in a pair.
+# Pairs of identities that are copies, and what is asked of the subjects that share an identity or are in a pair.
 LINKS = """
     with identities as materialized ({identities}),
     contents as (select distinct picture, identity from identities),
     links as (
-        select least(a.identity, b.identity) as one, greatest(a.identity, b.identity) as other, min(distance) as distance
+        select least(a.identity, b.identity) as one, greatest(a.identity, b.identity) as other, min(distance) as distance,
+            arg_min(relation, (distance, first_content, second_content)) as relation
         from content_pairs join contents a on a.picture = first_content join contents b on b.picture = second_content
-        where brain_key = {key} and distance <= {threshold} and a.identity != b.identity group by all)"""
+        where brain_key = {key} and {linked} and a.identity != b.identity group by all)"""
 CONCERNED = f"""
     select subject_id, sample_id, split, bytes, filepath, identities.width, identities.height, identity,
         {TIME} as existed_at, sample_id in ({LABELLED}) as labelled, sample_id in ({COPIES}) as is_copy
@@ -67,108 +58,42 @@ class Samples:
     """Samples, or objects in them, with copies, ordered by id, with the identity of each and the pairs of identities."""
 
     rows: pa.Table
-    identity: "np.ndarray[Any, np.dtype[np.int64]]"
+    identity: Rows
     pairs: duplicates.Pairs
+    relations: Mapping[tuple[int, int], str | None]
+
+    def relation(self, one: int, other: int) -> str | None:
+        """Return what two samples are to each other."""
+        first, second = sorted((int(self.identity[one]), int(self.identity[other])))
+        return "same" if first == second else self.relations.get((first, second))
 
 
 def update_near_duplicates(update: Update) -> Iterator[Merge]:
-    """Measure new candidate pairs, then group what lies within the threshold."""
+    """Measure new candidate pairs, then group those that are copies."""
     settings = NearDuplicateSettings.model_validate(update.run.settings["settings"])
-    threshold = update_pairs(update, settings, lambda contents, pairs: _threshold(update, settings, contents, pairs))
-    update.notes["threshold"] = threshold
-    samples = read_samples(update.dataset, update.run, threshold)
-    yield update.replace("near_duplicates", _groups(update, settings, samples))
-    link = settings.component_threshold or threshold
-    linked = samples if link == threshold else read_samples(update.dataset, update.run, link)
-    yield update.replace("components", _components(update, linked, link))
-
-
-def _threshold(update: Update, settings: NearDuplicateSettings, contents: Contents, pairs: duplicates.Pairs) -> float:
-    """Return the threshold set by hand, or the calibrated one."""
+    update_pairs(update, settings)
     if settings.threshold is not None:
-        return settings.threshold
-    default = (DEFAULT_THRESHOLD, {"why": "too few samples to fit a threshold"})
-    subjects = f"select count(*) from depicted where brain_key = {literal(update.run.settings['embeddings'])}"
-    size = int(update.dataset.store.value(subjects))
-    return calibrated(update, ISSUE, lambda: _fit(update, contents, pairs), default, size).value
+        update.notes["threshold"] = settings.threshold
+    copies = linked_by(settings.threshold, settings.relations)
+    samples = read_samples(update.dataset, update.run, copies)
+    yield update.replace("near_duplicates", _groups(update, settings, samples))
+    link = settings.component_threshold or settings.threshold
+    if settings.component_threshold:
+        samples = read_samples(update.dataset, update.run, linked_by(link, ()))
+    yield update.replace("components", _components(update, samples, link or FARTHEST_COPY))
 
 
-def _fit(update: Update, contents: Contents, pairs: duplicates.Pairs) -> tuple[float, Mapping[str, Any]]:
-    """Compare mild edits of some pictures, which their names choose, with the nearest other pictures."""
-    by_chance = np.argsort([hashlib.md5(name.encode()).hexdigest() for name in contents.names])
-    chosen = by_chance[: update.dataset.settings.calibration.sample_size]
-    nearest = np.full(len(contents), NO_PARTNER)
-    for end in (pairs.first, pairs.second):
-        np.minimum.at(nearest, end, pairs.distance)
-    others = nearest[chosen]
-    with one_blas_thread():
-        edits = _edit_distances(update, contents, chosen[:EDITED_SAMPLES])
-    found = calibrate(edits, others)
-    evidence = {"edits_p95": found.edits, "others_p1": found.others, "edits": len(edits), "others": len(others)}
-    return found.threshold, {name: value for name, value in evidence.items() if np.isfinite(value)}
+def linked_by(threshold: float | None, relations: Sequence[str]) -> str:
+    """Return the condition on pairs that are copies: within the threshold set by hand, else of one of the relations."""
+    if threshold is not None:
+        return f"distance <= {threshold}"
+    return f"relation in ({', '.join(literal(relation) for relation in relations)})"
 
 
-def _edit_distances(update: Update, contents: Contents, chosen: Rows) -> Distances:
-    """Return the distances of mild edits of some pictures to their originals; none where the model sees no pixels.
-
-    An edit that the threshold cannot depend on, however the model sees it, is not embedded: the farthest it can be stands.
-    """
-    from brain_assets.methods.duplicates.verification import duplicate_distance
-
-    model = update.dataset.model(update.run.settings["model"])
-    if model.input is None:
-        return np.zeros(0)
-    originals = list(_originals(update, contents, chosen))
-    looks = [_looks(original) for original in originals]
-    bits, verified = np.concatenate([np.zeros((2, 0)), *looks], axis=1)
-    nearest, farthest = np.zeros(len(bits)), np.ones(len(bits))
-    undecided = may_decide(*(duplicate_distance(cosine, bits, verified) for cosine in (nearest, farthest)))
-    ends = np.cumsum([look.shape[1] for look in looks])
-    cosine = np.split(farthest, ends)
-    for original, apart, wanted in zip(originals, cosine, np.split(undecided, ends), strict=False):
-        apart[wanted] = _apart(original, wanted, model)
-    return duplicate_distance(farthest, bits, verified)
-
-
-def _originals(update: Update, contents: Contents, chosen: Rows) -> Iterator[Image]:
-    for offset, length in contents.previews[chosen].tolist():
-        if offset >= 0:
-            yield preview_pixels(update.dataset.previews.read(offset, length))
-
-
-def _looks(original: Image) -> Distances:
-    """Return (2, m): the bits in which hashes of mild edits differ from the original's, and how far the pixels agree."""
-    from PIL.Image import fromarray
-
-    from brain_assets.methods.duplicates import verification
-    from brain_assets.resources.store.fingerprints import perceptual_hashes
-
-    pictures = [original, *mild_edits(original).values()]
-    first, second = np.zeros(len(pictures) - 1, np.int64), np.arange(1, len(pictures))
-    plain, mirrored = np.array([perceptual_hashes(fromarray(picture)) for picture in pictures], np.uint64).T
-    bits = pair_hamming(plain, mirrored, first, second)
-    return np.stack([bits, verification.verify(verification.prints_of(pictures), first, second)])
-
-
-def _apart(original: Image, wanted: NDArray[np.bool_], model: Any) -> Distances:
-    """Return the cosine distances of some mild edits to their original."""
-    from PIL.Image import fromarray
-
-    from brain_assets.resources.decoding.resampling import model_input
-
-    if not wanted.any():
-        return np.zeros(0)
-    edits = (edit for edit, is_wanted in zip(mild_edits(original).values(), wanted, strict=True) if is_wanted)
-    inputs = [model_input(fromarray(picture), model.input) for picture in (original, *edits)]
-    vectors = np.asarray(model.embed(np.stack(inputs)), np.float64)
-    lengths = np.linalg.norm(vectors, axis=1)
-    return np.asarray(1 - vectors[1:] @ vectors[0] / np.maximum(lengths[1:] * lengths[0], 1e-12))
-
-
-def read_samples(dataset: Dataset, run: MethodRun, threshold: float) -> Samples:
-    """Return the samples that have copies within a threshold, with their identities and the pairs of these."""
+def read_samples(dataset: Dataset, run: MethodRun, linked: str) -> Samples:
+    """Return the samples that have copies by a condition on pairs, with their identities and the pairs of these."""
     names = {key: literal(run.settings[key]) for key in ("similarity", "embeddings")}
-    links = LINKS.format(identities=IDENTITIES.format(**names), key=literal(run.brain_key), threshold=threshold)
+    links = LINKS.format(identities=IDENTITIES.format(**names), key=literal(run.brain_key), linked=linked)
     found = dataset.store.query(f"{links} from links order by all")
     rows = dataset.store.query(f"{links} {CONCERNED}")
     known = sorted(set(rows.column("identity").to_pylist()))
@@ -177,7 +102,12 @@ def read_samples(dataset: Dataset, run: MethodRun, threshold: float) -> Samples:
         np.array([place[one] for one in column.to_pylist()], np.int64)
         for column in (rows.column("identity"), found.column("one"), found.column("other"))
     )
-    return Samples(rows, identity, duplicates.Pairs(first, second, found.column("distance").to_numpy()))
+    relations = dict(zip(_ordered(first, second), found.column("relation").to_pylist(), strict=True))
+    return Samples(rows, identity, duplicates.Pairs(first, second, found.column("distance").to_numpy()), relations)
+
+
+def _ordered(first: Rows, second: Rows) -> Iterator[tuple[int, int]]:
+    return zip(np.minimum(first, second).tolist(), np.maximum(first, second).tolist(), strict=True)
 
 
 def _groups(update: Update, settings: NearDuplicateSettings, samples: Samples) -> pa.Table:
@@ -195,11 +125,11 @@ def _groups(update: Update, settings: NearDuplicateSettings, samples: Samples) -
             winner = int(cover.dropped_by[member])
             reason = f"{paths[winner]} is kept: {policy.keep_reason(criteria, winner, member)}"
         distance = float(cover.distance[member])
-        rows.append(
-            (update.run.brain_key, ids[member], ids[nearest], ids[nearest], distance, bool(cover.keep[member]), reason)
-        )
-    names = ("brain_key", "subject_id", "group_id", "nearest_id", "distance", "keep", "reason")
-    types = (pa.string(), pa.string(), pa.string(), pa.string(), pa.float64(), pa.bool_(), pa.string())
+        relation = None if cover.keep[member] else samples.relation(member, nearest)
+        kept = bool(cover.keep[member])
+        rows.append((update.run.brain_key, ids[member], ids[nearest], ids[nearest], distance, kept, reason, relation))
+    names = ("brain_key", "subject_id", "group_id", "nearest_id", "distance", "keep", "reason", "relation")
+    types = (*[pa.string()] * 4, pa.float64(), pa.bool_(), pa.string(), pa.string())
     return _table(rows, dict(zip(names, types, strict=True)))
 
 
@@ -245,7 +175,6 @@ def _run(dataset: Dataset, run: RunSettings) -> MethodRun:
         "keep_first": dataset.settings.keep_first,
         "preview_size": dataset.settings.decoding.preview_size,
         "settings": section.model_dump(mode="json"),
-        **section_settings(dataset.settings.calibration),
     }
     return MethodRun(run.brain_key, settings)
 
@@ -263,8 +192,9 @@ NEAR_DUPLICATE = Issue(
 NEAR_DUPLICATES = Signal(
     name="near_duplicates",
     description="Images, or objects where a run reads their vectors, that are copies but for an edit (recompressed, resized,"
-    " cropped, mirrored, stamped): found by embedding or perceptual hash, verified on pixels. Every member is within the"
-    " threshold of the one that is kept.",
+    " cropped, mirrored, stamped): found by embedding or perceptual hash, by corners that lie alike"
+    " under any turn, flip, scale or crop, and verified on pixels: closer than is usual for such pictures here, or"
+    " different nowhere. Every member is a copy of the one that is kept.",
     group="duplicates",
     reads=(
         "neighbors",
@@ -280,7 +210,7 @@ NEAR_DUPLICATES = Signal(
     ),
     writes=("content_pairs", "near_duplicates", "components"),
     update=Whole(update_near_duplicates),
-    version="3",
+    version="4",
     runs=runs,
     options=frozenset({"embeddings", "parameters", "similarity", "where"}),
     kinds=("python", "numba", "duckdb"),
@@ -296,7 +226,7 @@ NEAR_DUPLICATES = Signal(
         Publication(
             "near_duplicates",
             f"""
-            select brain_key, group_id, {SUBJECT}, nearest_id, distance, keep, reason
+            select brain_key, group_id, {SUBJECT}, nearest_id, distance, keep, reason, relation
             from near_duplicates {PICTURED} order by brain_key, group_id, distance, subject_id""",
             {
                 "brain_key": "The run.",
@@ -308,6 +238,7 @@ NEAR_DUPLICATES = Signal(
                 "distance": "How far it is from that one: 0 for copies; 1 - (.8 pixel agreement + .2 closeness).",
                 "keep": "Whether this is the one to keep.",
                 "reason": "Why, in words.",
+                "relation": "What it is to the kept one: same (but for its encoding), edited or same_scene; NULL for that one.",
             },
         ),
         Publication(
@@ -318,11 +249,11 @@ NEAR_DUPLICATES = Signal(
             {
                 "brain_key": "The run.",
                 "component_id": "Smallest subject id of the component.",
-                "subject_id": "A member: a chain of pairs within the threshold leads to every other.",
+                "subject_id": "A member: a chain of copies leads to every other.",
                 "sample_id": "The sample.",
                 "object_id": "The object for crops; NULL for whole images.",
                 "size": "Members of the component.",
-                "threshold": "Largest distance of a link.",
+                "threshold": "Largest distance that a link may have.",
             },
         ),
         Publication(
@@ -331,13 +262,15 @@ NEAR_DUPLICATES = Signal(
             with compared as ({COMPARED}),
             both_ways as (
                 from content_pairs union all
-                select * replace (second_content as first_content, first_content as second_content) from content_pairs),
+                select * replace (second_content as first_content, first_content as second_content,
+                    partner_region as region, region as partner_region) from content_pairs),
             -- Materialized, as the planner would else join all that is compared with all before it looks at the pairs.
             begun as materialized (
                 select both_ways.*, subject_id, sample_id, object_id
                 from both_ways join compared on compared.brain_key = both_ways.brain_key and picture = first_content)
             select begun.brain_key, begun.subject_id, compared.subject_id as partner_id, begun.sample_id, begun.object_id,
-                distance, verification, embedding_distance, hamming
+                distance, verification, embedding_distance, hamming, relation, usual_distance, change, region,
+                partner_region
             from begun join compared on compared.brain_key = begun.brain_key and picture = second_content
             where begun.subject_id < compared.subject_id
             order by brain_key, distance, subject_id, partner_id""",
@@ -347,10 +280,17 @@ NEAR_DUPLICATES = Signal(
                 "partner_id": "The other; each unordered pair is listed once.",
                 "sample_id": "The subject's sample.",
                 "object_id": "The object for crops; NULL for whole images.",
-                "distance": "What the threshold is compared with.",
+                "distance": "How far apart they are: 1 - (.8 pixel agreement + .2 closeness).",
                 "verification": "How far the pixels agree, in [0, 1]; NULL where there are none to compare.",
                 "embedding_distance": "1 - cosine of the two vectors.",
                 "hamming": "Bits in which the perceptual hashes differ, plain or mirrored.",
+                "relation": "same (but for its encoding), edited, same_scene (as near as a copy, but so are others that are"
+                " none), or NULL.",
+                "usual_distance": "How far pictures like the two usually are from them; NULL where nothing is near.",
+                "change": "Largest local difference of light inside the shared region, in grey levels; NULL without a region.",
+                "region": "Box of what both show, in the subject: left, top, right, bottom as shares of its sides; NULL where"
+                " corners show none.",
+                "partner_region": "The same in the partner.",
             },
         ),
     ),

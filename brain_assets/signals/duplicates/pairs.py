@@ -3,6 +3,7 @@
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -10,12 +11,16 @@ from numpy.typing import NDArray
 
 from brain_assets.incremental.update import Update, literal
 from brain_assets.methods.duplicates.duplicates import Pairs
-from brain_assets.methods.duplicates.perceptual_hash import pair_hamming
+from brain_assets.methods.duplicates.perceptual_hash import hamming_distance, pair_hamming
+from brain_assets.methods.duplicates.relations import Evidence
 from brain_assets.methods.labels.objects import contained
 from brain_assets.methods.similarity.distances import pair_distances
 from brain_assets.resources.store.store import Merge
 from brain_assets.resources.threads import one_blas_thread
 from brain_assets.signals.similarity.similarity import vectors_of
+
+if TYPE_CHECKING:
+    from brain_assets.methods.duplicates import local_features, verification
 
 Rows = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -31,6 +36,11 @@ PAIRS = pa.schema([
     ("hamming", pa.int32()),
     ("verification", pa.float64()),
     ("distance", pa.float64()),
+    ("change", pa.float64()),
+    ("region", pa.list_(pa.float64())),
+    ("partner_region", pa.list_(pa.float64())),
+    ("usual_distance", pa.float64()),
+    ("relation", pa.string()),
 ])  # fmt: skip
 
 # What every picture of the compared vectors looks like, and where it lies in the graph.
@@ -95,8 +105,10 @@ class MeasuredPairs:
     keys : (m,) int64, ascending
         Position of the first content times the number of contents, plus that of the second, which is larger.
     embedding, verification, distance : (m,) float64
-        Cosine distance; agreement of the pixels, NaN without previews; what the threshold is compared with.
+        Cosine distance; agreement of the pixels, NaN without previews; how far apart the two are.
     hamming : (m,) int64
+    change : (m,) float64, regions : (m, 8) float64
+        Largest local difference inside the shared region, and where it lies; NaN where corners showed none.
     verified : int
         Pairs whose pixels were compared by this run.
     """
@@ -105,6 +117,7 @@ class MeasuredPairs:
         self.update, self.contents = update, contents
         self.keys, self.hamming = np.zeros(0, np.int64), np.zeros(0, np.int64)
         self.embedding, self.verification, self.distance = np.zeros(0), np.zeros(0), np.zeros(0)
+        self.change, self.regions = np.zeros(0), np.zeros((0, 8))
         self.verified = 0
         self.stored = _stored(update, contents)
 
@@ -124,14 +137,18 @@ class MeasuredPairs:
         self.hamming = np.concatenate([self.hamming, known.hamming])[order]
         self.verification = np.concatenate([self.verification, known.verification])[order]
         self.distance = np.concatenate([self.distance, known.distance()])[order]
+        self.change = np.concatenate([self.change, known.change])[order]
+        self.regions = np.concatenate([self.regions, known.regions])[order]
 
     def _known(self, keys: Rows) -> "Measurements":
         """Return what earlier runs have measured of pairs; NaN and -1 where they have not."""
-        found = Measurements(keys, np.full(len(keys), np.nan), np.full(len(keys), -1), np.full(len(keys), np.nan))
+        found = Measurements.unknown(keys)
         known = np.flatnonzero(among(self.stored.keys, keys))
         place = np.searchsorted(self.stored.keys, keys[known])
         found.embedding[known], found.hamming[known] = self.stored.embedding[place], self.stored.hamming[place]
         found.verification[known] = self.stored.verification[place]
+        found.change[known], found.regions[known] = self.stored.change[place], self.stored.regions[place]
+        found.usual[known], found.relation[known] = self.stored.usual[place], self.stored.relation[place]
         return found
 
     def _measure(self, pairs: "Measurements") -> None:
@@ -143,7 +160,8 @@ class MeasuredPairs:
         hashes, mirrored = self.contents.phash, self.contents.mirrored
         pairs.hamming[todo] = pair_hamming(hashes, mirrored, first[todo], second[todo])
         todo = np.flatnonzero(np.isnan(pairs.verification))
-        pairs.verification[todo] = _verified(self.update, self.contents, first[todo], second[todo])
+        looked = _looked_at(self.update, self.contents, first[todo], second[todo])
+        pairs.verification[todo], pairs.change[todo], pairs.regions[todo] = looked
         self.verified += len(todo)
 
     def _cosine_distances(self, first: Rows, second: Rows) -> Floats:
@@ -163,10 +181,30 @@ class MeasuredPairs:
         """All candidates and how far apart they are."""
         return Pairs(*np.divmod(self.keys, max(len(self.contents), 1)), self.distance)
 
-    def merge(self) -> Merge:
-        """Return the rows of ``content_pairs`` that are new or measured again, in place of those that are no candidates now."""
+    @property
+    def evidence(self) -> Evidence:
+        """What was found of all candidates."""
+        first, second, distance = self.pairs
+        bits = hamming_distance(self.contents.phash[first], self.contents.phash[second])
+        return Evidence(distance, self.verification, self.change, self.regions, bits)
+
+    def between(self, rows: Rows, others: Rows) -> Floats:
+        """Return the distances of rows, (r,) int64, to others, (r, k) int64; inf where a pair is no candidate."""
+        keys = np.minimum(rows[:, None], others) * len(self.contents) + np.maximum(rows[:, None], others)
+        place = np.searchsorted(self.keys, keys).clip(max=max(len(self.keys) - 1, 0))
+        return np.where(among(self.keys, keys) & (others >= 0), self.distance[place], np.inf)
+
+    def merge(self, usual: Floats, relations: NDArray[np.object_]) -> Merge:
+        """Return the rows of ``content_pairs`` that are new or other than before, in place of those that are no candidates now.
+
+        Parameters
+        ----------
+        usual : (m,) float64
+            The usual distance of each candidate, NaN where nothing is near.
+        relations : (m,) object
+        """
         names = pa.array(self.contents.names, pa.string())
-        other = np.flatnonzero(~self._unchanged())
+        other = np.flatnonzero(~self._unchanged(usual, relations))
         first, second = (places[other] for places in self.pairs[:2])
         columns = [
             pa.array([self.update.run.brain_key] * len(other), pa.string()),
@@ -176,6 +214,10 @@ class MeasuredPairs:
             pa.array(self.hamming[other].astype(np.int32)),
             pa.array(self.verification[other], from_pandas=True),
             pa.array(self.distance[other]),
+            pa.array(self.change[other], from_pandas=True),
+            *(_boxes(self.regions[other, at : at + 4]) for at in (0, 4)),
+            pa.array(usual[other], from_pandas=True),
+            pa.array(relations[other], pa.string()),
         ]
         kept = self.known(among(self.keys, self.stored.keys))
         self.update.dataset.store.connection.register(
@@ -184,12 +226,13 @@ class MeasuredPairs:
         gone = "(first_content, second_content) not in (select (first_content, second_content) from kept_pairs)"
         return self.update.put("content_pairs", pa.table(columns, schema=PAIRS), without=gone)
 
-    def _unchanged(self) -> NDArray[np.bool_]:
+    def _unchanged(self, usual: Floats, relations: NDArray[np.object_]) -> NDArray[np.bool_]:
         """Return which candidates are stored as they are now."""
         known = self._known(self.keys)
         same = (known.embedding == self.embedding) & (known.hamming == self.hamming)
-        unverified = np.isnan(known.verification) & np.isnan(self.verification)
-        return np.asarray(same & ((known.verification == self.verification) | unverified), np.bool_)
+        for before, now in ((known.verification, self.verification), (known.usual, usual)):
+            same &= (before == now) | (np.isnan(before) & np.isnan(now))
+        return np.asarray(same & (known.relation == relations), np.bool_)
 
 
 def read_contents(update: Update) -> Contents:
@@ -219,6 +262,18 @@ class Measurements:
     embedding: Floats
     hamming: Rows
     verification: Floats
+    change: Floats
+    regions: Floats
+    usual: Floats
+    relation: NDArray[np.object_]
+
+    @classmethod
+    def unknown(cls, keys: Rows) -> "Measurements":
+        """Return what is known of pairs that nobody has looked at."""
+        count = len(keys)
+        embedding, verification, change, usual = np.full((4, count), np.nan)
+        regions, relation = np.full((count, 8), np.nan), np.full(count, None, object)
+        return cls(keys, embedding, np.full(count, -1), verification, change, regions, usual, relation)
 
     def distance(self) -> Floats:
         """Return what the threshold is compared with."""
@@ -232,18 +287,39 @@ def _stored(update: Update, contents: Contents) -> Measurements:
     place = pa.table({"content": contents.names, "place": np.arange(len(contents))})
     connection.register("content_places", place.cast(pa.schema([("content", pa.string()), ("place", pa.int64())])))
     rows = update.query(f"""
-        select a.place * {len(contents)} + b.place as key, embedding_distance, hamming::bigint as hamming, verification
+        select a.place * {len(contents)} + b.place as key, embedding_distance, hamming::bigint as hamming, verification,
+            change, usual_distance, relation, region, partner_region
         from content_pairs join content_places a on a.content = first_content
         join content_places b on b.content = second_content where brain_key = {update.key} order by key""")
     connection.unregister("content_places")
-    key, embedding, hamming, verification = (column.to_numpy() for column in rows.columns)
+    key, embedding, hamming, verification, change, usual, relation = (column.to_numpy() for column in rows.columns[:7])
     first, second = np.divmod(key, max(len(contents), 1))
     moved = contents.fresh[first] | contents.fresh[second]
     embedding = np.where(moved, np.nan, embedding.astype(np.float64))
     hamming = np.where(moved, -1, hamming.astype(np.int64))
     stands = not update.anew or _previews_stand(update)
     verification = verification.astype(np.float64) if stands else np.full(len(key), np.nan)
-    return Measurements(key.astype(np.int64), embedding, hamming, verification)
+    regions = np.hstack([_corners(column) for column in rows.columns[7:]])
+    change, usual = change.astype(np.float64), usual.astype(np.float64)
+    return Measurements(
+        key.astype(np.int64), embedding, hamming, verification, change, regions, usual, relation.astype(object)
+    )
+
+
+def _boxes(regions: Floats) -> pa.Array:
+    """Return boxes, (m, 4), as lists, NULL where there is none."""
+    boxes: list[list[float] | None] = [None] * len(regions)
+    for place in np.flatnonzero(~np.isnan(regions[:, 0])).tolist():
+        boxes[place] = regions[place].tolist()
+    return pa.array(boxes, pa.list_(pa.float64()))
+
+
+def _corners(boxes: pa.ChunkedArray) -> Floats:
+    """Return lists as boxes, (m, 4), NaN where there is none."""
+    found = np.full((len(boxes), 4), np.nan)
+    known = boxes.is_valid().to_numpy()
+    found[known] = np.array(boxes.drop_null().to_pylist(), np.float64).reshape(-1, 4)
+    return found
 
 
 def _previews_stand(update: Update) -> bool:
@@ -261,25 +337,65 @@ def among(sorted_keys: Rows, wanted: Rows) -> NDArray[np.bool_]:
     return np.asarray(sorted_keys[place] == wanted, np.bool_)
 
 
-def _verified(update: Update, contents: Contents, first: Rows, second: Rows) -> Floats:
-    """Return how far the pixels of pairs agree, NaN where a preview is missing."""
-    from brain_assets.methods.duplicates import verification
-
-    scores = np.full(len(first), np.nan)
+def _looked_at(update: Update, contents: Contents, first: Rows, second: Rows) -> tuple[Floats, Floats, Floats]:
+    """Return agreement, largest local difference and shared regions of pairs; NaN where there is nothing to compare."""
+    agreement, change, regions = (
+        np.full(len(first), np.nan),
+        np.full(len(first), np.nan),
+        np.full((len(first), 8), np.nan),
+    )
     for at in range(0, len(first), AT_ONCE):
-        a, b = first[at : at + AT_ONCE], second[at : at + AT_ONCE]
-        used = np.unique(np.concatenate([a, b]))
+        part = slice(at, at + AT_ONCE)
+        used = np.unique(np.concatenate([first[part], second[part]]))
         shown = used[contents.previews[used, 0] >= 0]
-        with one_blas_thread():
-            prints = verification.prints_of(_previews(update, contents, shown))
         row = np.full(len(contents.names), -1, np.int64)
         row[shown] = np.arange(len(shown))
-        both = (row[a] >= 0) & (row[b] >= 0)
-        if both.any():
-            scores[at : at + len(a)][both] = (
-                verification.verify(prints, row[a[both]], row[b[both]]).astype(np.float64).round(6)
-            )
-    return scores
+        both = at + np.flatnonzero((row[first[part]] >= 0) & (row[second[part]] >= 0))
+        if len(both):
+            with one_blas_thread():
+                looks = Looks.at(_previews(update, contents, shown))
+                found = looks.compared(row[first[both]], row[second[both]])
+            agreement[both], change[both], regions[both] = (column.round(DIGITS) for column in found)
+    return agreement, change, regions
+
+
+@dataclass(frozen=True)
+class Looks:
+    """What is compared of some previews."""
+
+    prints: "verification.Prints"
+    views: "list[local_features.View | None]"
+
+    @classmethod
+    def at(cls, previews: Iterator[NDArray[np.uint8]]) -> "Looks":
+        """Return what is compared of previews, each looked at once."""
+        from brain_assets.methods.duplicates import local_features, verification
+
+        views: list[local_features.View | None] = []
+
+        def seen() -> Iterator[NDArray[np.uint8]]:
+            for preview in previews:
+                views.append(local_features.view_of(preview))
+                yield preview
+
+        return cls(verification.prints_of(seen()), views)
+
+    def compared(self, first: Rows, second: Rows) -> tuple[Floats, Floats, Floats]:
+        """Return agreement (m,), largest local difference (m,) and shared regions (m, 8) of pairs."""
+        from brain_assets.methods.duplicates import geometry, verification
+
+        detailed, change = np.full(len(first), np.nan), np.full(len(first), np.nan)
+        regions = np.full((len(first), 8), np.nan)
+        for place, (one, other) in enumerate(zip(first.tolist(), second.tolist(), strict=True)):
+            ours, theirs = self.views[one], self.views[other]
+            if ours is None or theirs is None:
+                continue
+            found = geometry.overlap(ours, theirs)
+            detailed[place] = found.agreement if found else 0.0
+            if found:
+                change[place], regions[place] = found.change, found.regions.ravel()
+        squashed = verification.verify(self.prints, first, second).astype(np.float64)
+        return verification.settled(squashed, detailed), change, regions
 
 
 def _previews(update: Update, contents: Contents, positions: Rows) -> Iterator[NDArray[np.uint8]]:

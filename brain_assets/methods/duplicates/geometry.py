@@ -1,0 +1,249 @@
+"""Whether a part of one picture is a part of another, by corners that lie alike and by the pixels between them."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from brain_assets.methods.duplicates.local_features import Corners, Grey, View, matched
+
+Motion = NDArray[np.float64]
+Plane = NDArray[np.float32]
+Boxes = NDArray[np.float64]
+
+FEWEST_CORNERS = 4
+TOLERANCES = (6.0, 4.0, 3.0)
+NEAR, DRIFT, LIKE = 4.0, 0.15, 0.5
+SMALLEST_SCALE, LARGEST_SCALE, MOST_STRETCHED = 0.1, 8.0, 2.2
+SAME_CORNER = 3.0
+# A pair is refined, which takes ten times as long, where its outlines agree.
+WORTH_REFINING = 0.35
+LEAST_SEEN = 400
+FARTHEST_CORRECTION = 0.25
+STEPS_COARSE, STEPS_FINE, BLUR_COARSE = 25, 6, 3
+FINE, BROAD, WINDOW, STRIDE = 0.8, 2.0, 4.0, 4
+OUTLINE, BACKGROUND, OUTLINE_WINDOW = 1.5, 12.0, 6.0
+FULL_CONTRAST = 1.0
+CHANGE_WINDOW = 3.0
+
+
+class Overlap(NamedTuple):
+    """What two pictures share.
+
+    Attributes
+    ----------
+    agreement : float in [0, 1]
+        Correlation of the details inside the shared region, times twice the share of the picture of which it is the
+        larger part, where that is below a half.
+    change : float, grey levels
+        The largest difference of light anywhere in the region, gain and offset allowed for, in a window of 3 of 192 pixels.
+    shares : (2,) float64
+        The share of each picture that the region covers.
+    regions : (2, 4) float64, left, top, right, bottom in [0, 1]
+        The box around the region in each picture.
+    """
+
+    agreement: float
+    change: float
+    shares: NDArray[np.float64]
+    regions: Boxes
+
+
+def overlap(first: View, second: View) -> Overlap | None:
+    """Return what two pictures share under the best turn, flip, scale, stretch and shift; None where nothing is found.
+
+    Parameters
+    ----------
+    first, second : View
+
+    Notes
+    -----
+    Each pair of corners that look alike proposes a similarity, which the other pairs vote on: with so few there is
+    nothing to draw by chance. The affine motion through the winner's voters is refined by enhanced correlation:
+    G. D. Evangelidis and E. Z. Psarakis, "Parametric image alignment using enhanced correlation coefficient
+    maximization", 2008. Incremental: depends on the two pictures only.
+
+    Examples
+    --------
+    >>> from brain_assets.methods.duplicates.local_features import view_of
+    >>> noise = np.random.default_rng(0).integers(0, 256, (24, 32, 3)).astype(np.uint8)
+    >>> picture = np.kron(noise, np.ones((8, 8, 1), np.uint8))
+    >>> found = overlap(view_of(picture), view_of(np.rot90(picture)))
+    >>> round(found.agreement, 1), found.shares.round(1)
+    (1.0, array([1., 1.]))
+    """
+    ways = [(*_motion(first.plain, corners), corners is second.mirrored) for corners in (second.plain, second.mirrored)]
+    corners, motion, mirrored = max(ways, key=lambda way: way[0])
+    if motion is None or corners < FEWEST_CORNERS:
+        return None
+    other = np.ascontiguousarray(second.grey[:, ::-1]) if mirrored else second.grey
+    found = _compared(first.grey, other, motion)
+    if found is not None and mirrored:
+        found.regions[1, [0, 2]] = 1 - found.regions[1, [2, 0]]
+    return found
+
+
+def _motion(first: Corners, second: Corners) -> tuple[int, Motion | None]:
+    """Return how many corners lie alike, and the (2, 3) motion that takes the second picture's to the first's."""
+    one, other = matched(first, second)
+    if len(one.scales) < FEWEST_CORNERS:
+        return 0, None
+    voters = _voters(one, other)
+    motion, points = None, np.column_stack([other.places, np.ones(len(other.places))])
+    for tolerance in TOLERANCES:
+        if voters.sum() < FEWEST_CORNERS:
+            return 0, None
+        motion = np.linalg.lstsq(points[voters], one.places[voters], rcond=None)[0]
+        voters = np.hypot(*(points @ motion - one.places).T) < tolerance
+    if motion is None or not _is_plausible(motion.T):
+        return 0, None
+    return min(_distinct(one.places[voters]), _distinct(other.places[voters])), motion.T
+
+
+def _voters(one: Corners, other: Corners) -> NDArray[np.bool_]:
+    """Return the corners that agree with the similarity that most agree with."""
+    here, there = (corners.places @ np.array([1, 1j]) for corners in (one, other))
+    turns = one.scales / other.scales * np.exp(1j * (one.angles - other.angles))
+    way = here - here[:, None]
+    error = np.abs(turns[:, None] * (there - there[:, None]) - way)
+    votes = (error < NEAR + DRIFT * np.abs(way)) & (np.abs(turns / turns[:, None] - 1) < LIKE)
+    return np.asarray(votes[votes.sum(axis=1).argmax()], np.bool_)
+
+
+def _is_plausible(motion: Motion) -> bool:
+    large, small = np.linalg.svd(motion[:, :2], compute_uv=False)
+    return bool(small >= SMALLEST_SCALE and large <= LARGEST_SCALE and large <= MOST_STRETCHED * small)
+
+
+def _distinct(places: NDArray[np.float64]) -> int:
+    """Return the number of corners of which several levels may have found the same."""
+    return len(np.unique(np.rint(places / SAME_CORNER), axis=0))
+
+
+def _compared(first: Grey, second: Grey, motion: Motion) -> Overlap | None:
+    """Compare two pictures in the one that shows the shared region smaller, so that no detail is made up."""
+    import cv2
+
+    if _area(motion) > 1:
+        found = _compared(second, first, cv2.invertAffineTransform(motion))
+        return found and found._replace(shares=found.shares[::-1], regions=found.regions[::-1].copy())
+    target, source = first.astype(np.float32), _reduced(second, np.sqrt(_area(motion)))
+    if _outlines(target, *_laid_over(source, motion, target)) < WORTH_REFINING:
+        return None
+    motion = _refined(target, source, motion)
+    moved, seen = _laid_over(source, motion, target)
+    seen = cv2.erode(seen, np.ones((3, 3)))
+    if seen.sum() < LEAST_SEEN:
+        return None
+    shares = np.array([seen.mean(), min(seen.sum() / max(_area(motion) * second.size, 1.0), 1.0)])
+    agreement = _details(target, moved, seen) * min(1.0, 2 * float(shares.max()))
+    return Overlap(agreement, _change(target, moved, seen), shares, _regions(first, second, motion))
+
+
+def _area(motion: Motion) -> float:
+    return float(abs(np.linalg.det(motion[:, :2])))
+
+
+def _reduced(picture: Grey, scale: float) -> Plane:
+    """Return the picture without the details that get lost when it is scaled down."""
+    import cv2
+
+    blur = 0.5 * np.sqrt(max(scale**-2 - 1, 0.0))
+    return np.asarray(
+        cv2.GaussianBlur(picture.astype(np.float32), (0, 0), blur) if blur > 0.25 else picture, np.float32
+    )
+
+
+def _laid_over(source: Plane, motion: Motion, target: Plane) -> tuple[Plane, Plane]:
+    """Return the source where it lies on the target, and 1 where it does, else 0."""
+    import cv2
+
+    size = target.shape[::-1]
+    seen = cv2.warpAffine(np.ones_like(source), motion, size) > 0.99
+    return np.asarray(cv2.warpAffine(source, motion, size), np.float32), seen.astype(np.float32)
+
+
+def _outlines(target: Plane, moved: Plane, seen: Plane) -> float:
+    """Return how far two pictures agree roughly, so that a motion off by some pixels still shows."""
+    if seen.sum() < LEAST_SEEN:
+        return 0.0
+    moved = np.where(seen > 0, moved, target)
+    target, moved = (_blurred(plane, OUTLINE) - _blurred(plane, BACKGROUND) for plane in (target, moved))
+    return _correlation(target * seen, moved * seen, seen, OUTLINE_WINDOW)
+
+
+def _details(target: Plane, moved: Plane, seen: Plane) -> float:
+    """Return how far the details of two pictures agree, which unrelated pictures' do not by chance."""
+    moved = np.where(seen > 0, moved, target)
+    target, moved = ((_blurred(plane, FINE) - _blurred(plane, BROAD)) * seen for plane in (target, moved))
+    return _correlation(target, moved, seen, WINDOW)
+
+
+def _correlation(target: Plane, moved: Plane, seen: Plane, window: float) -> float:
+    """Return the mean correlation in windows, plain ones left out by weight."""
+    places = slice(STRIDE // 2, None, STRIDE)
+    grid = (places, places)
+    inside = seen[grid] > 0
+    weights = _blurred(seen, window)[grid][inside]
+    ours, theirs, both = (
+        _blurred(product, window)[grid][inside] / weights for product in (target**2, moved**2, target * moved)
+    )
+    contrast = np.minimum(np.sqrt(np.maximum(np.maximum(ours, theirs), 0)), FULL_CONTRAST)
+    correlation = np.clip(both / (np.sqrt(np.maximum(ours * theirs, 0)) + 0.5), 0, 1)
+    return float((contrast * correlation).sum() / max(float(contrast.sum()), 1.0))
+
+
+def _blurred(plane: Plane, deviation: float) -> Any:
+    import cv2
+
+    return cv2.GaussianBlur(plane, (0, 0), deviation)
+
+
+def _refined(target: Plane, source: Plane, motion: Motion) -> Motion:
+    """Return the motion after a refinement at half size and one at full size, or as it was where these lead astray."""
+    import cv2
+
+    steps = cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS
+    back = cv2.invertAffineTransform(motion).astype(np.float32)
+    back[:, 2] /= 2
+    try:
+        halves = [cv2.resize(plane, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA) for plane in (target, source)]
+        coarse = (steps, STEPS_COARSE, 1e-4)
+        back = cv2.findTransformECC(*halves, back, cv2.MOTION_AFFINE, coarse, None, BLUR_COARSE)[1].copy()
+        back[:, 2] *= 2
+        fine = (steps, STEPS_FINE, 1e-4)
+        back = cv2.findTransformECC(target, source, back, cv2.MOTION_AFFINE, fine, None, BLUR_COARSE)[1]
+    except cv2.error:
+        return motion
+    refined = cv2.invertAffineTransform(back.astype(np.float64))
+    astray = np.abs(_frame(source.shape, refined) - _frame(source.shape, motion)).max()
+    return refined if astray <= FARTHEST_CORRECTION * max(target.shape) else motion
+
+
+def _frame(shape: tuple[int, ...], motion: Motion) -> NDArray[np.float64]:
+    """Return where the corners of a picture come to lie, (4, 2)."""
+    height, width = shape
+    corners = np.array([[0, 0, 1], [width, 0, 1], [width, height, 1], [0, height, 1]], np.float64)
+    return np.asarray(corners @ motion.T)
+
+
+def _change(target: Plane, moved: Plane, seen: Plane) -> float:
+    """Return the largest local difference of light, gain and offset allowed for."""
+    inside = seen > 0
+    gain, offset = (
+        np.polyfit(moved[inside], target[inside], 1) if np.ptp(moved[inside]) > 0 else (0.0, target[inside].mean())
+    )
+    residual = (target - np.float32(gain) * moved - np.float32(offset)) * seen
+    return float(np.abs(_blurred(residual.astype(np.float32), CHANGE_WINDOW)).max())
+
+
+def _regions(first: Grey, second: Grey, motion: Motion) -> Boxes:
+    """Return the box of the shared region in each picture, as shares of its width and height."""
+    import cv2
+
+    frames = _frame(second.shape, motion), _frame(first.shape, cv2.invertAffineTransform(motion))
+    boxes = [
+        np.concatenate([frame.min(axis=0), frame.max(axis=0)]) / np.tile(picture.shape[::-1], 2)
+        for frame, picture in zip(frames, (first, second), strict=True)
+    ]
+    return np.clip(np.stack(boxes), 0.0, 1.0).astype(np.float64)
