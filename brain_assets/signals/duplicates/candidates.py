@@ -76,12 +76,12 @@ class Judged:
         while len(rows := self._to_be_asked()):
             self.asked[rows] = True
             self.measured.add(*self.lists.first(rows, np.full(len(rows), LISTED)))
-        usual = np.full(len(self.asked), np.nan)
-        rows = np.flatnonzero(self.asked)
-        distances = np.full((len(rows), LISTED), UNRELATED)
-        listed = self.lists.neighbors[rows, :LISTED]
-        distances[:, : listed.shape[1]] = np.minimum(self.measured.between(rows, listed), UNRELATED)
-        usual[rows] = usual_distance(distances, len(self.asked)) if len(rows) else 0.0
+        usual, rows = np.full(len(self.asked), np.nan), np.flatnonzero(self.asked)
+        if len(rows):
+            listed = self.lists.neighbors[rows, :LISTED]
+            distances = np.full((len(rows), LISTED), UNRELATED)
+            distances[:, : listed.shape[1]] = np.minimum(self.measured.between(rows, listed), UNRELATED)
+            usual[rows] = usual_distance(distances, len(self.asked))
         first, second, _ = self.measured.pairs
         return np.minimum(usual[first], usual[second])
 
