@@ -132,17 +132,6 @@ def test_only_pairs_of_new_crops_are_verified(tmp_path: Path, boxes: Boxes) -> N
     assert_equals_rebuild(workshop, rebuild)
 
 
-def test_a_threshold_is_fitted_to_crops(tmp_path: Path, boxes: Boxes) -> None:
-    workshop = make_workshop(tmp_path, calibration={"min_samples": 10})
-    workshop.run(OF_OBJECTS)
-    fitted = (
-        "select (evidence->>'edits')::int, (evidence->>'samples')::int from calibrations where brain_key = 'copies'"
-    )
-    # Eleven boxes, of which one is there twice; those of the image that is there twice count for each.
-    assert workshop.rows(fitted) == [(workshop.rows(fitted)[0][0], 12)]
-    assert workshop.rows(fitted)[0][0] > 0
-
-
 def test_what_was_kept_of_crops_is_made_again_when_the_pack_is_lost(tmp_path: Path, boxes: Boxes) -> None:
     workshop = make_workshop(tmp_path)
     workshop.run(OF_OBJECTS)

@@ -77,10 +77,10 @@ def view_of(preview: NDArray[np.uint8]) -> View | None:
     import cv2
 
     height, width = preview.shape[:2]
-    if max(height, width) < SMALLEST:
-        return None
     scale = LONGEST / max(height, width)
-    size = max(1, round(width * scale)), max(1, round(height * scale))
+    size = round(width * scale), round(height * scale)
+    if max(height, width) < SMALLEST or min(size) <= 2 * MARGIN:
+        return None
     grey = cv2.resize(cv2.cvtColor(preview, cv2.COLOR_RGB2GRAY), size, interpolation=cv2.INTER_AREA)
     found = _detector().detect(grey)
     plain, codes = _detector().compute(grey, found)

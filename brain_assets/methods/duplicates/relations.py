@@ -9,7 +9,7 @@ from brain_assets.methods.duplicates.verification import PIXEL_WEIGHT
 
 Relation = Literal["same", "edited", "same_scene"]
 RELATIONS: tuple[Relation, ...] = get_args(Relation)
-RARE = 0.3
+RARE = 0.27
 """A copy is at most this share of the usual distance away."""
 LISTED, RANK = 10, 8
 """The usual distance is the eighth smallest to the ten nearest neighbours, so that seven copies do not make copies usual."""
@@ -97,7 +97,7 @@ def related(evidence: Evidence, usual: NDArray[np.float64]) -> NDArray[np.object
     --------
     >>> nothing = np.full((2, 8), np.nan)
     >>> found = Evidence(np.full(2, 0.1), np.ones(2), np.full(2, np.nan), nothing, np.full(2, 9))
-    >>> related(found, np.array([0.9, 0.2]))
+    >>> related(found, np.array([0.9, 0.3]))
     array(['edited', 'same_scene'], dtype=object)
     """
     copies = evidence.unchanged | (evidence.distance <= RARE * usual)
