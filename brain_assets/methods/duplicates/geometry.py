@@ -16,13 +16,13 @@ TOLERANCES = (6.0, 4.0, 3.0)
 NEAR, DRIFT, LIKE = 4.0, 0.15, 0.5
 SMALLEST_SCALE, LARGEST_SCALE, MOST_STRETCHED = 0.1, 8.0, 2.2
 SAME_CORNER = 3.0
-# A pair is refined, which takes ten times as long, where its outlines agree.
-WORTH_REFINING = 0.35
-LEAST_SEEN = 400
+# A motion is corrected at half size where the outlines agree, and at full size where the details of half size do then.
+WORTH_CORRECTING, WORTH_REFINING = 0.35, 0.45
+LEAST_SEEN = 0.01
 FARTHEST_CORRECTION = 0.25
-STEPS_COARSE, STEPS_FINE, BLUR_COARSE = 25, 6, 3
+STEPS_COARSE, STEPS_FINE, PRECISION, BLUR = 25, 6, 1e-4, 3
 FINE, BROAD, WINDOW, STRIDE = 0.8, 2.0, 4.0, 4
-OUTLINE, BACKGROUND, OUTLINE_WINDOW = 1.5, 12.0, 6.0
+OUTLINE, BACKGROUND, OUTLINE_WINDOW = 0.8, 6.0, 3.0
 FULL_CONTRAST = 1.0
 CHANGE_WINDOW = 3.0
 
@@ -128,12 +128,17 @@ def _compared(first: Grey, second: Grey, motion: Motion) -> Overlap | None:
         found = _compared(second, first, cv2.invertAffineTransform(motion))
         return found and found._replace(shares=found.shares[::-1], regions=found.regions[::-1].copy())
     target, source = first.astype(np.float32), _reduced(second, np.sqrt(_area(motion)))
-    if _outlines(target, *_laid_over(source, motion, target)) < WORTH_REFINING:
+    halves = [cv2.resize(plane, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA) for plane in (target, source)]
+    half = _scaled(motion, 0.5)
+    if _outlines(halves[0], *_laid_over(halves[1], half, halves[0])) < WORTH_CORRECTING:
         return None
-    motion = _refined(target, source, motion)
+    half = _corrected(halves[0], halves[1], half, STEPS_COARSE)
+    if _details(halves[0], *_laid_over(halves[1], half, halves[0])) < WORTH_REFINING:
+        return None
+    motion = _corrected(target, source, _scaled(half, 2.0), STEPS_FINE)
     moved, seen = _laid_over(source, motion, target)
     seen = cv2.erode(seen, np.ones((3, 3)))
-    if seen.sum() < LEAST_SEEN:
+    if seen.mean() < LEAST_SEEN:
         return None
     shares = np.array([seen.mean(), min(seen.sum() / max(_area(motion) * second.size, 1.0), 1.0)])
     agreement = _details(target, moved, seen) * min(1.0, 2 * float(shares.max()))
@@ -163,20 +168,28 @@ def _laid_over(source: Plane, motion: Motion, target: Plane) -> tuple[Plane, Pla
     return np.asarray(cv2.warpAffine(source, motion, size), np.float32), seen.astype(np.float32)
 
 
+def _scaled(motion: Motion, factor: float) -> Motion:
+    """Return the motion between two pictures that are both scaled."""
+    return np.asarray(motion * np.array([1.0, 1.0, factor]))
+
+
 def _outlines(target: Plane, moved: Plane, seen: Plane) -> float:
     """Return how far two pictures agree roughly, so that a motion off by some pixels still shows."""
-    if seen.sum() < LEAST_SEEN:
-        return 0.0
-    moved = np.where(seen > 0, moved, target)
-    target, moved = (_blurred(plane, OUTLINE) - _blurred(plane, BACKGROUND) for plane in (target, moved))
-    return _correlation(target * seen, moved * seen, seen, OUTLINE_WINDOW)
+    return _agreement(target, moved, seen, (OUTLINE, BACKGROUND, OUTLINE_WINDOW))
 
 
 def _details(target: Plane, moved: Plane, seen: Plane) -> float:
     """Return how far the details of two pictures agree, which unrelated pictures' do not by chance."""
+    return _agreement(target, moved, seen, (FINE, BROAD, WINDOW))
+
+
+def _agreement(target: Plane, moved: Plane, seen: Plane, band: tuple[float, float, float]) -> float:
+    if seen.mean() < LEAST_SEEN:
+        return 0.0
+    fine, broad, window = band
     moved = np.where(seen > 0, moved, target)
-    target, moved = ((_blurred(plane, FINE) - _blurred(plane, BROAD)) * seen for plane in (target, moved))
-    return _correlation(target, moved, seen, WINDOW)
+    target, moved = ((_blurred(plane, fine) - _blurred(plane, broad)) * seen for plane in (target, moved))
+    return _correlation(target, moved, seen, window)
 
 
 def _correlation(target: Plane, moved: Plane, seen: Plane, window: float) -> float:
@@ -199,25 +212,19 @@ def _blurred(plane: Plane, deviation: float) -> Any:
     return cv2.GaussianBlur(plane, (0, 0), deviation)
 
 
-def _refined(target: Plane, source: Plane, motion: Motion) -> Motion:
-    """Return the motion after a refinement at half size and one at full size, or as it was where these lead astray."""
+def _corrected(target: Plane, source: Plane, motion: Motion, steps: int) -> Motion:
+    """Return the motion that correlates the two best nearby, or the given one where the search leads astray."""
     import cv2
 
-    steps = cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS
+    stop = cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, steps, PRECISION
     back = cv2.invertAffineTransform(motion).astype(np.float32)
-    back[:, 2] /= 2
     try:
-        halves = [cv2.resize(plane, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA) for plane in (target, source)]
-        coarse = (steps, STEPS_COARSE, 1e-4)
-        back = cv2.findTransformECC(*halves, back, cv2.MOTION_AFFINE, coarse, None, BLUR_COARSE)[1].copy()
-        back[:, 2] *= 2
-        fine = (steps, STEPS_FINE, 1e-4)
-        back = cv2.findTransformECC(target, source, back, cv2.MOTION_AFFINE, fine, None, BLUR_COARSE)[1]
+        _, back = cv2.findTransformECC(target, source, back, cv2.MOTION_AFFINE, stop, None, BLUR)
     except cv2.error:
         return motion
-    refined = cv2.invertAffineTransform(back.astype(np.float64))
-    astray = np.abs(_frame(source.shape, refined) - _frame(source.shape, motion)).max()
-    return refined if astray <= FARTHEST_CORRECTION * max(target.shape) else motion
+    corrected = np.asarray(cv2.invertAffineTransform(back.astype(np.float64)), np.float64)
+    astray = np.abs(_frame(source.shape, corrected) - _frame(source.shape, motion)).max()
+    return corrected if astray <= FARTHEST_CORRECTION * max(target.shape) else motion
 
 
 def _frame(shape: tuple[int, ...], motion: Motion) -> NDArray[np.float64]:
@@ -229,11 +236,9 @@ def _frame(shape: tuple[int, ...], motion: Motion) -> NDArray[np.float64]:
 
 def _change(target: Plane, moved: Plane, seen: Plane) -> float:
     """Return the largest local difference of light, gain and offset allowed for."""
-    inside = seen > 0
-    gain, offset = (
-        np.polyfit(moved[inside], target[inside], 1) if np.ptp(moved[inside]) > 0 else (0.0, target[inside].mean())
-    )
-    residual = (target - np.float32(gain) * moved - np.float32(offset)) * seen
+    ours, theirs = target[seen > 0], moved[seen > 0]
+    gain = np.float32(np.cov(theirs, ours)[0, 1] / max(float(theirs.var()), 1.0))
+    residual = (target - ours.mean() - gain * (moved - theirs.mean())) * seen
     return float(np.abs(_blurred(residual.astype(np.float32), CHANGE_WINDOW)).max())
 
 

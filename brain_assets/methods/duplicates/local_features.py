@@ -49,7 +49,7 @@ class View(NamedTuple):
     grey : (height, width) uint8
         Its longest side has 192 pixels.
     plain, mirrored : Corners
-        Corners of the view, and the same of its mirror image; row by row those of the other.
+        Corners of the view, and of its mirror image.
     """
 
     grey: Grey
@@ -82,13 +82,11 @@ def view_of(preview: NDArray[np.uint8]) -> View | None:
     if max(height, width) < SMALLEST or min(size) <= 2 * MARGIN:
         return None
     grey = cv2.resize(cv2.cvtColor(preview, cv2.COLOR_RGB2GRAY), size, interpolation=cv2.INTER_AREA)
-    found = _detector().detect(grey)
-    plain, codes = _detector().compute(grey, found)
-    if len(plain) < FEWEST:
+    plain = _corners(*_detector().detectAndCompute(grey, None))
+    if len(plain.scales) < FEWEST:
         return None
-    flipped = np.ascontiguousarray(grey[:, ::-1])
-    mirrored, mirrored_codes = _detector().compute(flipped, [_mirrored(corner, size[0]) for corner in plain])
-    return View(np.asarray(grey, np.uint8), _corners(plain, codes), _corners(mirrored, mirrored_codes))
+    mirrored = _corners(*_detector().detectAndCompute(np.ascontiguousarray(grey[:, ::-1]), None))
+    return View(np.asarray(grey, np.uint8), plain, mirrored)
 
 
 @cache
@@ -100,16 +98,10 @@ def _detector() -> Any:
     return cv2.ORB_create(CORNERS, scaleFactor=LEVEL, nlevels=LEVELS, edgeThreshold=MARGIN, fastThreshold=CONTRAST)
 
 
-def _mirrored(corner: Any, width: int) -> Any:
-    import cv2
-
-    angle = (180 - corner.angle) % 360
-    return cv2.KeyPoint(width - 1 - corner.pt[0], corner.pt[1], corner.size, angle, corner.response, corner.octave)
-
-
 def _corners(corners: Any, codes: Any) -> Corners:
-    rows = np.array([(*corner.pt, corner.size, np.deg2rad(corner.angle)) for corner in corners]).reshape(-1, 4)
-    return Corners(rows[:, :2], rows[:, 2], rows[:, 3], np.asarray(codes, np.uint8).reshape(-1, 32))
+    rows = np.array([(*corner.pt, corner.size, corner.angle) for corner in corners]).reshape(-1, 4)
+    packed = np.zeros((0, 32), np.uint8) if codes is None else np.asarray(codes, np.uint8)
+    return Corners(rows[:, :2], rows[:, 2], np.deg2rad(rows[:, 3]), packed)
 
 
 def matched(first: Corners, second: Corners) -> tuple[Corners, Corners]:
