@@ -1,27 +1,25 @@
-"""Near duplicates on real images: how good the calibrated threshold is, and what finding them costs.
+"""Near duplicates among small images that people have judged: how good the rule is, and what finding them costs.
 
     python -m tests.benchmarks.benchmark_duplicates [--sheet FOLDER]
 
-Embeds about 20 000 images on the first run (minutes) and keeps what it computed. ``--sheet`` writes contact sheets of
-what is counted as false, so that people can judge.
+Embeds about 15 000 images on the first run (minutes) and keeps what it computed. ``--sheet`` writes contact sheets of
+what is counted as false, so that people can judge. Planted edits of photos are in ``benchmark_copies``.
 """
 
 import argparse
-import io
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageFont
+from PIL import Image, ImageDraw
 
-from brain_assets.methods.duplicates.calibration import Calibration, calibrate, mild_edits
 from brain_assets.methods.duplicates.duplicates import Pairs, greedy_cover
 from brain_assets.methods.duplicates.leaks import find_leaks, splits_from_labels
 from brain_assets.methods.duplicates.perceptual_hash import hash_pairs, pair_hamming
-from brain_assets.methods.duplicates.verification import Prints, duplicate_distance, prints_of, verify
+from brain_assets.methods.duplicates.relations import LISTED, RARE, UNRELATED, usual_distance
+from brain_assets.methods.duplicates.verification import duplicate_distance, prints_of, verify
 from brain_assets.methods.similarity import similarity
 from brain_assets.resources.settings.configuration import NearDuplicateSettings
 from tests.benchmarks.embedded_images import EmbeddedImages, embed
@@ -30,56 +28,7 @@ from tests.conftest import SHARED
 # Verdicts by eye on pairs that the data set's authors had not judged: [test image, train image, same picture].
 JUDGED = Path(__file__).with_name("judged_cifar_pairs.json")
 SETTINGS = NearDuplicateSettings()
-CALIBRATION_EDITED, CALIBRATION_OTHERS = 96, 2000
 GRAPH_WIDTH = 32
-
-
-# Planted edits -------------------------------------------------------------------------------------------------------
-
-
-def recompressed(image: Image.Image, quality: int = 35) -> Image.Image:
-    data = io.BytesIO()
-    image.save(data, "JPEG", quality=quality)
-    return Image.open(data).convert("RGB")
-
-
-def cropped(image: Image.Image, rng: np.random.Generator) -> Image.Image:
-    left, top = (int(rng.uniform(0, 0.1) * side) for side in image.size)
-    return image.crop((left, top, left + int(0.9 * image.width), top + int(0.9 * image.height)))
-
-
-def watermarked(image: Image.Image, rng: np.random.Generator) -> Image.Image:
-    layer = Image.new("RGBA", image.size, (0, 0, 0, 0))
-    draw, font = ImageDraw.Draw(layer), ImageFont.load_default(max(8, int(min(image.size) * 0.12)))
-    for line in range(3):
-        place = (rng.uniform(0, 0.5) * image.width, (line + 0.3) / 3 * image.height)
-        draw.text(place, "© SAMPLE photo", fill=(255, 255, 255, 140), font=font)
-    return Image.alpha_composite(image.convert("RGBA"), layer).convert("RGB")
-
-
-PLANTED: dict[str, Callable[[Image.Image, np.random.Generator], Image.Image]] = {
-    "recompressed": lambda image, rng: recompressed(image),
-    "resized": lambda image, rng: image.resize((image.width // 2, image.height // 2), Image.Resampling.LANCZOS),
-    "crop of 90 %": cropped,
-    "mirrored": lambda image, rng: image.transpose(Image.Transpose.FLIP_LEFT_RIGHT),
-    "brightness": lambda image, rng: ImageEnhance.Brightness(image).enhance(rng.choice([0.6, 0.75, 1.3, 1.5])),
-    "watermark": watermarked,
-    "blur": lambda image, rng: image.filter(ImageFilter.GaussianBlur(0.01 * min(image.size))),
-}
-
-
-def encoded(image: Image.Image) -> bytes:
-    data = io.BytesIO()
-    image.save(data, "JPEG", quality=85)
-    return data.getvalue()
-
-
-def planted(files: Sequence[Path]) -> Iterator[tuple[str, bytes]]:
-    """Yield one edit of each file, the kinds taking turns."""
-    for place, path in enumerate(files):
-        name = list(PLANTED)[place % len(PLANTED)]
-        image = Image.open(path).convert("RGB")
-        yield name, encoded(PLANTED[name](image, np.random.default_rng(place)))
 
 
 # The method, as the pipeline runs it ---------------------------------------------------------------------------------
@@ -87,14 +36,11 @@ def planted(files: Sequence[Path]) -> Iterator[tuple[str, bytes]]:
 
 @dataclass(frozen=True)
 class Measured:
-    """Candidate pairs of a set of images, measured."""
+    """Candidate pairs of a set of images, measured; ``pairs`` are as far apart as a share of what is usual for the two."""
 
     images: EmbeddedImages
-    prints: Prints
     pairs: Pairs
     embedding: np.ndarray
-    verification: np.ndarray
-    calibration: Calibration
     seconds: dict[str, float]
 
 
@@ -129,14 +75,24 @@ def measure(images: EmbeddedImages) -> Measured:
     embedding = cosine_distance(images.vectors[first], images.vectors[second])
     hamming = pair_hamming(images.hashes, images.mirrored, first, second)
     pairs = Pairs(first, second, duplicate_distance(embedding, hamming, verification))
-    calibration = calibrate(edit_distances(images), nearest_others(pairs, len(images.vectors)))
-    clock(seconds, "calibration", now)
-    return Measured(images, prints, pairs, embedding, verification, calibration, seconds)
+    usual = usual_distances(pairs, graph)
+    shares = pairs.distance / np.minimum(usual[first], usual[second])
+    clock(seconds, "rarity", now)
+    return Measured(images, pairs._replace(distance=shares), embedding, seconds)
+
+
+def usual_distances(pairs: Pairs, graph: similarity.NeighborGraph) -> np.ndarray:
+    count, lists = len(graph.neighbors), graph.neighbors[:, :LISTED].astype(np.int64)
+    known = pairs.first * count + pairs.second
+    rows = np.arange(count)[:, None]
+    keys = np.minimum(rows, lists) * count + np.maximum(rows, lists)
+    place = np.searchsorted(known, keys).clip(max=len(known) - 1)
+    return usual_distance(np.where(known[place] == keys, pairs.distance[place], UNRELATED), count)
 
 
 def candidates(images: EmbeddedImages, graph: similarity.NeighborGraph) -> tuple[np.ndarray, np.ndarray]:
-    near = graph.neighbors[:, : SETTINGS.candidates]
-    source, slot = np.nonzero((near >= 0) & (graph.distances[:, : SETTINGS.candidates] <= SETTINGS.candidate_distance))
+    near = graph.neighbors[:, :LISTED]
+    source, slot = np.nonzero((near >= 0) & (graph.distances[:, :LISTED] <= SETTINGS.candidate_distance))
     within = similarity.radius_pairs(images.vectors, graph, SETTINGS.radius)
     alike = hash_pairs(images.hashes, images.mirrored, SETTINGS.hash_bits)
     a = np.r_[source, within[0], alike.first]
@@ -147,39 +103,6 @@ def candidates(images: EmbeddedImages, graph: similarity.NeighborGraph) -> tuple
 
 def cosine_distance(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return 1.0 - np.einsum("ij,ij->i", first, second).astype(np.float64)
-
-
-def nearest_others(pairs: Pairs, count: int) -> np.ndarray:
-    """Return (samples, 16): the distances of some samples to their nearest candidates, inf where there are fewer."""
-    owner, distance = np.r_[pairs.first, pairs.second], np.r_[pairs.distance, pairs.distance]
-    order = np.lexsort((distance, owner))
-    owner, distance = owner[order], distance[order]
-    place = np.arange(len(owner)) - np.searchsorted(owner, owner)
-    nearest = np.full((count, 16), np.inf)
-    nearest[owner[place < 16], place[place < 16]] = distance[place < 16]
-    return np.random.default_rng(0).permutation(nearest)[:CALIBRATION_OTHERS]
-
-
-def edit_distances(images: EmbeddedImages) -> np.ndarray:
-    chosen = np.random.default_rng(1).permutation(len(images.previews))[:CALIBRATION_EDITED]
-    pictures = [list(mild_edits(images.previews[row]).values()) for row in chosen]
-    files = [("", lossless(edit)) for edits in pictures for edit in edits]
-    edited, source = embed("edits", files), np.repeat(chosen, [len(edits) for edits in pictures])
-    originals = EmbeddedImages(
-        [""] * len(source), images.vectors[source], images.hashes[source], images.mirrored[source],
-        [images.previews[row] for row in source],
-    )  # fmt: skip
-    both, first = joined(originals, edited), np.arange(len(source))
-    second = first + len(source)
-    hamming = pair_hamming(both.hashes, both.mirrored, first, second)
-    verification = verify(prints_of(both.previews), first, second)
-    return duplicate_distance(cosine_distance(both.vectors[first], both.vectors[second]), hamming, verification)
-
-
-def lossless(image: np.ndarray) -> bytes:
-    data = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(image)).save(data, "PNG")
-    return data.getvalue()
 
 
 # Precision and recall ------------------------------------------------------------------------------------------------
@@ -230,7 +153,7 @@ def partners(pairs: Pairs, distance: np.ndarray, is_query: np.ndarray, true: set
 def report(title: str, measured: Measured, is_query: np.ndarray, true: set[tuple[int, int]]) -> Partners:
     alone = partners(measured.pairs, measured.embedding, is_query, true)
     found = partners(measured.pairs, measured.pairs.distance, is_query, true)
-    threshold = measured.calibration.threshold
+    threshold = RARE
     f1, precision, recall = found.f1(threshold)
     low, high = found.interval(threshold)
     best, at = found.best()
@@ -239,16 +162,15 @@ def report(title: str, measured: Measured, is_query: np.ndarray, true: set[tuple
     print(
         f"\n{title}: {len(is_query)} images, {len(measured.pairs.first)} candidate pairs holding {share:.3f} of the true ones"
     )
-    print(f"  edits stay within {measured.calibration.edits:.3f}, others beyond {measured.calibration.others:.3f}")
     print(
-        f"  calibrated threshold {threshold:.3f}: F1 {f1:.3f} [{low:.3f}, {high:.3f}], precision {precision:.3f},"
+        f"  {threshold:.3f} of what is usual: F1 {f1:.3f} [{low:.3f}, {high:.3f}], precision {precision:.3f},"
         f" recall {recall:.3f}"
     )
     print(f"  in hindsight         {at:.3f}: F1 {best:.3f};  embedding alone, in hindsight: F1 {alone.best()[0]:.3f}")
     return found
 
 
-# The two sets --------------------------------------------------------------------------------------------------------
+# The set --------------------------------------------------------------------------------------------------------------
 
 
 def cifar() -> None:
@@ -269,39 +191,20 @@ def cifar() -> None:
 def after_looking(found: Partners, measured: Measured, images: EmbeddedImages) -> None:
     """Count again with the verdicts on pairs that nobody had judged before."""
     verdicts = {(row[0], row[1]): row[2] for row in json.loads(JUDGED.read_text())} if JUDGED.exists() else {}
-    flagged = (found.distance <= measured.calibration.threshold) & ~found.is_true
+    flagged = (found.distance <= RARE) & ~found.is_true
     named = [(int(images.names[q]), int(images.names[p])) for q, p in zip(found.query, found.partner, strict=True)]
     same = np.array([verdicts.get(pair, False) for pair in named])
     unjudged = sum(pair not in verdicts for pair, flag in zip(named, flagged, strict=True) if flag)
-    hits = (found.distance <= measured.calibration.threshold) & (found.is_true | same)
-    total = int((found.distance <= measured.calibration.threshold).sum())
+    hits = (found.distance <= RARE) & (found.is_true | same)
+    total = int((found.distance <= RARE).sum())
     print(f"  of {flagged.sum()} counted as false {(flagged & same).sum()} are duplicates by eye, {unjudged} unjudged:"
           f" precision {hits.sum() / max(total, 1):.3f}")  # fmt: skip
-
-
-def photos() -> None:
-    files = sorted((SHARED / "clothing").glob("*/*/*"))
-    originals = embed("clothing", [(path.stem, path.read_bytes()) for path in files])
-    edits = embed("clothing-planted", list(planted(files)))
-    images = joined(originals, edits)
-    count = len(files)
-    measured, is_query = measure(images), np.arange(2 * count) >= count
-    true = {(count + row, row) for row in range(count)}
-    found = report("Photos, planted edits", measured, is_query, true)
-    for name in PLANTED:
-        chosen = np.array([edits.names[row - count] == name for row in found.query])
-        missed = int((chosen & ~(found.is_true & (found.distance <= measured.calibration.threshold))).sum())
-        print(f"    {name:14s} {missed} of {int(chosen.sum())} missed")
-    close = measured.pairs.within(measured.calibration.threshold)
-    false = int((~is_query[close.first] & ~is_query[close.second]).sum())
-    print(f"    {false} pairs of different originals within the threshold")
-    sheet("photos-false", images, found, measured)
 
 
 def speed(measured: Measured, splits: list[str]) -> None:
     seconds, pairs = measured.seconds, len(measured.pairs.first)
     started = time.process_time()
-    close = measured.pairs.within(measured.calibration.threshold)
+    close = measured.pairs.within(RARE)
     greedy_cover(close, np.arange(len(splits)))
     find_leaks(close, np.arange(len(splits)), splits_from_labels(splits))
     grouping = time.process_time() - started
@@ -318,7 +221,7 @@ def sheet(name: str, images: EmbeddedImages, found: Partners, measured: Measured
     """Write the pairs counted as false, nearest first."""
     if not SHEETS:
         return
-    wrong = np.flatnonzero(~found.is_true & (found.distance <= measured.calibration.threshold))
+    wrong = np.flatnonzero(~found.is_true & (found.distance <= RARE))
     wrong = wrong[np.argsort(found.distance[wrong])]
     width, side = 8, 96
     canvas = Image.new("RGB", (width * (2 * side + 12), (len(wrong) // width + 1) * (side + 16)), "white")
@@ -342,5 +245,4 @@ if __name__ == "__main__":
     parser.add_argument("--sheet", type=Path)
     if folder := parser.parse_args().sheet:
         SHEETS.append(folder)
-    photos()
     cifar()

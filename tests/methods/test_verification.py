@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from brain_assets.methods.duplicates.calibration import mild_edits
 from brain_assets.methods.duplicates.verification import duplicate_distance, prints_of, verify
+from tests.mild_edits import mild_edits
 
 
 def picture(seed: int, height: int = 160, width: int = 120) -> np.ndarray:
