@@ -28,7 +28,7 @@ health: answers <- everything
 image_quality: media <- media, samples
 issues: answers <- everything
 label_issues: labels <- ground_truth, media, predictions, samples, similarity
-leaks: duplicates <- everything
+leaks: duplicates <- embeddings, exact_duplicates, ground_truth, media, near_duplicates, object_embeddings, objects, samples, similarity
 media: media <- samples
 mistakenness: labels <- ground_truth, predictions
 near_duplicates: duplicates <- embeddings, exact_duplicates, ground_truth, media, object_embeddings, objects, samples, similarity
