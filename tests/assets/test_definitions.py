@@ -28,7 +28,7 @@ health: answers <- everything
 image_quality: media <- media, samples
 issues: answers <- everything
 label_issues: labels <- ground_truth, media, predictions, samples, similarity
-leaks: duplicates <- embeddings, exact_duplicates, ground_truth, media, near_duplicates, object_embeddings, objects, samples, similarity
+leaks: duplicates <- everything
 media: media <- samples
 mistakenness: labels <- ground_truth, predictions
 near_duplicates: duplicates <- embeddings, exact_duplicates, ground_truth, media, object_embeddings, objects, samples, similarity
@@ -63,7 +63,7 @@ def lineage(specs: dict[str, dg.AssetSpec]) -> str:
     lines = []
     for name, spec in specs.items():
         above = sorted(dep.asset_key.to_user_string() for dep in spec.deps)
-        reads = "everything" if len(above) > len(specs) // 3 else ", ".join(above)
+        reads = "everything" if len(above) >= len(specs) // 3 else ", ".join(above)
         lines.append(f"{name}: {spec.group_name} <- {reads or 'the outside world'}")
     return "\n".join(sorted(lines))
 
