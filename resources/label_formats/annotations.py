@@ -114,7 +114,7 @@ class Annotations:
         """
         box = row.pop("box", None) or []
         fault = box_fault(box)
-        if fault and row.get("polygon"):
+        if row.get("polygon") and (fault or not (box[2] > 0 and box[3] > 0)):
             box = around(row["polygon"])
             fault = box_fault(box)
         if not row.get("label") and row.get("category") is None:
