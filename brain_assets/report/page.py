@@ -6,6 +6,7 @@ from importlib.resources import files
 from pathlib import PurePosixPath
 
 from brain_assets.incremental.words import number, percent
+from brain_assets.ingest.accounting import Account
 from brain_assets.report.charts import course, histogram, scatter
 from brain_assets.report.content import (
     ClassRow,
@@ -98,16 +99,18 @@ def _header(report: Report) -> Element:
         element("h1", _text(report.dataset)),
         element("p", " · ".join(one for one in told if one), class_="muted"),
         element("p", _verdict(report), class_="verdict"),
-        *(
-            element("p", f"{str(one).capitalize()}.", class_="warning" if one.is_lossy else "muted")
-            for one in report.inputs
-        ),
+        *(element("p", _text(_sentence(one)), class_="warning" if one.is_lossy else "muted") for one in report.inputs),
         element("p", f"Not brought up to date by the last run: {behind}.", class_="warning") if behind else None,
         *(element("p", f"Failed: the run {one}", class_="warning") for one in report.failed_runs),
         element("p", f"Damaged, and empty here until the next run writes them again: {damaged}.", class_="warning")
         if damaged
         else None,
     )
+
+
+def _sentence(account: Account) -> str:
+    text = str(account)
+    return text[:1].upper() + text[1:]
 
 
 def _verdict(report: Report) -> Element:

@@ -213,12 +213,12 @@ def overview(page: Page, dataset: str, question: Question) -> Any:
             "words": queues.words(opened),
             "groups": queues.group_tables(opened),
             "runs": queues.runs(opened),
-            "inputs": _inputs(opened),
+            "inputs": inputs(opened),
             "similar": opened.has("neighbors", "neighbor_id"),
         }
 
 
-def _inputs(opened: OpenSet) -> Any:
+def inputs(opened: OpenSet) -> Any:
     """Return what became of labels and predictions, a line for each, and whether somebody should look at it."""
     return [{"says": str(one), "lossy": one.is_lossy} for one in accounts(opened.database.cursor())]
 

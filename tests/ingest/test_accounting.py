@@ -10,6 +10,8 @@ from brain_assets.app.cli import main
 from brain_assets.app.status import summary
 from brain_assets.ingest.accounting import Account, Reason, accounts, losses_told, rows_told, splits_told
 from brain_assets.resources.store.publishing import connect
+from brain_assets.review.endpoints import inputs
+from brain_assets.review.sets import Sets
 from tests.workshop import Workshop, write_pictures
 
 FEW = ("samples", "media", "ground_truth", "published")
@@ -87,6 +89,18 @@ def test_rows_are_used_wait_or_are_rejected_and_every_face_says_so(tmp_path: Pat
     assert line in summary(workshop.home, "test").splitlines()[-1]
     assert line in said(workshop, "status", "test").splitlines()[0]
     assert json.loads(said(workshop, "status", "test", "--json"))["inputs"][0]["used"] == 1
+
+
+def test_report_and_review_page_say_so_in_their_heads(tmp_path: Path) -> None:
+    workshop = make(tmp_path, MIXED)
+    workshop.run(ALL)
+    (found,) = json.loads(said(workshop, "report", "test", "--json"))["inputs"]
+    assert (found["role"], found["used"], len(found["reasons"])) == ("labels", 1, 3)
+    assert "wrote" in said(workshop, "report", "test", "-o", str(tmp_path / "page.html"))
+    head, _, _ = (tmp_path / "page.html").read_text().partition("<nav")
+    assert "Labels: 1 used, 1 wait for their sample, 3 rejected (2 unknown_class, as labels.csv line 3: " in head
+    with Sets(workshop.home).use("test") as opened:
+        assert inputs(opened) == [{"says": str(account(workshop)["labels"]), "lossy": True}]
 
 
 def test_a_rejected_row_is_kept_with_its_line_and_file(tmp_path: Path) -> None:

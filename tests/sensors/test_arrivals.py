@@ -332,3 +332,12 @@ def _started_at(at: float, original: Any) -> Any:
         return [record._replace(start_time=at) for record in original(self, *arguments, **options)]
 
     return get_run_records
+
+
+def test_what_of_labels_is_not_used_is_in_the_log(
+    workshop: Workshop, clock: Clock, media: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "labels.csv").write_text("filepath,label\n00000.png,cat\n00001.png,\n")
+    workshop.declare(**settings(media, quiet_seconds=0), labels=[{"uri": str(tmp_path / "labels.csv")}])
+    workshop.run((*STATEFUL, "objects"))
+    assert clock.reason() == "test: up to date; labels: 1 used, 1 rejected (1 no_label, as labels.csv line 3)"
