@@ -89,15 +89,16 @@ def _motion(first: Corners, second: Corners) -> tuple[int, Motion | None]:
     if len(one.scales) < FEWEST_CORNERS:
         return 0, None
     voters = _voters(one, other)
-    motion, points = None, np.column_stack([other.places, np.ones(len(other.places))])
+    points = np.column_stack([other.places, np.ones(len(other.places))])
     for tolerance in TOLERANCES:
         if voters.sum() < FEWEST_CORNERS:
             return 0, None
-        motion = np.linalg.lstsq(points[voters], one.places[voters], rcond=None)[0]
-        voters = np.hypot(*(points @ motion - one.places).T) < tolerance
-    if motion is None or not _is_plausible(motion.T):
+        solution = np.linalg.lstsq(points[voters], one.places[voters], rcond=None)[0]
+        motion = np.asarray(solution.T, np.float64)
+        voters = np.hypot(*(points @ motion.T - one.places).T) < tolerance
+    if not _is_plausible(motion):
         return 0, None
-    return min(_distinct(one.places[voters]), _distinct(other.places[voters])), motion.T
+    return min(_distinct(one.places[voters]), _distinct(other.places[voters])), motion
 
 
 def _voters(one: Corners, other: Corners) -> NDArray[np.bool_]:

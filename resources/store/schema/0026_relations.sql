@@ -6,3 +6,4 @@ alter table content_pairs add column usual_distance double;
 alter table content_pairs add column relation varchar;
 alter table near_duplicates add column relation varchar;
 alter table leaks add column relation varchar;
+delete from calibrations where issue = 'near_duplicate';
