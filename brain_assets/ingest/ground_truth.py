@@ -107,8 +107,8 @@ def _runs(dataset: Dataset) -> list[MethodRun]:
 
 GROUND_TRUTH = Signal(
     name="ground_truth",
-    description="The label of every sample, from files (CSV, Parquet, JSONL) or the names of folders. All rows of all files are"
-    " kept; the last file wins, and taking it away undoes it. A reviewer's label wins over files until it is undone.",
+    description="The label of every sample, from tables (CSV, Parquet, JSON, Excel) or the names of folders. All rows of all"
+    " files are kept; the last file wins, and taking it away undoes it. A reviewer's label wins over files until it is undone.",
     group="labels",
     reads=("samples", "decisions", "input_files", "moves", "rejected_rows"),
     writes=("ground_truth", "label_rows", "label_names", *LABEL_TABLES),

@@ -4,8 +4,9 @@ A name is compared as written first, then in NFC, with slashes for backslashes a
 
 1. a sample's id, its address, or its path from the media root, with or without its suffix;
 2. a path from the folder of the file that it stands in, or from the ``images`` beside that;
-3. the longest tail of a path that exactly one sample has. Where several have it, a word of the label file's own name
-   (``val.json``) may tell in which folder to look; upper and lower case count only where they tell samples apart.
+3. a bare name that one sample has, else the longest tail of a path that exactly one sample has. Where several have it, a word
+   of the label file's own name (``val.json``) may tell in which folder to look; upper and lower case count only where they
+   tell samples apart.
 
 A name that fits several samples equally well is *ambiguous* and names none of them. A tail is no more than an indication: it
 counts only while no other name of the same address fits its sample better, nor another of the same file as well, and while
@@ -77,11 +78,24 @@ NEARBY = r"""
         select source, file, name, turn, path as form, 2 * place + stem as kind, sample_id
         from nearby_paths join paths using (path)
     ), """
-# 3. By the longest tail. Of every tail only the number of its samples and the first of them are kept, or names that a
+# 3. A bare name that only one sample has, before tails of all lengths are made.
+BARE = """
+    bare_names as (
+        select bare, min(sample_id) as sample_id from (
+            select parse_filename(path) as bare, sample_id from spelt_samples where exists (from open_forms)
+            union all
+            select without_suffix(parse_filename(path)), sample_id from spelt_samples where exists (from open_forms))
+        group by bare having count(distinct sample_id) = 1
+    ), solely as (
+        select source, file, name, turn, path as form, decoded as kind, sample_id
+        from open_forms anti join nearby using (source, file, name) join bare_names on path = bare
+    ), """
+# 4. By the longest tail. Of every tail only the number of its samples and the first of them are kept, or names that a
 # thousand folders share would be joined a thousand times.
 TAILS = r"""
     loose as (
         select *, string_split(path, '/') as parts from open_forms anti join nearby using (source, file, name)
+            anti join solely using (source, file, name)
     ), hinted as (
         select source, file, name, turn, decoded, parts, 0 as hints from loose
         union all
@@ -119,10 +133,11 @@ WEIGHED = r"""
     found as (
         select source, file, name, turn, kind, sample_id from wholly
         union all select source, file, name, turn, 100 + kind, sample_id from nearby
+        union all select source, file, name, turn, 200 + kind, sample_id from solely
         union all select source, file, name, turn, -1, sample_id from plainly
     ), exact as (
         select source, file, name, count(distinct sample_id) as fitting, min(sample_id) as sample_id,
-            list_distinct([min(filepath), max(filepath)]) as candidates
+            list_distinct([min(filepath), max(filepath)]) as candidates, min(kind) >= 200 as is_bare
         from (from found qualify rank() over (partition by source, file, name order by kind, turn) = 1)
         join there using (sample_id) group by all
     ), indicated as (
@@ -133,7 +148,7 @@ WEIGHED = r"""
     ), claims as (
         select source, file, name, sample_id, k, parts, k < len(parts) as parting from indicated where fitting = 1
         union all
-        select source, file, name, sample_id, len(string_split(spelled(filepath), '/')), null, false
+        select source, file, name, sample_id, if(is_bare, 1, len(string_split(spelled(filepath), '/'))), null, false
         from exact join there using (sample_id) where fitting = 1 and sample_id in (select sample_id from indicated)
     ), rivals as (
         select *, max(k) over (partition by {scope}, sample_id) as best,
@@ -186,5 +201,5 @@ def resolution(asked: str, folders: str, scope: str = "source", samples: str = S
         Query of source, file, name, and sample_id; where that is NULL, of the reason (``no_sample`` or ``ambiguous``) and
         some candidates.
     """
-    parts = "".join((WHOLE, NEARBY, TAILS, WEIGHED, ANSWERED))
+    parts = "".join((WHOLE, NEARBY, BARE, TAILS, WEIGHED, ANSWERED))
     return "with " + parts.format(asked=asked, folders=folders, scope=scope, samples=samples)

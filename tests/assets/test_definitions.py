@@ -17,6 +17,7 @@ from brain_assets.resources.settings.configuration import DatasetSettings, check
 from brain_assets.resources.settings.home import Home
 from tests.workshop import Workshop, write_pictures
 
+MOST_READ = 8
 # Asset: group <- what it reads.
 LINEAGE = """
 box_faults: labels <- ground_truth, media, objects, predictions, samples
@@ -63,7 +64,7 @@ def lineage(specs: dict[str, dg.AssetSpec]) -> str:
     lines = []
     for name, spec in specs.items():
         above = sorted(dep.asset_key.to_user_string() for dep in spec.deps)
-        reads = "everything" if len(above) >= len(specs) // 3 else ", ".join(above)
+        reads = "everything" if len(above) > MOST_READ else ", ".join(above)
         lines.append(f"{name}: {spec.group_name} <- {reads or 'the outside world'}")
     return "\n".join(sorted(lines))
 

@@ -59,9 +59,10 @@ def test_what_cannot_be_used_is_named_by_its_number(tmp_path: Path) -> None:
     ]  # fmt: skip
     found = coco(tmp_path / "a.json", [good, *({**good, **one} for one in bad)])
     assert [(one.line, one.reason) for one in found.rejected] == [
-        (2, "box_size"), (3, "box"), (4, "no_sample"), (5, "unknown_class"), (6, "box"),
+        (3, "box"), (4, "no_sample"), (5, "unknown_class"), (6, "box"),
     ]  # fmt: skip
-    assert len(found.objects) == 1
+    # Whether a box has an area is seen in its picture.
+    assert [one["width"] for one in found.objects] == [3, 0]
 
 
 def test_results_need_a_score(tmp_path: Path) -> None:
