@@ -139,8 +139,9 @@ def _files(
         except OSError:
             continue
         size, modified, touched = (saturated(one) for one in (status.st_size, status.st_mtime_ns, status.st_ctime_ns))
-        declared = (said.format, said.field, model)
-        yield InputFile(source, name, base / name, *declared, size, modified, touched, image_ids, columns)
+        yield InputFile(
+            source, name, base / name, said.format, said.field, model, size, modified, touched, image_ids, columns
+        )
 
 
 def _below(root: Path) -> Iterator[str]:

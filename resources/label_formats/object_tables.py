@@ -100,6 +100,12 @@ def _images(named: pa.Array, sizes: Numbers, known: NDArray[np.bool_], file: Inp
     return with_constants(pa.table(columns), constants, IMAGE_ROWS)
 
 
+def _any_given(numbers_: Numbers) -> NDArray[np.bool_]:
+    """Return the rows in which any number is given."""
+    given: NDArray[np.bool_] = np.logical_not(np.isnan(numbers_)).any(axis=1)
+    return given
+
+
 class _Boxes:
     """The columns of boxes of a table."""
 
@@ -112,14 +118,14 @@ class _Boxes:
         if self._has(TURNED):
             return self._turned()
         if (found := self._way(CORNERS)) is not None:
-            box = np.concatenate([found[:, :2], found[:, 2:] - found[:, :2]], axis=1)
+            box: Numbers = np.concatenate([found[:, :2], found[:, 2:] - found[:, :2]], axis=1)
         elif (found := self._way(CENTRES)) is not None:
             box = np.concatenate([found[:, :2] - found[:, 2:] / 2, found[:, 2:]], axis=1)
         elif (found := self._way(EDGES)) is not None:
             box = found
         else:
             box = found = self._lists()
-        return box, np.asarray(~np.isnan(found).all(axis=1), np.bool_), outlines
+        return box, _any_given(found), outlines
 
     def sizes(self) -> Numbers:
         """Return width and height of each row's image, NaN where the file does not say."""
@@ -138,13 +144,9 @@ class _Boxes:
         corners = self._matrix(TURNED)
         across, down = corners[:, ::2], corners[:, 1::2]
         left, top = across.min(axis=1), down.min(axis=1)
-        box = np.stack([left, top, across.max(axis=1) - left, down.max(axis=1) - top], axis=1)
+        box: Numbers = np.stack([left, top, across.max(axis=1) - left, down.max(axis=1) - top], axis=1)
         rings = [[row.tolist()] if np.isfinite(row).all() else None for row in corners]
-        return (
-            box,
-            np.asarray(~np.isnan(corners).all(axis=1), np.bool_),
-            pa.array(rings, pa.list_(pa.list_(pa.float64()))),
-        )
+        return box, _any_given(corners), pa.array(rings, pa.list_(pa.list_(pa.float64())))
 
     def _lists(self) -> Numbers:
         name = next((name for name in LISTS if name in self.places), None)
