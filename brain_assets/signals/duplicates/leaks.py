@@ -79,7 +79,6 @@ LEAKS = Signal(
         "embeddings",
         "neighbors",
         "near_duplicates",
-        "components",
         "crops",
         "exact_duplicates",
         "ground_truth",
