@@ -16,16 +16,20 @@ the folders where the two paths part name different splits (``val/1.jpg`` is nev
 from brain_assets.resources.label_formats.input_files import Role
 from brain_assets.resources.store.store import Merge
 
-# What is asked: the first name that a file gives of an image stands for it, with the others that it has. A bare name, after
-# two slashes, adds nothing to a path that ends with it.
-OF_TABLES = "select source, file, key as name, key as form, 1 as turn from {table}"
+# What is asked: the first name that a file gives of an image stands for it, with the others that it has, in their order. A bare
+# name, after two slashes, adds nothing to a path that ends with it; before other paths it counts more than these, which are late.
+OF_TABLES = "select source, file, key as name, key as form, 1 as turn, false as late from {table}"
 OF_ANNOTATIONS = r"""
-    select source, file, name, regexp_replace(form, '^//', '') as form, min(turn) as turn from (
-        select source, file, keys[1] as name, unnest(keys) as form, generate_subscripts(keys, 1) as turn
-        from {table} where keys[1] is not null)
-    where form is not null and not (turn > 1 and form like '//%'
-        and substr(form, 3) in (parse_filename(spelled(name)), without_suffix(parse_filename(spelled(name)))))
-    group by all"""
+    select source, file, name, regexp_replace(form, '^//', '') as form, min(turn) as turn, bool_and(late) as late from (
+        select source, file, keys[1] as name, unnest(keys) as form, generate_subscripts(keys, 1) as turn, bare,
+            coalesce(turn > bare, false) as late
+        from (
+            select *, list_min([i for i in range(1, len(keys)) if starts_with(keys[i], '//')
+                and not list_bool_and([starts_with(key, '//') for key in keys[i + 1:]])]) as bare
+            from {table} where keys[1] is not null))
+    where form is not null and (turn = 1 or not starts_with(form, '//') or turn is not distinct from bare
+        or substr(form, 3) not in (parse_filename(spelled(name)), without_suffix(parse_filename(spelled(name)))))
+    group by source, file, name, regexp_replace(form, '^//', '')"""
 NAMES = {
     "labels": (
         "label_names",
@@ -46,11 +50,12 @@ WHOLE = """
         select source, file, name, form, turn, sample_id from asked join (
             select sample_id, filepath as form from there union select sample_id, uri from there
             union select sample_id, sample_id from there) using (form)
+        where not late
     ), spelt as (
         select *, spelled(form) as path from asked anti join plainly using (source, file, name)
     ), forms as (
-        from (select source, file, name, turn, path, 0 as decoded from spelt
-            union all select source, file, name, turn, try(url_decode(path)), 1 from spelt where contains(path, '%'))
+        from (select source, file, name, turn, late, path, 0 as decoded from spelt
+            union all select source, file, name, turn, late, try(url_decode(path)), 1 from spelt where contains(path, '%'))
         where path is not null
     ), spelt_samples as (
         select sample_id, filepath, spelled(filepath) as path, collapsed(spelled(uri)) as place from there
@@ -61,6 +66,7 @@ WHOLE = """
         union all select sample_id, without_suffix(place), 1 from spelt_samples
     ), wholly as (
         select source, file, name, turn, path as form, 2 * decoded + stem as kind, sample_id from forms join paths using (path)
+        where not late
     ), """
 # 2. From the folder of the file itself.
 NEARBY = r"""
@@ -73,7 +79,7 @@ NEARBY = r"""
             home || '/' || path, regexp_replace(home || '/' || path, '^(.*)/labels/', '\1/images/'),
             home || '/images/' || path, home || '/../images/' || path])) as path,
             unnest([0, 1, 2, 3]) as place
-        from open_forms join homes using (source, file)
+        from open_forms join homes using (source, file) where not late
     ), nearby as (
         select source, file, name, turn, path as form, 2 * place + stem as kind, sample_id
         from nearby_paths join paths using (path)
@@ -89,13 +95,18 @@ BARE = """
     ), solely as (
         select source, file, name, turn, path as form, decoded as kind, sample_id
         from open_forms anti join nearby using (source, file, name) join bare_names on path = bare
+        where not late
+    ), lately as (
+        select source, file, name, turn, path as form, 2 * decoded + stem as kind, sample_id
+        from open_forms anti join nearby using (source, file, name) anti join solely using (source, file, name)
+        join paths using (path) where late
     ), """
 # 4. By the longest tail. Of every tail only the number of its samples and the first of them are kept, or names that a
 # thousand folders share would be joined a thousand times.
 TAILS = r"""
     loose as (
         select *, string_split(path, '/') as parts from open_forms anti join nearby using (source, file, name)
-            anti join solely using (source, file, name)
+            anti join solely using (source, file, name) anti join lately using (source, file, name)
     ), hinted as (
         select source, file, name, turn, decoded, parts, 0 as hints from loose
         union all
@@ -134,10 +145,11 @@ WEIGHED = r"""
         select source, file, name, turn, kind, sample_id from wholly
         union all select source, file, name, turn, 100 + kind, sample_id from nearby
         union all select source, file, name, turn, 200 + kind, sample_id from solely
+        union all select source, file, name, turn, 300 + kind, sample_id from lately
         union all select source, file, name, turn, -1, sample_id from plainly
     ), exact as (
         select source, file, name, count(distinct sample_id) as fitting, min(sample_id) as sample_id,
-            list_distinct([min(filepath), max(filepath)]) as candidates, min(kind) >= 200 as is_bare
+            list_distinct([min(filepath), max(filepath)]) as candidates, min(kind) between 200 and 299 as is_bare
         from (from found qualify rank() over (partition by source, file, name order by kind, turn) = 1)
         join there using (sample_id) group by all
     ), indicated as (
@@ -187,7 +199,8 @@ def resolution(asked: str, folders: str, scope: str = "source", samples: str = S
     Parameters
     ----------
     asked : str
-        Query of source, file, name, form and turn: the forms in which a file gives a name.
+        Query of source, file, name, form, turn and late: the forms in which a file gives a name, and whether they count only
+        where those before them are none of a sample.
     folders : str
         Table of source, file, and the folder that the file lies in.
     scope : str

@@ -32,7 +32,14 @@ def resolve(
     """Return for each name the path of its sample, or why it has none; files lie below ``folder``."""
     paths = [{"sample_id": f"id of {name}", "filepath": name, "uri": address(f"{root}/{name}")} for name in samples]
     asked = [
-        {"source": 0, "file": file, "name": _forms(name)[0], "form": form.removeprefix("//"), "turn": turn}
+        {
+            "source": 0,
+            "file": file,
+            "name": _forms(name)[0],
+            "form": form.removeprefix("//"),
+            "turn": turn,
+            "late": False,
+        }
         for file, found in files.items()
         for name in found
         for turn, form in enumerate(_forms(name), 1)
@@ -163,6 +170,30 @@ def test_what_names_another_split_is_another_image(connection: duckdb.DuckDBPyCo
 def test_other_names_of_an_image_stand_in_for_its_first(connection: duckdb.DuckDBPyConnection) -> None:
     found = resolve(connection, ["a/0.jpg", "a/1.jpg"], {"1.xml": [("none.jpg", "1")], "0.xml": [("0.jpg", "1")]})
     assert found == {"none.jpg": "a/1.jpg", "0.jpg": "a/0.jpg"}
+
+
+@pytest.mark.parametrize(
+    ("keys", "path"),
+    [
+        (["/ann/1", "//1", "0.jpg", "//0.jpg"], "1.jpg"),
+        (["/ann/9", "//9", "0.jpg", "//0.jpg"], "0.jpg"),
+        (["/ann/1", "1.jpg", "//1.jpg", "//1"], "1.jpg"),
+        (["a/0.jpg", "//0.jpg"], "0.jpg"),
+        (["/set/images/1", "/set/labels/1", "//1"], "1.jpg"),
+        (["//2"], "sub/2.jpg"),
+    ],
+)
+def test_names_count_in_the_order_of_their_file(
+    connection: duckdb.DuckDBPyConnection, keys: list[str], path: str
+) -> None:
+    connection.register("images_", pa.table({"source": [0], "file": ["ann/1.xml"], "keys": [keys]}))
+    samples = ["0.jpg", "1.jpg", "sub/2.jpg"]
+    connection.register(
+        "there_", pa.table({"sample_id": samples, "filepath": samples, "uri": [f"/d/{one}" for one in samples]})
+    )
+    connection.register("folders_", pa.table({"source": [0], "file": ["ann/1.xml"], "folder": ["/elsewhere"]}))
+    query = names.resolution(names.OF_ANNOTATIONS.format(table="images_"), "folders_", samples="select * from there_")
+    assert connection.execute(f"select name, sample_id from ({query})").fetchall() == [(keys[0], path)]
 
 
 @pytest.mark.parametrize("prefix", ["", "C:\\old\\place\\"])
