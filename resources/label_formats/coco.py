@@ -174,6 +174,8 @@ class _File:
         images, categories = self.tree.get("images") or [], self.tree.get("categories") or []
         self._each("image", images, self._image)
         self.found.images = [one for one in self.found.images if one["image_id"] not in self.ambiguous]
+        said = (f"several images have the id {number}" for number in sorted(self.ambiguous))
+        self.found.rejected += [Rejected(WHOLE_FILE, "duplicate_id", detail) for detail in said]
         self._each("category", categories, self._category)
         self.found.categories += [{"category": number, "name": name} for number, name in self.names.items()]
         self.found.each(enumerate(_entries(self.tree["annotations"]), 1), self._annotation)
