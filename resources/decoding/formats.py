@@ -2,14 +2,13 @@
 
 The first bytes decide, never the file's name. Names are Pillow's (``JPEG``, ``PNG``, ``TIFF``, ...); formats that
 Pillow does not know are called ``HEIF``, ``JXL`` and ``RAW``, and what is no image by what it is (``HTML``).
+Listing asks for names and first bytes alone, so Pillow is imported where a decoder is needed.
 """
 
 import contextlib
 import importlib
 import re
 from collections.abc import Sequence
-
-from PIL import Image
 
 # Decoders that neither hang nor crash on the fuzzed files we know; everything else decodes in a process we can kill.
 THREADED = frozenset({"JPEG", "PNG", "WEBP", "GIF", "BMP"})
@@ -125,6 +124,8 @@ def matches_extension(name: str, image_format: str) -> bool | None:
 
 def unidentified(data: bytes) -> str:
     """Return the reason for content that no decoder knows, with what to install where a library would read it."""
+    from PIL import Image
+
     found = sniff(data)
     if found in REFUSED:
         return f"unsupported: {found} files are not decoded"
@@ -142,6 +143,8 @@ def missing_library(image_format: str) -> str:
 
 def register_optional(plugins: Sequence[str] = ()) -> None:
     """Load every Pillow plugin, those of optional libraries where installed, and further ``plugins`` by module name."""
+    from PIL import Image
+
     Image.init()
     importlib.import_module("brain_assets.resources.decoding.raw").register()
     for register in (_register_heif, _register_jxl):
@@ -161,4 +164,6 @@ def _register_jxl() -> None:
 
 def openable() -> list[str]:
     """Return the formats that files may be opened as: all that are registered but the refused ones, RAW before TIFF."""
+    from PIL import Image
+
     return sorted((name for name in Image.OPEN if name not in REFUSED), key=lambda name: name != "RAW")

@@ -38,7 +38,8 @@ def write_media(folder: Path) -> None:
 
 def upgrade(workshop: Workshop) -> None:
     """Do with a store what the schema did that came with the rules."""
-    statements = Path(schema.__file__).with_name("0023_colors.sql").read_text()
+    (file,) = Path(str(schema.__file__)).parent.glob("*_colors.sql")
+    statements = file.read_text()
     with open_dataset(workshop.home, workshop.name, Opening("upgrade", "test")) as dataset:
         dataset.store.connection.execute("update media set colors = null")
         dataset.store.connection.execute(statements.replace("alter table media add column colors integer;", ""))
