@@ -9,22 +9,23 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from brain_assets.ingest.accounting import in_order, splits_told
-from brain_assets.resources.label_formats.input_files import FOLDERS
+from brain_assets.resources.label_formats.door import LabelFormat, formats, recognise
+from brain_assets.resources.label_formats.input_files import FOLDERS, InputFile
 from brain_assets.resources.local_files import open_local
 from brain_assets.resources.media.candidates import IMAGE_SUFFIXES
+from brain_assets.resources.media.listing import status_of
 from brain_assets.resources.media.media_source import open_source
 from brain_assets.resources.media.splits import FolderSplits
-from brain_assets.resources.settings.configuration import LabelSettings
 
 # Folders of images beside which labels may lie, and what folders of labels are called.
 IMAGE_FOLDERS = {"images", "image", "imgs", "img", "jpegimages", "pictures", "photos", "data"}
 LABEL_FOLDERS = {"labels", "annotations", "annotation", "anns", "xmls", "xml"}
-TABLES = {".csv", ".tsv", ".jsonl", ".parquet"}
+TABLES, ANNOTATIONS = {".csv", ".tsv", ".jsonl", ".parquet"}, (".json", ".xml", ".txt")
 # So many files are looked at, and so much of each; a first look must not take as long as reading everything.
-MOST_FILES, MOST_BYTES, TRIED = 200_000, 1 << 26, 20
+MOST_FILES, MOST_BYTES, SMALL, TRIED = 200_000, 1 << 26, 1 << 22, 20
 NAMES = {
     "filepath",
     "file_path",
@@ -41,7 +42,6 @@ NAMES = {
 CLASSES = {"label", "labels", "class", "class_name", "category", "target"}
 SCORES = {"logits", "probabilities", "probs", "confidence", "score", "pred", "prediction", "predicted"}
 SCORE_COLUMN = re.compile(r"(logit|prob|score)s?_\w+")
-NUMBERS = re.compile(rb"\s*\d+(\s+-?[\d.]+(e-?\d+)?){4,}\s*", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Found:
     @property
     def is_read(self) -> bool:
         """Whether this version reads the format."""
-        return self.form in {*get_args(LabelSettings.model_fields["format"].annotation), FOLDERS}
+        return self.form in {*formats(), "auto", FOLDERS}
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ class Look:
                 # One format holds for all that is given in one command: the one that most files are in.
                 form = Counter({one.form: one.files for one in taken}).most_common(1)[0][0]
                 settings[role] = [uri for one in taken if one.form == form for uri in one.addresses]
-                if form in {"coco", "yolo", "voc"}:
+                if form in formats():
                     settings[f"{role}_format"] = form
         return settings
 
@@ -154,19 +154,28 @@ def _class_folders(names: Sequence[str]) -> Iterator[Found]:
 
 
 def _objects(folder: Path, names: Sequence[str]) -> Iterator[Found]:
-    stems = {Path(name).stem for name in names}
-    files = list(_files_around(folder))
+    """Yield annotations of objects: files that are called like an image, and files for many images."""
+    images = {Path(name).stem for name in names} | {Path(name).name for name in names}
+    files = [path for path in _files_around(folder) if path.suffix.lower() in ANNOTATIONS]
     yield from _coco([path for path in files if path.suffix.lower() == ".json"])
-    xmls = [path for path in files if path.suffix.lower() == ".xml"]
-    voc = [path for path in xmls if path.stem in stems]
-    if voc and _any_has(voc, b"<annotation"):
-        yield Found("Pascal VOC", "voc", _tops(voc, folder), len(voc))
-    cvat = [path for path in xmls if path.stem not in stems][:TRIED]
-    if cvat := [path for path in cvat if b"<annotations" in _head(path)]:
-        yield Found("CVAT XML", "cvat", [str(path) for path in cvat], len(cvat))
-    texts = [path for path in files if path.suffix.lower() == ".txt" and path.stem in stems]
-    if texts and any(NUMBERS.match(_head(path)) for path in texts[:TRIED]):
-        yield Found("YOLO", "yolo", _tops(texts, folder), len(texts))
+    for suffix in ANNOTATIONS:
+        own = [path for path in files if path.suffix.lower() == suffix and path.stem in images]
+        if member := next(filter(None, map(_format_of, own[:TRIED])), None):
+            yield Found(member.title, member.name, _tops(own, folder), len(own))
+    shared: dict[str, list[str]] = defaultdict(list)
+    for path in [path for path in files if path.suffix.lower() != ".txt" and path.stem not in images][:TRIED]:
+        if (member := _format_of(path)) and not member.per_image and member.name != "coco":
+            shared[member.name].append(str(path))
+    yield from (Found(formats()[form].title, form, found, len(found)) for form, found in shared.items())
+
+
+def _format_of(path: Path) -> LabelFormat | None:
+    """Return the format of a file that is small enough to be read for a first look; None for what is none."""
+    status = status_of(str(path))
+    if not 0 < status.bytes <= SMALL:
+        return None
+    known = (status.bytes, status.modified_ns, status.touched)
+    return recognise(InputFile(0, path.name, path, "auto", "ground_truth", None, *known)).member
 
 
 def _coco(files: Sequence[Path]) -> Iterator[Found]:
@@ -257,10 +266,6 @@ def _top(inner: Path, folder: Path) -> Path:
     inside = [one for one in (inner, *inner.parents) if one != folder.parent and one.is_relative_to(folder.parent)]
     called = [one for one in inside if one.name.lower() in LABEL_FOLDERS]
     return called[-1] if called else inner
-
-
-def _any_has(files: Sequence[Path], text: bytes) -> bool:
-    return any(text in _head(path) for path in files[:TRIED])
 
 
 def _head(path: Path, size: int = 4096) -> bytes:

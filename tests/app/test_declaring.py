@@ -56,6 +56,18 @@ def voc(root: Path) -> None:
     (root / "Annotations" / "00000.xml").write_text(VOC)
 
 
+def cvat(root: Path) -> None:
+    write_pictures(root / "images", [0])
+    image = '<image id="0" name="00000.png" width="20" height="16"></image>'
+    (root / "annotations.xml").write_text(f"<annotations><version>1.1</version>{image}</annotations>")
+
+
+def labelme(root: Path) -> None:
+    write_pictures(root, [0])
+    found = {"version": "5.0", "shapes": [], "imagePath": "00000.png", "imageHeight": 16, "imageWidth": 20, "flags": {}}
+    (root / "00000.json").write_text(json.dumps(found))
+
+
 def tables(root: Path) -> None:
     write_pictures(root / "images", range(2))
     (root / "labels.csv").write_text("filename;class\n00000.png;cat\n")
@@ -82,6 +94,8 @@ LAYOUTS: dict[Callable[[Path], None], dict[str, object]] = {
         "predictions_format": "coco",
     },
     voc: {"labels": ["Annotations"], "labels_format": "voc"},
+    cvat: {"labels": ["annotations.xml"], "labels_format": "cvat"},
+    labelme: {"labels": ["."], "labels_format": "labelme"},
     tables: {"labels": ["labels.csv"], "predictions": ["predictions.csv"]},
     nothing: {},
 }
@@ -119,7 +133,7 @@ def test_what_is_certain_is_declared_and_told(tmp_path: Path) -> None:
     said = brain(tmp_path, "add", "a", "--media", str(tmp_path / "set"))
     assert said.exit_code == 0
     assert "2 images; splits by folder: train 1, val 1" in said.stderr
-    assert "YOLO (2 files): labels" in said.stderr
+    assert "YOLO (detect, segment, pose, OBB) (2 files): labels" in said.stderr
     assert declared(tmp_path)["labels"] == [{"uri": str(tmp_path / "set" / "labels"), "format": "yolo"}]
 
 
