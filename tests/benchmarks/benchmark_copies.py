@@ -57,7 +57,8 @@ class Measurements:
     """Distances of pairs, each measured once over all draws: a pair's depends on its two pictures only."""
 
     def __init__(self, images: EmbeddedImages) -> None:
-        self.images, self.known = images, {}
+        self.images = images
+        self.known: dict[Pair, tuple[np.ndarray, ...]] = {}
         self.looks = Looks.at(iter(images.previews))
         self.seconds = 0.0
 

@@ -83,13 +83,13 @@ class Judged:
             distances[:, : listed.shape[1]] = np.minimum(self.measured.between(rows, listed), UNRELATED)
             usual[rows] = usual_distance(distances, len(self.asked))
         first, second, _ = self.measured.pairs
-        return np.minimum(usual[first], usual[second])
+        return np.asarray(np.minimum(usual[first], usual[second]), np.float64)
 
     def _to_be_asked(self) -> Rows:
         evidence = self.measured.evidence
         near = self.measured.pairs.where((evidence.distance <= RARE) | evidence.unchanged)
         rows = np.unique(np.concatenate([near.first, near.second]))
-        return rows[~self.asked[rows]]
+        return np.asarray(rows[~self.asked[rows]], np.int64)
 
     def relations(self) -> NDArray[np.object_]:
         """Return the relation of each candidate pair."""
