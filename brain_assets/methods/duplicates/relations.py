@@ -9,8 +9,9 @@ from brain_assets.methods.duplicates.verification import PIXEL_WEIGHT
 
 Relation = Literal["same", "edited", "same_scene"]
 RELATIONS: tuple[Relation, ...] = get_args(Relation)
-RARE = 0.27
-"""A copy is at most this share of the usual distance away."""
+RARE, RARE_SHARED = 0.27, 0.35
+"""A copy is at most this share of the usual distance away: the larger one where corners show a region that both share, which
+unrelated pictures do not have."""
 LISTED, RANK = 10, 8
 """The usual distance is the eighth smallest to the ten nearest neighbours, so that seven copies do not make copies usual."""
 UNRELATED = 1.0
@@ -47,6 +48,11 @@ class Evidence(NamedTuple):
     def unchanged(self) -> NDArray[np.bool_]:
         """Whether nothing inside the shared region differs, so that no other picture needs to be asked."""
         return (self.change <= UNCHANGED) & (self.verification >= AGREEING)
+
+    @property
+    def limit(self) -> NDArray[np.float64]:
+        """The share of the usual distance within which each pair is a copy."""
+        return np.where(np.isnan(self.change), RARE, RARE_SHARED)
 
 
 def usual_distance(distances: NDArray[np.float64], count: int) -> NDArray[np.float64]:
@@ -100,7 +106,7 @@ def related(evidence: Evidence, usual: NDArray[np.float64]) -> NDArray[np.object
     >>> related(found, np.array([0.9, 0.3]))
     array(['edited', 'same_scene'], dtype=object)
     """
-    copies = evidence.unchanged | (evidence.distance <= RARE * usual)
+    copies = evidence.unchanged | (evidence.distance <= evidence.limit * usual)
     whole = (evidence.regions[:, [0, 1, 4, 5]] <= 1 - FULL).all(axis=1)
     whole &= (evidence.regions[:, [2, 3, 6, 7]] >= FULL).all(axis=1)
     alike = (evidence.unchanged & whole) | (np.isnan(evidence.change) & (evidence.distance <= SAME_DISTANCE))

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from brain_assets.incremental.update import Update
 from brain_assets.methods.duplicates.duplicates import Pairs, copies_of_copies, crowds_left_open
 from brain_assets.methods.duplicates.perceptual_hash import hash_pairs
-from brain_assets.methods.duplicates.relations import LISTED, RARE, UNRELATED, related, usual_distance
+from brain_assets.methods.duplicates.relations import LISTED, UNRELATED, related, usual_distance
 from brain_assets.methods.similarity import similarity
 from brain_assets.methods.similarity.distances import pair_distances
 from brain_assets.resources.settings.configuration import NearDuplicateSettings
@@ -87,7 +87,7 @@ class Judged:
 
     def _to_be_asked(self) -> Rows:
         evidence = self.measured.evidence
-        near = self.measured.pairs.where((evidence.distance <= RARE) | evidence.unchanged)
+        near = self.measured.pairs.where((evidence.distance <= evidence.limit) | evidence.unchanged)
         rows = np.unique(np.concatenate([near.first, near.second]))
         return np.asarray(rows[~self.asked[rows]], np.int64)
 
