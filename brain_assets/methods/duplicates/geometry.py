@@ -252,4 +252,4 @@ def _regions(first: Grey, second: Grey, motion: Motion) -> Boxes:
         np.concatenate([frame.min(axis=0), frame.max(axis=0)]) / np.tile(picture.shape[::-1], 2)
         for frame, picture in zip(frames, (first, second), strict=True)
     ]
-    return np.clip(np.stack(boxes), 0.0, 1.0).astype(np.float64)
+    return np.asarray(np.clip(np.stack(boxes), 0.0, 1.0), np.float64)

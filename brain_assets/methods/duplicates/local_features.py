@@ -95,7 +95,9 @@ def _detector() -> Any:
 
     # One thread: waiting for others costs more than the work on such small pictures.
     cv2.setNumThreads(1)
-    return cv2.ORB_create(CORNERS, scaleFactor=LEVEL, nlevels=LEVELS, edgeThreshold=MARGIN, fastThreshold=CONTRAST)
+    # The stubs of some versions leave it out.
+    make: Any = vars(cv2)["ORB_create"]
+    return make(CORNERS, scaleFactor=LEVEL, nlevels=LEVELS, edgeThreshold=MARGIN, fastThreshold=CONTRAST)
 
 
 def _corners(corners: Any, codes: Any) -> Corners:
