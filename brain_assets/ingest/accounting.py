@@ -83,12 +83,15 @@ class Account:
         Labels or predictions that count: of whole images, of objects, and images that are said to hold none.
     reasons : sequence of Reason
         Why the others do not, the commonest first; ``no_sample`` waits, all others are rejected.
+    strangers : sequence of str
+        Models that share no class with the labels, in words: nothing is judged by their predictions.
     """
 
     role: Role
     files: int
     used: int
     reasons: Sequence[Reason] = field(default_factory=tuple)
+    strangers: Sequence[str] = ()
 
     @property
     def waiting(self) -> int:
@@ -115,7 +118,8 @@ class Account:
         counts += [f"{self.waiting} wait for their sample"] if self.waiting else []
         counts += [f"{self.rejected} rejected"] if self.rejected else []
         shown = "; ".join(str(one) for one in self.reasons[:REASONS_SHOWN])
-        return f"{self.role}: {', '.join(one for one in counts if one)}" + (f" ({shown})" if shown else "")
+        told = f"{self.role}: {', '.join(one for one in counts if one)}" + (f" ({shown})" if shown else "")
+        return "; ".join([told, *self.strangers])
 
 
 # The tables as they are published, and the same in the store; what is counted is said once, below.
@@ -146,6 +150,11 @@ REASONS = """
     from {rejected} where role = ? group by reason order by rows desc, reason"""
 
 
+STRANGERS = """
+    select model, array_to_string(label_examples[:3], ', '), array_to_string(prediction_examples[:3], ', ') from class_overlaps
+    where not comparable order by all"""
+
+
 def accounts(connection: duckdb.DuckDBPyConnection, tables: Mapping[str, str] = PUBLISHED) -> list[Account]:
     """Return what became of labels and of predictions, where any were given, as the published tables say it.
 
@@ -172,7 +181,22 @@ def _account(connection: duckdb.DuckDBPyConnection, role: Role, tables: Mapping[
         for reason, rows, first in connection.execute(REASONS.format(**tables), [role]).fetchall()
     ]
     files = number(f"select count(*) from ({tables['files']}) where role = '{role}'")
-    return Account(role, files, number(f"select {USED[role].format(**tables)}"), reasons)
+    strangers = [] if role == "labels" else _strangers(connection)
+    return Account(role, files, number(f"select {USED[role].format(**tables)}"), reasons, strangers)
+
+
+def _strangers(connection: duckdb.DuckDBPyConnection) -> list[str]:
+    """Return of each model that speaks of other classes than the labels that it does; an older set does not tell."""
+    columns = connection.execute(
+        "select column_name from duckdb_columns() where table_name = 'class_overlaps'"
+    ).fetchall()
+    if ("label_examples",) not in columns:
+        return []
+    return [
+        f"nothing is judged by {model}, which has no class in common with the labels ({labelled} against {predicted}):"
+        " name the classes in the order of its numbers (classes in dataset.yaml)"
+        for model, labelled, predicted in connection.execute(STRANGERS).fetchall()
+    ]
 
 
 def rows_told(found: Sequence[Account]) -> str:

@@ -4,7 +4,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
+from brain_assets.ingest.accounting import accounts, rows_told
+from brain_assets.resources.store.publishing import connect
 from tests.workshop import Workshop, write_pictures
 
 STEPS = (
@@ -50,6 +53,12 @@ def test_without_a_class_in_common_no_label_is_doubted(tmp_path: Path) -> None:
         "select model, subjects, comparable, shared, label_examples, prediction_examples from class_overlaps"
     ) == [("net", "images", False, 0, ["cat", "dog"], ["0", "1"])]
     assert workshop.rows("select count(*) from mistakenness where mistakenness is not null") == [(0,)]
+    with connect(workshop.paths.published) as connection:
+        told = rows_told(accounts(connection))
+    assert told.endswith(
+        "predictions: 4 used; nothing is judged by net, which has no class in common with the labels (cat, dog against 0, 1):"
+        " name the classes in the order of its numbers (classes in dataset.yaml)"
+    )
     workshop.declare(**{**declared_of(workshop), "classes": ["cat", "dog"]})
     workshop.run(STEPS)
     assert workshop.rows("select comparable from class_overlaps") == [(True,)]
@@ -61,8 +70,6 @@ def test_without_a_class_in_common_no_label_is_doubted(tmp_path: Path) -> None:
 
 
 def declared_of(workshop: Workshop) -> dict[str, Any]:
-    import yaml
-
     found: dict[str, Any] = yaml.safe_load(workshop.paths.config.read_text())
     return found
 
