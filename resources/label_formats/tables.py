@@ -14,6 +14,7 @@ from brain_assets.resources.label_formats.predictions import predictions_of
 from brain_assets.resources.tabular import Reading, Rows, column_of, read_table
 
 OBJECTS = "objects"
+IMAGE_LABELS = {"label", "labels"}
 CLASSES = ("category", "categories", "label", "labels", "class", "classes", "name", "names", "category_id", "id")
 BOXES = ("bbox", "bboxes", "box", "boxes")
 
@@ -35,13 +36,24 @@ def read_table_file(file: InputFile, form: str, role: Role, classes: Sequence[st
     mapping of str to Reading
         ``label_rows`` or ``prediction_rows``, or where the table has boxes what `object_tables.objects_of` gives.
     """
-    raw = _exploded(read_table(file.path, form))
+    given = read_table(file.path, form)
+    raw = _exploded(given)
     rows = named_rows(raw, file, role, classes)
     if rows.lines.size and has_boxes(raw.table.column_names, [name for name, _ in file.columns]):
-        return objects_of(rows, raw.table, file, role, classes)
+        return {**_of_images(given, file, role, classes), **objects_of(rows, raw.table, file, role, classes)}
     if role == "labels":
         return {"label_rows": labels_of(rows, file, classes)}
     return {"prediction_rows": predictions_of(rows, file, classes)}
+
+
+def _of_images(rows: Rows, file: InputFile, role: Role, classes: Sequence[str]) -> Mapping[str, Reading]:
+    """Return the labels of whole images that a table gives beside a column of their objects."""
+    names = {plain(name) for name in rows.table.column_names}
+    if role != "labels" or OBJECTS not in names or not names & IMAGE_LABELS:
+        return {}
+    nested = next(name for name in rows.table.column_names if plain(name) == OBJECTS)
+    alone = Rows(rows.table.drop_columns([nested]), rows.lines, list(rows.rejected), rows.note)
+    return {"label_rows": labels_of(named_rows(alone, file, role, classes), file, classes)}
 
 
 def _exploded(rows: Rows) -> Rows:
@@ -50,6 +62,7 @@ def _exploded(rows: Rows) -> Rows:
     if place is None or not pa.types.is_nested(rows.table.schema.field(place).type):
         return rows
     others = rows.table.remove_column(place)
+    others = others.drop_columns([name for name in others.column_names if plain(name) in {"label", "labels", "bbox"}])
     found = list(_objects(rows.table.column(place).to_pylist()))
     if not found:
         return rows
