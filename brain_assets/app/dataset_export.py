@@ -17,6 +17,7 @@ from brain_assets.app.cleaning import Cleaning, LeftOut, left_out
 from brain_assets.app.exporting import check_target, labelled_object
 from brain_assets.resources.errors import BrainError, ConfigurationError, Refused, StoreError
 from brain_assets.resources.label_formats.annotations import GROUND_TRUTH
+from brain_assets.resources.label_formats.content import line_of
 from brain_assets.resources.label_formats.door import writers
 from brain_assets.resources.label_formats.labelled import (
     Labelled,
@@ -177,7 +178,7 @@ class _Export:
         self._place(writer, images, folder)
         images = [one for one in images if one.sample_id not in self.out]
         dataset = Labelled(images, classes, numbers, self._read_or_note)
-        writer.write(folder, dataset)
+        _write(writer, folder, dataset)
         images = [one for one in images if one.sample_id not in self.out]
         changes = list(self._changes(images))
         _write_changes(folder / CHANGES, changes)
@@ -280,6 +281,16 @@ class _Export:
 
     def _has(self, table: str) -> bool:
         return bool(_tuples(self.connection, "select 1 from duckdb_views() where view_name = $table", table=table))
+
+
+def _write(writer: Writer, folder: Path, dataset: Labelled) -> None:
+    """Let a format write; what one of another package raises is told in one line."""
+    try:
+        writer.write(folder, dataset)
+    except (OSError, BrainError):
+        raise
+    except Exception as error:
+        raise BrainError(f"{writer.title} cannot be written: {line_of(error)}") from error
 
 
 CHANGED = {"relabel": "relabelled", "object_relabel": "object_relabelled", "object_drop": "object_dropped"}

@@ -15,6 +15,7 @@ from brain_assets.app.cli import main
 from brain_assets.app.dataset_export import ExportedDataset
 from brain_assets.resources.errors import BrainError
 from brain_assets.resources.label_formats.door import writers
+from brain_assets.resources.label_formats.labelled import Labelled
 from brain_assets.resources.store.events import Event, EventKind, Events
 from tests.workshop import Workshop, encoded, picture, write_archive, write_pictures
 
@@ -149,6 +150,18 @@ def test_what_is_wrong_is_told_in_one_line(
         export(workshop, tmp_path / "out", **{"form": "coco", **choice})
     assert said in str(error.value)
     assert "\n" not in str(error.value)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_format_that_fails_leaves_nothing(
+    workshop: Workshop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write(target: Path, dataset: Labelled) -> None:
+        raise ZeroDivisionError("of\nthe plugin")
+
+    monkeypatch.setattr(writers()["csv"], "write", write)
+    with pytest.raises(BrainError, match=r"CSV tables cannot be written: ZeroDivisionError: of the plugin"):
+        export(workshop, tmp_path / "out", "csv")
     assert not list(tmp_path.iterdir())
 
 
