@@ -102,8 +102,7 @@ def _images(named: pa.Array, sizes: Numbers, known: NDArray[np.bool_], file: Inp
 
 def _any_given(numbers_: Numbers) -> NDArray[np.bool_]:
     """Return the rows in which any number is given."""
-    given: NDArray[np.bool_] = np.logical_not(np.isnan(numbers_)).any(axis=1)
-    return given
+    return np.asarray((~np.isnan(numbers_)).any(axis=1), np.bool_)
 
 
 class _Boxes:
