@@ -180,13 +180,15 @@ def _placed(values: list[float]) -> Row:
 
 
 def _posed(values: list[float], shape: tuple[int, int]) -> Row:
-    """Return the box that stands before an object's keypoints, perhaps with a confidence after them."""
-    points = shape[0] * shape[1]
-    if len(values) not in {4, 5, 4 + points, 5 + points}:
-        raise Unusable(
-            "keypoints", f"{len(values)} numbers, where a box and {shape[0]} keypoints of {shape[1]} have {4 + points}"
-        )
-    return {"box": _centred(values), "confidence": values[-1] if len(values) in {5, 5 + points} else None}
+    """Return the box that stands before an object's keypoints, perhaps with a confidence after them.
+
+    The keypoints may have the numbers that are stated for each, or 2 or 3 all the same, or be left out.
+    """
+    for points in (shape[0] * numbers for numbers in (shape[1], 2, 3, 0)):
+        if len(values) in {4 + points, 5 + points}:
+            return {"box": _centred(values), "confidence": values[-1] if len(values) == 5 + points else None}
+    wanted = f"a box and {shape[0]} keypoints of {shape[1]} have {4 + shape[0] * shape[1]}"
+    raise Unusable("keypoints", f"{len(values)} numbers, where {wanted}")
 
 
 def _centred(values: Sequence[float]) -> list[float]:

@@ -235,11 +235,11 @@ def test_poses_are_boxes_by_the_shape_of_keypoints_or_by_what_is_visible(tmp_pat
     found = yolo(
         tmp_path / "b",
         "1 .5 .5 .2 .6 .45 .3 .55 .3 .5 .7 .5 .75\n1 .5 .5 .2 .6 .45 .3 .55 .3 .5 .7 .5 .75 .9\n1 .5 .5 .2 .6 .45\n"
-        "1 .5 .5 .2 .6 .4 .3 1\n",
+        "1 .5 .5 .2 .6 .4 .3 1\n1 .5 .5 .2 .6 .4 .3 2 .5 .3 2 .5 .7 1 .5 .7 0\n",
         data__yaml="names: [cat, dog]\nkpt_shape: [4, 2]",
     )
-    assert boxes(found) == [[0.4, 0.2, 0.2, 0.6]] * 3
-    assert [row["confidence"] for row in found.objects] == [None, 0.9, 0.45]
+    assert boxes(found) == [[0.4, 0.2, 0.2, 0.6]] * 4
+    assert [row["confidence"] for row in found.objects] == [None, 0.9, 0.45, None]
     assert told(found) == [(4, "keypoints")]
 
 
