@@ -8,11 +8,14 @@ from typing import Any, NamedTuple
 import duckdb
 
 from brain_assets.resources.errors import ConfigurationError, MissingError
+from brain_assets.signals.duplicates.exact_duplicates import EXACT_DUPLICATE
+from brain_assets.signals.duplicates.leaks import LEAK
+from brain_assets.signals.duplicates.near_duplicates import NEAR_DUPLICATE
 
 Connection = duckdb.DuckDBPyConnection
 GROUPS = {
-    "exact_duplicate": "select group_id, sample_id, keep, reason from exact_duplicates order by all",
-    "near_duplicate": """
+    EXACT_DUPLICATE.name: "select group_id, sample_id, keep, reason from exact_duplicates order by all",
+    NEAR_DUPLICATE.name: """
         select group_id, sample_id, keep, reason from near_duplicates
         where brain_key = 'near_duplicates' and object_id is null order by all""",
 }
@@ -22,7 +25,7 @@ LEAKS = """
 FLAGGED = """
     select sample_id, issue from issues
     where is_issue and object_id is null and issue in (select unnest($issues)) order by all"""
-CLEANED = ("exact_duplicate", "near_duplicate", "leak")
+CLEANED = (*GROUPS, LEAK.name)
 """Issues that are resolved unless they are asked for."""
 
 
@@ -74,11 +77,11 @@ def left_out(connection: Connection, cleaning: Cleaning, keep_first: Sequence[st
         if sample not in kept:
             out.setdefault(sample, LeftOut(issue, "has this issue"))
     # Exact copies are in groups of near ones, too.
-    retained = _copies(connection) if "exact_duplicate" in cleaning.retain else set()
+    retained = _copies(connection) if EXACT_DUPLICATE.name in cleaning.retain else set()
     for issue, query in GROUPS.items():
         if issue not in cleaning.retain and _has(connection, f"{issue}s"):
             _resolve([row for row in _rows(connection, query) if row[1] not in retained], issue, kept, out)
-    if "leak" not in cleaning.retain and _has(connection, "leaks"):
+    if LEAK.name not in cleaning.retain and _has(connection, "leaks"):
         _resolve_leaks(connection, keep_first, kept, out)
     for sample, split in _rows(connection, "select sample_id, split from samples") if cleaning.splits else []:
         if split not in cleaning.splits:
@@ -122,7 +125,7 @@ def _resolve_leaks(
         own, other = (rank.get(one or "", len(rank)) for one in (splits.get(sample), split))
         later = (own, splits.get(sample) or "", sample) > (other, split or "", partner)
         if later and sample not in kept and sample not in out and partner not in out:
-            out[sample] = LeftOut("leak", f"{kind} copy in {split}")
+            out[sample] = LeftOut(LEAK.name, f"{kind} copy in {split}")
 
 
 def _check(connection: Connection, cleaning: Cleaning) -> None:

@@ -87,6 +87,8 @@ class Recognised:
         What reads it: None for tables and for what is not known.
     fault : str
         What was found instead.
+    reason : str
+        Why it is not read where it is not: ``unknown_format``, or ``unreadable`` where it is broken.
     """
 
     form: str
@@ -94,6 +96,7 @@ class Recognised:
     content: Content
     member: LabelFormat | None = None
     fault: str = ""
+    reason: str = "unknown_format"
 
     @property
     def model(self) -> str:
@@ -108,7 +111,7 @@ class Recognised:
     def read(self) -> Annotations:
         """Return the objects of the file; what cannot be used is named, not raised."""
         if self.member is None:
-            return Annotations(rejected=[Rejected(WHOLE_FILE, "unknown_format", self.fault)])
+            return Annotations(rejected=[Rejected(WHOLE_FILE, self.reason, self.fault)])
         try:
             return self.member.read(self.content)
         except Exception as error:  # noqa: BLE001 - parsers raise anything, and no file may end a run
@@ -129,7 +132,11 @@ def recognise(file: InputFile) -> Recognised:
             return Recognised(name, file, content, member)
     if file.suffix in TABLES and _holds_table(content):
         return Recognised(file.suffix[1:], file, content)
-    return Recognised(UNKNOWN, file, content, None, f"{_what(content)}; understood are {', '.join(_titles())}")
+    try:
+        fault = f"{_what(content)}; understood are {', '.join(_titles())}"
+    except Exception as error:  # noqa: BLE001 - damaged in any way
+        return Recognised(UNKNOWN, file, content, None, line_of(error), "unreadable")
+    return Recognised(UNKNOWN, file, content, None, fault)
 
 
 @cache
@@ -188,15 +195,12 @@ def _titles() -> list[str]:
 
 
 def _what(content: Content) -> str:
-    """Return in a few words what a file holds."""
-    try:
-        if content.suffix == ".json":
-            return _json_in_words(content.json)
-        if content.suffix == ".xml":
-            return f"XML with the root <{content.xml.tag}>"
-        return f"text that begins {content.text.lstrip()[:SHOWN]!r}"
-    except Exception as error:  # noqa: BLE001 - damaged in any way
-        return line_of(error)
+    """Return in a few words what a file holds; raises anything where it is damaged."""
+    if content.suffix == ".json":
+        return _json_in_words(content.json)
+    if content.suffix == ".xml":
+        return f"XML with the root <{content.xml.tag}>"
+    return f"text that begins {content.text.lstrip()[:SHOWN]!r}"
 
 
 def _json_in_words(tree: object) -> str:

@@ -27,6 +27,7 @@ CUTS = [
     {"brain_key": "cuts", "method": "object_embeddings", "model": "python:tests.models:Pixels"},
     {"brain_key": "graph", "method": "similarity", "embeddings": "cuts"},
     {"brain_key": "peer", "method": "uniqueness", "parameters": {"mode": "compat"}},
+    {"brain_key": "weighed", "method": "representativeness", "parameters": {"method": "cluster-center-downweight"}},
 ]
 # Read in the only way that no story tells of: a map whose points a file gives.
 ELSEWHERE = {"visualization": {"samples"}}

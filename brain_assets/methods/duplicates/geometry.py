@@ -69,8 +69,8 @@ def overlap(first: View, second: View) -> Overlap | None:
     >>> noise = np.random.default_rng(0).integers(0, 256, (24, 32, 3)).astype(np.uint8)
     >>> picture = np.kron(noise, np.ones((8, 8, 1), np.uint8))
     >>> found = overlap(view_of(picture), view_of(np.rot90(picture)))
-    >>> round(found.agreement, 1), found.shares.round(1)
-    (1.0, array([1., 1.]))
+    >>> round(found.agreement, 1), found.shares.round(1).tolist()
+    (1.0, [1.0, 1.0])
     """
     ways = [(*_motion(first.plain, corners), corners is second.mirrored) for corners in (second.plain, second.mirrored)]
     corners, motion, mirrored = max(ways, key=lambda way: way[0])
