@@ -78,7 +78,6 @@ LEAKS = Signal(
         "pixel_hashes",
         "embeddings",
         "neighbors",
-        "near_duplicates",
         "crops",
         "exact_duplicates",
         "ground_truth",
