@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from brain_assets.ingest.accounting import in_order, splits_told
-from brain_assets.resources.label_formats.door import LabelFormat, formats, recognise
+from brain_assets.resources.label_formats.door import LabelFormat, Recognised, formats, recognise
 from brain_assets.resources.label_formats.input_files import FOLDERS, InputFile
 from brain_assets.resources.local_files import open_local
 from brain_assets.resources.media.candidates import IMAGE_SUFFIXES
@@ -161,7 +161,7 @@ def _objects(folder: Path, names: Sequence[str]) -> Iterator[Found]:
     for suffix in ANNOTATIONS:
         own = [path for path in files if path.suffix.lower() == suffix and path.stem in images]
         if member := next(filter(None, map(_format_of, own[:TRIED])), None):
-            yield Found(member.title, member.name, _tops(own, folder), len(own))
+            yield from _per_image(member, own, folder)
     shared: dict[str, list[str]] = defaultdict(list)
     for path in [path for path in files if path.suffix.lower() != ".txt" and path.stem not in images][:TRIED]:
         if (member := _format_of(path)) and not member.per_image and member.name != "coco":
@@ -169,13 +169,34 @@ def _objects(folder: Path, names: Sequence[str]) -> Iterator[Found]:
     yield from (Found(formats()[form].title, form, found, len(found)) for form, found in shared.items())
 
 
+def _per_image(member: LabelFormat, files: Sequence[Path], folder: Path) -> Iterator[Found]:
+    """Yield files of one image each: those of folders in which objects have confidences are a model's."""
+    tops = _tops(files, folder)
+    under = {top: [path for path in files if path.is_relative_to(top)] for top in tops}
+    said = {top: any(map(_is_prediction, inner[:TRIED])) for top, inner in under.items()}
+    for role, predicted in (("labels", False), ("predictions", True)):
+        if chosen := [top for top in tops if said[top] == predicted]:
+            kind = f"{member.title} with confidences" if predicted else member.title
+            yield Found(kind, member.name, chosen, sum(len(under[top]) for top in chosen), role=role)
+
+
 def _format_of(path: Path) -> LabelFormat | None:
     """Return the format of a file that is small enough to be read for a first look; None for what is none."""
+    recognised = _recognised(path)
+    return recognised.member if recognised else None
+
+
+def _is_prediction(path: Path) -> bool:
+    recognised = _recognised(path)
+    return bool(recognised and any(one.get("confidence") is not None for one in recognised.read().objects))
+
+
+def _recognised(path: Path) -> Recognised | None:
     status = status_of(str(path))
     if not 0 < status.bytes <= SMALL:
         return None
     known = (status.bytes, status.modified_ns, status.touched)
-    return recognise(InputFile(0, path.name, path, "auto", "ground_truth", None, *known)).member
+    return recognise(InputFile(0, path.name, path, "auto", "ground_truth", None, *known))
 
 
 def _coco(files: Sequence[Path]) -> Iterator[Found]:

@@ -106,7 +106,9 @@ class Recognised:
         if self.member is None or not self.member.per_image:
             return self.file.path.stem
         folders = PurePath(self.file.name).parts[:-1]
-        return folders[0] if folders else self.file.path.parent.name
+        above = self.file.path.parents[len(folders)]
+        # Tools write a run's files into its folder `labels`: the run is what the model is called by.
+        return folders[0] if folders else above.parent.name if above.name == "labels" else above.name
 
     def read(self) -> Annotations:
         """Return the objects of the file; what cannot be used is named, not raised."""

@@ -119,6 +119,19 @@ def test_labels_beside_a_folder_of_images_are_seen(tmp_path: Path) -> None:
     assert look_at(tmp_path / "other" / "JPEGImages").proposal(unsure=False)["labels_format"] == "voc"
 
 
+def test_texts_with_confidences_are_a_models(tmp_path: Path) -> None:
+    """As a training folder has them: labels beside images, and what a run of the model wrote."""
+    write_pictures(tmp_path / "set" / "images" / "train", [1, 2])
+    for folder, confidence in (("labels/train", ""), ("runs/detect/predict/labels", " 0.9")):
+        (tmp_path / "set" / folder).mkdir(parents=True)
+        for name in ("00001", "00002"):
+            (tmp_path / "set" / folder / f"{name}.txt").write_text(f"0 .5 .5 .2 .2{confidence}\n")
+    proposal = look_at(tmp_path / "set").proposal(unsure=False)
+    assert proposal["labels"] == [str(tmp_path / "set" / "labels")]
+    assert proposal["predictions"] == [str(tmp_path / "set" / "runs" / "detect" / "predict" / "labels")]
+    assert proposal["labels_format"] == proposal["predictions_format"] == "yolo"
+
+
 def brain(root: Path, *words: str, **more: str) -> Result:
     return CliRunner().invoke(main, ["--home", str(root / "home"), *words], **more)
 
