@@ -36,7 +36,7 @@ near_duplicates: duplicates <- embeddings, exact_duplicates, ground_truth, media
 object_embeddings: similarity <- media, objects, samples
 object_mistakenness: labels <- media, objects, samples
 objects: labels <- ground_truth, media, predictions, reviews, samples
-outliers: similarity <- media, samples, similarity
+outliers: similarity <- embeddings, media, object_embeddings, samples, similarity
 predictions: labels <- samples
 published: answers <- everything
 report: answers <- published

@@ -34,6 +34,7 @@ ELSEWHERE = {"visualization": {"samples"}, "samples": {"said_tags"}}
 EVERYTHING = Story(
     tuple(SUBJECTS),
     (
+        ("calibrate_early",),
         ("set", "split_from", "column"),
         ("vectors", "main", {name: 2 * number for number, name in enumerate(NAMES)}),
         *(("picture", name, 3 * number) for number, name in enumerate(NAMES)),

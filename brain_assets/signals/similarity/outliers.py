@@ -106,7 +106,7 @@ OUTLIERS = Signal(
     description="Images unlike all others: the mean distance to their nearest neighbours that are not copies is above a cut"
     " that is fitted to the dataset once.",
     group="similarity",
-    reads=("neighbors", "samples", "media"),
+    reads=("neighbors", "samples", "media", "embeddings"),
     writes=("outliers",),
     update=PerSubject("outliers", ("subject_id",), _inputs, judge_outliers, fit_cut),
     runs=_runs,
