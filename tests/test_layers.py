@@ -19,6 +19,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "resources.threads": (),
     "resources.local_files": (),
     "resources.image_input": (),
+    "resources.written_yaml": (),
     "resources.tabular": ("resources.local_files", "resources.errors", "resources.limits"),
     "resources.store": ("resources.errors", "resources.machine", "resources.limits"),
     "resources.settings": ("resources.errors", "resources.progress"),
@@ -30,7 +31,13 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "resources.machine",
     ),
     "resources.decoding": ("resources.store", "resources.local_files", "resources.image_input", "resources.limits"),
-    "resources.media": ("resources.decoding", "resources.settings", "resources.tabular", "resources.progress"),
+    "resources.media": (
+        "resources.decoding",
+        "resources.settings",
+        "resources.tabular",
+        "resources.progress",
+        "resources.written_yaml",
+    ),
     "resources.label_formats": (
         "methods",
         "resources.media",

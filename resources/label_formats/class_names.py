@@ -7,11 +7,9 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from brain_assets.resources.label_formats.content import Content, line_of, text_of
+from brain_assets.resources.written_yaml import written_in
 
-MOST_ALIASES = 16
 LEVELS = 5
 """How many folders are looked into, from a label file upwards."""
 YAML = {".yaml", ".yml"}
@@ -44,23 +42,6 @@ class ClassNames:
     def spelled(self) -> frozenset[str]:
         """The names themselves, which some tools write in place of numbers."""
         return frozenset(self.names.values())
-
-
-class _BoundedLoader(yaml.BaseLoader):
-    """Reads YAML as it is written: ``no`` is the text no, and tags say nothing.
-
-    Few aliases may stand in it: nested, each level of them multiplies what a file of a few lines holds.
-    """
-
-    aliases = 0
-
-    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        """Return the next node."""
-        if self.check_event(yaml.AliasEvent):
-            self.aliases += 1
-            if self.aliases > MOST_ALIASES:
-                raise yaml.YAMLError(f"more than {MOST_ALIASES} aliases")
-        return super().compose_node(parent, index)
 
 
 def is_class_list(path: Path) -> bool:
@@ -103,7 +84,7 @@ def read_names(path: Path) -> ClassNames:
     """Return the classes that a file names; raises anything where it is damaged."""
     content = Content(path)
     if content.suffix in YAML:
-        return _of_tree(yaml.load(content.text, _BoundedLoader), path)
+        return _of_tree(written_in(content.text), path)
     if content.suffix == ".data":
         return _of_darknet(content.text, path)
     lines = [line.strip() for line in content.text.splitlines()]

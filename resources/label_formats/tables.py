@@ -63,9 +63,11 @@ def _exploded(rows: Rows) -> Rows:
         return rows
     others = rows.table.remove_column(place)
     others = others.drop_columns([name for name in others.column_names if plain(name) in {"label", "labels", "bbox"}])
-    found = list(_objects(rows.table.column(place).to_pylist()))
+    values = rows.table.column(place).to_pylist()
+    found = list(_objects(values))
     if not found:
         return rows
+    rows.reject(np.array(list(map(_is_uneven, values)), np.bool_), "objects", "not as many classes as boxes")
     origins, classes, boxes = zip(*found, strict=True)
     table = (
         others.take(pa.array(origins))
@@ -88,6 +90,14 @@ def _pairs(value: Any) -> Iterator[tuple[Any, Any]]:
         yield from zip(classes or [None] * len(boxes or ()), boxes or (), strict=False)
     elif isinstance(value, list):
         yield from ((_one_of(one, CLASSES), _one_of(one, BOXES)) for one in value if isinstance(one, dict))
+
+
+def _is_uneven(value: Any) -> bool:
+    """Tell whether classes or boxes of an image are left over, which are lost: nobody can tell what they belong to."""
+    if not isinstance(value, dict):
+        return False
+    classes, boxes = _one_of(value, CLASSES), _one_of(value, BOXES)
+    return classes is not None and len(classes) != len(boxes or ())
 
 
 def _one_of(fields: Mapping[str, Any], names: Sequence[str]) -> Any:

@@ -99,9 +99,12 @@ def is_beside(content: Content) -> bool:
     path = content.path
     if content.suffix != ".txt" or is_class_list(path) or path.name.lower().startswith("readme"):
         return True
-    if "ImageSets" in path.parts or path.stem.lower() in SPLITS:
+    if "ImageSets" in path.parts:
         return True
     lines = _lines(content.text)[:LOOKED_AT]
+    # The labels of an image that is called like a split are no list.
+    if path.stem.lower() in SPLITS and not any(_is_object(line.split()) for line in lines):
+        return True
     return bool(lines) and all(PurePath(line.replace("\\", "/")).suffix.lower() in PICTURES for line in lines)
 
 

@@ -1,4 +1,4 @@
-"""``data.yaml`` of the YOLO family as a whole dataset: where the images of each split lie, and the classes' names."""
+"""``data.yaml`` of the YOLO family as a whole dataset: where the images of each split lie."""
 
 import os
 from collections.abc import Iterator
@@ -11,6 +11,7 @@ import yaml
 from brain_assets.resources.errors import SourceError
 from brain_assets.resources.local_files import bytes_of
 from brain_assets.resources.media.splits import split_of
+from brain_assets.resources.written_yaml import NULLS, written_in
 
 SUFFIXES = {".yaml", ".yml"}
 KEYS = ("train", "val", "valid", "validation", "test")
@@ -25,12 +26,9 @@ class DataYaml:
     ----------
     images : list of (str, str)
         Split and absolute path of each folder, list or pattern of images.
-    names : list of str
-        The classes, by their number; empty where there are none.
     """
 
     images: list[tuple[str, str]]
-    names: list[str]
 
     @property
     def label_folders(self) -> list[str]:
@@ -57,31 +55,31 @@ def label_folder(images: str) -> str | None:
 def read_data_yaml(path: Path) -> DataYaml:
     """Read a ``data.yaml``; raises SourceError where it is none."""
     try:
-        tree = yaml.safe_load(bytes_of(path).decode("utf-8-sig"))
+        tree = written_in(bytes_of(path).decode("utf-8-sig"))
     except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
         raise SourceError(f"{path} cannot be read as YAML: {' '.join(str(error).split())[:200]}") from None
     given = [(key, entry) for key in KEYS for entry in _entries(tree.get(key))] if isinstance(tree, dict) else []
     if not given:
         raise SourceError(f"{path} names no images: a data.yaml has one of train, val and test, with folders or lists")
-    bases = list(_bases(path, tree.get("path")))
+    bases = list(_bases(path, next(iter(_entries(tree.get("path"))), None)))
     images = [(str(split_of(key)), _found(bases, entry)) for key, entry in given]
-    return DataYaml(list(dict.fromkeys(images)), _names(tree.get("names")))
+    return DataYaml(list(dict.fromkeys(images)))
 
 
 def _entries(value: Any) -> list[str]:
     values = value if isinstance(value, list) else [value]
-    return [one.strip() for one in values if isinstance(one, str) and one.strip()]
+    return [one.strip() for one in values if isinstance(one, str) and one.strip() not in NULLS]
 
 
-def _bases(path: Path, given: Any) -> Iterator[Path]:
+def _bases(path: Path, given: str | None) -> Iterator[Path]:
     """Yield the folders from which entries may be meant: the one named in ``path``, then the file's own."""
     own = path.absolute().parent
-    if isinstance(given, str) and given.strip():
-        yield own / os.path.expanduser(given.strip())
+    if given:
+        yield own / os.path.expanduser(given)
     yield own
     # A downloaded dataset keeps the path of whoever made it; a folder of its name may be where the file is.
-    if isinstance(given, str) and given.strip():
-        yield own.parent / PurePosixPath(given.strip().replace("\\", "/")).name
+    if given:
+        yield own.parent / PurePosixPath(given.replace("\\", "/")).name
 
 
 def _found(bases: list[Path], entry: str) -> str:
@@ -90,11 +88,3 @@ def _found(bases: list[Path], entry: str) -> str:
     spellings = dict.fromkeys([plain, plain.removeprefix("../")])
     candidates = [os.path.normpath(base / os.path.expanduser(one)) for one in spellings for base in bases]
     return next((one for one in candidates if os.path.exists(one)), candidates[0])
-
-
-def _names(given: Any) -> list[str]:
-    """Return the names of classes, which are a list or numbered; none where numbers are left out."""
-    if isinstance(given, dict):
-        numbered = {int(key): str(name) for key, name in given.items() if str(key).isdigit()}
-        return [numbered[key] for key in sorted(numbered)] if sorted(numbered) == list(range(len(numbered))) else []
-    return [str(name) for name in given] if isinstance(given, list) else []

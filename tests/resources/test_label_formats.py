@@ -469,6 +469,13 @@ def test_fiftyone(tmp_path: Path) -> None:
     assert told(found) == [(3, "unknown_class"), (4, "unreadable"), (5, "unknown_class")]
 
 
+@pytest.mark.parametrize("stem", ["test", "val"])
+def test_labels_of_an_image_that_is_called_like_a_split_are_no_list(tmp_path: Path, stem: str) -> None:
+    found = read(tmp_path / f"{stem}.txt", "0 .5 .5 .2 .2\n")
+    assert (boxes(found), told(found)) == ([[0.4, 0.4, 0.2, 0.2]], [])
+    assert read(tmp_path / f"{stem}.txt", "000001\n000002\n") == Annotations()
+
+
 # The door
 
 

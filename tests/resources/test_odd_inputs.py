@@ -22,6 +22,7 @@ from brain_assets.resources.label_formats.input_files import InputFile
 from brain_assets.resources.label_formats.labels import read_labels, read_sample_columns
 from brain_assets.resources.label_formats.predictions import read_predictions
 from brain_assets.resources.media.archives import list_members, read_member
+from brain_assets.resources.media.data_yaml import read_data_yaml
 from brain_assets.resources.media.listing import ITEM, LATEST_NS, Collector, Status
 from brain_assets.resources.media.media_source import open_source, read_table
 from brain_assets.resources.models.embedding_preprocessing import Sidecar
@@ -173,6 +174,8 @@ def test_aliases_of_yaml_do_not_multiply(tmp_path: Path) -> None:
     found = read_annotations(written(tmp_path / "a.txt", "0 .5 .5 .1 .1\n"), "yolo")
     assert [(one.line, one.reason) for one in found.rejected] == [(0, "unreadable")]
     assert len(found.rejected[0].detail) <= 300
+    with pytest.raises(SourceError, match="aliases"):
+        read_data_yaml(tmp_path / "data.yaml")
 
 
 # Anything at all.

@@ -225,6 +225,16 @@ def test_boxes_of_models_have_a_confidence(root: Path) -> None:
     )
 
 
+def test_objects_of_which_classes_or_boxes_are_left_over_are_told(root: Path) -> None:
+    rows = [
+        {"file_name": "x", "objects": {"bbox": [[1, 2, 3, 4]], "categories": [0, 1]}},
+        {"file_name": "y", "objects": {"bbox": [[1, 2, 3, 4]], "categories": [1]}},
+    ]
+    found = read(root / "metadata.jsonl", "\n".join(map(json.dumps, rows)))
+    assert reasons(found) == [(1, "objects")]
+    assert found["label_objects"].table.num_rows == 2
+
+
 def test_objects_of_an_image_in_one_cell(root: Path) -> None:
     rows = [
         {"file_name": "x", "objects": {"bbox": [[1, 2, 3, 4], [5, 6, 7, 8]], "categories": [0, 1]}},
