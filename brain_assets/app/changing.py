@@ -1,7 +1,6 @@
 """Change what a dataset's file says: add labels and predictions, set a value; comments in it stay."""
 
 import shutil
-from collections.abc import Callable, Sequence
 from typing import Any
 
 import yaml
@@ -78,17 +77,15 @@ def set_value(home: Home, name: str, key: str, value: str) -> str | None:
     return None
 
 
-def _write(
-    paths: DatasetPaths, text: str, checks: Sequence[Callable[..., None]] = (check_declaration, check_inputs)
-) -> None:
+def _write(paths: DatasetPaths, text: str) -> None:
     """Replace a dataset's file once what it would say is right."""
     draft = paths.folder / ".draft" / paths.config.name
     draft.parent.mkdir(exist_ok=True)
     try:
         draft.write_text(text, "utf-8")
         settings = load_dataset(draft).settings
-        for check in checks:
-            check(settings)
+        check_declaration(settings)
+        check_inputs(settings)
         open_media(settings)
         shutil.copymode(paths.config, draft)
         draft.replace(paths.config)

@@ -342,9 +342,9 @@ def review(home: Home, /, name: str | None, *, port: int, host: str, token: str 
 @click.option(
     "--labels", metavar="[FIELD=]URI", multiple=True, help="File or folder of labels; 'folder' for class folders."
 )
-@click.option("--labels-format", metavar="FORMAT", help="How the labels are written [default: by suffix].")
+@click.option("--labels-format", metavar="FORMAT", help="How the labels are written [default: by content].")
 @click.option("--predictions", metavar="[MODEL=]URI", multiple=True, help="File or folder of predictions.")
-@click.option("--predictions-format", metavar="FORMAT", help="How the predictions are written [default: by suffix].")
+@click.option("--predictions-format", metavar="FORMAT", help="How the predictions are written [default: by content].")
 @click.pass_obj
 def attach(home: Home, /, name: str, **inputs: Any) -> None:
     """Add labels and predictions to a dataset that is declared already."""

@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple
 import duckdb
 
 from brain_assets.app.cleaning import Cleaning, LeftOut, left_out
-from brain_assets.app.exporting import check_target, labelled_object
+from brain_assets.app.exporting import CLASSES, check_target, labelled_object
 from brain_assets.resources.errors import BrainError, ConfigurationError, Refused, StoreError
 from brain_assets.resources.label_formats.annotations import GROUND_TRUTH
 from brain_assets.resources.label_formats.content import line_of
@@ -26,7 +26,7 @@ from brain_assets.resources.label_formats.labelled import (
     Writer,
     unique_paths,
 )
-from brain_assets.resources.media.media_source import MediaSource, open_source
+from brain_assets.resources.media.media_source import MediaSource, open_media
 from brain_assets.resources.settings.configuration import DatasetSettings
 from brain_assets.resources.settings.home import DatasetPaths
 
@@ -39,7 +39,6 @@ OBJECTS = """
     select object_id, sample_id, label, x, y, width, height, polygon, iscrowd from objects
     where source = 'ground_truth' and label_field = $field order by sample_id, y, x, object_id"""
 SPOKEN_OF = "select sample_id, image_id from object_images where source = 'ground_truth' and label_field = $field"
-CLASSES = "select label, category from object_classes where label_field = $field order by label, category"
 SAID = "select subject_id, kind, value from decisions where holds and kind in ('relabel', 'drop') order by all"
 
 
@@ -148,8 +147,8 @@ def export_dataset(
 
 
 def _check_media(settings: DatasetSettings, target: Path) -> None:
-    given = [settings.media] if isinstance(settings.media, str) else settings.media
-    folders = [media.resolve() for media in (Path(one).expanduser() for one in given) if media.is_dir()]
+    given = (Path(uri).expanduser() for uri in settings.media_addresses)
+    folders = [media.resolve() for media in given if media.is_dir()]
     if set(folders) & {target.resolve(), *target.resolve().parents}:
         raise ConfigurationError(f"{target} lies in the folder that the dataset reads images from: write it elsewhere")
 
@@ -169,7 +168,7 @@ class _Export:
         self, connection: Connection, settings: DatasetSettings, wanted: Wanted, out: dict[str, LeftOut]
     ) -> None:
         self.connection, self.settings, self.wanted, self.out = connection, settings, wanted, out
-        self.source: MediaSource = open_source(settings.media, settings.split_from, settings.frames)
+        self.source: MediaSource = open_media(settings)
         self.rows = _dicts(connection, SAMPLES)
 
     def write(self, writer: Writer, folder: Path) -> ExportedDataset:

@@ -48,7 +48,8 @@ def declare(home: Home, name: str, **settings: Any) -> DatasetPaths:
     if paths.config.exists():
         raise ConfigurationError(f"{name} exists already: edit {paths.config}, or remove it with 'brain remove {name}'")
     tree = {key: value for key, value in settings.items() if value is not None}
-    media = [absolute(uri) for uri in _several(tree["media"])]
+    given = tree["media"]
+    media = [absolute(uri) for uri in ([given] if isinstance(given, str) else given)]
     tree["media"] = media if len(media) > 1 else media[0]
     _declare_data_yaml(tree, media)
     if (model := tree.pop("model", None)) is not None:
@@ -75,18 +76,14 @@ def declare(home: Home, name: str, **settings: Any) -> DatasetPaths:
 def looked_at(paths: DatasetPaths) -> list[str]:
     """Return what to tell whoever declared a dataset of local media: that they hold no image yet, or what is left out."""
     settings = load_dataset(paths.config).settings
-    if any("://" in uri for uri in _several(settings.media)):
+    if any("://" in uri for uri in settings.media_addresses):
         return []
     listing = open_media(settings).list()
     told = source_told(listing)
     if listing.items.num_rows or listing.containers:
         return told
-    named = ", ".join(_several(settings.media))
+    named = ", ".join(settings.media_addresses)
     return [f"there are no images in {named} yet: they are taken in when they arrive, or check the path", *told]
-
-
-def _several(media: str | list[str]) -> list[str]:
-    return [media] if isinstance(media, str) else media
 
 
 def remove(home: Home, name: str) -> None:

@@ -135,8 +135,3 @@ def mostly_replaced(update: Update, fitted_to: Sequence[str]) -> bool:
 def _keys(update: Update) -> str:
     embeddings = literal(update.run.settings["embeddings"])
     return f"select distinct input_key from embeddings where brain_key = {embeddings}"
-
-
-def gone_from(update: Update, source: str, key: str) -> str:
-    """Return the condition of the run's rows whose subject is no longer among the run ``key`` of the table ``source``."""
-    return f"brain_key = {update.key} and subject_id not in (select subject_id from {source} where brain_key = {literal(key)})"

@@ -155,7 +155,7 @@ STRANGERS = """
     where not comparable order by all"""
 
 
-def accounts(connection: duckdb.DuckDBPyConnection, tables: Mapping[str, str] = PUBLISHED) -> list[Account]:
+def accounts(connection: duckdb.DuckDBPyConnection) -> list[Account]:
     """Return what became of labels and of predictions, where any were given, as the published tables say it.
 
     A set that an older version published has fewer tables; what these would count is not counted.
@@ -165,7 +165,7 @@ def accounts(connection: duckdb.DuckDBPyConnection, tables: Mapping[str, str] = 
     }
     if not {"rejected_rows", "ground_truth", "predictions", "objects", "object_images"} <= views:
         return []
-    known = dict(tables)
+    known = dict(PUBLISHED)
     if "input_files" not in views:
         known["files"] = "select '' as role where false"
     found = [_account(connection, role, known) for role in ROLES]

@@ -1,7 +1,7 @@
 """The rows of label and prediction files in the store: which files are read again, and what becomes of those that are gone."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -172,7 +172,7 @@ def _without_images(images: Reading, repeated: Sequence[int], doubtful: Collecti
     for place in repeated:
         kept[place] = False
     said = [Rejected(WHOLE_FILE, "duplicate_id", f"several images have the id {number}") for number in sorted(doubtful)]
-    return Reading(images.table.filter(pa.array(kept)), [*images.rejected, *said], images.classes)
+    return replace(images, table=images.table.filter(pa.array(kept)), rejected=[*images.rejected, *said])
 
 
 def _without(reading: Reading, places: Sequence[int], reason: str, detail: str) -> Reading:
@@ -181,7 +181,7 @@ def _without(reading: Reading, places: Sequence[int], reason: str, detail: str) 
     listed = [Rejected(lines[place].as_py() if lines else WHOLE_FILE, reason, detail) for place in places]
     kept = np.ones(reading.table.num_rows, bool)
     kept[np.asarray(places, np.int64)] = False
-    return Reading(reading.table.filter(pa.array(kept)), [*reading.rejected, *listed], reading.classes)
+    return replace(reading, table=reading.table.filter(pa.array(kept)), rejected=[*reading.rejected, *listed])
 
 
 def _row_query(table: str, digest: str) -> str:

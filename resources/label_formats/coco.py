@@ -25,10 +25,9 @@ from brain_assets.resources.label_formats.class_names import names_above
 from brain_assets.resources.label_formats.content import Content, text_of
 from brain_assets.resources.label_formats.labelled import (
     DIGITS,
+    InOneFolder,
     Labelled,
-    LabelledImage,
     LabelledObject,
-    below,
     holed,
     mask_of,
 )
@@ -40,7 +39,7 @@ WHOLE_NUMBER = re.compile(r"(-?[0-9]+)\.0+")
 FALSE = {"", "0", "0.0", "false", "no", "none"}
 
 
-class Coco:
+class Coco(InOneFolder):
     """Boxes, outlines, masks, keypoints and segments of whole scenes, and what detectors found."""
 
     name = "coco"
@@ -68,12 +67,6 @@ class Coco:
         return found
 
     holds = frozenset({"boxes", "outlines", "crowds", "splits"})
-    packs = False
-
-    def place(self, image: LabelledImage, folder: str) -> str:
-        """Return where an image stands: all of them below one folder."""
-        del folder
-        return below("", image, "images")
 
     def write(self, target: Path, dataset: Labelled) -> None:
         """Write a file for each split; no number of an image or an annotation comes twice."""

@@ -16,13 +16,13 @@ from brain_assets.resources.label_formats.annotations import (
     rotated,
 )
 from brain_assets.resources.label_formats.content import Content, xml_text
-from brain_assets.resources.label_formats.labelled import DIGITS, Labelled, LabelledImage, LabelledObject, below
+from brain_assets.resources.label_formats.labelled import DIGITS, InOneFolder, Labelled, LabelledObject
 from brain_assets.resources.label_formats.masks import MOST_PIXELS, Rings, rings_of_mask
 
 SHAPES = {"box", "polygon", "mask", "ellipse", "polyline", "points", "cuboid", "skeleton", "tag"}
 
 
-class Cvat:
+class Cvat(InOneFolder):
     """What people drew in CVAT's tasks of images; tracks of videos name frames and no files."""
 
     name = "cvat"
@@ -50,12 +50,6 @@ class Cvat:
         return found
 
     holds = frozenset({"boxes", "outlines", "labels"})
-    packs = False
-
-    def place(self, image: LabelledImage, folder: str) -> str:
-        """Return where an image stands: all of them below one folder."""
-        del folder
-        return below("", image, "images")
 
     def write(self, target: Path, dataset: Labelled) -> None:
         """Write one file, as CVAT takes it for a task with these images."""

@@ -170,6 +170,28 @@ class Writer(Protocol):
         """Write what is known of the images, which stand there already unless it packs them."""
 
 
+class InOneFolder:
+    """Of a writer: all images lie below one folder, whatever their splits."""
+
+    packs = False
+    images = "images"
+
+    def place(self, image: LabelledImage, folder: str) -> str:
+        """Return where an image stands."""
+        del folder
+        return below("", image, self.images)
+
+
+class BySplit:
+    """Of a writer: the images of each split lie below a folder of its own."""
+
+    packs = False
+
+    def place(self, image: LabelledImage, folder: str) -> str:
+        """Return where an image stands."""
+        return below(folder, image, "images")
+
+
 def below(folder: str, image: LabelledImage, *parts: str) -> str:
     """Return the path of an image in a folder of its split."""
     return "/".join([*filter(None, (*parts, folder)), *inside(folder, image)])

@@ -45,16 +45,15 @@ SAMPLE_COLUMNS = pa.schema([
 ])  # fmt: skip
 
 
-def read_labels(file: InputFile, form: str, classes: Sequence[str]) -> Reading:
-    """Return the labels of a table of whole images, and the rows that cannot be used.
+def labels_of(rows: Rows, file: InputFile, classes: Sequence[str]) -> Reading:
+    """Return the labels of whole images, and the rows that cannot be used.
 
     Parameters
     ----------
+    rows : Rows
+        They name their sample and its class, or several classes, in columns as `columns.NAMES` has them; a column that is named
+        like the field of labels comes first.
     file : InputFile
-        Its rows name their sample and its class, or several classes, in columns as `columns.NAMES` has them; a column that
-        is named like the field of labels comes first.
-    form : str
-        One of `tabular.READERS`.
     classes : sequence of str
         The known classes; any is known when empty.
 
@@ -63,11 +62,6 @@ def read_labels(file: InputFile, form: str, classes: Sequence[str]) -> Reading:
     Reading
         Columns as in ``LABEL_ROWS``, one row per key.
     """
-    return labels_of(read_rows(file, form, "labels", classes), file, classes)
-
-
-def labels_of(rows: Rows, file: InputFile, classes: Sequence[str]) -> Reading:
-    """Return the labels that rows with known columns give, as `read_labels` does."""
     name = next((name for name in ("label", "labels") if name in rows.table.column_names), None)
     if rows.lines.size and name is None:
         rows.rejected.append(Rejected(WHOLE_FILE, "no_label", f"no column holds a class; {understood('label')}"))

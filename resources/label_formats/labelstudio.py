@@ -20,14 +20,14 @@ from brain_assets.resources.label_formats.annotations import (
     rotated,
 )
 from brain_assets.resources.label_formats.content import Content, text_of
-from brain_assets.resources.label_formats.labelled import DIGITS, Labelled, LabelledImage, LabelledObject, below
+from brain_assets.resources.label_formats.labelled import DIGITS, InOneFolder, Labelled, LabelledImage, LabelledObject
 
 UPLOADED = re.compile(r"^[0-9a-f]{8}-")
 PICTURE = re.compile(r"\.(jpe?g|png|bmp|webp|tiff?|gif|heic|avif|jp2|jxl)$", re.IGNORECASE)
 LABELS = re.compile("^[a-z]*labels$")
 
 
-class LabelStudio:
+class LabelStudio(InOneFolder):
     """Rectangles, polygons and ellipses that people drew in Label Studio."""
 
     name = "labelstudio"
@@ -51,12 +51,6 @@ class LabelStudio:
         return found
 
     holds = frozenset({"boxes", "outlines", "labels"})
-    packs = False
-
-    def place(self, image: LabelledImage, folder: str) -> str:
-        """Return where an image stands: all of them below one folder."""
-        del folder
-        return below("", image, "images")
 
     def write(self, target: Path, dataset: Labelled) -> None:
         """Write tasks.json; the folder is what Label Studio must serve as local files."""

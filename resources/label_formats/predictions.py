@@ -11,7 +11,6 @@ from brain_assets.resources.label_formats.input_files import InputFile
 from brain_assets.resources.label_formats.labels import (
     last_of_each,
     one_each,
-    read_rows,
     unknown_classes,
     with_constants,
 )
@@ -34,16 +33,16 @@ PREDICTION_ROWS = pa.schema([
 ])  # fmt: skip
 
 
-def read_predictions(file: InputFile, form: str, classes: Sequence[str]) -> Reading:
-    """Return the predictions of a file, and the rows that cannot be used.
+def predictions_of(rows: Rows, file: InputFile, classes: Sequence[str]) -> Reading:
+    """Return the predictions of whole images, and the rows that cannot be used.
 
     Parameters
     ----------
-    file : InputFile
-        Its rows have ``filepath`` or ``sample_id``, and ``label`` (or ``labels``), ``confidence``, ``logits`` or
+    rows : Rows
+        They have ``filepath`` or ``sample_id``, and ``label`` (or ``labels``), ``confidence``, ``logits`` or
         ``probabilities``; optionally ``model`` (else the address' or the file's stem), ``label_field``, ``classes`` and
         ``created_at``. With scores over the classes, a label or confidence that is missing is that of the highest.
-    form : {"csv", "parquet", "jsonl"}
+    file : InputFile
     classes : sequence of str
         The dataset's classes: the order of the scores, unless the file has its own.
 
@@ -52,11 +51,6 @@ def read_predictions(file: InputFile, form: str, classes: Sequence[str]) -> Read
     Reading
         Columns as in ``PREDICTION_ROWS``, one row per model, field and key.
     """
-    return predictions_of(read_rows(file, form, "predictions", classes), file, classes)
-
-
-def predictions_of(rows: Rows, file: InputFile, classes: Sequence[str]) -> Reading:
-    """Return the predictions that rows with known columns give, as `read_predictions` does."""
     import pyarrow.compute as pc
 
     if not rows.lines.size:

@@ -11,10 +11,10 @@ from brain_assets.resources.label_formats.annotations import (
     rotated,
 )
 from brain_assets.resources.label_formats.content import Content, xml_text
-from brain_assets.resources.label_formats.labelled import DIGITS, Labelled, LabelledImage, below
+from brain_assets.resources.label_formats.labelled import DIGITS, InOneFolder, Labelled, LabelledImage
 
 
-class Voc:
+class Voc(InOneFolder):
     """Boxes of the objects of one image."""
 
     name = "voc"
@@ -39,12 +39,7 @@ class Voc:
         return found
 
     holds = frozenset({"boxes", "splits"})
-    packs = False
-
-    def place(self, image: LabelledImage, folder: str) -> str:
-        """Return where an image stands: all of them below one folder."""
-        del folder
-        return below("", image, "JPEGImages")
+    images = "JPEGImages"
 
     def write(self, target: Path, dataset: Labelled) -> None:
         """Write a file for each image, and a list for each split."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from brain_assets.resources.label_formats.labelled import DIGITS, Labelled, LabelledImage, below, inside
+from brain_assets.resources.label_formats.labelled import DIGITS, BySplit, Labelled, LabelledImage, below, inside
 
 Row = dict[str, Any]
 SHARD = 1000
@@ -18,15 +18,10 @@ SHARD = 1000
 BOXES = ("filename", "width", "height", "class", "xmin", "ymin", "xmax", "ymax")
 
 
-class _Tables:
+class _Tables(BySplit):
     """Two tables beside a folder of images: labels of whole images, and boxes in pixels."""
 
     holds = frozenset({"labels", "boxes", "splits"})
-    packs = False
-
-    def place(self, image: LabelledImage, folder: str) -> str:
-        """Return where an image stands: by its split."""
-        return below(folder, image, "images")
 
 
 class CsvTables(_Tables):

@@ -22,7 +22,7 @@ from brain_assets.resources.label_formats.class_names import (
     read_names,
 )
 from brain_assets.resources.label_formats.content import Content
-from brain_assets.resources.label_formats.labelled import Labelled, LabelledImage, LabelledObject, below
+from brain_assets.resources.label_formats.labelled import BySplit, Labelled, LabelledObject
 
 LOOKED_AT = 20
 SPLITS = {"train", "val", "valid", "test", "trainval"}
@@ -34,7 +34,7 @@ PICTURES = {
 }  # fmt: skip
 
 
-class Yolo:
+class Yolo(BySplit):
     """Boxes, outlines, rotated boxes and poses, of people or of models."""
 
     name = "yolo"
@@ -56,11 +56,6 @@ class Yolo:
         return _read(content)
 
     holds = frozenset({"boxes", "outlines", "splits"})
-    packs = False
-
-    def place(self, image: LabelledImage, folder: str) -> str:
-        """Return where an image stands: by its split."""
-        return below(folder, image, "images")
 
     def write(self, target: Path, dataset: Labelled) -> None:
         """Write a text for each image, and data.yaml.

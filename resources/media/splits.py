@@ -115,18 +115,6 @@ def split_of(name: str | None) -> str | None:
     return SPLITS.get(str(name).strip().lower(), str(name).strip())
 
 
-def named_split(name: str) -> str | None:
-    """Return the split that a name says by itself, as that of a list does.
-
-    Examples
-    --------
-    >>> named_split("train2017"), named_split("test_tube")
-    ('train', None)
-    """
-    said = _said(name)
-    return said.split if said and said.alone else None
-
-
 def _ways(folder: str) -> list[str]:
     """Return a folder and all above it, the top one first."""
     parts = folder.split("/") if folder else []

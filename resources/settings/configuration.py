@@ -451,6 +451,11 @@ class DatasetSettings(Section):
         mean = run is not None and run.embeddings in runs
         return embeddings if run is not None and run.method == "object_embeddings" and not mean else None
 
+    @property
+    def media_addresses(self) -> list[str]:
+        """Where the images lie, one or several."""
+        return [self.media] if isinstance(self.media, str) else self.media
+
 
 class ServiceSettings(Section):
     """What ``settings.yaml`` may say; it holds for all datasets."""

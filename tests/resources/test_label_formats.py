@@ -15,7 +15,8 @@ from PIL import Image
 
 from brain_assets.methods.labels.objects import encode_rle, fill_rings
 from brain_assets.resources.label_formats.annotations import Annotations, names_beside
-from brain_assets.resources.label_formats.door import formats, recognise
+from brain_assets.resources.label_formats.door import TABLE_FORMS, formats, recognise
+from brain_assets.resources.settings.configuration import FORMATS
 from tests.resources.formats import file_of
 
 SHARED = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -496,6 +497,10 @@ EXAMPLES: dict[str, tuple[str, Any]] = {
 
 def test_there_is_an_example_of_every_format() -> None:
     assert EXAMPLES.keys() == formats().keys()
+
+
+def test_settings_name_every_format_that_is_read() -> None:
+    assert set(FORMATS) == {"auto", *TABLE_FORMS, *formats()}
 
 
 @pytest.mark.parametrize("form", EXAMPLES)

@@ -8,7 +8,8 @@ import pytest
 from pyarrow import parquet
 
 from brain_assets.resources.label_formats.input_files import InputFile
-from brain_assets.resources.label_formats.labels import LABEL_ROWS, read_labels
+from brain_assets.resources.label_formats.labels import LABEL_ROWS
+from brain_assets.resources.label_formats.tables import read_table_file
 from brain_assets.resources.tabular import Reading
 
 
@@ -17,7 +18,7 @@ def input_file(path: Path, field: str = "ground_truth", model: str | None = None
 
 
 def read(path: Path, classes: tuple[str, ...] = (), field: str = "ground_truth") -> Reading:
-    return read_labels(input_file(path, field), path.suffix[1:], classes)
+    return read_table_file(input_file(path, field), path.suffix[1:], "labels", classes)["label_rows"]
 
 
 def labels(reading: Reading) -> dict[str, list[str]]:

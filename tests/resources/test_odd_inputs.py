@@ -19,8 +19,8 @@ from brain_assets.app.similar import read_vectors
 from brain_assets.resources.errors import ConfigurationError, Refused, SourceError
 from brain_assets.resources.label_formats.annotations import LABEL_TABLES, PREDICTION_TABLES, scored
 from brain_assets.resources.label_formats.input_files import InputFile
-from brain_assets.resources.label_formats.labels import read_labels, read_sample_columns
-from brain_assets.resources.label_formats.predictions import read_predictions
+from brain_assets.resources.label_formats.labels import read_sample_columns
+from brain_assets.resources.label_formats.tables import read_table_file
 from brain_assets.resources.media.archives import list_members, read_member
 from brain_assets.resources.media.data_yaml import read_data_yaml
 from brain_assets.resources.media.listing import ITEM, LATEST_NS, Collector, Status
@@ -60,8 +60,8 @@ def read_everything(path: Path, content: bytes) -> None:
     file = written(path, content)
     form = file.suffix[1:]
     if form in {"csv", "jsonl", "parquet"}:
-        read_labels(file, form, [])
-        read_predictions(file, form, [])
+        read_table_file(file, form, "labels", [])
+        read_table_file(file, form, "predictions", [])
         read_sample_columns([file])
         return
     kind = {"json": "coco", "xml": "voc", "txt": "yolo"}[form]
@@ -73,7 +73,9 @@ def read_everything(path: Path, content: bytes) -> None:
 
 
 def test_two_columns_of_one_name_are_refused(tmp_path: Path) -> None:
-    reading = read_labels(written(tmp_path / "a.csv", "filepath,label,label\na.png,cat,dog\n"), "csv", [])
+    reading = read_table_file(
+        written(tmp_path / "a.csv", "filepath,label,label\na.png,cat,dog\n"), "csv", "labels", []
+    )["label_rows"]
     assert reading.rejected == [
         Rejected(0, "unreadable", "several columns are called label: rename or remove all but one")
     ]
@@ -81,7 +83,7 @@ def test_two_columns_of_one_name_are_refused(tmp_path: Path) -> None:
 
 def test_a_line_of_another_encoding_costs_itself(tmp_path: Path) -> None:
     lines = [b'{"filepath": "a.png", "label": "cat"}', b'{"filepath": "b.png", "label": "caf\xe9"}']
-    reading = read_labels(written(tmp_path / "a.jsonl", b"\n".join(lines)), "jsonl", [])
+    reading = read_table_file(written(tmp_path / "a.jsonl", b"\n".join(lines)), "jsonl", "labels", [])["label_rows"]
     assert reading.table.column("key").to_pylist() == ["a.png"]
     assert [(one.line, one.reason) for one in reading.rejected] == [(2, "unreadable")]
 
@@ -92,7 +94,7 @@ def test_a_line_that_is_deeply_nested_costs_itself(tmp_path: Path, depth: int) -
         '{"filepath": "a.png", "label": "cat"}',
         '{"filepath": "b.png", "label": ' + "[" * depth + "]" * depth + "}",
     ]
-    reading = read_labels(written(tmp_path / "a.jsonl", "\n".join(lines)), "jsonl", [])
+    reading = read_table_file(written(tmp_path / "a.jsonl", "\n".join(lines)), "jsonl", "labels", [])["label_rows"]
     assert "a.png" in reading.table.column("key").to_pylist()
 
 
@@ -107,7 +109,9 @@ def test_a_number_too_large_for_any_column_costs_its_row(tmp_path: Path) -> None
         f'{{"filepath": "a.png", "label": "cat", "confidence": {"9" * 400}}}',
         '{"filepath": "b.png", "label": "cat"}',
     ]
-    reading = read_predictions(written(tmp_path / "net.jsonl", "\n".join(lines)), "jsonl", [])
+    reading = read_table_file(written(tmp_path / "net.jsonl", "\n".join(lines)), "jsonl", "predictions", [])[
+        "prediction_rows"
+    ]
     assert "b.png" in reading.table.column("key").to_pylist()
 
 
@@ -123,7 +127,7 @@ def test_a_number_too_large_for_any_column_costs_its_row(tmp_path: Path) -> None
 def test_a_quote_that_is_not_closed_swallows_no_row(
     tmp_path: Path, text: str, kept: list[str], lost: list[int]
 ) -> None:
-    reading = read_labels(written(tmp_path / "a.csv", text), "csv", [])
+    reading = read_table_file(written(tmp_path / "a.csv", text), "csv", "labels", [])["label_rows"]
     assert reading.table.column("key").to_pylist() == kept
     assert [one.line for one in reading.rejected] == lost
     assert {one.reason for one in reading.rejected} <= {"quote"}
@@ -353,7 +357,7 @@ def test_pipes_among_media_are_rows(tmp_path: Path) -> None:
 def test_a_pipe_among_labels_is_a_rejected_file(tmp_path: Path, name: str) -> None:
     file = file_of(pipe(tmp_path / name))
     form = {"json": "coco", "xml": "voc", "txt": "yolo"}.get(file.suffix[1:])
-    found = read_annotations(file, form) if form else read_labels(file, file.suffix[1:], [])
+    found = read_annotations(file, form) if form else read_table_file(file, file.suffix[1:], "labels", [])["label_rows"]
     assert [(one.line, one.reason) for one in found.rejected] == [(0, "unreadable")]
     assert "not a regular file" in found.rejected[0].detail
 

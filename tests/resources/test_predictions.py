@@ -9,7 +9,8 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from brain_assets.resources.label_formats.predictions import PREDICTION_ROWS, read_predictions
+from brain_assets.resources.label_formats.predictions import PREDICTION_ROWS
+from brain_assets.resources.label_formats.tables import read_table_file
 from brain_assets.resources.tabular import Reading
 from tests.resources.test_labels import FORMATS, input_file, reasons
 
@@ -24,7 +25,7 @@ def read(path: Path, rows: list[dict[str, Any]], classes: tuple[str, ...] = CLAS
     else:
         lines = [",".join(rows[0]), *(",".join(_cell(value) for value in row.values()) for row in rows)]
         path.write_text("\n".join(lines) + "\n")
-    return read_predictions(input_file(path), path.suffix[1:], classes)
+    return read_table_file(input_file(path), path.suffix[1:], "predictions", classes)["prediction_rows"]
 
 
 def _cell(value: object) -> str:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from brain_assets.resources.media.splits import FolderSplits, named_split
+from brain_assets.resources.media.splits import FolderSplits
 
 # Folders of a dataset, each with the split that whoever laid it out means.
 LAYOUTS: dict[str, dict[str, str | None]] = {
@@ -48,5 +48,5 @@ def test_the_folder_that_names_the_split_is_known() -> None:
 @pytest.mark.parametrize(
     ("name", "split"), [("train", "train"), ("valid2017", "val"), ("my_train", None), ("dev", None), ("", None)]
 )
-def test_a_list_is_named_like_its_split(name: str, split: str | None) -> None:
-    assert named_split(name) == split
+def test_a_folder_alone_is_named_like_its_split(name: str, split: str | None) -> None:
+    assert FolderSplits([name]).of(name) == split

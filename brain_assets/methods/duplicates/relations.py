@@ -1,14 +1,12 @@
 """What two pictures are to each other: a copy is closer than is usual for such pictures, or differs nowhere."""
 
-from typing import Literal, NamedTuple, get_args
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from brain_assets.methods.duplicates.verification import PIXEL_WEIGHT
 
-Relation = Literal["same", "edited", "same_scene"]
-RELATIONS: tuple[Relation, ...] = get_args(Relation)
 RARE, RARE_SHARED = 0.27, 0.35
 """A copy is at most this share of the usual distance away: the larger one where corners show a region that both share, which
 unrelated pictures do not have."""
