@@ -147,11 +147,12 @@ def add(home: Home, /, name: str, sources: Sequence[str], media: Sequence[str], 
     Where only a folder is given, it is looked at first: splits, labels and predictions that lie there are proposed. Without a
     terminal, and without --yes, what is certain is taken in, and the rest is named.
     """
-    from brain_assets.app.declaring import declare, looked_at
+    from brain_assets.app.declaring import declare, looked_at, undeclared
     from brain_assets.app.scanning import says_where_to_look
 
     if not (given := [*media, *sources]):
         raise click.UsageError("Missing option '--media': say where the images lie.")
+    undeclared(home, name)
     if folder := says_where_to_look(given, settings):
         settings |= _seen(name, folder, yes=yes)
     paths = declare(home, name, media=given, **settings)

@@ -25,6 +25,14 @@ HEADER = """\
 """
 
 
+def undeclared(home: Home, name: str) -> DatasetPaths:
+    """Return where a dataset is to be declared; raises ConfigurationError where its name is wrong or taken."""
+    paths = home.paths(name)
+    if paths.config.exists():
+        raise ConfigurationError(f"{name} exists already: edit {paths.config}, or remove it with 'brain remove {name}'")
+    return paths
+
+
 def declare(home: Home, name: str, **settings: Any) -> DatasetPaths:
     """Write a dataset's declaration and make it known to the service.
 
@@ -44,9 +52,7 @@ def declare(home: Home, name: str, **settings: Any) -> DatasetPaths:
     SourceError
         If there are no such media, labels or predictions.
     """
-    paths = home.paths(name)
-    if paths.config.exists():
-        raise ConfigurationError(f"{name} exists already: edit {paths.config}, or remove it with 'brain remove {name}'")
+    paths = undeclared(home, name)
     tree = {key: value for key, value in settings.items() if value is not None}
     given = tree["media"]
     media = [absolute(uri) for uri in ([given] if isinstance(given, str) else given)]

@@ -221,3 +221,12 @@ def test_what_is_attached_already_is_refused(tmp_path: Path) -> None:
 
 def test_settings_are_shown_as_options() -> None:
     assert as_options({"labels": ["a b"], "labels_format": "coco"}) == "--labels 'a b' --labels-format coco"
+
+
+def test_a_name_that_is_taken_is_refused_before_a_folder_is_looked_at(tmp_path: Path) -> None:
+    class_folders(tmp_path / "set")
+    assert brain(tmp_path, "add", "set", "--media", str(tmp_path / "set")).exit_code == 0
+    again = brain(tmp_path, "add", "set", "--media", str(tmp_path / "set"))
+    assert again.exit_code == 1
+    assert "declared" not in again.output
+    assert "exists already" in again.output

@@ -2,14 +2,13 @@
 
 import json
 import os
-import re
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.plugin_wheels import install, run
 from tests.test_layers import ROOT
 
 PAGE = ROOT / "docs" / "add-a-label-format.md"
@@ -41,28 +40,10 @@ print(json.dumps(told))
 """
 
 
-def block(language: str) -> str:
-    found = re.search(rf"```{language}\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
-    assert found
-    return found[1]
-
-
-def run(*command: str, path: Path | None = None) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *([str(path)] if path else [])])}
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
-
-
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The example of the page, built as a wheel and installed into a folder, without a network."""
-    source, site = tmp_path_factory.mktemp("package"), tmp_path_factory.mktemp("site")
-    (source / "createml.py").write_text(block("python"), "utf-8")
-    (source / "pyproject.toml").write_text(block("toml"), "utf-8")
-    pip = (sys.executable, "-m", "pip")
-    run(*pip, "wheel", "--quiet", "--no-index", "--no-build-isolation", "--no-deps", "-w", str(source), str(source))
-    (wheel,) = source.glob("*.whl")
-    run(*pip, "install", "--quiet", "--no-index", "--no-deps", "--target", str(site), str(wheel))
-    return site
+    """The example of the page."""
+    return install(PAGE, "createml", tmp_path_factory)
 
 
 def test_it_is_read_and_written_like_those_of_the_house(installed: Path, tmp_path: Path) -> None:

@@ -2,8 +2,6 @@
 
 import json
 import os
-import re
-import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +14,7 @@ from brain_assets.incremental.signal import Signal
 from brain_assets.incremental.tables import open_with_tables
 from brain_assets.incremental.update import Report, Update, bring_up_to_date
 from brain_assets.resources.dataset import Opening
+from tests.plugin_wheels import block, install, run
 from tests.test_layers import ROOT
 from tests.workshop import Workshop, write_pictures
 
@@ -24,28 +23,10 @@ OWN, LONG = "filename_length", "a_name_of_more_than_24_characters.png"
 MOST_LINES = 40
 
 
-def block(language: str) -> str:
-    found = re.search(rf"```{language}\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
-    assert found
-    return found[1]
-
-
-def run(*command: str, path: Path | None = None) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *([str(path)] if path else [])])}
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
-
-
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The example of the page, built as a wheel and installed into a folder, without a network."""
-    source, site = tmp_path_factory.mktemp("package"), tmp_path_factory.mktemp("site")
-    (source / "filename_length.py").write_text(block("python"), "utf-8")
-    (source / "pyproject.toml").write_text(block("toml"), "utf-8")
-    pip = (sys.executable, "-m", "pip")
-    run(*pip, "wheel", "--quiet", "--no-index", "--no-build-isolation", "--no-deps", "-w", str(source), str(source))
-    (wheel,) = source.glob("*.whl")
-    run(*pip, "install", "--quiet", "--no-index", "--no-deps", "--target", str(site), str(wheel))
-    return site
+    """The example of the page."""
+    return install(PAGE, "filename_length", tmp_path_factory)
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +36,7 @@ def told(installed: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 def test_the_example_is_short() -> None:
-    assert len(block("python").splitlines()) <= MOST_LINES
+    assert len(block(PAGE, "python").splitlines()) <= MOST_LINES
 
 
 def test_it_costs_what_changed_and_equals_a_rebuild(told: Any) -> None:
@@ -170,7 +151,7 @@ def workshop(tmp_path: Path) -> Workshop:
 
 def example() -> Signal:
     named: dict[str, Any] = {}
-    exec(block("python"), named)
+    exec(block(PAGE, "python"), named)
     return named["FILENAME_LENGTH"]
 
 
