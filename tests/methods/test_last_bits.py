@@ -10,16 +10,20 @@ from brain_assets.methods.duplicates.leaks import find_leaks, leaky, splits_from
 from brain_assets.methods.images.quality_measures import COLUMNS
 from brain_assets.methods.images.quality_rules import calibrate as calibrate_quality
 from brain_assets.methods.images.quality_rules import judge
+from brain_assets.methods.labels.detectors import DetectorProfile
 from brain_assets.methods.labels.hardness import hardness, softmax
 from brain_assets.methods.labels.label_issues import calibrate as calibrate_labels
 from brain_assets.methods.labels.label_issues import label_issues
 from brain_assets.methods.labels.mistakenness import certainty
+from brain_assets.methods.labels.object_mistakenness import object_scores
+from brain_assets.methods.labels.objects import Objects
 from brain_assets.methods.similarity.outliers import calibrate, neighbor_distance, outlier_score
 from brain_assets.methods.similarity.queries import Query, distances_between, sort_by_similarity
 from brain_assets.methods.similarity.representativeness import assign, centrality
 from brain_assets.methods.similarity.selections import Selection, k_center, most_unique
 from brain_assets.methods.similarity.similarity import build_graph, normalize
 from brain_assets.methods.similarity.uniqueness import uniqueness
+from brain_assets.methods.similarity.visualization import fit_pca, project
 from tests.methods.ties import assert_same_order, nudged, shuffled
 
 COUNT = 120
@@ -93,6 +97,26 @@ def between_two(vectors: np.ndarray, _: np.ndarray) -> np.ndarray:
     return assign(flat, np.array([[1], [-1]]) * np.eye(8)[:1] + vectors[:1] * 0 + 3 * (np.arange(8) > 0)).cluster
 
 
+def placed(vectors: np.ndarray, _: np.ndarray) -> np.ndarray:
+    return project(vectors, fit_pca(VECTORS))
+
+
+def boxes_of(vectors: np.ndarray, ids: np.ndarray) -> tuple[Objects, Objects]:
+    """Return two labels and two predictions of each image, whose boxes are the vector's numbers."""
+    numbers = np.abs(vectors).astype(np.float64)
+    boxes = np.concatenate([numbers[:, :4], numbers[:, 4:]], axis=1).reshape(-1, 4) + 0.5
+    offsets, classes = np.arange(0, 2 * COUNT + 1, 2), np.repeat(ids // 3, 2) + np.tile([0, 1], COUNT)
+    confidence = np.repeat(numbers[:, 0] / (1 + numbers[:, 0]), 2) * np.tile([1, 0.5], COUNT)
+    shifted = boxes + np.repeat(numbers[:, 2:3], 2, axis=0) * [0.2, 0.2, 0, 0]
+    return Objects(boxes, classes % 4, offsets), Objects(shifted, (classes + 1) % 4, offsets, confidence)
+
+
+def of_objects(vectors: np.ndarray, ids: np.ndarray) -> np.ndarray:
+    found = object_scores(*boxes_of(vectors, ids), DetectorProfile.default(4))
+    scores = [found.mistakenness, found.mistakenness_loc, found.spurious_score, found.missing_score]
+    return np.stack([*scores, found.matches.label_iou, found.matches.prediction_iou], axis=1).reshape(COUNT, -1)
+
+
 FAMILIES: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
     "similarity": graph_of,
     "duplicates": kept,
@@ -107,10 +131,12 @@ FAMILIES: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
     "image quality": flawed,
     "k-center": spread,
     "a vector between two centres": between_two,
+    "objects": of_objects,
+    "visualization": placed,
 }
 SCORES = (
     "similarity", "uniqueness", "representativeness", "outliers", "hardness", "mistakenness", "label issues", "image quality",
-    "k-center", "a vector between two centres",
+    "k-center", "a vector between two centres", "objects", "visualization",
 )  # fmt: skip
 
 
