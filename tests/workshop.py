@@ -19,7 +19,7 @@ from PIL import Image
 from brain_assets.answers.published import BOOKKEEPING
 from brain_assets.assets import catalog
 from brain_assets.incremental.signal import Publication
-from brain_assets.incremental.tables import open_with_tables
+from brain_assets.incremental.tables import make_tables, open_with_tables
 from brain_assets.incremental.update import Report, bring_up_to_date, wrong_rows
 from brain_assets.resources.dataset import Opening, open_dataset
 from brain_assets.resources.settings.home import Home
@@ -127,6 +127,7 @@ def described_columns() -> list[tuple[Publication, list[str]]]:
     found = []
     with tempfile.TemporaryDirectory() as folder:
         store = Store(Path(folder) / "store.duckdb")
+        make_tables(store, catalog.ALL, "test")
         for publication in [*BOOKKEEPING, *(one for signal in catalog.ALL for one in signal.publishes)]:
             columns = [row[0] for row in store.rows(f"describe {publication.query}") if row[0] != "part"]
             found.append((publication, columns))

@@ -86,19 +86,21 @@ class DatasetReader:
 
         materialize(self.home, self.name, select, {key: json.dumps(value) for key, value in (settings or {}).items()})
 
-    def similar(self, query: str | Sequence[str] | ArrayLike, k: int = 15, **options: Any) -> duckdb.DuckDBPyRelation:
+    def similar(
+        self, query: str | Sequence[str] | Path | bytes | ArrayLike, k: int = 15, **options: Any
+    ) -> duckdb.DuckDBPyRelation:
         """Return the samples nearest to, or farthest from, a query, over the published vectors.
 
         Parameters
         ----------
-        query : str, sequence of str, or array
-            The id or filepath of a sample, several, one vector or one per row, or a text (a string that names no sample),
-            where the model embeds text.
+        query : str, sequence of str, Path, bytes, or array
+            The id or filepath of a sample, several, one vector or one per row, a text (a string that names no sample),
+            where the model embeds text, or a picture that need not be in the dataset: its file as a Path, or its bytes.
         k : int
             Number of answers.
         **options
             ``farthest`` (bool), ``aggregate`` (mean, post-mean, post-min or post-max), ``metric`` (cosine, euclidean,
-            dotproduct or manhattan), ``where`` (SQL condition on samples) and ``brain_key``, as
+            dotproduct or manhattan), ``where`` (SQL condition on samples), ``brain_key`` and ``index``, as
             `brain_assets.app.similar.Question` has them.
 
         Returns

@@ -33,6 +33,7 @@ def with_output(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--id", "ids", multiple=True, metavar="ID", help="A sample, by its id or filepath; may be repeated.")
 @click.option("--vector", type=click.Path(path_type=Path), metavar="FILE.npy", help="One vector, or one per row.")
 @click.option("--text", help="A text, where the model embeds text.")
+@click.option("--image", type=click.Path(path_type=Path), help="A picture that need not be in the dataset.")
 @click.option("-k", type=click.IntRange(1, 1_000_000), default=15, show_default=True, help="Number of answers.")
 @click.option("--farthest", is_flag=True, help="The least similar first.")
 @click.option(
@@ -51,13 +52,14 @@ def with_output(command: Callable[..., Any]) -> Callable[..., Any]:
 )
 @click.option("--where", metavar="SQL", help="Only samples of which this holds, e.g. \"split = 'train'\".")
 @click.option("--brain-key", default="embeddings", show_default=True, help="The run of the embeddings.")
+@click.option("--index", metavar="KEY", help="The vector index to ask; exact compares with every vector.")
 @with_output
 @click.pass_obj
 def similar(home: Home, /, name: str, form: str | None, output: Path | None, **asked: Any) -> None:
-    """Show the samples most like a sample, a vector or a text."""
-    given = [option for option in ("ids", "vector", "text") if asked[option]]
+    """Show the samples most like a sample, a vector, a text or a picture."""
+    given = [option for option in ("ids", "vector", "text", "image") if asked[option]]
     if len(given) != 1:
-        raise click.UsageError("say what to look for by one of --id (may be repeated), --vector or --text")
+        raise click.UsageError("say what to look for by one of --id (may be repeated), --vector, --text or --image")
     from brain_assets.app.querying import write_rows
     from brain_assets.app.similar import Question, read_vectors
     from brain_assets.app.similar import similar as find

@@ -1,5 +1,6 @@
 """Declare and remove datasets."""
 
+import logging
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ from pydantic import ValidationError
 
 from brain_assets.assets.declarations import check_declaration, check_inputs
 from brain_assets.ingest.samples import source_told
-from brain_assets.resources.errors import ConfigurationError
+from brain_assets.resources.errors import BrainError, ConfigurationError
 from brain_assets.resources.label_formats.input_files import FOLDERS
 from brain_assets.resources.media.data_yaml import SUFFIXES, read_data_yaml
 from brain_assets.resources.media.media_source import open_media, open_source
@@ -19,6 +20,8 @@ from brain_assets.resources.settings.configuration import DatasetSettings, load_
 from brain_assets.resources.settings.home import DatasetPaths, Home
 from brain_assets.resources.settings.validation import where, wrong
 from brain_assets.resources.store import locks
+from brain_assets.resources.store.store import Store
+from brain_assets.signals.similarity.vector_indexes import drop_indexes
 
 HEADER = """\
 # Dataset {name}. Edit by hand: 'brain reference' explains every key, 'brain config {name}' shows what holds.
@@ -97,6 +100,7 @@ def remove(home: Home, name: str) -> None:
     paths = home.existing(name)
     instance.prepare(home)
     with locks.exclusive(paths.lock, "brain remove"):
+        _drop_indexes(paths)
         shutil.rmtree(paths.folder)
     import dagster as dg
 
@@ -105,6 +109,19 @@ def remove(home: Home, name: str) -> None:
     with dg.DagsterInstance.get() as dagster_instance:
         dagster_instance.delete_dynamic_partition(instance.PARTITIONS, name)
         history.forget(dagster_instance, {PARTITION_TAG: name})
+
+
+def _drop_indexes(paths: DatasetPaths) -> None:
+    """Drop what the dataset keeps on servers; a store that cannot be opened does not keep it from being removed."""
+    if not paths.store.exists():
+        return
+    try:
+        store = Store(paths.store)
+    except BrainError as error:
+        logging.getLogger("brain").warning(f"indexes that the dataset may have on servers are left behind: {error}")
+        return
+    drop_indexes(store)
+    store.close()
 
 
 def _declare_data_yaml(tree: dict[str, Any], media: Sequence[str]) -> None:

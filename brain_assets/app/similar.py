@@ -1,22 +1,28 @@
-"""Answers to "what is like this?" over the published vectors: by samples, by a vector, or by a text."""
+"""Answers to "what is like this?" over the published vectors: by samples, a vector, a text or a picture."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import duckdb
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from brain_assets.app.index_search import candidates
 from brain_assets.methods.similarity.queries import Aggregation, Query, combine, distances_between, ranked
 from brain_assets.resources.errors import BrainError, ConfigurationError, MissingError
+from brain_assets.resources.limits import Limits
 from brain_assets.resources.local_files import open_local
-from brain_assets.resources.models.embedding_models import load_model
+from brain_assets.resources.models.embedding_models import PRECOMPUTED, load_model
 from brain_assets.resources.settings.configuration import load_dataset
 from brain_assets.resources.settings.home import Home
 from brain_assets.resources.store.publishing import manifest
+
+if TYPE_CHECKING:
+    from brain_assets.resources.models.embedding_models import EmbeddingModel
 
 Metric = Literal["cosine", "euclidean", "dotproduct", "manhattan"]
 METRICS: tuple[str, ...] = get_args(Metric)
@@ -33,11 +39,13 @@ class Question:
     Attributes
     ----------
     ids : sequence of str
-        Subject ids or filepaths of query samples; give either these, ``vectors`` or ``text``.
+        Subject ids or filepaths of query samples; give either these, ``vectors``, ``text`` or ``image``.
     vectors : (d,) or (q, d) float, optional
         Query vectors in the space of the embeddings.
     text : str, optional
         A text, where the model embeds text.
+    image : Path or bytes, optional
+        A picture that need not be in the dataset: its file, or what the file holds.
     k : int
         Number of answers.
     farthest : bool
@@ -50,21 +58,28 @@ class Question:
         SQL condition on the published ``samples``; only these are answers. The query samples may lie outside it.
     brain_key : str
         The run of the embeddings.
+    index : str, optional
+        The vector index to ask: a run of the table vector_indexes, or "exact" to compare with every published vector. By
+        default the one that holds these vectors and has the metric, if there is one. What it finds is compared and ranked
+        by the published vectors; the farthest, and several queries that are not averaged, are always compared with all.
     """
 
     ids: Sequence[str] = ()
     vectors: NDArray[np.floating] | None = None
     text: str | None = None
+    image: Path | bytes | None = None
     k: int = 15
     farthest: bool = False
     aggregate: Aggregation = "mean"
     metric: Metric = "cosine"
     where: str | None = None
     brain_key: str = "embeddings"
+    index: str | None = None
 
     def __post_init__(self) -> None:
-        if (len(self.ids) > 0) + (self.vectors is not None) + (self.text is not None) != 1:
-            raise ConfigurationError("say what to look for: sample ids, a vector or a text, one of the three")
+        given = [len(self.ids) > 0, *(one is not None for one in (self.vectors, self.text, self.image))]
+        if sum(given) != 1:
+            raise ConfigurationError("say what to look for: sample ids, a vector, a text or a picture, one of the four")
         if self.text is not None and not self.text.strip():
             raise ConfigurationError("the text to look for is empty")
         if self.metric not in METRICS:
@@ -100,11 +115,13 @@ def similar(home: Home, name: str, connection: duckdb.DuckDBPyConnection, questi
     Raises
     ------
     BrainError
-        In one line, if an id or run is unknown, a vector does not fit, or the model does not embed text.
+        In one line, if an id, run or index is unknown, a vector does not fit, the model does not embed text, or a picture cannot
+        be decoded.
     """
     try:
         asked = _asked(home, name, connection, question)
-        ids, distances = _distances(connection, question, asked)
+        found = candidates(home, name, connection, question, asked.vectors)
+        ids, distances = _distances(connection, question, asked, found)
     except duckdb.Error as error:
         raise BrainError(f"SQL: {' '.join(str(error).split())}") from None
     return _answers(connection, question, ids, distances)
@@ -117,11 +134,13 @@ def question_of(connection: duckdb.DuckDBPyConnection, query: object, **options:
     ----------
     connection : duckdb.DuckDBPyConnection
         Sees the published tables.
-    query : str, sequence of str, or array
-        An id or filepath, several, a text (a string that is neither), or vectors.
+    query : str, sequence of str, Path, bytes, or array
+        An id or filepath, several, a text (a string that is neither), a picture as its file or its bytes, or vectors.
     **options
         The further attributes of the question.
     """
+    if isinstance(query, Path | bytes):
+        return Question(image=query, **options)
     if isinstance(query, str):
         return Question(ids=[query], **options) if _is_sample(connection, query) else Question(text=query, **options)
     if isinstance(query, Sequence) and all(isinstance(one, str) for one in query):
@@ -162,8 +181,9 @@ def _asked(home: Home, name: str, connection: duckdb.DuckDBPyConnection, questio
     model, dimension = _published_model(connection, question.brain_key)
     if question.ids:
         return _of_samples(connection, question)
-    if question.text is not None:
-        return Asked(_of_text(home, name, connection, question, model))
+    if question.text is not None or question.image is not None:
+        embed = _of_text if question.text is not None else _of_image
+        return Asked(embed(home, name, question, _model_of(home, name, connection, question, model)))
     vectors = _matrix(question.vectors, "the query")
     if vectors.shape[1] != dimension:
         raise ConfigurationError(
@@ -202,9 +222,10 @@ def _of_samples(connection: duckdb.DuckDBPyConnection, question: Question) -> As
     return Asked(np.array(list(subjects.values()), np.float64), list(subjects))
 
 
-def _of_text(
+def _model_of(
     home: Home, name: str, connection: duckdb.DuckDBPyConnection, question: Question, version: str
-) -> NDArray[np.float64]:
+) -> "EmbeddingModel":
+    """Return the model of the published vectors, in the runtime that they came from."""
     paths = home.existing(name)
     settings = load_dataset(paths.config).settings.embeddings
     configured = connection.execute(
@@ -212,11 +233,16 @@ def _of_text(
         [question.brain_key],
     ).fetchall()
     uri = str(configured[0][0]) if configured else settings.model
+    if uri.startswith(f"{PRECOMPUTED}:"):
+        raise ConfigurationError(
+            f"the vectors of {question.brain_key!r} were given as a file: no model is at hand to embed a text or a picture;"
+            " ask by a sample or a vector"
+        )
     # The runtime that the vectors came from, whatever this machine would choose today.
     remembered = (manifest(paths.published) or {}).get("facts", {}).get("runtimes", {}).get(uri)
     runtime = settings.runtime or (remembered if (settings.device or "cpu") == "cpu" else None)
     model = load_model(uri, device=settings.device, runtime=runtime, cache=home.cache)
-    if not model.supports_text:
+    if question.text is not None and not model.supports_text:
         raise ConfigurationError(
             f"{question.text!r} is a text (no sample has this id or filepath), and {uri} does not embed text:"
             " use a CLIP model (hf: or open_clip:)"
@@ -225,17 +251,41 @@ def _of_text(
         raise ConfigurationError(
             f"the published vectors are of another version of {uri}: run 'brain materialize {name}'"
         )
+    return model
+
+
+def _of_text(home: Home, name: str, question: Question, model: "EmbeddingModel") -> NDArray[np.float64]:
     return np.asarray(model.embed_text([str(question.text)]), np.float64)
 
 
+def _of_image(home: Home, name: str, question: Question, model: "EmbeddingModel") -> NDArray[np.float64]:
+    """Return the vector of a picture, decoded as samples are, with their limits."""
+    from brain_assets.resources.decoding.decoding import DecodeJob, Decoder
+
+    source, spec = question.image, model.input
+    assert spec is not None, "a model that is not given as a file has an input"
+    named = str(source) if isinstance(source, Path) else "the picture"
+    if isinstance(source, Path) and not source.is_file():
+        raise MissingError(f"{source} is no file")
+    load = source.read_bytes if isinstance(source, Path) else partial(bytes, source or b"")
+    decoding = load_dataset(home.existing(name).config).settings.decoding
+    limits = Limits(decoding.max_pixels, decoding.max_bytes, decoding.timeout, decoding.max_memory)
+    with Decoder(inputs=[spec], limits=limits, threads=1) as decoder:
+        (decoded,) = decoder.decode([DecodeJob(named, load)])
+    if decoded.error:
+        raise ConfigurationError(f"{named} cannot be looked at: {decoded.error}")
+    return np.asarray(model.embed(decoded.inputs[spec.name][None]), np.float64)
+
+
 def _distances(
-    connection: duckdb.DuckDBPyConnection, question: Question, asked: Asked
+    connection: duckdb.DuckDBPyConnection, question: Question, asked: Asked, among: Sequence[str] | None
 ) -> tuple[list[str], NDArray[np.float64]]:
-    """Return the subjects that may be answers with their distances, read block by block."""
+    """Return the subjects that may be answers with their distances, read block by block; those of a sequence, or all."""
     within = f"sample_id in (select sample_id from samples where {question.where})" if question.where else "true"
-    relation = connection.sql(
-        f"select subject_id, vector from ({SUBJECTS}) where {within}", params=[question.brain_key]
-    )
+    parameters: list[Any] = [question.brain_key]
+    if among is not None:
+        within, parameters = f"{within} and subject_id in (select unnest(?::varchar[]))", [*parameters, list(among)]
+    relation = connection.sql(f"select subject_id, vector from ({SUBJECTS}) where {within}", params=parameters)
     reader: Iterable[pa.RecordBatch] = relation.to_arrow_reader(BLOCK)
     ids: list[str] = []
     distances = [np.zeros(0)]

@@ -239,6 +239,12 @@ class Signal:
         any, no run can be declared.
     scalars : callable, optional
         Gives queries of single values that a run depends on beside the tables it reads, such as a threshold.
+    outside : callable, optional
+        Takes the dataset and a run and returns, as a text, the state of what it depends on outside of the store, such as a
+        server's.
+    retire : callable, optional
+        Takes the dataset and the key of a run that is no longer declared, before its rows are deleted, to give up what it
+        keeps outside.
     always : bool
         Whether it looks at the outside world and is therefore never up to date by its watermark.
     kinds : tuple of str
@@ -273,6 +279,8 @@ class Signal:
     runs: Callable[[Dataset], Sequence[MethodRun]] | None = None
     options: frozenset[str] = frozenset()
     scalars: Callable[[MethodRun], Mapping[str, str]] | None = None
+    outside: "Callable[[Dataset, MethodRun], str] | None" = None
+    retire: Callable[[Dataset, str], None] | None = None
     always: bool = False
     kinds: tuple[str, ...] = ("python", "duckdb")
     after: tuple[str, ...] = ()

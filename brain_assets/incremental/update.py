@@ -268,7 +268,10 @@ def _pending(signal: Signal, dataset: Dataset, run: MethodRun) -> Update | None:
 
 def _scalars(signal: Signal, dataset: Dataset, run: MethodRun) -> str:
     queries = signal.scalars(run) if signal.scalars else {}
-    return json.dumps({name: dataset.store.value(query) for name, query in queries.items()}, default=str)
+    values = {name: dataset.store.value(query) for name, query in queries.items()}
+    if signal.outside:
+        values["outside"] = signal.outside(dataset, run)
+    return json.dumps(values, default=str)
 
 
 def _perform(update: Update) -> None:
@@ -401,6 +404,8 @@ def _retire(signal: Signal, dataset: Dataset, declared: Sequence[str]) -> None:
     query = "select brain_key from watermarks where asset = ?"
     known = {row[0] for row in dataset.store.rows(query, [signal.name])}
     for brain_key in sorted(known - set(declared)):
+        if signal.retire:
+            signal.retire(dataset, brain_key)
         delete_run(signal, dataset, brain_key)
 
 

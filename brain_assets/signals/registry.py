@@ -26,6 +26,7 @@ from brain_assets.signals.similarity.representativeness import REPRESENTATIVENES
 from brain_assets.signals.similarity.selections import SELECTIONS
 from brain_assets.signals.similarity.similarity import SIMILARITY
 from brain_assets.signals.similarity.uniqueness import UNIQUENESS
+from brain_assets.signals.similarity.vector_indexes import VECTOR_INDEXES
 from brain_assets.signals.similarity.visualization import VISUALIZATION
 
 SIGNALS: tuple[Signal, ...] = with_plugins(
@@ -42,6 +43,7 @@ SIGNALS: tuple[Signal, ...] = with_plugins(
         EMBEDDINGS,
         OBJECT_EMBEDDINGS,
         SIMILARITY,
+        VECTOR_INDEXES,
         UNIQUENESS,
         NEAR_DUPLICATES,
         LEAKS,

@@ -5,6 +5,7 @@ Precedence: run-time argument > environment (``BRAIN_SIMILARITY_K=30``) > file >
 
 import hashlib
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import entry_points
@@ -13,7 +14,7 @@ from types import UnionType
 from typing import Annotated, Any, Generic, Literal, Self, TypeVar, Union, get_args, get_origin
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from brain_assets.resources.errors import ConfigurationError
@@ -48,6 +49,25 @@ def _known_format(name: str) -> str:
 
 FormatName = Annotated[str, AfterValidator(_known_format)]
 
+VECTOR_INDEXES = "brain_assets.vector_indexes"
+"""Entry points by which other packages bring backends of vector indexes."""
+BACKENDS = (
+    "exact", "sklearn", "faiss", "qdrant", "redis", "milvus", "lancedb", "pgvector", "elasticsearch", "opensearch", "mongodb",
+    "pinecone",
+)  # fmt: skip
+
+
+def _known_backend(name: str) -> str:
+    """Return the name of a backend; raises PydanticCustomError where nobody brings it."""
+    known = [*BACKENDS, *sorted(entry.name for entry in entry_points(group=VECTOR_INDEXES))]
+    if name not in known and not re.fullmatch(r"[\w.]+:\w+", name):
+        expected = ", ".join(map(repr, known)) + " or 'module:Class'"
+        raise PydanticCustomError("literal_error", "Input should be {expected}", {"expected": expected})
+    return name
+
+
+Backend = Annotated[str, AfterValidator(_known_backend)]
+
 
 class Section(BaseModel):
     """A group of settings; unknown keys are errors."""
@@ -71,6 +91,28 @@ class EmbeddingSettings(Section):
     )
 
 
+class IndexSettings(Section):
+    """A vector index outside of the dataset's store. Credentials come from the environment alone."""
+
+    url: str | None = Field(
+        None,
+        description="Address of the server, or a folder; by default, where a backend needs no server, the dataset's own folder.",
+    )
+    collection: str | None = Field(
+        None, description="Collection, table or index that holds the vectors; by default named after dataset and run."
+    )
+    options: dict[str, Any] = Field(
+        {}, description="What the collection is made with, as the backend's own client names it."
+    )
+
+    @field_validator("url")
+    @classmethod
+    def _without_password(cls, url: str | None) -> str | None:
+        if url and re.search(r"//[^/@]*:[^/@]+@", url):
+            raise ValueError("a password has no place in a file: give it by the environment (docs/backends.md)")
+        return url
+
+
 class SimilaritySettings(Section):
     """The graph of nearest neighbours."""
 
@@ -88,6 +130,29 @@ class SimilaritySettings(Section):
         ge=1,
         description="Most distinct images for which the exact graph is computed; above it a run stops with one line.",
     )
+    backend: Backend = Field(
+        "exact",
+        description=f"Where vectors are kept to be searched: exact is the published table alone; {', '.join(BACKENDS[1:])}, what"
+        " another package brings, or module:Class keep an index of their own beside it.",
+    )
+    sklearn: IndexSettings = IndexSettings()
+    faiss: IndexSettings = IndexSettings()
+    qdrant: IndexSettings = IndexSettings()
+    redis: IndexSettings = IndexSettings()
+    milvus: IndexSettings = IndexSettings()
+    lancedb: IndexSettings = IndexSettings()
+    pgvector: IndexSettings = IndexSettings()
+    elasticsearch: IndexSettings = IndexSettings()
+    opensearch: IndexSettings = IndexSettings()
+    mongodb: IndexSettings = IndexSettings()
+    pinecone: IndexSettings = IndexSettings()
+    other: IndexSettings = Field(IndexSettings(), description="For a backend of another package.")
+
+    @property
+    def index(self) -> IndexSettings:
+        """Where and how the chosen backend keeps its index."""
+        chosen: IndexSettings = getattr(self, self.backend if self.backend in BACKENDS[1:] else "other")
+        return chosen
 
 
 class UniquenessSettings(Section):

@@ -46,6 +46,7 @@ samples: media <- reviews
 selections: similarity <- embeddings, media, object_embeddings, samples, similarity
 similarity: similarity <- embeddings, media, object_embeddings, samples
 uniqueness: similarity <- embeddings, media, object_embeddings, similarity
+vector_indexes: similarity <- embeddings, media, object_embeddings, samples, similarity
 visualization: similarity <- embeddings, media, object_embeddings, samples, similarity
 """
 
