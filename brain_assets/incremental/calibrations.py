@@ -1,8 +1,8 @@
 """Thresholds that fit the dataset: an input of the signals, fitted once and kept with their evidence.
 
-A calibration is computed when the dataset has ``calibration.min_samples``, from a bounded number of samples that their
-content chooses, and redone only on request (``brain calibrate``), when the dataset has doubled, or when half of the vectors
-that it was fitted to have gone or become others. So a threshold does not
+A calibration is computed when the dataset has ``calibration.min_samples`` (a few, where a prior stands in for the others),
+from a bounded number of samples that their content chooses. It is redone only on request (``brain calibrate``), when the
+dataset has doubled, or when half of the vectors that it was fitted to have gone or become others. So a threshold does not
 move with every sample, and a dataset given the same calibrations is the same however it came about.
 """
 
@@ -40,12 +40,31 @@ class Calibration:
     fitted_to: Sequence[str] = ()
 
 
+@dataclass(frozen=True)
+class Fitting:
+    """When a threshold is fitted.
+
+    Attributes
+    ----------
+    size : int
+        How many samples could be looked at.
+    least : int, optional
+        How many they must be where a prior stands in for those that are missing; else, and at most, ``calibration.min_samples``.
+    outdated : callable
+        Says of the stored threshold whether it is to be fitted again before the dataset has doubled.
+    """
+
+    size: int
+    least: int | None = None
+    outdated: Callable[[Calibration], bool] = lambda _: False
+
+
 def calibrated(
     update: Update,
     issue: str,
     fit: Callable[[], tuple[float, Mapping[str, Any]]],
     default: tuple[float, Mapping[str, Any]],
-    size: int | None = None,
+    when: Fitting | None = None,
 ) -> Calibration:
     """Return the threshold of an issue for a run; fit it where that is due.
 
@@ -59,14 +78,15 @@ def calibrated(
         Gives value and evidence, looking at no more than ``calibration.sample_size`` samples.
     default : tuple
         What holds while there are too few samples.
-    size : int, optional
-        How many samples could be looked at; by default all that are readable.
+    when : Fitting, optional
+        When it is fitted; by default once ``calibration.min_samples`` are readable, and again when the dataset has doubled.
     """
-    if size is None:
-        size = int(update.dataset.store.value("select count(*) from readable"))
+    when = when or Fitting(int(update.dataset.store.value("select count(*) from readable")))
+    size = when.size
     stored = None if update.anew else stored_calibration(update, issue)
-    few = size < update.dataset.settings.calibration.min_samples
-    if stored and (few or not _refit_due(update, stored, size)):
+    enough = update.dataset.settings.calibration.min_samples
+    few = size < (enough if when.least is None else min(when.least, enough))
+    if stored and (few or not (_refit_due(update, stored, size) or when.outdated(stored))):
         return stored
     if few:
         return Calibration(default[0], {**default[1], "origin": "default"})

@@ -345,7 +345,8 @@ class CalibrationSettings(Section):
     min_samples: int = Field(
         500,
         ge=10,
-        description="Below this many samples documented defaults hold; above it thresholds are fitted to the dataset once.",
+        description="Below this many samples documented defaults hold; above it thresholds are fitted to the dataset once."
+        " Outliers need eight.",
     )
     sample_size: int = Field(400, ge=10, description="At most this many images are looked at to fit a threshold.")
 

@@ -17,7 +17,7 @@ from brain_assets.methods.labels.label_issues import label_issues
 from brain_assets.methods.labels.mistakenness import certainty
 from brain_assets.methods.labels.object_mistakenness import object_scores
 from brain_assets.methods.labels.objects import Objects
-from brain_assets.methods.similarity.outliers import calibrate, neighbor_distance, outlier_score
+from brain_assets.methods.similarity.outliers import body_of, calibrate, outlier_score, remoteness
 from brain_assets.methods.similarity.queries import Query, distances_between, sort_by_similarity
 from brain_assets.methods.similarity.representativeness import assign, centrality
 from brain_assets.methods.similarity.selections import Selection, k_center, most_unique
@@ -62,9 +62,11 @@ def central(vectors: np.ndarray, ids: np.ndarray) -> np.ndarray:
     return centrality(assign(vectors, np.eye(4, 8, dtype=np.float32)).distance)
 
 
-def outliers_of(vectors: np.ndarray, ids: np.ndarray) -> np.ndarray:
-    raw = neighbor_distance(graph_of(vectors, ids))
-    return outlier_score(raw, calibrate(raw))
+def outliers_of(vectors: np.ndarray, _: np.ndarray) -> np.ndarray:
+    between = distances_between(vectors, vectors)
+    apart = between + np.diag(np.full(len(between), np.inf))
+    raw = remoteness(apart, body_of(between))
+    return outlier_score(raw, calibrate(raw, between))
 
 
 def doubted(vectors: np.ndarray, ids: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from brain_assets.incremental.calibrations import Calibration, calibrated
+from brain_assets.incremental.calibrations import Calibration, Fitting, calibrated
 from brain_assets.incremental.digests import Slice
 from brain_assets.incremental.runs import runs_of, with_parameters
 from brain_assets.incremental.signal import Check, Issue, IssueQuery, MethodRun, PerSubject, Publication, Sheet, Signal
@@ -113,9 +113,8 @@ def _inputs(update: Update) -> Iterator[Slice]:
     """Yield the fields' samples of which anything is known, with a digest of all that they are judged by."""
     note_strangers(update, "class_overlaps")
     for field in _fields(update):
-        calibration = calibrated(
-            update, _calibration_name(field), partial(_fit, update, field), (0.5, {}), size=_size(update, field)
-        )
+        when = Fitting(_size(update, field))
+        calibration = calibrated(update, _calibration_name(field), partial(_fit, update, field), (0.5, {}), when)
         context = json.dumps([field.name, field.classes, calibration.evidence], default=str)
         query = STATES.format(
             wanted=_wanted(update),

@@ -1,20 +1,23 @@
-"""Images that lie unusually far from even their nearest neighbours."""
+"""Images, alone or in groups, that lie apart from the body of the dataset."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from brain_assets.incremental.calibrations import CHOSEN, calibrated
+from brain_assets.incremental.calibrations import Calibration, Fitting, calibrated
 from brain_assets.incremental.digests import Slice
 from brain_assets.incremental.runs import model_of, runs_of, similarity_run, similarity_settings
 from brain_assets.incremental.signal import Check, Issue, IssueQuery, MethodRun, PerSubject, Publication, Sheet, Signal
 from brain_assets.incremental.subjects import PICTURED, SUBJECT
 from brain_assets.incremental.update import Update, section_settings
+from brain_assets.incremental.vectors import matrix_of, read_vectors
 from brain_assets.incremental.words import Evidence, number, origin
 from brain_assets.methods.similarity import outliers as method
+from brain_assets.methods.similarity.queries import distances_between
 from brain_assets.resources.dataset import Dataset
 from brain_assets.resources.settings.configuration import RunSettings
 
@@ -25,42 +28,136 @@ SCORES = """
             0.5 + 0.5 * tanh((raw - value) / (evidence->>'scale')::double / 2)) as outlier_score,
         coalesce(raw > value, false) as is_outlier
     from outliers left join calibrations on calibrations.brain_key = outliers.brain_key and issue = 'outlier'"""
+# Subjects that are measured at once.
+BLOCK = 1024
+# Where a dataset has grown or shrunk by this share, its references may be those of another body.
+MOVED = 0.2
+
+
+@dataclass(frozen=True)
+class References:
+    """The frozen contents that say where the body of the dataset is.
+
+    Attributes
+    ----------
+    keys : sequence of str
+        Their input keys, ascending.
+    vectors : (m, d) float32
+    between : (m, m) float64
+        How far they are from each other.
+    body : Body
+    metric : str
+    """
+
+    keys: Sequence[str]
+    vectors: NDArray[np.float32]
+    between: NDArray[np.float64]
+    body: method.Body
+    metric: str
+
+    @classmethod
+    def of(cls, keys: Sequence[str], vectors: NDArray[np.float32], metric: str) -> "References":
+        """Return references under a metric; a dot product, which is no distance, gives way to the cosine."""
+        metric = "cosine" if metric == "dotproduct" else metric
+        between = distances_between(vectors, vectors, metric)
+        return cls(keys, vectors, between, method.body_of(between), metric)
+
+    def remoteness(self, vectors: NDArray[np.float32], keys: Sequence[str]) -> NDArray[np.float64]:
+        """Return how remote each content is that has such a vector and input key; a reference is not near to itself."""
+        place = {key: column for column, key in enumerate(self.keys)}
+        raw = np.empty(len(vectors))
+        for start in range(0, len(vectors), BLOCK):
+            block = slice(start, start + BLOCK)
+            distances = distances_between(vectors[block], self.vectors, self.metric)
+            own = [(row, place[key]) for row, key in enumerate(keys[block]) if key in place]
+            distances[tuple(np.array(own, np.int64).reshape(-1, 2).T)] = np.inf
+            raw[block] = method.remoteness(distances, self.body)
+        return raw
 
 
 def _inputs(update: Update) -> list[Slice]:
-    nearest = f"distances[1:{2 * method.N_NEIGHBORS}] as distances"
-    return [Slice(f"select subject_id, {nearest} from neighbors where brain_key = {update.similarity}")]
+    """Choose references rarely; a subject is measured again when they, or its vector, are others."""
+    subjects = _subjects(update)
+    count = update.value(f"select count(*) from ({subjects})")
+    when = Fitting(count, method.LEAST_REFERENCES, lambda stored: _has_another_body(update, stored, count))
+    standing = calibrated(update, ISSUE, lambda: _fit(update), (float("inf"), {}), when)
+    if standing.evidence["origin"] != "fitted":
+        return [Slice(subjects, "", None)]
+    references = f"from outlier_references where brain_key = {update.key}"
+    mark = update.value(f"select bit_xor(hash(hash(input_key, vector))) {references}")
+    return [Slice(subjects, str(mark), _references(update))]
 
 
-def judge_outliers(update: Update, rows: pa.Table, _: None) -> pa.Table:
-    """Measure how far subjects are from their neighbours that are no copies."""
-    raw = method.neighbor_distance(_matrix(rows.column("distances")))
+def _subjects(update: Update) -> str:
+    members = f"select subject_id from neighbors where brain_key = {update.similarity}"
+    contents = f"select subject_id, model_version, input_key from embeddings where brain_key = {update.embeddings}"
+    return f"{contents} and subject_id in ({members})"
+
+
+def judge_outliers(update: Update, rows: pa.Table, references: References | None) -> pa.Table:
+    """Measure how far subjects are from the body of the dataset."""
+    ordered = rows.sort_by("subject_id")
+    update.dataset.store.connection.register("judged", ordered.select(["subject_id"]))
+    raw = np.full(len(ordered), np.nan)
+    if references and len(ordered):
+        vectors = read_vectors(update, "subject_id in (select subject_id from judged)").matrix
+        raw = references.remoteness(vectors, ordered.column("input_key").to_pylist())
     return pa.table({
         "brain_key": pa.array([update.run.brain_key] * len(raw), pa.string()),
-        "subject_id": rows.column("subject_id"),
-        "raw": pa.array(raw.astype(np.float64), from_pandas=True),
+        "subject_id": ordered.column("subject_id"),
+        "raw": pa.array(raw, from_pandas=True),
     })  # fmt: skip
 
 
-def fit_cut(update: Update) -> None:
-    """Fit the cut where that is due: an input of the published scores, not of the distances."""
-    calibrated(update, ISSUE, lambda: _fit(update), (float("inf"), {}))
+def _references(update: Update) -> References:
+    rows = update.query(
+        f"select input_key, vector from outlier_references where brain_key = {update.key} order by input_key"
+    )
+    vectors = rows.column("vector").combine_chunks()
+    matrix = vectors.flatten().to_numpy().reshape(len(vectors), -1)
+    return References.of(rows.column("input_key").to_pylist(), matrix, update.run.settings["metric"])
 
 
-def _matrix(lists: pa.ChunkedArray) -> NDArray[np.float32]:
-    column = lists.combine_chunks()
-    lengths = column.value_lengths().to_numpy(zero_copy_only=False)
-    matrix = np.full((len(column), 2 * method.N_NEIGHBORS), np.nan, np.float32)
-    matrix[np.arange(matrix.shape[1]) < lengths[:, None]] = column.flatten().to_numpy()
-    return matrix
+def _chosen(update: Update) -> tuple[list[str], NDArray[np.float32]]:
+    """Return some contents of the run, chosen by their hash, in whatever order they came, with their vectors."""
+    limit = update.dataset.settings.calibration.sample_size
+    rows = update.query(f"""
+        from (
+            select input_key, min(node) as node from ({_subjects(update)}) join vectors using (model_version, input_key)
+            group by input_key order by md5(input_key) limit {limit})
+        order by input_key""")
+    return rows.column("input_key").to_pylist(), matrix_of(update, rows.column("node").to_numpy())
 
 
 def _fit(update: Update) -> tuple[float, Mapping[str, Any]]:
-    limit = update.dataset.settings.calibration.sample_size
-    chosen = f"select sample_id from samples where content_hash in ({CHOSEN.format(limit=limit)})"
-    raw = update.column(f"select raw from outliers where brain_key = {update.key} and subject_id in ({chosen})")
-    fitted = method.calibrate(np.array(raw, np.float64))
-    return fitted.cut, {"scale": fitted.scale, "median": fitted.median, "measured": fitted.samples}
+    """Choose and store the references, and return the cut."""
+    keys, vectors = _chosen(update)
+    references = References.of(keys, vectors, update.run.settings["metric"])
+    raw = references.remoteness(vectors, keys)
+    fitted = method.calibrate(raw, references.between)
+    update.commit(update.replace("outlier_references", _rows(update, references)))
+    beyond = float(np.mean(method.is_outlier(raw, fitted)))
+    evidence = {"scale": fitted.scale, "median": fitted.median, "measured": fitted.samples, "share_beyond": beyond}
+    return fitted.cut, evidence
+
+
+def _rows(update: Update, references: References) -> pa.Table:
+    return pa.table({
+        "brain_key": pa.array([update.run.brain_key] * len(references.keys), pa.string()),
+        "input_key": pa.array(references.keys, pa.string()),
+        "vector": pa.array(list(references.vectors), pa.list_(pa.float32())),
+    })  # fmt: skip
+
+
+def _has_another_body(update: Update, stored: Calibration, size: int) -> bool:
+    """Return whether so much lies beyond the cut, and did not before, that it is a part of the body now."""
+    fitted_on = stored.evidence["samples"]
+    if abs(size - fitted_on) <= MOVED * fitted_on:
+        return False
+    keys, vectors = _chosen(update)
+    raw = _references(update).remoteness(vectors, keys)
+    beyond = np.mean(method.is_outlier(raw, method.OutlierCalibration(stored.value, 1.0)))
+    return bool(beyond > max(method.BODY_SHARE, 2 * stored.evidence["share_beyond"]))
 
 
 def _runs(dataset: Dataset) -> list[MethodRun]:
@@ -87,7 +184,7 @@ def _say(evidence: Evidence, labels: str, partner: str) -> str:
     if evidence.get("threshold") is None:
         return ""
     return (
-        f"{number(evidence.get('distance'))} away from the images most like it,"
+        f"{number(evidence.get('distance'))} away from the body of the dataset,"
         f" beyond {number(evidence['threshold'])}{origin(evidence)}."
     )
 
@@ -96,19 +193,20 @@ OUTLIER = Issue(
     "outlier",
     100,
     "Outliers",
-    "Unlike all others in the dataset.",
+    "Alone, or in a small group, unlike the others in the dataset.",
     "Keep rare cases, drop what does not belong here.",
     _say,
 )
 
 OUTLIERS = Signal(
     name="outliers",
-    description="Images unlike all others: the mean distance to their nearest neighbours that are not copies is above a cut"
-    " that is fitted to the dataset once.",
+    description="Images, alone or in small groups, that lie apart from the body of the dataset: farther than a cut that is fitted"
+    " to the dataset once.",
     group="similarity",
-    reads=("neighbors", "samples", "media", "embeddings"),
-    writes=("outliers",),
-    update=PerSubject("outliers", ("subject_id",), _inputs, judge_outliers, fit_cut),
+    reads=("neighbors", "embeddings", "vectors"),
+    writes=("outliers", "outlier_references"),
+    update=PerSubject("outliers", ("subject_id",), _inputs, judge_outliers),
+    version="2",
     runs=_runs,
     options=frozenset({"similarity", "where"}),
     checks=(
@@ -132,7 +230,8 @@ OUTLIERS = Signal(
                 "object_id": "The object for crops; NULL for whole images.",
                 "outlier_score": "In [0, 1]; .5 at the cut; 0 while there is no cut.",
                 "is_outlier": "Whether the distance is above the cut.",
-                "raw": "Mean distance to the nearest ten neighbours that are not copies; NULL without any.",
+                "raw": "Remoteness from the body of the dataset: the mean distance to the nearest ten of its references, or the"
+                " links to it where these are longer; NULL with fewer than eight images.",
                 "cut": "The calibrated cut; NULL while the dataset is too small for one.",
             },
         ),
