@@ -11,6 +11,7 @@ from brain_assets.resources.settings.home import Home
 from brain_assets.sensors.arrivals import new_samples
 from brain_assets.sensors.failures import alert_on_failure
 from brain_assets.sensors.reviews import review_events
+from brain_assets.sensors.slow_sources import LIST_SOURCE
 
 
 @dg.definitions
@@ -21,7 +22,7 @@ def definitions() -> dg.Definitions:
         logging.getLogger("brain").warning(complaint)
     return dg.Definitions(
         assets=[asset_of(signal) for signal in catalog.ALL],
-        jobs=[REFRESH],
+        jobs=[REFRESH, LIST_SOURCE],
         sensors=[new_samples, review_events, alert_on_failure],
         resources={"dataset": dataset},
         executor=dg.in_process_executor,

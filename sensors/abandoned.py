@@ -19,6 +19,9 @@ def end_abandoned_runs(context: dg.SensorEvaluationContext, home: Home) -> None:
     started = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])
     for record in context.instance.get_run_records(started):
         name = record.dagster_run.tags.get(PARTITION_TAG)
+        if name is None:
+            # It holds no lock: one that lists a source, or somebody else's.
+            continue
         free_since = locks.free_since(home.paths(name).lock) if name in home.names() else 0.0
         if free_since is not None and now - max(free_since, record.start_time or now) > GRACE_SECONDS:
             context.instance.report_run_failed(record.dagster_run, REASON)

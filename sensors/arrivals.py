@@ -3,26 +3,18 @@
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from functools import lru_cache
-from pathlib import Path
-from typing import Any
 
 import dagster as dg
 
-from brain_assets.answers.published import code_state
-from brain_assets.assets import catalog
 from brain_assets.assets.lineage import REFRESH
-from brain_assets.ingest.accounting import accounts, losses_told
-from brain_assets.resources.errors import BrainError
-from brain_assets.resources.label_formats.input_files import input_state
-from brain_assets.resources.media.media_source import open_media
-from brain_assets.resources.settings.configuration import load_dataset
 from brain_assets.resources.settings.home import DatasetPaths, Home
-from brain_assets.resources.store.publishing import connect, damage, manifest
+from brain_assets.resources.store.publishing import manifest
 from brain_assets.sensors.abandoned import end_abandoned_runs
 from brain_assets.sensors.asking import answer, ask, mark_of
+from brain_assets.sensors.looking import PATIENCE_SECONDS, Found, hangs, look_at
+from brain_assets.sensors.slow_sources import LIST_SOURCE, ask_for_listing, found_by_run, progress_of_run
 
 # A source that takes long to list is listed less often, so that looking costs at most this share of one core.
 LOOKING_SHARE = 0.05
@@ -30,89 +22,129 @@ LOOKING_SHARE = 0.05
 
 @dataclass
 class Look:
-    """What the sensor remembers of a dataset between two looks."""
+    """What the sensor remembers of a dataset between two ticks.
+
+    Attributes
+    ----------
+    state : str
+        As it was at the look before the last, so that one that two looks saw counts as settled.
+    next_at : float
+        When to look again, in seconds since the epoch.
+    reason : str
+        What was last said of it.
+    found : Found, optional
+        What the last look found.
+    slow : bool
+        Whether a run lists its source, as no tick can.
+    asked_at : float
+        When that run was asked for, in seconds since the epoch.
+    """
 
     state: str = ""
     next_at: float = 0.0
     reason: str = ""
+    found: Found | None = None
+    slow: bool = False
+    asked_at: float = 0.0
 
 
 @dg.sensor(
-    job=REFRESH,
+    jobs=[REFRESH, LIST_SOURCE],
     minimum_interval_seconds=int(os.environ.get("BRAIN_SENSOR_INTERVAL", "5")),
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Starts a run for every dataset whose media, labels, predictions or settings differ from what was published of"
-    " them, once they have been quiet for a moment. The run does what the change asks for and nothing else.",
+    " them, once they have been quiet for a moment. The run does what the change asks for and nothing else. A dataset whose"
+    " source takes longer to list than a tick may is listed by a run of its own, and no other waits for it.",
 )
 def new_samples(context: dg.SensorEvaluationContext) -> dg.SensorResult:
     """Ask for one run per dataset that changed; the cursor only saves work, losing it starts nothing twice."""
     home = Home.default()
     end_abandoned_runs(context, home)
-    looks = {name: Look(**look) for name, look in json.loads(context.cursor or "{}").items()}
-    names = home.names()
+    known = _remembered(context.cursor)
+    looks = {name: known.get(name, Look()) for name in home.names()}
     requests: list[dg.RunRequest] = []
-    reasons: list[str] = []
-    for name in names:
-        look = looks.setdefault(name, Look())
+    _look(context, home, looks, requests)
+    for name, look in looks.items():
         said: list[str] = []
-        requests.extend(_requests(context, home.paths(name), look, said))
-        # Between two looks at a source that takes long to list, what was found at the last one is said again.
-        look.reason = "; ".join(said) or look.reason
-        reasons.append(look.reason)
-    cursor = json.dumps({name: asdict(look) for name, look in looks.items() if name in names})
-    return answer(context, requests, reasons, cursor)
+        if look.found:
+            requests.extend(_requests(context, home.paths(name), look, look.found, said))
+        look.reason = "; ".join(said) or look.reason or f"{name}: waits for its turn to be looked at"
+    cursor = json.dumps({name: asdict(look) for name, look in looks.items()})
+    return answer(context, requests, [look.reason for look in looks.values()], cursor)
+
+
+def _remembered(cursor: str | None) -> dict[str, Look]:
+    """Return what the cursor holds; nothing where another version wrote it."""
+    try:
+        looks = {name: Look(**look) for name, look in json.loads(cursor or "{}").items()}
+        for look in looks.values():
+            look.found = Found(**look.found) if look.found else None  # type: ignore[arg-type]
+    except (ValueError, TypeError, AttributeError):
+        return {}
+    return looks
+
+
+def _look(
+    context: dg.SensorEvaluationContext, home: Home, looks: dict[str, Look], requests: list[dg.RunRequest]
+) -> None:
+    """Look at the datasets that it is time for, those that waited longest first; ask for runs that list slow sources."""
+    due = sorted(
+        (name for name, look in looks.items() if look.next_at <= time.time()), key=lambda name: looks[name].next_at
+    )
+    quick = [home.paths(name) for name in due if not looks[name].slow]
+    for name, found in look_at(quick):
+        looks[name].slow = found is None
+        if found:
+            _take_in(context, name, looks[name], found)
+    for name in sorted((name for name in due if looks[name].slow), key=lambda name: looks[name].asked_at):
+        requests.extend(_listed_by_run(context, home.paths(name), looks[name], len(requests)))
+
+
+def _take_in(context: dg.SensorEvaluationContext, name: str, look: Look, found: Found) -> None:
+    """Remember what a look found, and when to look again."""
+    look.state, look.found = look.found.state if look.found else look.state, found
+    look.next_at = time.time() + found.seconds / LOOKING_SHARE
+    if found.said and not found.state:
+        context.log.warning(f"{name}: {found.said}")
+
+
+def _listed_by_run(
+    context: dg.SensorEvaluationContext, paths: DatasetPaths, look: Look, asked_before: int
+) -> Iterator[dg.RunRequest]:
+    """Take in what a run found of a slow source, or yield a request for such a run."""
+    if found := found_by_run(paths, look.asked_at):
+        _take_in(context, paths.name, look, found)
+        look.slow, look.asked_at = found.seconds > PATIENCE_SECONDS / 2 or hangs(paths), 0.0
+        return
+    told, pause = progress_of_run(context, paths.name, look.asked_at) if look.asked_at else ("", 0.0)
+    if told:
+        look.found, look.reason = None, f"{paths.name}: {told}"
+        look.next_at = time.time() + pause
+        look.asked_at *= not pause
+        return
+    asked_at = time.time()
+    requests = list(ask_for_listing(context, paths.name, asked_at, asked_before))
+    look.asked_at = asked_at if requests else 0.0
+    what = "asked for a run that lists" if requests else "waits for its turn to have a run that lists"
+    look.found, look.reason = None, f"{paths.name}: {what} its media, which take too long for a tick"
+    yield from requests
 
 
 def _requests(
-    context: dg.SensorEvaluationContext, paths: DatasetPaths, look: Look, reasons: list[str]
+    context: dg.SensorEvaluationContext, paths: DatasetPaths, look: Look, found: Found, reasons: list[str]
 ) -> Iterator[dg.RunRequest]:
-    """Yield a request when the dataset has settled in a state that was not ingested; say what was found, if it was looked at."""
-    now = time.time()
-    if now < look.next_at:
+    """Yield a request when the dataset has settled in a state that was not ingested; say what was found."""
+    if found.said:
+        reasons.append(f"{paths.name}: {found.said}")
         return
-    try:
-        configuration = load_dataset(paths.config)
-        settings = configuration.settings
-        if not settings.sensor.enabled:
-            reasons.append(f"{paths.name}: sensor.enabled is off")
-            return
-        started = time.monotonic()
-        listing = open_media(settings).list()
-        inputs, newest_input = input_state(settings, paths)
-    except (BrainError, OSError) as error:
-        reasons.append(f"{paths.name}: {error}")
-        context.log.warning(f"{paths.name}: {error}")
-        return
-    look.next_at = now + (time.monotonic() - started) / LOOKING_SHARE
-    state, before = f"{listing.state} {inputs} {configuration.digest} {code_state(catalog.ALL)}", look.state
-    look.state = state
     published = manifest(paths.published)
-    if published and _stands(paths, published["facts"], state):
-        lost = _losses(paths.published, published["number"])
-        reasons.append(f"{paths.name}: up to date" + (f"; {lost}" if lost else ""))
+    if (published["number"] if published else 0) != found.published:
+        # Whether it still differs the next look tells: what was found is older than what is published.
+        reasons.append(f"{paths.name}: brought up to date since it was last looked at")
         return
-    if before != state and now - max(listing.newest, newest_input) < settings.sensor.quiet_seconds:
+    if look.state != found.state and time.time() - found.newest < found.quiet_seconds:
         look.next_at = 0.0
         reasons.append(f"{paths.name}: changed a moment ago, waiting until it is quiet")
         return
-    mark = mark_of(f"{published['number'] if published else 0} {state}")
-    yield from ask(context, paths.name, mark, settings.sensor.attempts, reasons)
-
-
-@lru_cache(256)
-def _losses(published: Path, _: int) -> str:
-    """Return what of labels and predictions is not used in one published set, as a line; empty where all of it is."""
-    try:
-        with connect(published, tolerant=True) as connection:
-            return losses_told(accounts(connection))
-    except BrainError:
-        return ""
-
-
-def _stands(paths: DatasetPaths, facts: Mapping[str, Any], state: str) -> bool:
-    """Return whether what is published is of this state, whole and undamaged."""
-    return state == _published_state(facts) and not facts.get("behind") and damage(paths.published) is None
-
-
-def _published_state(facts: Mapping[str, Any]) -> str:
-    return " ".join(str(facts.get(name)) for name in ("source_state", "input_state", "settings", "code"))
+    mark = mark_of(f"{found.published} {found.state}")
+    yield from ask(context, paths.name, mark, found.attempts, reasons)

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 
 import dagster as dg
 
-from brain_assets.assets.last_run import cancelled
-from brain_assets.assets.lineage import DATASETS, PARTITION_TAG, UNDER_WAY
+from brain_assets.assets.last_run import cancelled, why_failed
+from brain_assets.assets.lineage import DATASETS, PARTITION_TAG, REFRESH, UNDER_WAY
 
 STATE_TAG = "brain/state"
 TRIED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE]
@@ -25,20 +25,24 @@ def ask(
     A run that succeeded without publishing the state, as the source was another by then, counts as a try. Whoever cancels
     a run does not want it to start again by itself; what arrives later is another state, and goes on.
     """
-    count = context.instance.get_runs_count
-    if count(dg.RunsFilter(tags={PARTITION_TAG: name}, statuses=UNDER_WAY)):
-        reasons.append(f"{name}: a run is under way")
+    runs, tags = context.instance.get_runs, {PARTITION_TAG: name, STATE_TAG: mark}
+    if under_way := runs(dg.RunsFilter(tags={PARTITION_TAG: name}, statuses=UNDER_WAY), limit=1):
+        reasons.append(f"{name}: run {under_way[0].run_id[:8]} is under way")
         return
-    newest = context.instance.get_runs(dg.RunsFilter(tags={PARTITION_TAG: name, STATE_TAG: mark}), limit=1)
-    if newest and newest[0].status == dg.DagsterRunStatus.CANCELED:
+    newest = next(iter(runs(dg.RunsFilter(tags=tags), limit=1)), None)
+    if newest and newest.status == dg.DagsterRunStatus.CANCELED:
         reasons.append(f"{name}: {cancelled(name)}")
         return
-    tried = count(dg.RunsFilter(tags={PARTITION_TAG: name, STATE_TAG: mark}, statuses=TRIED))
+    tried = context.instance.get_runs_count(dg.RunsFilter(tags=tags, statuses=TRIED))
+    failed = newest and newest.is_failure and why_failed(context.instance, newest.run_id)
+    why = f", the last failed: {failed}" if failed else ""
     if tried >= attempts:
-        reasons.append(f"{name}: gave up after {tried} runs; run 'brain materialize {name}' to try again")
+        reasons.append(f"{name}: gave up after {tried} runs{why}; run 'brain materialize {name}' to try again")
         return
-    reasons.append(f"{name}: asked for a run")
-    yield dg.RunRequest(run_key=f"{name}:{mark}:{tried}", partition_key=name, tags={STATE_TAG: mark})
+    reasons.append(f"{name}: asked for a run" + (f" again{why}" if why else ""))
+    yield dg.RunRequest(
+        run_key=f"{name}:{mark}:{tried}", partition_key=name, job_name=REFRESH.name, tags={STATE_TAG: mark}
+    )
 
 
 def answer(
@@ -52,7 +56,7 @@ def answer(
         for reason in reasons:
             context.log.info(reason)
     known = set(context.instance.get_dynamic_partitions(str(DATASETS.name)))
-    fresh = sorted({str(request.partition_key) for request in requests} - known)
+    fresh = sorted({request.partition_key for request in requests if request.partition_key} - known)
     return dg.SensorResult(
         run_requests=list(requests),
         skip_reason=None if requests else "; ".join(reasons) or "there is no dataset",

@@ -8,6 +8,7 @@ from brain_assets.assets.lineage import PARTITION_TAG
 from brain_assets.assets.reasons import reason_of
 from brain_assets.resources.settings.alerts import alert
 from brain_assets.resources.settings.home import Home
+from brain_assets.sensors.slow_sources import LISTED_TAG
 
 
 @dg.run_failure_sensor(
@@ -19,4 +20,6 @@ def alert_on_failure(context: dg.RunFailureSensorContext) -> None:
     """Report that a run failed, and why."""
     run = context.dagster_run
     reason = reason_of([*context.get_step_failure_events(), context.failure_event])
-    alert(Home.default(), run.tags.get(PARTITION_TAG), run.run_id, reason, context.log.warning)
+    alert(
+        Home.default(), run.tags.get(PARTITION_TAG) or run.tags.get(LISTED_TAG), run.run_id, reason, context.log.warning
+    )

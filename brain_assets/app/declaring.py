@@ -105,10 +105,12 @@ def remove(home: Home, name: str) -> None:
     import dagster as dg
 
     from brain_assets.assets.lineage import PARTITION_TAG
+    from brain_assets.sensors.slow_sources import LISTED_TAG
 
     with dg.DagsterInstance.get() as dagster_instance:
         dagster_instance.delete_dynamic_partition(instance.PARTITIONS, name)
-        history.forget(dagster_instance, {PARTITION_TAG: name})
+        for tag in (PARTITION_TAG, LISTED_TAG):
+            history.forget(dagster_instance, {tag: name})
 
 
 def _drop_indexes(paths: DatasetPaths) -> None:

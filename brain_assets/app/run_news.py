@@ -14,6 +14,7 @@ from brain_assets.ingest.accounting import accounts, rows_told
 from brain_assets.resources.errors import BrainError
 from brain_assets.resources.settings.home import Home
 from brain_assets.resources.store.publishing import connect
+from brain_assets.sensors.slow_sources import LISTED_TAG
 
 ENDED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 MOST = 100
@@ -42,14 +43,15 @@ class RunNews:
         records = self.instance.get_run_records(filters, limit=MOST, order_by="update_timestamp", ascending=True)
         for record in records:
             run = record.dagster_run
-            if run.run_id not in self.told:
+            listed = run.is_success and LISTED_TAG in run.tags
+            if run.run_id not in self.told and not listed:
                 yield self._line(run, record.update_timestamp.astimezone())
         self.told = {record.dagster_run.run_id for record in records}
         if records:
             self.since = max(self.since, records[-1].update_timestamp.replace(tzinfo=UTC))
 
     def _line(self, run: dg.DagsterRun, ended: datetime) -> str:
-        name = run.tags.get(PARTITION_TAG, run.job_name)
+        name = run.tags.get(PARTITION_TAG) or run.tags.get(LISTED_TAG, run.job_name)
         return f"{ended:%H:%M:%S} {name}: {self._outcome(run, name)}"
 
     def _outcome(self, run: dg.DagsterRun, name: str) -> str:

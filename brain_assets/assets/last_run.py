@@ -26,11 +26,12 @@ def left_undone(home: Home, name: str) -> str | None:
         if newest[0].status == dg.DagsterRunStatus.CANCELED:
             return cancelled(name)
         if newest[0].status == dg.DagsterRunStatus.FAILURE:
-            return f"failed: {_reason(instance, newest[0].run_id)}; 'brain materialize {name}' tries again"
+            return f"failed: {why_failed(instance, newest[0].run_id)}; 'brain materialize {name}' tries again"
         return None
 
 
-def _reason(instance: "dg.DagsterInstance", run_id: str) -> str:  # type: ignore[name-defined]  # noqa: F821
+def why_failed(instance: "dg.DagsterInstance", run_id: str) -> str:  # type: ignore[name-defined]  # noqa: F821
+    """Return in one line why a run failed."""
     import dagster as dg
 
     from brain_assets.assets.reasons import reason_of

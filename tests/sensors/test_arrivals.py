@@ -3,9 +3,11 @@
 import json
 import logging
 import os
+import threading
 import time
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +18,10 @@ from brain_assets.app.status import status
 from brain_assets.assets.lineage import PARTITION_TAG
 from brain_assets.resources.settings import instance as dagster_instance
 from brain_assets.resources.store import locks
-from brain_assets.sensors import abandoned
+from brain_assets.sensors import abandoned, looking, slow_sources
 from brain_assets.sensors.arrivals import new_samples
 from brain_assets.sensors.asking import STATE_TAG
+from brain_assets.sensors.slow_sources import LIST_SOURCE, LISTED_TAG
 from tests.workshop import Workshop, encoded, picture, write_pictures
 
 SUCCESS, FAILURE, CANCELED = dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED
@@ -52,7 +55,8 @@ class Clock:
     def record(self, request: dg.RunRequest, status: dg.DagsterRunStatus) -> dg.DagsterRun:
         """Add the run that the daemon would have made of a request."""
         tags = {**request.tags, PARTITION_TAG: str(request.partition_key)}
-        return self.instance.add_run(dg.DagsterRun("refresh", run_id=str(uuid.uuid4()), tags=tags, status=status))
+        job = request.job_name or "refresh"
+        return self.instance.add_run(dg.DagsterRun(job, run_id=str(uuid.uuid4()), tags=tags, status=status))
 
 
 @pytest.fixture
@@ -151,7 +155,7 @@ def test_a_failing_state_is_tried_a_bounded_number_of_times(workshop: Workshop, 
         keys.add(request.run_key)
         clock.record(request, FAILURE)
     assert len(keys) == 2
-    assert "gave up after 2 runs; run 'brain materialize test'" in clock.reason()
+    assert "gave up after 2 runs, the last failed: the run failed; run 'brain materialize test'" in clock.reason()
     write_pictures(media, [9])
     assert len(clock.requests()) == 1
 
@@ -282,7 +286,7 @@ def test_another_version_of_the_code_is_noticed(
 ) -> None:
     workshop.run(STATEFUL)
     assert clock.requests() == []
-    monkeypatch.setattr("brain_assets.sensors.arrivals.code_state", lambda _: "newer")
+    monkeypatch.setattr("brain_assets.sensors.looking.code_state", lambda _: "newer")
     assert len(clock.requests()) == 1
 
 
@@ -341,3 +345,101 @@ def test_what_of_labels_is_not_used_is_in_the_log(
     workshop.declare(**settings(media, quiet_seconds=0), labels=[{"uri": str(tmp_path / "labels.csv")}])
     workshop.run((*STATEFUL, "objects"))
     assert clock.reason() == "test: up to date; labels: 1 used, 1 rejected (1 no_label, as labels.csv line 3)"
+
+
+@pytest.fixture
+def hanging(workshop: Workshop, media: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """Yield what lets the listing of one of two datasets go on; until then it hangs."""
+    Workshop(workshop.home.root, media, "quick", sensor={"quiet_seconds": 0})
+    monkeypatch.setattr(looking, "PATIENCE_SECONDS", 0.2)
+    go_on, inside = threading.Event(), looking.load_dataset
+
+    def load_dataset(path: Path) -> Any:
+        if path.parent.name == "test":
+            go_on.wait(60)
+        return inside(path)
+
+    monkeypatch.setattr(looking, "load_dataset", load_dataset)
+    yield go_on
+    go_on.set()
+
+
+def names(requests: list[dg.RunRequest]) -> list[tuple[str | None, str | None]]:
+    return [(one.job_name, one.partition_key or one.tags.get(LISTED_TAG)) for one in requests]
+
+
+def test_a_source_that_hangs_holds_up_no_other_and_is_listed_by_a_run(
+    workshop: Workshop, clock: Clock, hanging: threading.Event
+) -> None:
+    first = clock.requests()
+    assert names(first) == [(LIST_SOURCE.name, "test"), ("refresh", "quick")]
+    threads = [thread for thread in threading.enumerate() if thread.name == "look at test"]
+    listing = clock.record(first[0], STARTED)
+    clock.record(first[1], STARTED)
+    for _ in range(3):
+        reason = clock.reason()
+        assert f"test: run {listing.run_id[:8]} lists its media, which take too long for a tick" in reason
+        assert "quick: run" in reason
+    assert [thread for thread in threading.enumerate() if thread.name == "look at test"] == threads
+    hanging.set()
+    threads[0].join()
+    looking.write_down(workshop.paths)
+    assert names(clock.requests()) == [("refresh", "test")]
+
+
+@pytest.mark.parametrize(("ending", "told"), [(CANCELED, "was cancelled"), (FAILURE, "failed")])
+def test_a_run_that_cannot_list_a_source_is_told_of_and_tried_again_later(
+    workshop: Workshop, clock: Clock, hanging: threading.Event, ending: dg.DagsterRunStatus, told: str
+) -> None:
+    del workshop, hanging
+    listing, quick = clock.requests()
+    clock.record(listing, ending)
+    clock.record(quick, STARTED)
+    for _ in range(2):
+        assert told in (reason := clock.reason())
+        assert "they are listed again later" in reason
+    cursor = json.loads(str(clock.cursor))
+    cursor["test"]["next_at"] = 0
+    clock.cursor = json.dumps(cursor)
+    (again,) = clock.requests()
+    assert names([again]) == [(LIST_SOURCE.name, "test")]
+    assert again.run_key != listing.run_key
+
+
+def test_sources_that_hang_leave_room_in_the_queue(
+    workshop: Workshop, clock: Clock, media: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in "abcd":
+        Workshop(workshop.home.root, media, name, sensor={"quiet_seconds": 0})
+    monkeypatch.setattr(looking, "PATIENCE_SECONDS", -1.0)
+    monkeypatch.setattr(looking, "look", lambda _: time.sleep(1))
+    requests = clock.requests()
+    assert len(requests) == slow_sources.AT_ONCE
+    for request in requests:
+        clock.record(request, STARTED)
+    assert "waits for its turn to have a run that lists its media" in clock.reason()
+
+
+def test_what_had_no_turn_in_a_tick_has_it_in_the_next(
+    workshop: Workshop, clock: Clock, media: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Workshop(workshop.home.root, media, "other", sensor={"quiet_seconds": 0})
+    with monkeypatch.context() as patch:
+        patch.setattr(looking, "BUDGET_SECONDS", 0.0)
+        assert clock.reason() == "other: waits for its turn to be looked at; test: waits for its turn to be looked at"
+    assert len(clock.requests()) == 2
+
+
+def test_the_run_that_lists_a_source_leaves_what_it_found(workshop: Workshop) -> None:
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = LIST_SOURCE.execute_in_process(instance=instance, tags={LISTED_TAG: "test"})
+    assert result.success
+    found = looking.written_down(workshop.paths)
+    assert found
+    assert found == replace(looking.look(workshop.paths), began=found.began, seconds=found.seconds)
+
+
+def test_a_cursor_of_another_version_is_as_good_as_none(workshop: Workshop, clock: Clock) -> None:
+    workshop.run(STATEFUL)
+    clock.cursor = json.dumps({"test": {"remembered": 1}})
+    assert clock.reason() == "test: up to date"
