@@ -4,8 +4,8 @@ import logging
 
 import dagster as dg
 
-from brain_assets.assets import catalog
-from brain_assets.assets.lineage import REFRESH, asset_of, dataset
+from brain_assets.assets.lineage import REFRESH, assets_of, resources_of
+from brain_assets.assets.place import SERVICE
 from brain_assets.resources.settings import instance
 from brain_assets.resources.settings.home import Home
 from brain_assets.sensors.arrivals import new_samples
@@ -21,9 +21,9 @@ def definitions() -> dg.Definitions:
     if complaint:
         logging.getLogger("brain").warning(complaint)
     return dg.Definitions(
-        assets=[asset_of(signal) for signal in catalog.ALL],
+        assets=assets_of(SERVICE),
         jobs=[REFRESH, LIST_SOURCE],
         sensors=[new_samples, review_events, alert_on_failure],
-        resources={"dataset": dataset},
+        resources=resources_of(SERVICE),
         executor=dg.in_process_executor,
     )

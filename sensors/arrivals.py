@@ -3,18 +3,19 @@
 import json
 import os
 import time
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 import dagster as dg
 
-from brain_assets.assets.lineage import REFRESH
-from brain_assets.resources.settings.home import DatasetPaths, Home
+from brain_assets.assets.lineage import FRESH, refresh_of
+from brain_assets.assets.place import SERVICE, Place
+from brain_assets.assets.sources import changed, observation
+from brain_assets.resources.settings.home import DatasetPaths
 from brain_assets.resources.store.publishing import manifest
 from brain_assets.sensors.abandoned import end_abandoned_runs
-from brain_assets.sensors.asking import answer, ask, mark_of
+from brain_assets.sensors.asking import Tick, mark_of
 from brain_assets.sensors.looking import PATIENCE_SECONDS, Found, hangs, look_at
-from brain_assets.sensors.slow_sources import LIST_SOURCE, ask_for_listing, found_by_run, progress_of_run
+from brain_assets.sensors.slow_sources import ask_for_listing, found_by_run, list_source_of, progress_of_run
 
 # A source that takes long to list is listed less often, so that looking costs at most this share of one core.
 LOOKING_SHARE = 0.05
@@ -38,6 +39,12 @@ class Look:
         Whether a run lists its source, as no tick can.
     asked_at : float
         When that run was asked for, in seconds since the epoch.
+    observed : dict of str to str
+        The state of each source of which Dagster was told.
+    since : float
+        When what is not published yet was first seen, in seconds since the epoch; 0 where all is.
+    stale : bool
+        Whether Dagster was told that it waits too long.
     """
 
     state: str = ""
@@ -46,35 +53,43 @@ class Look:
     found: Found | None = None
     slow: bool = False
     asked_at: float = 0.0
+    observed: dict[str, str] = field(default_factory=dict)
+    since: float = 0.0
+    stale: bool = False
 
 
-@dg.sensor(
-    jobs=[REFRESH, LIST_SOURCE],
-    minimum_interval_seconds=int(os.environ.get("BRAIN_SENSOR_INTERVAL", "5")),
-    default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Starts a run for every dataset whose media, labels, predictions or settings differ from what was published of"
-    " them, once they have been quiet for a moment. The run does what the change asks for and nothing else. A dataset whose"
-    " source takes longer to list than a tick may is listed by a run of its own, and no other waits for it.",
-)
-def new_samples(context: dg.SensorEvaluationContext) -> dg.SensorResult:
-    """Ask for one run per dataset that changed; the cursor only saves work, losing it starts nothing twice."""
-    home = Home.default()
-    end_abandoned_runs(context, home)
-    known = _remembered(context.cursor)
-    looks = {name: known.get(name, Look()) for name in home.names()}
-    requests: list[dg.RunRequest] = []
-    _look(context, home, looks, requests)
-    for name, look in looks.items():
-        said: list[str] = []
-        if look.found:
-            requests.extend(_requests(context, home.paths(name), look, look.found, said))
-        look.reason = "; ".join(said) or look.reason or f"{name}: waits for its turn to be looked at"
-    cursor = json.dumps({name: asdict(look) for name, look in looks.items()})
-    return answer(context, requests, [look.reason for look in looks.values()], cursor)
+def arrivals_of(place: Place) -> dg.SensorDefinition:
+    """Return the sensor that looks at the datasets of a place."""
+
+    @dg.sensor(
+        name=place.named("new_samples"),
+        jobs=[refresh_of(place), list_source_of(place)],
+        minimum_interval_seconds=int(os.environ.get("BRAIN_SENSOR_INTERVAL", "5")),
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Starts a run for every dataset whose media, labels, predictions or settings differ from what was"
+        " published of them, once they have been quiet for a moment. The run does what the change asks for and nothing else."
+        " A dataset whose source takes longer to list than a tick may is listed by a run of its own, and no other waits for it.",
+    )
+    def new_samples(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+        end_abandoned_runs(context, place)
+        tick, known = Tick(context, place), _remembered(context.cursor)
+        looks = {name: known.get(name, Look()) for name in place.names()}
+        _look(tick, looks)
+        for name, look in looks.items():
+            if look.found:
+                look.reason = _judged(tick, place.home.paths(name), look, look.found)
+            look.reason = look.reason or "waits for its turn to be looked at"
+        cursor = json.dumps({name: asdict(look) for name, look in looks.items()})
+        return tick.answer({name: look.reason for name, look in looks.items()}, cursor)
+
+    return new_samples
+
+
+new_samples = arrivals_of(SERVICE)
 
 
 def _remembered(cursor: str | None) -> dict[str, Look]:
-    """Return what the cursor holds; nothing where another version wrote it."""
+    """Return what the cursor holds, which only saves work: losing it starts nothing twice. Nothing of another version's."""
     try:
         looks = {name: Look(**look) for name, look in json.loads(cursor or "{}").items()}
         for look in looks.values():
@@ -84,67 +99,82 @@ def _remembered(cursor: str | None) -> dict[str, Look]:
     return looks
 
 
-def _look(
-    context: dg.SensorEvaluationContext, home: Home, looks: dict[str, Look], requests: list[dg.RunRequest]
-) -> None:
+def _look(tick: Tick, looks: dict[str, Look]) -> None:
     """Look at the datasets that it is time for, those that waited longest first; ask for runs that list slow sources."""
-    due = sorted(
-        (name for name, look in looks.items() if look.next_at <= time.time()), key=lambda name: looks[name].next_at
-    )
-    quick = [home.paths(name) for name in due if not looks[name].slow]
-    for name, found in look_at(quick):
+    due = [name for name, look in looks.items() if look.next_at <= time.time()]
+    quick = sorted((name for name in due if not looks[name].slow), key=lambda name: looks[name].next_at)
+    for name, found in look_at(map(tick.place.home.paths, quick)):
         looks[name].slow = found is None
         if found:
-            _take_in(context, name, looks[name], found)
+            _take_in(tick, name, looks[name], found)
     for name in sorted((name for name in due if looks[name].slow), key=lambda name: looks[name].asked_at):
-        requests.extend(_listed_by_run(context, home.paths(name), looks[name], len(requests)))
+        _listed_by_run(tick, tick.place.home.paths(name), looks[name])
 
 
-def _take_in(context: dg.SensorEvaluationContext, name: str, look: Look, found: Found) -> None:
-    """Remember what a look found, and when to look again."""
+def _take_in(tick: Tick, name: str, look: Look, found: Found) -> None:
+    """Remember what a look found, and when to look again; tell Dagster which sources are in another state."""
     look.state, look.found = look.found.state if look.found else look.state, found
     look.next_at = time.time() + found.seconds / LOOKING_SHARE
     if found.said and not found.state:
-        context.log.warning(f"{name}: {found.said}")
+        tick.context.log.warning(f"{name}: {found.said}")
+    for source in changed(look.observed, found.sources):
+        state, addresses = found.sources[source], found.addresses.get(source, [])
+        tick.events.append(observation(tick.place, name, source, state, addresses))
+        look.observed[source] = state
 
 
-def _listed_by_run(
-    context: dg.SensorEvaluationContext, paths: DatasetPaths, look: Look, asked_before: int
-) -> Iterator[dg.RunRequest]:
-    """Take in what a run found of a slow source, or yield a request for such a run."""
+def _listed_by_run(tick: Tick, paths: DatasetPaths, look: Look) -> None:
+    """Take in what a run found of a slow source, or ask for such a run."""
     if found := found_by_run(paths, look.asked_at):
-        _take_in(context, paths.name, look, found)
+        _take_in(tick, paths.name, look, found)
         look.slow, look.asked_at = found.seconds > PATIENCE_SECONDS / 2 or hangs(paths), 0.0
         return
-    told, pause = progress_of_run(context, paths.name, look.asked_at) if look.asked_at else ("", 0.0)
+    look.found = None
+    told, pause = progress_of_run(tick.instance, paths.name, look.asked_at) if look.asked_at else ("", 0.0)
     if told:
-        look.found, look.reason = None, f"{paths.name}: {told}"
-        look.next_at = time.time() + pause
+        look.reason, look.next_at = told, time.time() + pause
         look.asked_at *= not pause
         return
-    asked_at = time.time()
-    requests = list(ask_for_listing(context, paths.name, asked_at, asked_before))
-    look.asked_at = asked_at if requests else 0.0
-    what = "asked for a run that lists" if requests else "waits for its turn to have a run that lists"
-    look.found, look.reason = None, f"{paths.name}: {what} its media, which take too long for a tick"
-    yield from requests
+    now = time.time()
+    asked = ask_for_listing(tick, paths.name, now)
+    look.asked_at = now if asked else 0.0
+    what = "asked for a run that lists" if asked else "waits for its turn to have a run that lists"
+    look.reason = f"{what} its media, which take too long for a tick"
 
 
-def _requests(
-    context: dg.SensorEvaluationContext, paths: DatasetPaths, look: Look, found: Found, reasons: list[str]
-) -> Iterator[dg.RunRequest]:
-    """Yield a request when the dataset has settled in a state that was not ingested; say what was found."""
-    if found.said:
-        reasons.append(f"{paths.name}: {found.said}")
-        return
+def _judged(tick: Tick, paths: DatasetPaths, look: Look, found: Found) -> str:
+    """Ask for a run when the dataset has settled in a state that was not ingested; return what to say of it."""
     published = manifest(paths.published)
-    if (published["number"] if published else 0) != found.published:
-        # Whether it still differs the next look tells: what was found is older than what is published.
-        reasons.append(f"{paths.name}: brought up to date since it was last looked at")
-        return
+    # Whether it still differs from what was published since then the next look tells.
+    newer = (published["number"] if published else 0) != found.published
+    _tell_of_age(tick, paths.name, look, found, waits=not (newer or found.said))
+    if found.said:
+        return found.said
+    if newer:
+        return "brought up to date since it was last looked at"
     if look.state != found.state and time.time() - found.newest < found.quiet_seconds:
         look.next_at = 0.0
-        reasons.append(f"{paths.name}: changed a moment ago, waiting until it is quiet")
+        return "changed a moment ago, waiting until it is quiet"
+    return tick.ask(paths.name, mark_of(f"{found.published} {found.state}"), found.attempts)
+
+
+def _tell_of_age(tick: Tick, name: str, look: Look, found: Found, *, waits: bool) -> None:
+    """Tell Dagster when what arrived has waited too long to be published, and when it waits no more."""
+    if found.state:
+        look.since = (look.since or found.began) if waits else 0.0
+    age = time.time() - look.since if look.since else 0.0
+    stale = age > found.fresh_seconds
+    if stale == look.stale:
         return
-    mark = mark_of(f"{found.published} {found.state}")
-    yield from ask(context, paths.name, mark, found.attempts, reasons)
+    look.stale = stale
+    tick.events.append(
+        dg.AssetCheckEvaluation(
+            tick.place.key("published"),
+            FRESH,
+            passed=not stale,
+            severity=dg.AssetCheckSeverity.WARN,
+            description=f"what arrived has waited {age / 60:.0f} minutes" if stale else "all that arrived is published",
+            metadata={"oldest waiting (seconds)": age},
+            partition=tick.place.partition_of(name),
+        )
+    )

@@ -4,22 +4,31 @@ import os
 
 import dagster as dg
 
-from brain_assets.assets.lineage import PARTITION_TAG
+from brain_assets.assets.lineage import refresh_of
+from brain_assets.assets.place import SERVICE, Place
 from brain_assets.assets.reasons import reason_of
 from brain_assets.resources.settings.alerts import alert
-from brain_assets.resources.settings.home import Home
-from brain_assets.sensors.slow_sources import LISTED_TAG
+from brain_assets.sensors.slow_sources import LISTED_TAG, list_source_of
 
 
-@dg.run_failure_sensor(
-    default_status=dg.DefaultSensorStatus.RUNNING,
-    minimum_interval_seconds=int(os.environ.get("BRAIN_SENSOR_INTERVAL", "5")),
-    description="Writes a line to alerts.jsonl for every failed run, and sends it to alert_webhook where one is configured.",
-)
-def alert_on_failure(context: dg.RunFailureSensorContext) -> None:
-    """Report that a run failed, and why."""
-    run = context.dagster_run
-    reason = reason_of([*context.get_step_failure_events(), context.failure_event])
-    alert(
-        Home.default(), run.tags.get(PARTITION_TAG) or run.tags.get(LISTED_TAG), run.run_id, reason, context.log.warning
+def failures_of(place: Place) -> dg.SensorDefinition:
+    """Return the sensor that reports failed runs of a place."""
+
+    @dg.run_failure_sensor(
+        name=place.named("alert_on_failure"),
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        minimum_interval_seconds=int(os.environ.get("BRAIN_SENSOR_INTERVAL", "5")),
+        # In the code location of the service all runs are its own.
+        monitored_jobs=[refresh_of(place), list_source_of(place)] if place.slug else None,
+        description="Writes a line to alerts.jsonl for every failed run, and sends it to alert_webhook where one is configured.",
     )
+    def alert_on_failure(context: dg.RunFailureSensorContext) -> None:
+        run = context.dagster_run
+        reason = reason_of([*context.get_step_failure_events(), context.failure_event])
+        name = place.dataset_of(run) or run.tags.get(LISTED_TAG)
+        alert(place.home, name, run.run_id, reason, context.log.warning)
+
+    return alert_on_failure
+
+
+alert_on_failure = failures_of(SERVICE)

@@ -8,12 +8,13 @@ import json
 import threading
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
 from brain_assets.answers.published import code_state
 from brain_assets.assets import catalog
+from brain_assets.assets.sources import SOURCES, states
 from brain_assets.ingest.accounting import accounts, losses_told
 from brain_assets.resources.errors import BrainError
 from brain_assets.resources.label_formats.input_files import input_state
@@ -43,8 +44,12 @@ class Found:
         Seconds since the epoch of the latest touch of a file.
     published : int
         Number of the published set, 0 where there is none.
-    quiet_seconds, attempts
+    quiet_seconds, attempts, fresh_seconds
         As `DatasetSettings.sensor` has them.
+    sources : dict of str to str
+        The state of each source by its name.
+    addresses : dict of str to list of str
+        Where each source lies.
     began, seconds : float
         When the look began, in seconds since the epoch, and how long it took.
     """
@@ -55,6 +60,9 @@ class Found:
     published: int = 0
     quiet_seconds: float = 0.0
     attempts: int = 1
+    fresh_seconds: float = 3600.0
+    sources: dict[str, str] = field(default_factory=dict)
+    addresses: dict[str, list[str]] = field(default_factory=dict)
     began: float = 0.0
     seconds: float = 0.0
 
@@ -64,19 +72,30 @@ def look(paths: DatasetPaths) -> Found:
     began, started = time.time(), time.monotonic()
     try:
         configuration = load_dataset(paths.config)
-        sensor = configuration.settings.sensor
+        settings, sensor = configuration.settings, configuration.settings.sensor
         if not sensor.enabled:
             return Found("sensor.enabled is off", began=began)
-        listing = open_media(configuration.settings).list()
-        inputs, newest_input = input_state(configuration.settings, paths)
+        listing = open_media(settings).list()
+        inputs, newest_input = input_state(settings, paths)
         state = f"{listing.state} {inputs} {configuration.digest} {code_state(catalog.ALL)}"
         published = manifest(paths.published)
         number = published["number"] if published else 0
         said = _up_to_date(paths, number) if published and _stands(paths, published["facts"], state) else ""
     except (BrainError, OSError) as error:
         return Found(str(error), began=began, seconds=time.monotonic() - started)
-    newest, seconds = max(listing.newest, newest_input), time.monotonic() - started
-    return Found(said, state, newest, number, sensor.quiet_seconds, sensor.attempts, began, seconds)
+    return Found(
+        said,
+        state,
+        max(listing.newest, newest_input),
+        number,
+        sensor.quiet_seconds,
+        sensor.attempts,
+        sensor.fresh_seconds,
+        states(settings, paths, listing.state),
+        {source.name: list(source.addresses(settings, paths)) for source in SOURCES},
+        began,
+        time.monotonic() - started,
+    )
 
 
 def _up_to_date(paths: DatasetPaths, number: int) -> str:

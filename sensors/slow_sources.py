@@ -1,13 +1,14 @@
 """Sources too slow for a sensor's tick: each is listed by a run of its own, which leaves what it found for the sensor."""
 
 import time
-from collections.abc import Iterator
+from functools import cache
 
 import dagster as dg
 
-from brain_assets.assets.lineage import UNDER_WAY
+from brain_assets.assets.place import SERVICE, UNDER_WAY, Place
 from brain_assets.resources.settings.history import purge
-from brain_assets.resources.settings.home import DatasetPaths, Home
+from brain_assets.resources.settings.home import DatasetPaths
+from brain_assets.sensors.asking import Tick
 from brain_assets.sensors.looking import Found, write_down, written_down
 
 # The dataset whose source a run lists. Not its partition: such a run holds no lock, and no other waits for it.
@@ -22,24 +23,36 @@ PAUSE_SECONDS = 1800.0
 KEPT = 5
 
 
-@dg.op(name="list_source", description="Lists media, labels and predictions, and compares them with what is published.")
-def _list_source(context: dg.OpExecutionContext) -> None:
-    name = context.run.tags.get(LISTED_TAG)
-    if not name:
-        raise dg.Failure(f"the sensor starts such runs; by hand, give the tag {LISTED_TAG} with a dataset's name")
-    found = write_down(Home.default().existing(name))
-    context.log.info(f"{name}: {found.said or 'something changed'}, looked at for {found.seconds:.1f} s")
-    purge(context.instance, {LISTED_TAG: name}, KEPT)
+@cache
+def list_source_of(place: Place) -> dg.JobDefinition:
+    """Return the job that lists the source of one of a place's datasets."""
+
+    @dg.op(
+        name=place.named("list_source"),
+        description="Lists media, labels and predictions, and compares them with what is published.",
+    )
+    def list_source(context: dg.OpExecutionContext) -> None:
+        name = context.run.tags.get(LISTED_TAG)
+        if not name:
+            raise dg.Failure(f"the sensor starts such runs; by hand, give the tag {LISTED_TAG} with a dataset's name")
+        found = write_down(place.home.existing(name))
+        context.log.info(f"{name}: {found.said or 'something changed'}, looked at for {found.seconds:.1f} s")
+        if not place.slug:
+            purge(context.instance, {LISTED_TAG: name}, KEPT)
+
+    @dg.job(
+        name=place.named("list_slow_source"),
+        executor_def=dg.in_process_executor,
+        description="Lists the source of one dataset that takes longer than a sensor's tick may; started by the sensor"
+        " new_samples.",
+    )
+    def list_slow_source() -> None:
+        list_source()
+
+    return list_slow_source
 
 
-@dg.job(
-    name="list_source_too_slow_for_a_tick",
-    executor_def=dg.in_process_executor,
-    description="Lists the source of one dataset that takes longer than a sensor's tick may; started by the sensor new_samples.",
-)
-def LIST_SOURCE() -> None:
-    """List one source."""
-    _list_source()
+LIST_SOURCE = list_source_of(SERVICE)
 
 
 def found_by_run(paths: DatasetPaths, asked_at: float) -> Found | None:
@@ -48,7 +61,7 @@ def found_by_run(paths: DatasetPaths, asked_at: float) -> Found | None:
     return found if found and found.began >= asked_at > 0 else None
 
 
-def progress_of_run(context: dg.SensorEvaluationContext, name: str, asked_at: float) -> tuple[str, float]:
+def progress_of_run(instance: dg.DagsterInstance, name: str, asked_at: float) -> tuple[str, float]:
     """Return what has become of the run that lists a dataset's source, and how long to wait before asking again.
 
     Returns
@@ -59,7 +72,7 @@ def progress_of_run(context: dg.SensorEvaluationContext, name: str, asked_at: fl
         Seconds.
     """
     tags = {LISTED_TAG: name, ASKED_TAG: f"{asked_at:.3f}"}
-    newest = next(iter(context.instance.get_runs(dg.RunsFilter(tags=tags), limit=1)), None)
+    newest = next(iter(instance.get_runs(dg.RunsFilter(tags=tags), limit=1)), None)
     if newest is None:
         starting = time.time() - asked_at < STARTING_SECONDS
         return ("asked for a run that lists its media, which take too long for a tick" if starting else ""), 0.0
@@ -72,11 +85,12 @@ def progress_of_run(context: dg.SensorEvaluationContext, name: str, asked_at: fl
     return f"run {short}, which listed its media, {how}; they are listed again later", PAUSE_SECONDS
 
 
-def ask_for_listing(
-    context: dg.SensorEvaluationContext, name: str, asked_at: float, asked_before: int
-) -> Iterator[dg.RunRequest]:
-    """Yield a request for a run that lists a dataset's source, unless as many as may be are under way."""
-    under_way = dg.RunsFilter(job_name=LIST_SOURCE.name, statuses=UNDER_WAY)
-    if context.instance.get_runs_count(under_way) + asked_before < AT_ONCE:
-        tags = {LISTED_TAG: name, ASKED_TAG: f"{asked_at:.3f}", "dagster/max_runtime": str(LONGEST_SECONDS)}
-        yield dg.RunRequest(run_key=f"list:{name}:{asked_at:.3f}", job_name=LIST_SOURCE.name, tags=tags)
+def ask_for_listing(tick: Tick, name: str, asked_at: float) -> bool:
+    """Ask for a run that lists a dataset's source, unless as many as may be are under way; return whether it was asked for."""
+    job = list_source_of(tick.place)
+    under_way = tick.instance.get_runs_count(dg.RunsFilter(job_name=job.name, statuses=UNDER_WAY))
+    if under_way + sum(request.job_name == job.name for request in tick.requests) >= AT_ONCE:
+        return False
+    tags = {LISTED_TAG: name, ASKED_TAG: f"{asked_at:.3f}", "dagster/max_runtime": str(LONGEST_SECONDS)}
+    tick.requests.append(dg.RunRequest(run_key=f"list:{name}:{asked_at:.3f}", job_name=job.name, tags=tags))
+    return True

@@ -104,7 +104,7 @@ def remove(home: Home, name: str) -> None:
         shutil.rmtree(paths.folder)
     import dagster as dg
 
-    from brain_assets.assets.lineage import PARTITION_TAG
+    from brain_assets.assets.place import PARTITION_TAG
     from brain_assets.sensors.slow_sources import LISTED_TAG
 
     with dg.DagsterInstance.get() as dagster_instance:

@@ -97,7 +97,7 @@ def _number(home: Home) -> int:
 def _under_way() -> bool:
     import dagster as dg
 
-    from brain_assets.assets.lineage import UNDER_WAY
+    from brain_assets.assets.place import UNDER_WAY
 
     with dg.DagsterInstance.get() as dagster_instance:
         return dagster_instance.get_runs_count(dg.RunsFilter(statuses=UNDER_WAY)) > 0

@@ -66,7 +66,9 @@ def _execute(home: Home, name: str, select: Sequence[str], settings: Mapping[str
     instance.prepare(home)
     import dagster as dg
 
-    from brain_assets.assets.lineage import PARTITION_TAG, REFRESH, SETTINGS_TAG, STARTED_HERE
+    from brain_assets.assets.lineage import REFRESH
+    from brain_assets.assets.opening import SETTINGS_TAG, STARTED_HERE
+    from brain_assets.assets.place import PARTITION_TAG
     from brain_assets.definitions import definitions
 
     logging.getLogger("dagster").setLevel(logging.CRITICAL)

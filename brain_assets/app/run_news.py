@@ -8,7 +8,7 @@ from typing import Self
 import dagster as dg
 
 from brain_assets.answers.issues import COUNTED
-from brain_assets.assets.lineage import PARTITION_TAG
+from brain_assets.assets.place import PARTITION_TAG
 from brain_assets.assets.reasons import INTERRUPTS, reason_of
 from brain_assets.ingest.accounting import accounts, rows_told
 from brain_assets.resources.errors import BrainError

@@ -17,7 +17,7 @@ def left_undone(home: Home, name: str) -> str | None:
         return None
     import dagster as dg
 
-    from brain_assets.assets.lineage import PARTITION_TAG
+    from brain_assets.assets.place import PARTITION_TAG
 
     with dg.DagsterInstance.from_config(str(home.dagster)) as instance:
         newest = instance.get_runs(dg.RunsFilter(tags={PARTITION_TAG: name}), limit=1)

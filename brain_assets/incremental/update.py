@@ -25,7 +25,7 @@ from brain_assets.resources.store.store import Counts, Merge, Transaction
 NOTHING_SEEN = -1
 # Kept by the engine itself; a calibration is an input by its value, see `Signal.scalars`.
 BOOKKEEPING = frozenset(
-    {"calibrations", "changes", "facts", "runs", "schema_version", "seen", "versions", "watermarks"}
+    {"calibrations", "changes", "data_versions", "facts", "runs", "schema_version", "seen", "versions", "watermarks"}
 )
 # Runs whose last try failed.
 FAILED = """

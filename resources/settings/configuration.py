@@ -337,6 +337,11 @@ class SensorSettings(Section):
     enabled: bool = Field(True, description="Whether changes of the media source start runs by themselves.")
     quiet_seconds: float = Field(2.0, ge=0, description="A source must have been quiet this long before a run starts.")
     attempts: int = Field(3, ge=1, le=20, description="How often a run is tried for one state of the source.")
+    fresh_seconds: float = Field(
+        3600.0,
+        gt=0,
+        description="What arrived and waits longer than this to be published fails the check fresh of published.",
+    )
 
 
 class CalibrationSettings(Section):
@@ -500,8 +505,8 @@ class DatasetSettings(Section):
     sensor: SensorSettings = SensorSettings()
     tag_settings: list[str] = Field(
         [],
-        description="Settings that a run's tag brain/set may set although they may name code, files or addresses, such as"
-        " embeddings.model; it may always set numbers, switches and choices.",
+        description="Settings that a run's tag brain/set, or its config in the launchpad, may set although they may name code,"
+        " files or addresses, such as embeddings.model; both may always set numbers, switches and choices.",
     )
     gates: list[GateSettings] = Field(
         [], description="What must hold of the dataset's health: metric, operator, limit."
@@ -581,7 +586,7 @@ class Configuration(Generic[SettingsT]):
     @property
     def digest(self) -> str:
         """Names these settings and the state of the model files that they name."""
-        text = f"{self.settings.model_dump_json()} {[file_state(uri) for uri in _model_uris(self.settings)]}"
+        text = f"{self.settings.model_dump_json()} {[file_state(uri) for uri in model_uris(self.settings)]}"
         return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
@@ -594,7 +599,14 @@ def file_state(uri: str) -> tuple[int, int] | None:
     return (status.st_size, status.st_mtime_ns)
 
 
-def _model_uris(settings: Section) -> list[str]:
+def models_state(settings: Section) -> str:
+    """Return what names the models of a dataset's settings and the state of the files behind them."""
+    text = str([(uri, file_state(uri)) for uri in model_uris(settings)])
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+def model_uris(settings: Section) -> list[str]:
+    """Return the models that a dataset's settings name; those of the service name none."""
     if not isinstance(settings, DatasetSettings):
         return []
     return [settings.embeddings.model, *(run.model for run in settings.runs if run.model)]
@@ -621,8 +633,8 @@ def load_dataset(path: Path, arguments: Mapping[str, str] | None = None) -> Conf
 def check_sent(path: Path, arguments: Mapping[str, str]) -> None:
     """Refuse run-time arguments that somebody sent, where they could name code, files or addresses.
 
-    Whoever can start a run, by Dagster's pages or API, can give it a tag: numbers, switches and choices are theirs to
-    set, free text only where ``dataset.yaml`` allows it by name in ``tag_settings``.
+    Whoever can start a run, by Dagster's pages or API, can give it a tag and a config: numbers, switches and choices are
+    theirs to set, free text only where ``dataset.yaml`` allows it by name in ``tag_settings``.
 
     Parameters
     ----------
@@ -637,23 +649,23 @@ def check_sent(path: Path, arguments: Mapping[str, str]) -> None:
         With the first setting that is not allowed, and how to allow it.
     """
     allowed = set(load_dataset(path).settings.tag_settings) - {"tag_settings"}
-    plain = {key for key, field in fields(DatasetSettings) if _is_plain(field.annotation)}
+    plain = {key for key, field in fields(DatasetSettings) if is_plain(field.annotation)}
     for key in arguments:
         if key not in allowed | plain:
             raise ConfigurationError(
-                f"the run's tag sets {key!r}, which could name code, files or addresses: where this is wanted, allow it in"
-                f" {path.name} with 'tag_settings: [{key}]'"
+                f"the run's tag or config sets {key!r}, which could name code, files or addresses: where this is wanted,"
+                f" allow it in {path.name} with 'tag_settings: [{key}]'"
             )
 
 
-def _is_plain(annotation: Any) -> bool:
+def is_plain(annotation: Any) -> bool:
     """Return whether values of a type are numbers, switches and choices alone."""
     origin, parts = get_origin(annotation), get_args(annotation)
     if origin is Literal or annotation in {bool, int, float, type(None)}:
         return True
     if origin is Annotated:
-        return _is_plain(parts[0])
-    return origin in {Union, UnionType, list} and all(_is_plain(part) for part in parts)
+        return is_plain(parts[0])
+    return origin in {Union, UnionType, list} and all(is_plain(part) for part in parts)
 
 
 def load_service(path: Path) -> Configuration[ServiceSettings]:

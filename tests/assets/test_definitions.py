@@ -4,16 +4,20 @@ import json
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, get_args
 
 import dagster as dg
 import pytest
 
 from brain_assets.assets import catalog
-from brain_assets.assets.lineage import DATASETS, PARTITION_TAG, REFRESH, SETTINGS_TAG
+from brain_assets.assets.lineage import REFRESH
+from brain_assets.assets.opening import SETTINGS_TAG
+from brain_assets.assets.place import PARTITION_TAG, SERVICE
 from brain_assets.assets.reasons import reason_of
+from brain_assets.assets.run_settings import RunSettings
 from brain_assets.definitions import definitions
 from brain_assets.resources.errors import ConfigurationError
-from brain_assets.resources.settings.configuration import DatasetSettings, check_sent, fields
+from brain_assets.resources.settings.configuration import DatasetSettings, check_sent, fields, is_plain
 from brain_assets.resources.settings.home import Home
 from tests.workshop import Workshop, write_pictures
 
@@ -21,30 +25,35 @@ MOST_READ = 8
 # Asset: group <- what it reads.
 LINEAGE = """
 box_faults: labels <- ground_truth, media, objects, predictions, samples
-embeddings: similarity <- media, samples
+embedding_models: sources <- the outside world
+embeddings: similarity <- embedding_models, media, samples
 exact_duplicates: duplicates <- ground_truth, media, objects, samples
-ground_truth: labels <- reviews, samples
+ground_truth: labels <- label_files, reviews, samples
 hardness: labels <- ground_truth, predictions
 health: answers <- everything
 image_quality: media <- media, samples
 issues: answers <- everything
+label_files: sources <- the outside world
 label_issues: labels <- ground_truth, media, predictions, samples, similarity
 leaks: duplicates <- everything
-media: media <- samples
+media: media <- embedding_models, samples
 mistakenness: labels <- ground_truth, predictions
 near_duplicates: duplicates <- embeddings, exact_duplicates, ground_truth, media, object_embeddings, objects, samples, similarity
-object_embeddings: similarity <- media, objects, samples
+object_embeddings: similarity <- embedding_models, media, objects, samples
 object_mistakenness: labels <- media, objects, samples
-objects: labels <- ground_truth, media, predictions, reviews, samples
+objects: labels <- ground_truth, label_files, media, prediction_files, predictions, reviews, samples
 outliers: similarity <- embeddings, media, object_embeddings, samples, similarity
-predictions: labels <- samples
+prediction_files: sources <- the outside world
+predictions: labels <- prediction_files, samples
 published: answers <- everything
 report: answers <- published
 representativeness: similarity <- embeddings, media, object_embeddings, samples, similarity
-reviews: reviews <- the outside world
-samples: media <- reviews
+review_page: sources <- the outside world
+reviews: reviews <- review_page
+samples: media <- label_files, reviews, source_images
 selections: similarity <- embeddings, media, object_embeddings, samples, similarity
 similarity: similarity <- embeddings, media, object_embeddings, samples
+source_images: sources <- the outside world
 uniqueness: similarity <- embeddings, media, object_embeddings, similarity
 vector_indexes: similarity <- embeddings, media, object_embeddings, samples, similarity
 visualization: similarity <- embeddings, media, object_embeddings, samples, similarity
@@ -87,7 +96,7 @@ def test_every_asset_explains_itself(specs: dict[str, dg.AssetSpec], name: str) 
     assert spec.kinds
     assert spec.code_version == catalog.BY_NAME[name].version
     assert spec.owners == ["team:data-quality"]
-    assert spec.partitions_def == DATASETS
+    assert spec.partitions_def == SERVICE.partitions
 
 
 def test_every_check_explains_itself_and_is_of_one_dataset(location: dg.Definitions) -> None:
@@ -95,7 +104,7 @@ def test_every_check_explains_itself_and_is_of_one_dataset(location: dg.Definiti
     assert len(graph.asset_check_keys) >= sum(len(signal.checks) for signal in catalog.ALL)
     for key in graph.asset_check_keys:
         node = graph.get(key)
-        assert node.partitions_def == DATASETS, key
+        assert node.partitions_def == SERVICE.partitions, key
         assert (node.description or "").endswith("."), key
 
 
@@ -189,8 +198,8 @@ def test_a_run_without_a_partition_says_what_to_choose(location: dg.Definitions)
         assert reason_of(result.all_events) == "choose one dataset (a partition) to materialize"
 
 
-def refused(location: dg.Definitions, home: Path, tag: str) -> str | None:
-    """Return why a run that somebody launched with a tag failed, as Dagster's pages and API can."""
+def refused(location: dg.Definitions, home: Path, tag: str = "{}", **settings: Any) -> str | None:
+    """Return why a run that somebody launched with a tag or config failed, as Dagster's pages and API can."""
     with pytest.MonkeyPatch.context() as patch, dg.DagsterInstance.ephemeral() as instance:
         patch.setenv("BRAIN_HOME", str(home))
         instance.add_dynamic_partitions("dataset", ["flowers"])
@@ -200,7 +209,10 @@ def refused(location: dg.Definitions, home: Path, tag: str) -> str | None:
             asset_selection=[dg.AssetKey("reviews")],
             tags={PARTITION_TAG: "flowers", SETTINGS_TAG: tag},
             raise_on_error=False,
-            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+            run_config={
+                "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
+                "resources": {"dataset": {"config": {"settings": settings}}},
+            },
         )
     return None if result.success else reason_of(result.all_events)
 
@@ -220,7 +232,7 @@ def test_a_runs_tag_sets_no_code_and_no_paths(location: dg.Definitions, tmp_path
     for tag in (crafted, {"tag_settings": "[embeddings.model]"} | crafted):
         told = refused(location, workshop.home.root, json.dumps(tag))
         assert told is not None
-        assert told.startswith("the run's tag sets"), told
+        assert told.startswith("the run's tag or config sets"), told
     for text in ("{", '{"similarity.k": 3}'):
         assert "must be JSON" in str(refused(location, workshop.home.root, text))
     assert not sentinel.exists()
@@ -237,6 +249,34 @@ def test_dataset_yaml_allows_a_tag_by_name(location: dg.Definitions, tmp_path: P
     assert told is not None
     assert "'visualization.reducer'" in told
     assert "'tag_settings'" in str(refused(location, workshop.home.root, json.dumps({"tag_settings": "[media]"})))
+
+
+def test_the_launchpad_offers_what_any_run_may_set_and_nothing_else(location: dg.Definitions, tmp_path: Path) -> None:
+    write_pictures(tmp_path / "media", range(2))
+    home = Workshop(tmp_path / "home", tmp_path / "media", "flowers", tag_settings=["visualization.points"]).home.root
+    assert refused(location, home, similarity={"k": 3}, near_duplicates={"keep": ["size"]}, frames="key") is None
+    assert "must be at most 200" in str(refused(location, home, similarity={"k": 300}))
+    assert refused(location, home, other={"visualization.points": "points.csv"}) is None
+    for key in FREE_TEXT:
+        if key != "visualization.points":
+            assert str(refused(location, home, other={key: "x"})).startswith("the run's tag or config sets"), key
+    for wrong in ({"embeddings": {"model": "python:crafted:Model"}}, {"similarity": {"metric": "hamming"}}):
+        with pytest.raises(dg.DagsterInvalidConfigError):
+            refused(location, home, **wrong)
+
+
+def _keys(config: Any, prefix: str = "") -> Iterator[str]:
+    for name, field in config.model_fields.items():
+        (inner, *_) = [part for part in get_args(field.annotation) if part is not type(None)] or [None]
+        if isinstance(inner, type) and issubclass(inner, dg.Config):
+            yield from _keys(inner, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}"
+
+
+def test_every_plain_setting_is_in_the_launchpad() -> None:
+    plain = {key for key, field in fields(DatasetSettings) if is_plain(field.annotation)}
+    assert set(_keys(RunSettings)) == plain | {"other"}
 
 
 def test_every_setting_of_free_text_is_kept_from_tags(tmp_path: Path) -> None:

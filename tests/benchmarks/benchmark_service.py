@@ -89,12 +89,12 @@ def _cpu(action: Callable[[], Any]) -> float:
 def _run_empty_job() -> None:
     import dagster as dg
 
-    from brain_assets.assets.lineage import DATASETS
+    from brain_assets.assets.place import SERVICE
 
     def empty(name: str, after: list[str], checks: list[str]) -> dg.AssetsDefinition:
         specs = [dg.AssetCheckSpec(check, asset=name) for check in checks]
 
-        @dg.asset(name=name, deps=after, check_specs=specs, partitions_def=DATASETS)
+        @dg.asset(name=name, deps=after, check_specs=specs, partitions_def=SERVICE.partitions)
         def compute() -> dg.MaterializeResult:  # type: ignore[type-arg]
             results = [dg.AssetCheckResult(passed=True, check_name=check, asset_key=name) for check in checks]
             return dg.MaterializeResult(metadata={"rows": 0}, check_results=results)

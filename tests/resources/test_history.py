@@ -11,7 +11,7 @@ import pytest
 from brain_assets.app.declaring import remove
 from brain_assets.app.materializing import materialize
 from brain_assets.app.status import status
-from brain_assets.assets.lineage import PARTITION_TAG
+from brain_assets.assets.place import PARTITION_TAG
 from brain_assets.resources.settings import instance
 from brain_assets.resources.settings.history import BATCH, purge
 from brain_assets.resources.settings.home import Home
@@ -118,7 +118,7 @@ def test_each_run_deletes_what_is_beyond_the_setting(
     assert set(old[4:]) < left
     assert len(left) == 51
     monkeypatch.setattr(
-        "brain_assets.assets.lineage.purge", lambda *_: (_ for _ in ()).throw(OSError("the disk is gone"))
+        "brain_assets.assets.opening.purge", lambda *_: (_ for _ in ()).throw(OSError("the disk is gone"))
     )
     materialize(workshop.home, "flowers", ["samples"])
     assert len(kept.get_runs()) == 52

@@ -15,7 +15,7 @@ import dagster as dg
 import pytest
 
 from brain_assets.app.status import status
-from brain_assets.assets.lineage import PARTITION_TAG
+from brain_assets.assets.place import PARTITION_TAG
 from brain_assets.resources.settings import instance as dagster_instance
 from brain_assets.resources.store import locks
 from brain_assets.sensors import abandoned, looking, slow_sources
@@ -443,3 +443,42 @@ def test_a_cursor_of_another_version_is_as_good_as_none(workshop: Workshop, cloc
     workshop.run(STATEFUL)
     clock.cursor = json.dumps({"test": {"remembered": 1}})
     assert clock.reason() == "test: up to date"
+
+
+def _verdicts(result: dg.SensorResult) -> list[bool]:
+    return [event.passed for event in result.asset_events if isinstance(event, dg.AssetCheckEvaluation)]
+
+
+def test_what_waits_too_long_is_stale_and_a_quiet_week_is_not(
+    workshop: Workshop, clock: Clock, media: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workshop.declare(**settings(media, quiet_seconds=0, fresh_seconds=100))
+    workshop.run(STATEFUL)
+    assert _verdicts(clock.look()) == []
+    start = time.time() + 7 * 86_400
+    seconds = 0.0
+    monkeypatch.setattr("brain_assets.sensors.arrivals.time.time", lambda: start + seconds)
+    assert _verdicts(clock.look()) == []
+    write_pictures(media, [9])
+    clock.record(clock.requests()[0], STARTED)
+    for seconds, told in ((99.0, []), (200.0, [False]), (300.0, [])):
+        assert _verdicts(clock.look()) == told, seconds
+    workshop.run(STATEFUL)
+    assert _verdicts(clock.look()) == [True]
+
+
+def test_dagster_is_told_once_of_each_source_that_is_in_another_state(
+    workshop: Workshop, clock: Clock, media: Path
+) -> None:
+    def told() -> set[str]:
+        events = clock.look().asset_events
+        return {event.asset_key.to_user_string() for event in events if isinstance(event, dg.AssetObservation)}
+
+    sources = {"source_images", "label_files", "prediction_files", "embedding_models", "review_page"}
+    assert told() == sources
+    assert told() == set()
+    write_pictures(media, [9])
+    assert told() == {"source_images"}
+    (workshop.paths.folder / "predictions").mkdir()
+    (workshop.paths.folder / "predictions" / "model.csv").write_text("filepath,label\n00000.png,cat\n")
+    assert told() == {"prediction_files"}

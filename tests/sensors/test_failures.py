@@ -11,7 +11,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from brain_assets.assets.lineage import PARTITION_TAG
+from brain_assets.assets.place import PARTITION_TAG
 from brain_assets.resources.settings.alerts import ALERTS
 from brain_assets.sensors.failures import alert_on_failure
 
