@@ -65,7 +65,8 @@ PIXELS = "python:tests.models:Pixels"
 # What a story may be about; the signals that they read are run as well.
 SUBJECTS = [
     "exact_duplicates", "image_quality", "leaks", "near_duplicates", "uniqueness", "outliers", "representativeness", "selections",
-    "hardness", "mistakenness", "label_issues", "object_mistakenness", "object_embeddings", "visualization",
+    "builtin_predictions", "hardness", "mistakenness", "label_issues", "object_mistakenness", "object_embeddings",
+    "visualization",
 ]  # fmt: skip
 # They read all that there is: a story's other signals decide what that is.
 ANSWERS = ("issues", "health", "published")
@@ -394,6 +395,7 @@ class World:
 
     def calibrate_early(self) -> None:
         self.set("calibration", {"min_samples": 10, "sample_size": 10})
+        self.set("builtin_model", {"min_samples": 10})
 
     def embed_pixels(self) -> None:
         """Give copies the same vector: that of their content, where given vectors are those of samples."""

@@ -34,7 +34,7 @@ HISTORY_COLUMNS = {"part", "added_at", "changed_at", "run_id", "uri", "preview_o
 Row = tuple[Any, ...]
 # Columns and rows, by the table's name.
 Tables = dict[str, tuple[list[str], list[Row]]]
-INPUT_TABLES = ("calibrations", "cluster_centers", "outlier_references", "moves")
+INPUT_TABLES = ("calibrations", "cluster_centers", "outlier_references", "moves", "probes", "probe_folds")
 # A map depends, by its rule, on what joined it when.
 HISTORY_TABLES = {"runs", "health", "calibrations", "visualization"}
 

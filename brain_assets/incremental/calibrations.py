@@ -49,7 +49,7 @@ class Fitting:
     size : int
         How many samples could be looked at.
     least : int, optional
-        How many they must be where a prior stands in for those that are missing; else, and at most, ``calibration.min_samples``.
+        How many they must be; by default ``calibration.min_samples``.
     outdated : callable
         Says of the stored threshold whether it is to be fitted again before the dataset has doubled.
     """
@@ -84,8 +84,7 @@ def calibrated(
     when = when or Fitting(int(update.dataset.store.value("select count(*) from readable")))
     size = when.size
     stored = None if update.anew else stored_calibration(update, issue)
-    enough = update.dataset.settings.calibration.min_samples
-    few = size < (enough if when.least is None else min(when.least, enough))
+    few = size < (update.dataset.settings.calibration.min_samples if when.least is None else when.least)
     if stored and (few or not (_refit_due(update, stored, size) or when.outdated(stored))):
         return stored
     if few:

@@ -91,10 +91,10 @@ def distributions(tables: Tables) -> list[Distribution]:
 
 
 def _models(tables: Tables, table: str, condition: str) -> str:
-    """Return the condition, or where no models were averaged, that of the first model."""
+    """Return the condition, or where no models were averaged, that of the first model; builtin is the last."""
     if condition != "model = '*'" or tables.value(f"select count(*) from {table} where {condition}"):
         return condition
-    model = str(tables.value(f"select min(model) from {table}")).replace("'", "''")
+    model = str(tables.value(f"select arg_min(model, (model = 'builtin', model)) from {table}")).replace("'", "''")
     return f"model = '{model}'"
 
 

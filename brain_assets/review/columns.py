@@ -132,9 +132,9 @@ def _source(opened: OpenSet, table: str, frame: Frame, condition: str = "") -> s
 
 
 def _values(opened: OpenSet, relation: str, field: str) -> list[str]:
-    """Return the different values of a ``field``, such as the brain keys or models of a table."""
+    """Return the different values of a ``field``, such as the brain keys or models of a table; the model builtin last."""
     rows = opened.cursor().execute(
-        f"select distinct {quote(field)} as run from {relation} where run is not null order by 1"
+        f"select distinct {quote(field)} as run from {relation} where run is not null order by run = 'builtin', 1"
     )
     return [str(row[0]) for row in rows.fetchall()]
 

@@ -14,6 +14,7 @@ from brain_assets.signals.duplicates.leaks import LEAKS
 from brain_assets.signals.duplicates.near_duplicates import NEAR_DUPLICATES
 from brain_assets.signals.images.image_quality import IMAGE_QUALITY
 from brain_assets.signals.labels.box_faults import BOX_FAULTS
+from brain_assets.signals.labels.builtin_predictions import BUILTIN_PREDICTIONS
 from brain_assets.signals.labels.hardness import HARDNESS
 from brain_assets.signals.labels.label_issues import LABEL_ISSUES
 from brain_assets.signals.labels.mistakenness import MISTAKENNESS
@@ -51,6 +52,7 @@ SIGNALS: tuple[Signal, ...] = with_plugins(
         REPRESENTATIVENESS,
         SELECTIONS,
         VISUALIZATION,
+        BUILTIN_PREDICTIONS,
         HARDNESS,
         OBJECT_MISTAKENNESS,
         MISTAKENNESS,

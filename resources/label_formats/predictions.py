@@ -18,6 +18,8 @@ from brain_assets.resources.label_formats.scores import Mask, Scores, read_score
 from brain_assets.resources.label_formats.vocabulary import class_lists, class_names
 from brain_assets.resources.tabular import Reading, Rows, as_text, keys, number_lists, numbers, text_lists, texts
 
+BUILTIN = "builtin"
+"""A reserved name: the model that the dataset's own labels are fitted with."""
 PREDICTION_ROWS = pa.schema([
     ("source", pa.int32()),
     ("file", pa.string()),
@@ -64,7 +66,13 @@ def predictions_of(rows: Rows, file: InputFile, classes: Sequence[str]) -> Readi
     confidences, sure = _confidences(rows, scores, labels)
     model = pc.coalesce(texts(rows.column("model"), size), pa.scalar(file.model or file.path.stem))
     field = pc.coalesce(texts(rows.column("label_field"), size), pa.scalar(file.field))
-    right = rows_right & labelled & sure
+    taken = pc.equal(model, BUILTIN).to_numpy(zero_copy_only=False)
+    rows.reject(
+        taken,
+        "reserved",
+        f"{BUILTIN} is the model that is fitted here: name yours otherwise, in the file or by its name",
+    )
+    right = rows_right & labelled & sure & ~taken
     last = last_of_each(pc.binary_join_element_wise(model, field, keys(rows), "\0"), right)
     rows.reject(right & ~last, "duplicate", "a later row of this file names the same sample")
     columns = {

@@ -403,11 +403,20 @@ class MistakennessSettings(Section):
     )
 
 
+class BuiltinModelSettings(Section):
+    """The small model that is fitted to the labels, so that there are predictions where no model of yours gives any."""
+
+    enabled: bool = Field(True, description="Whether there is one; its predictions are those of the model builtin.")
+    min_samples: int = Field(100, ge=10, description="Labelled images from which on it is fitted.")
+
+
 class LabelIssueSettings(Section):
     """How wrong and missing labels of whole images are found."""
 
-    views: Literal["both", "predictions", "neighbors"] = Field(
-        "both", description="What a label is judged by: models' predictions, the labels of nearest neighbours, or both."
+    views: Literal["both", "predictions", "neighbors", "builtin"] = Field(
+        "both",
+        description="What a label is judged by: models' predictions, the labels of nearest neighbours, the builtin model, or"
+        " (both) all of them.",
     )
     models: list[str] = Field([], description="Models whose predictions count; all when none is named.")
 
@@ -497,6 +506,7 @@ class DatasetSettings(Section):
     representativeness: RepresentativenessSettings = RepresentativenessSettings()
     visualization: VisualizationSettings = VisualizationSettings()
     mistakenness: MistakennessSettings = MistakennessSettings()
+    builtin_model: BuiltinModelSettings = BuiltinModelSettings()
     label_issues: LabelIssueSettings = LabelIssueSettings()
     object_embeddings: ObjectEmbeddingSettings = ObjectEmbeddingSettings()
     decoding: DecodingSettings = DecodingSettings()

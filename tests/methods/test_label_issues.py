@@ -145,7 +145,7 @@ def test_no_threshold_is_above_what_is_sure() -> None:
 
 def test_a_class_that_no_sample_carries_has_the_default_threshold() -> None:
     thresholds = calibrate([0, 0, 0], np.log([[0.2, 0.8]] * 3), None).thresholds
-    assert thresholds[:, 1].tolist() == [0.5] * 3
+    assert thresholds[:, 1].tolist() == [0.5] * 7
 
 
 def test_a_class_is_believed_from_where_samples_carry_it_more_often_than_not_beyond_chance() -> None:

@@ -1,7 +1,7 @@
 """Wrong and missing labels by models, by neighbours and by both, at the cost of the change."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,11 +58,11 @@ def make_workshop(root: Path, home: str = "home", **settings: Any) -> Workshop:
     return Workshop(root / home, root / "media", **{"similarity": {"k": 6}, **inputs, **settings})
 
 
-def check(workshop: Workshop, root: Path, **settings: Any) -> None:
-    assert workshop.wrong(STEPS) == {}
+def check(workshop: Workshop, root: Path, steps: Sequence[str] = STEPS, **settings: Any) -> None:
+    assert workshop.wrong(steps) == {}
     rebuild = make_workshop(root, "rebuild", **settings)
     give_calibrations(workshop, rebuild)
-    rebuild.run(STEPS)
+    rebuild.run(steps)
     assert_equals_rebuild(workshop, rebuild)
     rebuild.remove()
 

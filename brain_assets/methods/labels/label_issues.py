@@ -1,14 +1,15 @@
-"""Which class labels are wrong or missing, by a model's out-of-fold predictions and by the labels of the neighbours.
+"""Which class labels are wrong or missing, by out-of-fold predictions and by the labels of the neighbours.
 
-Two views of a sample each give a distribution over its classes: a model that did not train on it, and its nearest
-neighbours in embedding space. The views are joined as a weighted product, the one that errs more often counting for
-less, and the product is judged by confident learning. Either view works alone. A view doubts labels only with classes
-that it tells apart: what a model or an embedding says little about contradicts every label, and proves nothing.
+Three views of a sample each give a distribution over its classes: models that did not train on it, its nearest
+neighbours in embedding space, and a linear probe of the vectors that has not seen it. The views are joined as a weighted
+product, one that errs more often counting for less, and the product is judged by confident learning. Each view works
+alone. A view doubts labels only with classes that it tells apart: what a model or an embedding says little about
+contradicts every label, and proves nothing.
 
 Notes
 -----
 Incremental: a sample's row depends on its own label and prediction, on its neighbours, their distances and labels, and
-on the calibration; nothing else. The calibration is an input: two weights and a threshold for each class and view,
+on the calibration; nothing else. The calibration is an input: a weight for each view and thresholds of the classes,
 stored, and redone only on request or when the set has doubled. Given the same one, updates equal a rebuild exactly.
 
 References
@@ -37,8 +38,11 @@ RARE = 0.2
 FLOOR = 1e-6
 """The least probability a view may give a class, so that no single view is ever beyond doubt."""
 
-PREDICTIONS, EMBEDDINGS, BOTH = 0, 1, 2
-NO_VIEW = -1
+PREDICTIONS, EMBEDDINGS, BUILTIN = 0, 1, 2
+"""The views."""
+VIEWS = 3
+NO_VIEW, BOTH = -1, 2
+"""Which views a sample has: a bit for each, less one, so that 0 and 1 are the first two alone and 2 is both."""
 
 
 @dataclass(frozen=True)
@@ -47,11 +51,11 @@ class LabelCalibration:
 
     Attributes
     ----------
-    weights : (2,) float64 in (0, 1]
-        Of predictions and of neighbours where a sample has both.
-    thresholds : (3, c) float64 in [0, 1]
-        The probability from which a class is confidently there: by predictions, by neighbours, by both. 1, which no
-        probability reaches, for a class that a view does not know.
+    weights : (3,) float64 in (0, 1]
+        Of predictions, neighbours and the builtin model where a sample has several.
+    thresholds : (7, c) float64 in [0, 1]
+        The probability from which a class is confidently there, by each set of views that a sample may have. 1, which no
+        probability reaches, for a class that the views do not know.
     """
 
     weights: NDArray[np.float64]
@@ -64,9 +68,9 @@ class LabelCalibration:
         Examples
         --------
         >>> LabelCalibration.default(2).thresholds.shape
-        (3, 2)
+        (7, 2)
         """
-        return cls(np.ones(2), np.full((3, classes), UNFITTED))
+        return cls(np.ones(VIEWS), np.full((2**VIEWS - 1, classes), UNFITTED))
 
 
 @dataclass(frozen=True)
@@ -85,8 +89,8 @@ class LabelIssues:
         The most probable class other than the given one; -1 where nothing is known.
     given_probability, suggested_probability : (n,) float64 in [0, 1], NaN where there is none
     view : (n,) int64
-        0 by predictions, 1 by neighbours, 2 by both, -1 by nothing.
-    by_predictions, by_neighbors : (n,) bool
+        Which views there are, a bit for each, less one: 0 predictions, 1 neighbours, 2 both, ..., -1 none.
+    by_predictions, by_neighbors, by_builtin : (n,) bool
         Whether that view alone finds the suggested class likelier than the given one.
     """
 
@@ -98,6 +102,18 @@ class LabelIssues:
     view: NDArray[np.int64]
     by_predictions: NDArray[np.bool_]
     by_neighbors: NDArray[np.bool_]
+    by_builtin: NDArray[np.bool_]
+
+
+def has_view(view: NDArray[np.int64], which: int) -> NDArray[np.bool_]:
+    """Return which samples have a view, by their sets of views.
+
+    Examples
+    --------
+    >>> has_view(np.array([0, 1, 2, -1]), EMBEDDINGS)
+    array([False,  True,  True, False])
+    """
+    return np.asarray((view + 1) >> which & 1, dtype=bool)
 
 
 def neighbor_votes(distances: ArrayLike, labels: ArrayLike, classes: int) -> NDArray[np.float64]:
@@ -202,17 +218,19 @@ def pooled(probabilities: ArrayLike, samples: ArrayLike, count: int) -> NDArray[
     return np.divide(total, members[:, None], out=np.full_like(total, np.nan), where=members[:, None] > 0)
 
 
-def calibrate(given: ArrayLike, predicted: ArrayLike | None, votes: ArrayLike | None) -> LabelCalibration:
+def calibrate(
+    given: ArrayLike, predicted: ArrayLike | None, votes: ArrayLike | None, builtin: ArrayLike | None = None
+) -> LabelCalibration:
     """Return the weights of the views and the thresholds of the classes, from samples that have a label.
 
-    A view's weight is inverse to how often its first choice differs from the given label; the better one has weight 1.
+    A view's weight is inverse to how often its first choice differs from the given label; the best one has weight 1.
     A class' threshold is its mean probability among the samples that carry its label, `SURE` at most, or that from
     which on the samples do carry it more often than not, beyond chance, whichever is higher; .5 where none carries it.
 
     Parameters
     ----------
     given : (n,) int, -1 where there is none
-    predicted : (n, c) float, logits or log-probabilities of a model that did not train on the sample, or None
+    predicted, builtin : (n, c) float, logits or log-probabilities of models that did not train on the sample, or None
         NaN where a sample has no prediction.
     votes : (n, c) float, from `neighbor_votes`, or None
 
@@ -223,7 +241,7 @@ def calibrate(given: ArrayLike, predicted: ArrayLike | None, votes: ArrayLike | 
     Raises
     ------
     ValueError
-        If neither view is given, or their shapes differ.
+        If no view is given, or their shapes differ.
 
     Examples
     --------
@@ -234,22 +252,27 @@ def calibrate(given: ArrayLike, predicted: ArrayLike | None, votes: ArrayLike | 
     array([1., 1.])
     """
     labels = np.asarray(given, dtype=np.int64)
-    views = _views(predicted, votes)
+    views = _views(predicted, votes, builtin)
     errors = [_error_rate(labels, view) for view in views]
     weights = np.array([min(errors) / error for error in errors])
-    joined = (*(np.exp(view) for view in views), _join(views, weights)[0])
-    return LabelCalibration(weights, np.stack([_thresholds(labels, view) for view in joined]))
+    sets = [np.flatnonzero(has_view(np.array([views_]), np.arange(VIEWS))) for views_ in range(2**VIEWS - 1)]
+    joined = (_join(_only(views, chosen), weights)[0] for chosen in sets)
+    return LabelCalibration(weights, np.stack([_thresholds(labels, one) for one in joined]))
 
 
 def label_issues(
-    given: ArrayLike, predicted: ArrayLike | None, votes: ArrayLike | None, calibration: LabelCalibration
+    given: ArrayLike,
+    predicted: ArrayLike | None,
+    votes: ArrayLike | None,
+    calibration: LabelCalibration,
+    builtin: ArrayLike | None = None,
 ) -> LabelIssues:
     """Return how likely each label is wrong, what it should be, and why.
 
     Parameters
     ----------
     given : (n,) int, class numbers; -1 where a sample has no label
-    predicted, votes : (n, c) float or None, as for `calibrate`
+    predicted, votes, builtin : (n, c) float or None, as for `calibrate`
     calibration : LabelCalibration
 
     Returns
@@ -259,7 +282,7 @@ def label_issues(
     Raises
     ------
     ValueError
-        If neither view is given, or their shapes differ.
+        If no view is given, or their shapes differ.
 
     Examples
     --------
@@ -268,7 +291,7 @@ def label_issues(
     (array([0.9, 0.1]), array([ True, False]), array([1, 1]))
     """
     labels = np.asarray(given, dtype=np.int64)
-    views = _views(predicted, votes)
+    views = _views(predicted, votes, builtin)
     probability, view = _join(views, calibration.weights)
     own = _pick(probability, labels)
     suggested = _best_other(probability, labels)
@@ -276,6 +299,7 @@ def label_issues(
     confident = np.where(probability >= calibration.thresholds[view], probability, -1.0)
     score = np.where(labels == NONE, best, _odds(best, own))
     outweighed = (labels == NONE) | (score > 1 - RARE)
+    by_predictions, by_neighbors, by_builtin = (_prefers(one, suggested, labels) for one in views)
     return LabelIssues(
         score=score,
         is_issue=(confident.max(axis=1) >= 0) & (confident.argmax(axis=1) != labels) & outweighed,
@@ -283,12 +307,14 @@ def label_issues(
         given_probability=own,
         suggested_probability=best,
         view=view,
-        by_predictions=_prefers(views[PREDICTIONS], suggested, labels),
-        by_neighbors=_prefers(views[EMBEDDINGS], suggested, labels),
+        by_predictions=by_predictions,
+        by_neighbors=by_neighbors,
+        by_builtin=by_builtin,
     )
 
 
-Views = tuple[NDArray[np.float64], NDArray[np.float64]]
+Views = tuple[NDArray[np.float64], ...]
+"""Log-probabilities by each view, NaN where it says nothing."""
 
 
 def _kernel(distances: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -300,27 +326,34 @@ def _kernel(distances: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.where(known, np.exp(-2 * (np.where(known, distances, far) - near) / span), 0.0)
 
 
-def _views(predicted: ArrayLike | None, votes: ArrayLike | None) -> Views:
-    """Return the log-probabilities by predictions and by neighbours, NaN where unknown."""
-    given = [np.asarray(view, dtype=np.float64) for view in (predicted, votes) if view is not None]
-    if not given or any(view.shape != given[0].shape for view in given):
-        raise ValueError(f"give predictions or votes of the same shape (n, c), got {[view.shape for view in given]}")
-    unknown = np.full(given[0].shape, np.nan)
-    probabilities = unknown if predicted is None else softmax(predicted)
-    shares = unknown if votes is None else np.asarray(votes, dtype=np.float64)
-    return np.log(np.maximum(probabilities, FLOOR)), np.log(np.maximum(shares, FLOOR))
+def _views(predicted: ArrayLike | None, votes: ArrayLike | None, builtin: ArrayLike | None) -> Views:
+    """Return the log-probabilities by predictions, neighbours and the builtin model."""
+    scored = [None if view is None else softmax(view) for view in (predicted, builtin)]
+    shares = None if votes is None else np.asarray(votes, dtype=np.float64)
+    found = (scored[0], shares, scored[1])
+    shapes = {view.shape for view in found if view is not None}
+    if len(shapes) != 1:
+        raise ValueError(f"give predictions or votes of the same shape (n, c), got {sorted(shapes)}")
+    unknown = np.full(shapes.pop(), np.nan)
+    return tuple(unknown if view is None else np.log(np.maximum(view, FLOOR)) for view in found)
+
+
+def _only(views: Views, chosen: NDArray[np.intp]) -> Views:
+    """Return the chosen views; of a sample that lacks one of them, nothing is known."""
+    unknown = np.any([np.isnan(views[place]).any(axis=1) for place in chosen], axis=0)
+    return tuple(np.where(unknown[:, None] | (place not in chosen), np.nan, view) for place, view in enumerate(views))
 
 
 def _join(views: Views, weights: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Return the probabilities of all views together, and which views a sample has."""
-    seen, placed = (~np.isnan(view).any(axis=1) for view in views)
-    both = seen & placed
-    parts = [
-        np.where(both, weight, 1.0)[:, None] * np.nan_to_num(view) for weight, view in zip(weights, views, strict=True)
-    ]
-    joined = softmax(parts[0] + parts[1])
-    joined[~seen & ~placed] = np.nan
-    return joined, np.select([both, seen, placed], [BOTH, PREDICTIONS, EMBEDDINGS], NO_VIEW)
+    known = np.stack([~np.isnan(view).any(axis=1) for view in views])
+    several = known.sum(axis=0) > 1
+    total = np.zeros(views[0].shape)
+    for weight, view in zip(weights, views, strict=True):
+        total += np.where(several, weight, 1.0)[:, None] * np.nan_to_num(view)
+    joined = softmax(total)
+    joined[~known.any(axis=0)] = np.nan
+    return joined, np.asarray((known * (1 << np.arange(VIEWS))[:, None]).sum(axis=0) - 1, dtype=np.int64)
 
 
 def _error_rate(labels: NDArray[np.int64], view: NDArray[np.float64]) -> float:

@@ -53,7 +53,7 @@ HARDNESS = Signal(
     description="How unsure each model is of each sample: the entropy of its distribution over the classes. The hardest samples"
     " are ambiguous, mislabelled, or what the model has yet to learn.",
     group="labels",
-    reads=("predictions", "prediction_rows", "ground_truth"),
+    reads=("predictions", "prediction_rows", "builtin_predictions", "ground_truth"),
     writes=("hardness",),
     update=PerSubject("hardness", ("sample_id", "label_field", "model"), _inputs, judge_hardness),
     runs=_runs,
@@ -70,18 +70,21 @@ HARDNESS = Signal(
             """
             select sample_id, label_field, model, hardness from hardness
             union all select sample_id, label_field, '*', avg(hardness) from hardness
-            where label_field in (select label_field from hardness group by label_field having count(distinct model) > 1)
+            where model != 'builtin' and label_field in (
+                select label_field from hardness where model != 'builtin' group by 1 having count(distinct model) > 1)
             group by sample_id, label_field
             order by label_field, model, hardness desc, sample_id""",
             {
                 "sample_id": "The sample.",
                 "label_field": "The field of labels.",
-                "model": "The model; * is the mean over models where there are several.",
+                "model": "The model; * is the mean over models, builtin left out, where there are several.",
                 "hardness": "Nats; an upper bound where only the confidence is known; NULL where nothing is.",
             },
         ),
     ),
-    metrics={"mean_hardness": "select coalesce(avg(hardness), 0) from hardness"},
+    metrics={
+        "mean_hardness": "select coalesce(avg(hardness) filter (model != 'builtin'), avg(hardness), 0) from hardness"
+    },
     chart=Histogram("hardness in nats", "select hardness from hardness"),
     view={"colour": "hardness", "sort": "hardness"},
 )

@@ -28,8 +28,16 @@ CELLS = 2_000_000
 """Samples times classes that are looked at together."""
 MOST_FITTED = 10_000
 SEVERAL = "*"
+VIEWS = ("by_predictions", "by_neighbors", "by_builtin")
+VIEW_SETS = [
+    " ".join(name for place, name in enumerate(VIEWS) if views >> place & 1) for views in range(1, 1 << len(VIEWS))
+]
 CLASS_ORDERS = pa.schema([("source", pa.int64()), ("file", pa.string()), ("class_order", pa.int64())])
 
+# Fields that nearly all samples have a label in: where it is usual to have none, none is missing.
+COMPLETE = """
+    select label_field from ground_truth semi join readable using (sample_id) group by label_field
+    having count(*) >= .9 * (select count(*) from readable)"""
 GIVEN = "select sample_id, labels[1] as label from ground_truth where label_field = {field}"
 # Of a model that gives several classes at once, nothing can be said about one label.
 PREDICTED = """
@@ -39,10 +47,17 @@ PREDICTED = """
     left join input_files files on files.role = 'predictions' and files.source = rows.source and files.file = rows.file
     where label_field = {field} and len(labels) = 1 and (logits is not null or not isnan(confidences[1])) and {models}
         and (label_field, model) not in (select label_field, model from class_overlaps where not comparable)"""
+# Only those vote that have a label; others would use up the places of some that do.
 NEAREST = f"""
-    select subject_id as sample_id, unnest(neighbor_ids[:{NEIGHBORS}]) as neighbor_id,
-        unnest(distances[:{NEIGHBORS}]) as distance, generate_subscripts(neighbor_ids[:{NEIGHBORS}], 1) - 1 as rank
-    from neighbors where {{among}}"""
+    select sample_id, neighbor_id, distance, label, row_number() over (partition by sample_id order by place) - 1 as rank from (
+        select subject_id as sample_id, unnest(neighbor_ids) as neighbor_id, unnest(distances) as distance,
+            generate_subscripts(neighbor_ids, 1) as place
+        from neighbors where {{among}}) listed
+    join (select sample_id as neighbor_id, label from ({{given}})) using (neighbor_id)
+    qualify rank < {NEIGHBORS}"""
+BUILTIN = """
+    select sample_id, logits, hash(hash('builtin', mark)) as mark from builtin_predictions
+    where label_field = {field} and {wanted}"""
 CLASSES = """
     select label from ({given}) union select label from ({predicted})
     union select unnest(classes) from input_files where role = 'predictions' and (source, file) in (
@@ -54,8 +69,9 @@ STATES = """
     select sample_id, {field} as label_field, hash(any_value(label), bit_xor(mark)) as inputs from (
         select sample_id, mark from ({predicted})
         union all
-        select nearest.sample_id, hash(hash(rank, neighbor_id, distance, label)) from ({nearest}) nearest
-            left join ({given}) given on neighbor_id = given.sample_id
+        select sample_id, mark from ({builtin})
+        union all
+        select sample_id, hash(hash(rank, neighbor_id, distance, label)) from ({nearest})
     ) left join ({given}) using (sample_id) where {wanted} group by sample_id"""
 
 
@@ -67,7 +83,7 @@ class _Field:
     ----------
     name : str
     classes, models : list of str
-    given, predicted, nearest : str
+    given, predicted, nearest, builtin : str
     """
 
     name: str
@@ -76,6 +92,7 @@ class _Field:
     given: str
     predicted: str
     nearest: str
+    builtin: str
 
 
 @dataclass(frozen=True)
@@ -89,6 +106,7 @@ class _Inputs:
     predicted : (n, c) float64, NaN where no model speaks
     models : pyarrow.Array of str
         The model that speaks, ``*`` for several, NULL for none.
+    builtin : (n, c) float64, NaN where the builtin model does not speak
     distances : (n, k) float64, NaN where there are fewer neighbours
     labels, places : (n, k) int64
         Class of each neighbour, and its place in ``neighbors``; -1 where there is none.
@@ -99,6 +117,7 @@ class _Inputs:
     given: NDArray[np.int64]
     predicted: NDArray[np.float64]
     models: pa.Array
+    builtin: NDArray[np.float64]
     distances: NDArray[np.float64]
     labels: NDArray[np.int64]
     places: NDArray[np.int64]
@@ -122,6 +141,7 @@ def _inputs(update: Update) -> Iterator[Slice]:
             given=field.given,
             predicted=field.predicted,
             nearest=field.nearest,
+            builtin=field.builtin,
         )
         yield Slice(query, context, (field, calibration), batch=max(CELLS // len(field.classes), 1))
 
@@ -146,16 +166,15 @@ def _fields(update: Update) -> Iterator[_Field]:
 def _queries(update: Update, field: str) -> dict[str, str]:
     settings = update.run.settings["LabelIssueSettings"]
     models = ", ".join(literal(model) for model in settings["models"])
-    wanted = "true" if not models else f"model in ({models})"
-    if settings["views"] == "neighbors":
-        wanted = "false"
     among = f"brain_key = {literal(update.run.settings['similarity'])}"
-    if settings["views"] == "predictions":
-        among = "false"
+    conditions = {"predictions": f"model in ({models})" if models else "true", "neighbors": among, "builtin": "true"}
+    asked = {view: wanted if settings["views"] in ("both", view) else "false" for view, wanted in conditions.items()}
+    given = GIVEN.format(field=field)
     return {
-        "given": GIVEN.format(field=field),
-        "predicted": PREDICTED.format(field=field, models=wanted),
-        "nearest": NEAREST.format(among=among),
+        "given": given,
+        "predicted": PREDICTED.format(field=field, models=asked["predictions"]),
+        "nearest": NEAREST.format(among=asked["neighbors"], given=given),
+        "builtin": BUILTIN.format(field=field, wanted=asked["builtin"]),
     }
 
 
@@ -165,7 +184,11 @@ def _calibration_name(field: _Field) -> str:
 
 def _fitting(update: Update, field: _Field) -> str:
     """Return the query of the labelled samples that a calibration may look at."""
-    seen = field.predicted if field.models else field.nearest
+    seen = (
+        field.predicted
+        if field.models
+        else f"{field.builtin} union all select sample_id, null, null from ({field.nearest})"
+    )
     return f"select sample_id from ({field.given}) semi join ({seen}) using (sample_id) where {_wanted(update)}"
 
 
@@ -180,10 +203,9 @@ def _fit(update: Update, field: _Field) -> tuple[float, Mapping[str, Any]]:
         select sample_id from ({_fitting(update, field)}) join samples using (sample_id)
         order by md5(content_hash), sample_id limit {limit}""")
     inputs = _read(update, field, chosen.column(0).combine_chunks())
-    found = method.calibrate(inputs.given, inputs.predicted if field.models else None, inputs.votes)
-    names = ("by_predictions", "by_neighbors", "by_both")
-    thresholds = {name: row.tolist() for name, row in zip(names, found.thresholds, strict=True)}
-    weights = dict(zip(names[:2], found.weights.tolist(), strict=True))
+    found = method.calibrate(inputs.given, inputs.predicted if field.models else None, inputs.votes, inputs.builtin)
+    thresholds = {name: row.tolist() for name, row in zip(VIEW_SETS, found.thresholds, strict=True)}
+    weights = dict(zip(VIEWS, found.weights.tolist(), strict=True))
     evidence = {"fitted_on": len(inputs.samples), "classes": field.classes, "weights": weights}
     return float(found.thresholds[method.BOTH].mean()), {**evidence, "thresholds": thresholds}
 
@@ -213,16 +235,16 @@ def _read(update: Update, field: _Field, samples: pa.Array) -> _Inputs:
     given[rows.column("place").to_numpy()] = rows.column("code").to_numpy()
     predicted, models = _predictions(update, field, given)
     nearest = update.query(f"""
-        select place, rank, distance, neighbor_id, coalesce(code, {NONE}) as code
-        from asked join ({field.nearest}) nearest using (sample_id)
-        left join ({field.given}) given on neighbor_id = given.sample_id left join class_codes using (label)""")
+        select place, rank, distance, neighbor_id, code
+        from asked join ({field.nearest}) nearest using (sample_id) join class_codes using (label)""")
     cells = nearest.column("place").to_numpy(), nearest.column("rank").to_numpy()
     shape = (len(samples), int(cells[1].max(initial=-1)) + 1)
     distances, labels, places = np.full(shape, np.nan), np.full(shape, NONE), np.full(shape, NONE)
     distances[cells], labels[cells] = nearest.column("distance").to_numpy(), nearest.column("code").to_numpy()
     places[cells] = np.arange(nearest.num_rows)
     neighbors = nearest.column("neighbor_id").combine_chunks()
-    return _Inputs(samples, given, predicted, models, distances, labels, places, neighbors)
+    builtin = _builtin(update, field, given)
+    return _Inputs(samples, given, predicted, models, builtin, distances, labels, places, neighbors)
 
 
 def _predictions(update: Update, field: _Field, given: NDArray[np.int64]) -> tuple[NDArray[np.float64], pa.Array]:
@@ -246,6 +268,20 @@ def _predictions(update: Update, field: _Field, given: NDArray[np.int64]) -> tup
                 found[one], usable[one] = _placed(logits, np.array(order), (given[places[one]], len(field.classes)))
     joined = method.pooled(found[usable], places[usable], len(given))
     return joined, _model_names(rows.column("model").combine_chunks(), places, usable, len(given))
+
+
+def _builtin(update: Update, field: _Field, given: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return what the builtin model says of the samples that are asked for."""
+    found = np.full((len(given), len(field.classes)), np.nan)
+    rows = update.query(f"select place, logits from asked join ({field.builtin}) using (sample_id)")
+    if rows.num_rows:
+        query = "select classes from probes where fold = 0 and label_field = ?"
+        numbers = {name: number for number, name in enumerate(field.classes)}
+        order = np.array([numbers.get(name, NONE) for name in update.value(query, [field.name])])
+        places, logits = rows.column("place").to_numpy(), next(logit_matrices(rows.column("logits")))[1]
+        spread, usable = _placed(logits[:, order != NONE], order[order != NONE], (given[places], len(field.classes)))
+        found[places[usable]] = np.log(np.maximum(spread[usable], method.FLOOR))
+    return found
 
 
 def _class_orders(update: Update, field: _Field) -> list[tuple[int, ...]]:
@@ -290,7 +326,7 @@ def judge_labels(update: Update, states: pa.Table, given: tuple[_Field, Calibrat
     field, calibration = given
     inputs = _read(update, field, states.column("sample_id").combine_chunks())
     fitted = _fitted(calibration, field.classes)
-    found = method.label_issues(inputs.given, inputs.predicted, inputs.votes, fitted)
+    found = method.label_issues(inputs.given, inputs.predicted, inputs.votes, fitted, inputs.builtin)
     names = pa.array(field.classes, pa.string())
     known = found.view != method.NO_VIEW
     agreeing = (inputs.labels == found.suggested[:, None]) & (inputs.labels != NONE)
@@ -314,12 +350,11 @@ def judge_labels(update: Update, states: pa.Table, given: tuple[_Field, Calibrat
 def _opinions(found: LabelIssues) -> dict[str, pa.Array]:
     """Return scores and opinions, NULL where there is none."""
     scores = ("score", "given_probability", "suggested_probability")
-    by_predictions = np.isin(found.view, (method.PREDICTIONS, method.BOTH))
-    by_neighbors = np.isin(found.view, (method.EMBEDDINGS, method.BOTH))
-    return {name: pa.array(getattr(found, name), from_pandas=True) for name in scores} | {
-        "by_predictions": pa.array(found.by_predictions, mask=~by_predictions),
-        "by_neighbors": pa.array(found.by_neighbors, mask=~by_neighbors),
+    opinions = {
+        name: pa.array(getattr(found, name), mask=~method.has_view(found.view, place))
+        for place, name in enumerate(VIEWS)
     }
+    return {name: pa.array(getattr(found, name), from_pandas=True) for name in scores} | opinions
 
 
 def _partners(inputs: _Inputs, agreeing: NDArray[np.bool_]) -> pa.Array:
@@ -345,10 +380,23 @@ def _say(evidence: Evidence, labels: str, partner: str) -> str:
     given, suggested = joined(evidence.get("given")) or labels, joined(evidence.get("suggested"))
     if not suggested:
         return ""
-    model = evidence.get("model")
-    who = "look-alikes bear" if model is None else "models see" if model == "*" else f"{model} sees"
     said = f"Labelled “{given}”" if given else "No label"
-    return f"{said}, {who} “{suggested}”{sure(evidence)}{_alike(evidence)}."
+    return f"{said}, {_who(evidence)} “{suggested}”{sure(evidence)}{_alike(evidence)}."
+
+
+def _who(evidence: Evidence) -> str:
+    """Say whose word the suggestion is: a model's, or without one that of look-alikes and the model fitted to labels."""
+    model = evidence.get("model")
+    if model is None:
+        fitted, alike = evidence.get("by_builtin"), evidence.get("by_neighbors")
+        return (
+            "look-alikes bear"
+            if not fitted
+            else "the builtin model and look-alikes see"
+            if alike
+            else "the builtin model sees"
+        )
+    return "models see" if model == "*" else f"{model} sees"
 
 
 def _alike(evidence: Evidence) -> str:
@@ -379,10 +427,22 @@ MISSING_LABEL = Issue(
 LABEL_ISSUES = Signal(
     name="label_issues",
     description="Labels that are probably wrong or missing, with the class they should be: models that did not train on the"
-    " sample and the labels of its nearest neighbours are weighed against each other. Works with either alone.",
+    " sample, the labels of its nearest neighbours, and a small model that is fitted to the other labels are weighed against"
+    " each other. Each works alone.",
     group="labels",
-    reads=("ground_truth", "predictions", "prediction_rows", "input_files", "neighbors", "samples", "media"),
+    reads=(
+        "ground_truth",
+        "predictions",
+        "prediction_rows",
+        "input_files",
+        "builtin_predictions",
+        "probes",
+        "neighbors",
+        "samples",
+        "media",
+    ),
     writes=("label_issues",),
+    version="2",
     update=PerSubject("label_issues", ("sample_id", "label_field"), _inputs, judge_labels),
     runs=_runs,
     options=frozenset({"parameters", "similarity", "where"}),
@@ -405,7 +465,7 @@ LABEL_ISSUES = Signal(
             """
             select brain_key, sample_id as subject_id, sample_id, null::varchar as object_id, label_field, model, given,
                 suggested, score, is_issue, given_probability, suggested_probability, threshold, by_predictions, by_neighbors,
-                neighbors_labelled, neighbors_suggested
+                by_builtin, neighbors_labelled, neighbors_suggested
             from label_issues where score is not null order by brain_key, label_field, score desc, sample_id""",
             {
                 "brain_key": "The run.",
@@ -423,7 +483,8 @@ LABEL_ISSUES = Signal(
                 "threshold": "Probability from which the suggested class is taken to be there.",
                 "by_predictions": "Whether the models alone prefer the suggested class; NULL where they say nothing.",
                 "by_neighbors": "Whether the neighbours alone prefer the suggested class; NULL where they say nothing.",
-                "neighbors_labelled": "Nearest neighbours that have a label.",
+                "by_builtin": "Whether the builtin model alone prefers the suggested class; NULL where it says nothing.",
+                "neighbors_labelled": "Nearest neighbours that have a label: those that vote.",
                 "neighbors_suggested": "Those among them that bear the suggested class.",
             },
         ),
@@ -438,9 +499,12 @@ LABEL_ISSUES = Signal(
                 json_object('label_field', label_field, 'model', model, 'given', if(given is null, null, [given]),
                     'suggested', [suggested], 'given_probability', given_probability, 'confidence', suggested_probability,
                     'threshold', threshold, 'by_predictions', by_predictions, 'by_neighbors', by_neighbors,
-                    'neighbors_labelled', neighbors_labelled, 'neighbors_suggested', neighbors_suggested,
-                    'partner', partner) as evidence
-            from label_issues where brain_key = {default} and score is not null""",
+                    'by_builtin', by_builtin, 'neighbors_labelled', neighbors_labelled,
+                    'neighbors_suggested', neighbors_suggested, 'partner', partner) as evidence
+            from label_issues where brain_key = {default} and score is not null
+                and (given is not null or label_field in ("""
+            + COMPLETE
+            + """))""",
             (LABEL_MISTAKE, MISSING_LABEL),
         ),
     ),

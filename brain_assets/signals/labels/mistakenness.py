@@ -12,7 +12,7 @@ from brain_assets.methods.labels.mistakenness import NONE, LabelSets
 from brain_assets.resources.dataset import Dataset
 from brain_assets.signals.labels.class_overlaps import INCOMPARABLE, PUBLICATION, STRANGERS, note_strangers
 from brain_assets.signals.labels.hardness import logit_matrices
-from brain_assets.signals.labels.label_issues import LABEL_ISSUES, LABEL_MISTAKE, MISSING_LABEL
+from brain_assets.signals.labels.label_issues import COMPLETE, LABEL_ISSUES, LABEL_MISTAKE, MISSING_LABEL
 
 PREDICTED = """
     select given.labels as given, predicted.sample_id, predicted.label_field, predicted.model, predicted.labels,
@@ -128,7 +128,7 @@ MISTAKENNESS = Signal(
     description="How likely each label is wrong: a model contradicts it, and is sure. A sample without a label that a model is"
     " sure about is missing one.",
     group="labels",
-    reads=("predictions", "prediction_rows", "ground_truth", "input_files"),
+    reads=("predictions", "prediction_rows", "builtin_predictions", "ground_truth", "input_files"),
     writes=("mistakenness",),
     update=PerSubject("mistakenness", ("sample_id", "label_field", "model"), _inputs, judge_mistakenness),
     runs=_runs,
@@ -174,7 +174,8 @@ MISTAKENNESS = Signal(
                     'confidence', list_max([x for x in confidences if not isnan(x)]), 'threshold', {THRESHOLD}) as evidence
             from mistakenness join effective_predictions predicted using (sample_id, label_field, model)
             left join ground_truth given using (sample_id, label_field)
-            where mistakenness is not null
+            where mistakenness is not null and model != 'builtin'
+                and (given.labels is not null or label_field in ({COMPLETE}))
                 and (label_field, model) not in ({INCOMPARABLE.format(view="class_overlaps")})
                 and list_sort(given.labels) is distinct from list_sort(predicted.labels)
                 and label_field in (select label_field from ground_truth)
@@ -184,7 +185,8 @@ MISTAKENNESS = Signal(
         ),
     ),
     metrics={
-        "mean_mistakenness": "select coalesce(avg(mistakenness), 0) from mistakenness",
+        "mean_mistakenness": "select coalesce(avg(mistakenness) filter (model != 'builtin'), avg(mistakenness), 0)"
+        " from mistakenness",
         "models_without_shared_classes": STRANGERS,
     },
     chart=Histogram("mistakenness", "select mistakenness from mistakenness"),

@@ -79,7 +79,8 @@ def _inputs(update: Update) -> list[Slice]:
     """Choose references rarely; a subject is measured again when they, or its vector, are others."""
     subjects = _subjects(update)
     count = update.value(f"select count(*) from ({subjects})")
-    when = Fitting(count, method.LEAST_REFERENCES, lambda stored: _has_another_body(update, stored, count))
+    least = min(method.LEAST_REFERENCES, update.dataset.settings.calibration.min_samples)
+    when = Fitting(count, least, lambda stored: _has_another_body(update, stored, count))
     standing = calibrated(update, ISSUE, lambda: _fit(update), (float("inf"), {}), when)
     if standing.evidence["origin"] != "fitted":
         return [Slice(subjects, "", None)]
