@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from brain_assets.answers.contract import contract_gates
 from brain_assets.ingest.accounting import ROLES
 from brain_assets.resources.dataset import Dataset
 from brain_assets.resources.errors import BrainError
-from brain_assets.resources.settings.configuration import GateSettings, load_dataset
+from brain_assets.resources.settings.configuration import DatasetSettings, GateSettings, load_dataset
 from brain_assets.resources.settings.home import DatasetPaths, Home
 from brain_assets.resources.store.publishing import connect
 
@@ -101,9 +102,19 @@ def evaluate_all(gates: Iterable[GateSettings], values: Mapping[str, float]) -> 
     return [*evaluate(declared, values), *(verdict for verdict in silent if not verdict.passed)]
 
 
+def declared_gates(settings: DatasetSettings) -> list[GateSettings]:
+    """Return the gates of dataset.yaml, and those that its contract stands for."""
+    return [*settings.gates, *contract_gates(settings.contract)]
+
+
 def verdicts(dataset: Dataset) -> list[Verdict]:
     """Return what the gates say of the newest numbers in the store."""
-    return evaluate_all(dataset.settings.gates, _values(dataset.store.rows(STORED)))
+    return evaluate_all(declared_gates(dataset.settings), _values(dataset.store.rows(STORED)))
+
+
+def contract_verdicts(dataset: Dataset) -> list[Verdict]:
+    """Return what the clauses of the contract say of the newest numbers in the store; nothing without a contract."""
+    return evaluate(contract_gates(dataset.settings.contract), _values(dataset.store.rows(STORED)))
 
 
 def enforce(dataset: Dataset) -> None:
@@ -145,7 +156,7 @@ def examine(home: Home, name: str) -> Examination:
         If nothing was ever measured.
     """
     paths = home.existing(name)
-    gates = load_dataset(paths.config).settings.gates
+    gates = declared_gates(load_dataset(paths.config).settings)
     held_back = _held_back(paths.published / HELD_BACK)
     if held_back:
         return Examination(evaluate_all(gates, held_back["values"]), held_back["run_id"])

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
 
-from brain_assets.incremental.signal import Publication, Signal, Whole
+from brain_assets.answers.contract import Clause, clauses, filled, fingerprint, read_contract
+from brain_assets.incremental.signal import MethodRun, Publication, Signal, Whole
 from brain_assets.incremental.update import Update, asked
 from brain_assets.resources.dataset import Dataset
 from brain_assets.resources.store.store import Merge
@@ -24,6 +25,19 @@ def measured(signal: Signal, dataset: Dataset) -> dict[str, float]:
     }
 
 
+def kept(signals: Sequence[Signal], dataset: Dataset) -> dict[str, float]:
+    """Return the numbers of the dataset's contract, if it has one."""
+    if dataset.settings.contract is None:
+        return {}
+    contract = read_contract(dataset.settings.contract)
+    tables = {one.table: one.query for signal in signals for one in signal.publishes}
+
+    def asked_of(clause: Clause) -> float:
+        return float(dataset.store.value(filled(clause.value, contract, tables)))
+
+    return {clause.metric: asked_of(clause) for clause in clauses(contract) if clause.value}
+
+
 def health(signals: Sequence[Signal]) -> Signal:
     """Return the signal that measures what all others offer as metrics."""
     queries = {name: query for signal in signals for name, query in signal.metrics.items()}
@@ -33,6 +47,7 @@ def health(signals: Sequence[Signal]) -> Signal:
         values = {name: value for signal in signals for name, value in measured(signal, update.dataset).items()}
         counted = store.rows(FLAGGED)
         values |= {f"issue_{issue}": float(count) for issue, count in counted}
+        values |= kept(signals, update.dataset)
         update.notes |= values
         run_id, now = update.dataset.run_id, update.dataset.store.value("select now()")
         rows = [
@@ -46,6 +61,7 @@ def health(signals: Sequence[Signal]) -> Signal:
         " They plot over time, and gates are built on them.",
         group="answers",
         reads=(),
+        runs=lambda dataset: [MethodRun("health", fingerprint(dataset.settings.contract))],
         after=tuple(signal.name for signal in signals if signal.metrics),
         writes=("health",),
         # Another set of metrics is measured at once.

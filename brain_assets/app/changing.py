@@ -68,7 +68,7 @@ def set_value(home: Home, name: str, key: str, value: str) -> str | None:
         parsed = yaml.safe_load(value)
     except yaml.YAMLError:
         raise ConfigurationError(f"{key}: {value!r} is not a value") from None
-    if isinstance(parsed, str) and key.rpartition(".")[2] in {"media", "uri"} and parsed != FOLDERS:
+    if isinstance(parsed, str) and key.rpartition(".")[2] in {"media", "uri", "contract"} and parsed != FOLDERS:
         parsed = absolute(parsed)
     _write(paths, assigned(paths.config.read_text("utf-8"), key, parsed))
     origins = {one.key: one.origin for one in load_dataset(paths.config).values}

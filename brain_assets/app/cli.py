@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from brain_assets.app.commands import COMMANDS, PORT, with_output
+from brain_assets.app.scan_commands import COMMANDS as SCAN_COMMANDS
 from brain_assets.resources.errors import BrainError
 from brain_assets.resources.settings.home import Home, unusable
 
@@ -329,7 +330,7 @@ def _assignment(text: str) -> tuple[str, str]:
     return key.strip(), value
 
 
-for command in COMMANDS:
+for command in (*COMMANDS, *SCAN_COMMANDS):
     main.add_command(command)
 
 if __name__ == "__main__":

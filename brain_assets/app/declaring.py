@@ -2,7 +2,7 @@
 
 import logging
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +56,15 @@ def declare(home: Home, name: str, **settings: Any) -> DatasetPaths:
         If there are no such media, labels or predictions.
     """
     paths = undeclared(home, name)
+    tree = declaration(settings)
+    instance.prepare(home)
+    write_declaration(paths, tree)
+    _add_partition(name)
+    return paths
+
+
+def declaration(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what ``dataset.yaml`` is to say, from settings as `declare` takes them; raises as it does."""
     tree = {key: value for key, value in settings.items() if value is not None}
     given = tree["media"]
     media = [absolute(uri) for uri in ([given] if isinstance(given, str) else given)]
@@ -69,17 +78,20 @@ def declare(home: Home, name: str, **settings: Any) -> DatasetPaths:
         tree["classes"] = [name.strip() for name in names if name.strip()]
     _validate(tree)
     open_source(tree["media"], frames=tree.get("frames"))
-    instance.prepare(home)
+    return tree
+
+
+def write_declaration(paths: DatasetPaths, tree: Mapping[str, Any]) -> None:
+    """Write ``dataset.yaml``, in one step; raises ConfigurationError where what is written would be wrong."""
     paths.predictions.mkdir(parents=True, exist_ok=True)
     draft = paths.config.with_suffix(".draft")
     try:
-        draft.write_text(HEADER.format(name=name) + yaml.safe_dump(tree, sort_keys=False, allow_unicode=True), "utf-8")
+        text = yaml.safe_dump(dict(tree), sort_keys=False, allow_unicode=True)
+        draft.write_text(HEADER.format(name=paths.name) + text, "utf-8")
         load_dataset(draft)
         draft.replace(paths.config)
     finally:
         draft.unlink(missing_ok=True)
-    _add_partition(name)
-    return paths
 
 
 def looked_at(paths: DatasetPaths) -> list[str]:

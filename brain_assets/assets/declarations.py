@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
+from brain_assets.answers.contract import read_contract
 from brain_assets.answers.gates import ISSUE
 from brain_assets.assets import catalog
 from brain_assets.incremental.runs import similarity_runs
@@ -41,6 +42,9 @@ def check_declaration(settings: DatasetSettings) -> None:
     """
     for gate in settings.gates:
         _known(f"gate on {gate.metric!r}", "metric", gate.metric, metrics(settings))
+    if settings.contract is not None:
+        for metric in read_contract(settings.contract).health:
+            _known(f"limit of the contract on {metric!r}", "metric", metric, metrics(settings))
     for run in settings.runs:
         _check_run(run, settings)
 

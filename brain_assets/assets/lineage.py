@@ -2,7 +2,7 @@
 
 import logging
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -26,7 +26,7 @@ from brain_assets.resources.store.publishing import connect, manifest
 from brain_assets.signals.registry import ISSUES
 
 OWNERS = ["team:data-quality"]
-GATES, RUNS, FRESH = "gates", "declared_runs", "fresh"
+GATES, CONTRACT, RUNS, FRESH = "gates", "contract", "declared_runs", "fresh"
 RESOURCE = "dataset"
 
 
@@ -123,7 +123,8 @@ def _check_results(signal: Signal, place: Place, dataset: Dataset, report: Repor
             passed=not report.failed, check_name=RUNS, asset_key=key, metadata=dict(report.failed)
         )
     if signal is catalog.HEALTH:
-        yield _gates_result(dataset, key)
+        yield _gates_result(GATES, gates.verdicts(dataset), key)
+        yield _gates_result(CONTRACT, gates.contract_verdicts(dataset), key)
     if signal is catalog.PUBLISHED:
         yield _fresh_result(dataset, key)
 
@@ -134,6 +135,10 @@ def _named_checks(signal: Signal) -> Iterator[tuple[str, str]]:
         yield RUNS, "Each run that dataset.yaml declares was brought up to date; one that fails stops nothing else."
     if signal is catalog.HEALTH:
         yield GATES, "The limits that dataset.yaml sets; an error keeps the tables from being published."
+        yield (
+            CONTRACT,
+            "The clauses of the contract that dataset.yaml names, each with its number; without one nothing is asked.",
+        )
     if signal is catalog.PUBLISHED:
         yield (
             FRESH,
@@ -157,12 +162,11 @@ def _fresh_result(dataset: Dataset, key: dg.AssetKey) -> dg.AssetCheckResult:
     )
 
 
-def _gates_result(dataset: Dataset, key: dg.AssetKey) -> dg.AssetCheckResult:
-    verdicts = gates.verdicts(dataset)
+def _gates_result(name: str, verdicts: Sequence[gates.Verdict], key: dg.AssetKey) -> dg.AssetCheckResult:
     blocked = any(verdict.blocks or (verdict.is_default and not verdict.warns) for verdict in verdicts)
     return dg.AssetCheckResult(
         passed=all(verdict.passed for verdict in verdicts),
-        check_name=GATES,
+        check_name=name,
         asset_key=key,
         severity=dg.AssetCheckSeverity.ERROR if blocked else dg.AssetCheckSeverity.WARN,
         metadata={verdict.condition: str(verdict) for verdict in verdicts},

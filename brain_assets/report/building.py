@@ -8,7 +8,7 @@ from typing import Any
 
 import duckdb
 
-from brain_assets.answers.gates import evaluate_all
+from brain_assets.answers.gates import declared_gates, evaluate_all
 from brain_assets.answers.published import failed
 from brain_assets.ingest.accounting import accounts
 from brain_assets.report import findings, numbers
@@ -124,7 +124,7 @@ def _colouring(tables: Tables) -> tuple[str, str]:
 
 def _gates(settings: DatasetSettings, measured: Sequence[Metric]) -> list[Gate]:
     values = {metric.name: metric.value for metric in measured}
-    verdicts = evaluate_all(settings.gates, values)
+    verdicts = evaluate_all(declared_gates(settings), values)
     return [Gate(verdict.condition, verdict.value, verdict.passed) for verdict in verdicts]
 
 

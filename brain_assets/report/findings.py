@@ -1,7 +1,7 @@
 """The worst of every issue, and groups of copies."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from brain_assets.report.content import Finding, Group, Issue, Member, Subject
@@ -56,23 +56,33 @@ def _issue(tables: Tables, name: str, count: int, findings: Sequence[Finding], b
 
 def _findings(tables: Tables) -> dict[str, list[Finding]]:
     """Return the worst few subjects of each issue, each with its reason and partner; of a pair, one side is enough."""
-    rows = tables.rows(WORST)
+    found: dict[str, list[Finding]] = {}
+    for issue, finding in reasoned(tables, tables.rows(WORST)):
+        told = found.setdefault(issue, [])
+        if len(told) < SHOWN and not _is_told(told, finding.subject, finding.partner):
+            told.append(finding)
+    return found
+
+
+def reasoned(tables: Tables, rows: Sequence[Row]) -> Iterator[tuple[str, Finding]]:
+    """Yield the issue and finding of rows of ``issues`` with their ``subject``, each with its reason and partner.
+
+    Those whose sample is gone are left out.
+    """
     run_id = "run_id" in tables.columns["issues"] and tables.has("health", "run_id")
     newest, first = (tables.value(NEWEST), tables.value(FIRST)) if run_id else (None, None)
     evidence = {id(row): _evidence(row["evidence"]) for row in rows}
     partners = {word for said in evidence.values() if (word := _partner(said))}
     known = subjects(tables, {row["subject"] for row in rows} | partners)
-    found: dict[str, list[Finding]] = {}
     for row in rows:
-        told, said = found.setdefault(row["issue"], []), evidence[id(row)]
+        said = evidence[id(row)]
         subject, partner = known.get(row["subject"]), known.get(_partner(said))
-        if subject is None or len(told) == SHOWN or _is_told(told, subject, partner):
+        if subject is None:
             continue
         labels, path = ", ".join(subject.labels), partner.filepath if partner else ""
         why = issue_named(row["issue"]).reason(said, labels, path)
         is_new = newest != first and row.get("run_id") == newest
-        told.append(Finding(subject, row["score"], why, partner, is_new, row["source"] or "", said))
-    return found
+        yield row["issue"], Finding(subject, row["score"], why, partner, is_new, row["source"] or "", said)
 
 
 def _is_told(told: Iterable[Finding], subject: Subject, partner: Subject | None) -> bool:

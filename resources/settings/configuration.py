@@ -7,7 +7,7 @@ import hashlib
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import UnionType
@@ -521,6 +521,11 @@ class DatasetSettings(Section):
     gates: list[GateSettings] = Field(
         [], description="What must hold of the dataset's health: metric, operator, limit."
     )
+    contract: str | None = Field(
+        None,
+        description="File of what must hold of the dataset: classes, counts, sizes, boxes, leaks, limits on health; relative to"
+        " the folder of dataset.yaml. 'brain contract schema' prints what it may say.",
+    )
     runs: list[RunSettings] = Field(
         [], description="Further runs of methods, each with its brain_key, method and parameters."
     )
@@ -587,7 +592,7 @@ class Value:
 class Configuration(Generic[SettingsT]):
     """Validated settings with the origin of each, and a digest that changes with any of them.
 
-    The digest also changes with the files that hold the settings' models or vectors.
+    The digest also changes with the files that hold the settings' models, vectors or contract.
     """
 
     settings: SettingsT
@@ -595,8 +600,9 @@ class Configuration(Generic[SettingsT]):
 
     @property
     def digest(self) -> str:
-        """Names these settings and the state of the model files that they name."""
-        text = f"{self.settings.model_dump_json()} {[file_state(uri) for uri in model_uris(self.settings)]}"
+        """Names these settings and the state of the files of models and contract that they name."""
+        files = [*model_uris(self.settings), *_contract_uris(self.settings)]
+        text = f"{self.settings.model_dump_json()} {[file_state(uri) for uri in files]}"
         return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
@@ -622,6 +628,11 @@ def model_uris(settings: Section) -> list[str]:
     return [settings.embeddings.model, *(run.model for run in settings.runs if run.model)]
 
 
+def _contract_uris(settings: Section) -> list[str]:
+    named = isinstance(settings, DatasetSettings) and settings.contract
+    return [f"file:{named}"] if named else []
+
+
 def load_dataset(path: Path, arguments: Mapping[str, str] | None = None) -> Configuration[DatasetSettings]:
     """Read ``dataset.yaml`` and what overrides it.
 
@@ -637,7 +648,12 @@ def load_dataset(path: Path, arguments: Mapping[str, str] | None = None) -> Conf
     ConfigurationError
         With the line or variable, what is wrong, and the nearest right key or value.
     """
-    return _load(DatasetSettings, path, arguments or {})
+    loaded = _load(DatasetSettings, path, arguments or {})
+    if loaded.settings.contract is None:
+        return loaded
+    # Whoever has the settings alone, a run or a gate, finds the file as well.
+    contract = str(path.parent / Path(loaded.settings.contract).expanduser())
+    return replace(loaded, settings=loaded.settings.model_copy(update={"contract": contract}))
 
 
 def check_sent(path: Path, arguments: Mapping[str, str]) -> None:
@@ -692,19 +708,37 @@ def fields(model: type[Section], prefix: str = "") -> Iterator[tuple[str, Any]]:
             yield f"{prefix}{name}", field
 
 
+def read_section(model: type[SettingsT], path: Path) -> SettingsT:
+    """Read a file that holds one section alone; nothing overrides it.
+
+    Raises
+    ------
+    ConfigurationError
+        If there is no such file, or with its line and what is wrong in it.
+    """
+    if not path.is_file():
+        raise ConfigurationError(f"there is no file {path}")
+    tree, lines = _read_yaml(path)
+    return _validated(model, path, tree, {key: f"{path.name} line {line}" for key, line in lines.items()})
+
+
 def _load(model: type[SettingsT], path: Path, arguments: Mapping[str, str]) -> Configuration[SettingsT]:
     tree, lines = _read_yaml(path)
     origins = {key: f"{path.name} line {line}" for key, line in lines.items()}
     for key, (text, origin) in _overrides(model, arguments).items():
         _assign(tree, key, _parse(text, origin))
         origins[key] = origin
+    settings = _validated(model, path, tree, origins)
+    return Configuration(settings, tuple(_effective(model, settings, origins)))
+
+
+def _validated(model: type[SettingsT], path: Path, tree: Mapping[str, Any], origins: Mapping[str, str]) -> SettingsT:
     try:
-        settings = model.model_validate(tree)
+        return model.model_validate(tree)
     except ValidationError as error:
         # A misspelled key is why another is missing: it is reported first.
         first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
         raise ConfigurationError(_explain(first, model, origins, path)) from None
-    return Configuration(settings, tuple(_effective(model, settings, origins)))
 
 
 def _overrides(model: type[Section], arguments: Mapping[str, str]) -> dict[str, tuple[str, str]]:
@@ -802,11 +836,14 @@ def _explain(error: ErrorDetails, model: type[Section], origins: Mapping[str, st
 
 def _known(model: type[Section], above: Sequence[int | str]) -> set[str]:
     """Return the keys that may stand in the section, or in the item of a list, that ``above`` leads to."""
+    kind: Any = model
     for name in above:
-        if isinstance(name, str):
-            kind: Any = model.model_fields[name].annotation
-            model = next(iter(get_args(kind)), kind)
-    return set(model.model_fields)
+        if isinstance(kind, type) and issubclass(kind, Section):
+            kind = kind.model_fields[str(name)].annotation
+        else:
+            # The items of a list, or the values of a mapping.
+            kind = get_args(kind)[-1]
+    return set(kind.model_fields)
 
 
 def _shortenings(location: str) -> Iterator[str]:
