@@ -72,7 +72,7 @@ class Synthetic:
 
     @cached_property
     def ids(self) -> list[str]:
-        return [digest(self.name, file) for file in self.files]
+        return [digest(self.name, file)[:20] for file in self.files]
 
     @cached_property
     def contents(self) -> list[str]:
@@ -344,7 +344,7 @@ class Synthetic:
     ) -> dict[str, Any]:
         x, y, width, height = rectangle
         return {
-            "object_id": digest(self.ids[index], source, ordinal),
+            "object_id": self.ids[index][:20] + digest(self.ids[index], source, ordinal)[:12],
             "sample_id": self.ids[index],
             "label_field": "ground_truth",
             "source": source,
@@ -354,7 +354,7 @@ class Synthetic:
             "y": y,
             "width": width,
             "height": height,
-            "polygon": None,
+            "polygon": [[x, y, x + width, y, x + width / 2, y + height]] if index == 61 else None,
             "iscrowd": False,
         }
 
@@ -528,9 +528,8 @@ def issue(
 
 
 def columns_of(rows: list[dict[str, Any]]) -> Rows:
-    return {
-        key: pa.array([row[key] for row in rows], type=pa.string() if key == "object_id" else None) for key in rows[0]
-    }
+    types = {"object_id": pa.string(), "polygon": pa.list_(pa.list_(pa.float64()))}
+    return {key: pa.array([row[key] for row in rows], type=types.get(key)) for key in rows[0]}
 
 
 def declare(folder: Path, media: Path) -> None:

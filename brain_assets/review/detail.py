@@ -25,12 +25,14 @@ def detail(opened: OpenSet, subject: str, events: Events) -> Row:
     """
     frame = frame_of(opened, subject)
     card = cards_of(opened, frame, [subject], events)[subject]
-    issues = issues_of(opened, card, frame)
+    issues = issues_of(opened, card)
     similar = neighbors_of(opened, subject)
-    partners = partners_of(opened, partner_ids(issues) | {row["neighbor_id"] for row in similar}, events)
+    objects = {row["object_id"] for row in issues if row["object_id"]}
+    partners = partners_of(opened, objects | partner_ids(issues) | {row["neighbor_id"] for row in similar}, events)
     known = partners | {subject: card}
     return {
         **card,
+        "boxes": with_outlines(opened, card),
         "frame": frame,
         "signals": signals(opened, frame, subject),
         "issue_rows": [row | {"reason": reason(row, known)} for row in issues],
@@ -39,6 +41,15 @@ def detail(opened: OpenSet, subject: str, events: Events) -> Row:
         "partners": partners,
         "history": [decision._asdict() for decision in events.decisions([subject])],
     }
+
+
+def with_outlines(opened: OpenSet, card: Row) -> list[Row]:
+    """Return the boxes of a subject's image, each with its outline as rings of x and y in turn, where it has one."""
+    if not card.get("boxes") or not opened.has("objects", "polygon"):
+        return list(card.get("boxes", []))
+    query = "select object_id, polygon from objects where sample_id = ? and polygon is not null"
+    outlines = {row["object_id"]: row["polygon"] for row in fetch(opened, query, [card["sample_id"]])}
+    return [box | {"polygon": outlines.get(box["object_id"])} for box in card["boxes"]]
 
 
 def frame_of(opened: OpenSet, subject: str) -> Frame:
@@ -86,16 +97,22 @@ def _signals_from(opened: OpenSet, source: str, members: list[Column], subject: 
     ]
 
 
-def issues_of(opened: OpenSet, card: Row, frame: Frame) -> list[Row]:
-    """Return the rows of ``issues`` on a subject, an image's objects included, the most severe first."""
+def issues_of(opened: OpenSet, card: Row) -> list[Row]:
+    """Return the rows of ``issues`` on a subject's image and all of its objects: its own first, then the most severe.
+
+    Each has the run that found it and when, where these are published.
+    """
     if not opened.has("issues", "issue"):
         return []
-    field = "object_id" if frame == "objects" else "sample_id"
+    found = "null as run_id, null as found_at"
+    if opened.has("issues", "run_id") and opened.has("runs", "run_id", "finished_at"):
+        found = "run_id, (select max(finished_at) from runs where runs.run_id = issues.run_id) as found_at"
     query = (
-        f"select sample_id, object_id, issue, source, score, is_issue, evidence from issues where {field} = ? "
-        "order by is_issue desc, score desc, issue limit 200"
+        f"select sample_id, object_id, issue, source, score, is_issue, evidence, {found} from issues where sample_id = ? "
+        "order by coalesce(object_id, sample_id) = ? desc, is_issue desc, score desc, issue, object_id limit 200"
     )
-    return [row | {"evidence": evidence(row["evidence"])} for row in fetch(opened, query, [card["subject_id"]])]
+    rows = fetch(opened, query, [card["sample_id"], card["subject_id"]])
+    return [row | {"evidence": evidence(row["evidence"])} for row in rows]
 
 
 def evidence(text: str | None) -> Row:

@@ -138,7 +138,7 @@ class ViewSaid(Question):
 class PictureQuestion(Question):
     """A picture of a sample, or of one of its objects; ``content`` only tells versions apart in the browser's cache."""
 
-    size: Literal["thumb", "large"] = "thumb"
+    size: Literal["thumb", "large", "full"] = "thumb"
     object: Identifier | None = None
     content: str = ""
 
@@ -375,7 +375,7 @@ def _picture_endpoint(page: Page) -> Callable[[Request], Any]:
         }
         if request.headers.get("if-none-match") == picture.tag:
             return Response(status_code=304, headers=headers)
-        return Response(picture.jpeg, media_type="image/jpeg", headers=headers)
+        return Response(picture.encoded, media_type=picture.media_type, headers=headers)
 
     return respond
 

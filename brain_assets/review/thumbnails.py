@@ -1,4 +1,4 @@
-"""Pictures for the page: small JPEGs of images, by sample id only, never of anything outside the media root."""
+"""Pictures for the page: JPEGs and PNGs of images, by sample id only, never of anything outside the media root."""
 
 import io
 import os
@@ -23,7 +23,9 @@ from brain_assets.review.sets import OpenSet
 from brain_assets.review.subjects import fetch
 
 Previews = Callable[[OpenSet, str], bytes | None]
-SIDES = {"thumb": 256, "large": 1600}
+SIDES = {"thumb": 256, "large": 1600, "full": 8192}
+# What is shown pixel by pixel comes without loss up to so many of them; beyond, it would be slow to send.
+LOSSLESS_PIXELS = 4_000_000
 # Originals that are read and decoded at once; a browser asks for many, and each may be large.
 AT_ONCE = 2
 # An object is shown with this much of its surroundings, in shares of its longer side.
@@ -49,10 +51,15 @@ def packed_preview(opened: OpenSet, content_hash: str) -> bytes | None:
 
 @dataclass(frozen=True)
 class Picture:
-    """A JPEG and a tag that changes with its content."""
+    """A JPEG or PNG and a tag that changes with its content."""
 
-    jpeg: bytes
+    encoded: bytes
     tag: str
+
+    @property
+    def media_type(self) -> str:
+        """What kind of file it is."""
+        return "image/png" if self.encoded.startswith(b"\x89PNG") else "image/jpeg"
 
 
 class Pictures:
@@ -70,7 +77,8 @@ class Pictures:
         self.cache: OrderedDict[tuple[str, ...], Picture] = OrderedDict()
         self.cached_bytes = 0
         self.turns = threading.BoundedSemaphore(AT_ONCE)
-        self.decoders: dict[Limits, Decoder] = {}
+        self.wide = threading.BoundedSemaphore(AT_ONCE)
+        self.decoders: dict[tuple[Limits, int], Decoder] = {}
 
     def close(self) -> None:
         """Stop the processes that decode."""
@@ -92,10 +100,14 @@ class Pictures:
             if key in self.cache:
                 self.cache.move_to_end(key)
                 return self.cache[key]
-        image = self._image(opened, sample, SIDES[size] if object_id is None else SIDES["large"])
-        if object_id is not None:
-            image = _crop(image, opened, sample_id, object_id)
-        picture = Picture(_jpeg(image, SIDES[size]), f'"{abs(hash(key)):x}"')
+        if size == "full":
+            encoded = self._full(opened, sample)
+        else:
+            image = self._image(opened, sample, SIDES[size] if object_id is None else SIDES["large"])
+            if object_id is not None:
+                image = _crop(image, opened, sample_id, object_id)
+            encoded = _jpeg(image, SIDES[size])
+        picture = Picture(encoded, f'"{abs(hash(key)):x}"')
         self._keep(key, picture)
         return picture
 
@@ -103,9 +115,9 @@ class Pictures:
         with self.lock:
             if key not in self.cache:
                 self.cache[key] = picture
-                self.cached_bytes += len(picture.jpeg)
+                self.cached_bytes += len(picture.encoded)
             while self.cached_bytes > CACHE_BYTES:
-                self.cached_bytes -= len(self.cache.popitem(last=False)[1].jpeg)
+                self.cached_bytes -= len(self.cache.popitem(last=False)[1].encoded)
 
     def _image(self, opened: OpenSet, sample: dict[str, str | None], side: int) -> Image.Image:
         """Return the preview where it is large enough, else the original, else the preview."""
@@ -115,7 +127,7 @@ class Pictures:
             return _opened(preview)
         if sample["status"] != "error":
             try:
-                return self._decoded(opened.paths, sample["filepath"] or "")
+                return self._decoded(opened.paths, sample["filepath"] or "", max(side, SIDES["large"]))
             except Refused:
                 if not preview:
                     raise
@@ -123,26 +135,36 @@ class Pictures:
             return _opened(preview)
         raise Refused(404, "there is no picture of this sample")
 
-    def _decoded(self, paths: DatasetPaths, filepath: str) -> Image.Image:
-        """Return an original, reduced to the largest size that is shown, as the pipeline decodes it and at its limits."""
+    def _full(self, opened: OpenSet, sample: dict[str, str | None]) -> bytes:
+        """Return every pixel of an original; few at once, because each may take hundreds of megabytes."""
+        with self.wide:
+            image = self._image(opened, sample, SIDES["full"])
+            if image.width * image.height > LOSSLESS_PIXELS:
+                return _jpeg(image, SIDES["full"], quality=95, subsampling=0)
+            out = io.BytesIO()
+            image.save(out, "PNG", compress_level=1)
+            return out.getvalue()
+
+    def _decoded(self, paths: DatasetPaths, filepath: str, side: int) -> Image.Image:
+        """Return an original, its longest side at most ``side``, as the pipeline decodes it and at its limits."""
         with self.turns:
             source = original(paths, filepath)
             if source is None:
                 raise Refused(404, "there is no picture of this sample")
             size = source.stat().st_size if isinstance(source, Path) else len(source.getbuffer())
             load = source.read_bytes if isinstance(source, Path) else source.getvalue
-            (row,) = self._decoder(paths).decode([DecodeJob(filepath, load, size)])
+            (row,) = self._decoder(paths, side).decode([DecodeJob(filepath, load, size)])
         if row.preview is None:
             raise Refused(404, f"the image cannot be decoded: {row.error}")
         return _opened(row.preview)
 
-    def _decoder(self, paths: DatasetPaths) -> Decoder:
+    def _decoder(self, paths: DatasetPaths, side: int) -> Decoder:
         decoding = load_dataset(paths.config).settings.decoding
         limits = Limits(decoding.max_pixels, decoding.max_bytes, decoding.timeout, decoding.max_memory)
         with self.lock:
-            if limits not in self.decoders:
-                self.decoders[limits] = Decoder(preview_size=SIDES["large"], limits=limits, threads=1)
-            return self.decoders[limits]
+            if (limits, side) not in self.decoders:
+                self.decoders[limits, side] = Decoder(preview_size=side, limits=limits, threads=1)
+            return self.decoders[limits, side]
 
 
 def original(paths: DatasetPaths, filepath: str) -> Path | io.BytesIO | None:
@@ -194,8 +216,8 @@ def _span(start: float, length: float, pixels: int, other: float) -> tuple[int, 
     return first, max(first + 1, min(pixels, round((start + length) * pixels + margin)))
 
 
-def _jpeg(image: Image.Image, side: int) -> bytes:
+def _jpeg(image: Image.Image, side: int, **options: int) -> bytes:
     image.thumbnail((side, side))
     out = io.BytesIO()
-    image.save(out, "JPEG", quality=85)
+    image.save(out, "JPEG", **{"quality": 85, **options})
     return out.getvalue()

@@ -151,3 +151,12 @@ class Visit:
 
     def tagged(self, word: str) -> set[str]:
         return {state.subject_id for state in self.events.tags() if state.present and state.tag == word}
+
+
+def visiting(browser: Any, address: str, home: Path, **options: Any) -> Iterator[Visit]:
+    """Yield a visit in a window of its own; what the page complains about fails the test."""
+    context = browser.new_context(viewport={"width": 1400, "height": 900}, **options)
+    visit = Visit(context.new_page(), address, home)
+    yield visit
+    context.close()
+    assert visit.complaints == []

@@ -1,7 +1,6 @@
 """The page as a reviewer meets it, in a real browser."""
 
 import io
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,41 +12,8 @@ from PIL import Image
 
 from brain_assets.resources.store.events import Decision
 from brain_assets.review import link
-from tests.review.browser import Visit, launched, serious, served
+from tests.review.browser import Visit, serious, served, visiting
 from tests.review_data import HOSTILE, Synthetic, points_only
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with launched() as browser:
-        yield browser
-
-
-@pytest.fixture(scope="module")
-def address(synthetic: Synthetic) -> Iterator[str]:
-    with served(synthetic.home) as address:
-        yield address
-
-
-@pytest.fixture
-def visit(browser: Any, address: str, synthetic: Synthetic) -> Iterator[Visit]:
-    """A visit to the dataset that all tests share; what is said there is only ever added."""
-    yield from visiting(browser, address, synthetic.home)
-
-
-def visiting(browser: Any, address: str, home: Path, **options: Any) -> Iterator[Visit]:
-    context = browser.new_context(viewport={"width": 1400, "height": 900}, **options)
-    visit = Visit(context.new_page(), address, home)
-    yield visit
-    context.close()
-    assert visit.complaints == []
-
-
-@pytest.fixture
-def own(browser: Any, small: Synthetic) -> Iterator[Visit]:
-    """A visit to a dataset of the test's own."""
-    with served(small.home) as address:
-        yield from visiting(browser, address, small.home)
 
 
 def inside(

@@ -468,7 +468,7 @@ def test_the_last_pictures_are_kept_within_bounds(monkeypatch: pytest.MonkeyPatc
         for index in range(6, 30):
             pictures.picture(opened, small.ids[index], "thumb")
         assert pictures.cached_bytes <= 5000
-        assert pictures.cached_bytes == sum(len(picture.jpeg) for picture in pictures.cache.values())
+        assert pictures.cached_bytes == sum(len(picture.encoded) for picture in pictures.cache.values())
     sets.close()
 
 
@@ -518,3 +518,10 @@ def test_answers_hold_no_numbers_that_json_cannot(reader: Client, synthetic: Syn
         raise AssertionError(word)
 
     json.loads(body, parse_constant=refuse)
+
+
+def test_full_pictures_are_the_pixels_of_the_original(reader: Client, synthetic: Synthetic) -> None:
+    reply = reader.request("GET", f"/image/demo/{synthetic.ids[70]}?size=full")
+    assert (reply.status, reply.headers["content-type"]) == (200, "image/png")
+    original = Image.open(synthetic.media / synthetic.files[70]).convert("RGB")
+    assert np.array_equal(np.asarray(Image.open(io.BytesIO(reply.body))), np.asarray(original))

@@ -65,7 +65,7 @@ export function unpack(buffer) {
   return { ...header, ...arrays };
 }
 
-/** Where the picture of a subject is. */
+/** Where the picture of a subject is: thumb, large, or full with every pixel of it. */
 export function pictureUrl(dataset, subject, size = "thumb", crop = true) {
   const object = crop ? subject.object_id : undefined;
   const asked = query({ size, object, content: subject.content_hash?.slice(0, 16) });

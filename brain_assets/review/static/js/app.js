@@ -2,7 +2,6 @@
 
 import { ask, askDatasets } from "/static/js/api.js";
 import { Frame } from "/static/js/data.js";
-import { Detail } from "/static/js/detail.js";
 import { askWord, notice, tell, trying } from "/static/js/dialogs.js";
 import { $, h, put, typing } from "/static/js/dom.js";
 import { Explore } from "/static/js/explore.js";
@@ -11,6 +10,7 @@ import { News } from "/static/js/news.js";
 import { Queue } from "/static/js/queue.js";
 import { rename, reviewer, undo } from "/static/js/say.js";
 import { fresh, set, state, watch } from "/static/js/state.js";
+import { Workspace } from "/static/js/workspace.js";
 
 const TABS = ["explore", "queue", "groups", "news"];
 const THEMES = { auto: "◐", light: "☀", dark: "☾" };
@@ -23,11 +23,16 @@ const wordsOf = async (name) => (frames.images?.has(name) ? ((await frames.image
 const context = () => ({ ...overview, labels: () => wordsOf("label"), tags: () => wordsOf("tags") });
 
 applyTheme(localStorage.getItem("review.theme") ?? "auto");
-const detail = new Detail($("#detail"), context);
-const openDetail = (id) => detail.open(id);
-const explore = new Explore(openDetail);
+// Before and after an image are those of the list that it was opened from.
+const order = {
+  beside: async (subject, by) => ({ explore, queue })[state.tab]?.beside(subject, by) ?? null,
+  place: (subject) => ({ explore, queue })[state.tab]?.place(subject) ?? null,
+};
+const workspace = new Workspace($("#detail"), context, order);
+const openDetail = (id) => workspace.open(id);
+const explore = new Explore(openDetail, (one, other) => (workspace.open(one), workspace.compare(other)));
 const queue = new Queue(openDetail, context);
-const groups = new Groups(openDetail, context);
+const groups = new Groups(openDetail, context, (one, other) => (workspace.open(one), workspace.compare(other)));
 const news = new News(context);
 
 async function start() {
@@ -61,7 +66,7 @@ async function load() {
   await explore.start(frames, overview);
   explore.views.load();
   ({ queue, groups, news })[state.tab]?.enter();
-  detail.load();
+  workspace.start();
 }
 
 /** Says which rows of labels and predictions are not used, before anything that is judged by the rest. */
@@ -150,6 +155,18 @@ const KEYS = [
     ],
   ],
   [
+    "Image",
+    [
+      ["← →, swipe", "previous, next"],
+      ["+ −, wheel", "zoom"],
+      ["0 Z", "all of it, pixel by pixel"],
+      ["drag, Shift arrows", "pan"],
+      ["G P N", "labels, predictions, names"],
+      ["X", "difference from the one beside it"],
+      ["K D T R", "keep, drop, tag, relabel"],
+    ],
+  ],
+  [
     "Queue",
     [
       ["K D", "keep, drop"],
@@ -168,6 +185,7 @@ const KEYS = [
       ["↑ ↓", "next group"],
       ["A", "accept the proposal"],
       ["K", "keep all"],
+      ["C", "compare the first two"],
       ["1–9", "keep only this one"],
       ["U", "undo"],
     ],
@@ -207,7 +225,7 @@ function key(event) {
   const runs = {
     "/": () => (set({ tab: "explore" }), $("#search").focus()),
     "?": help,
-    Escape: () => (state.id ? detail.close() : exploring && explore.clear()),
+    Escape: () => (state.id ? workspace.escape() : exploring && explore.clear()),
     t: () => exploring && explore.saySelected("tag"),
     k: () => exploring && explore.saySelected("keep"),
     d: () => exploring && explore.saySelected("drop"),

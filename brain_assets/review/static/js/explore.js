@@ -17,9 +17,9 @@ import { fromView, set, state, watch } from "/static/js/state.js";
 import { Views } from "/static/js/views.js";
 
 export class Explore {
-  /** @param {(id: string) => void} openDetail */
-  constructor(openDetail) {
-    this.openDetail = openDetail;
+  /** @param {(id: string) => void} openDetail @param {(one: string, other: string) => void} compare */
+  constructor(openDetail, compare) {
+    Object.assign(this, { openDetail, compare });
     this.filters = new Filters($("#filters"));
     this.views = new Views($("#view-row"));
     this.grid = new Grid($("#grid"));
@@ -54,6 +54,7 @@ export class Explore {
     $("#fit").addEventListener("click", () => ((this.scatter.touched = false), this.scatter.fit()));
     $("#select-all").addEventListener("click", () => this.selectMatching());
     $("#clear").addEventListener("click", () => this.clear());
+    $("#compare").addEventListener("click", () => this.comparePicked());
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.themed());
   }
 
@@ -309,6 +310,7 @@ export class Explore {
     ];
     $("#status").textContent = parts.filter(Boolean).join(" · ");
     $("#clear").hidden = !(selecting || picked || list);
+    $("#compare").hidden = picked !== 2;
     const none = !(picked || selecting);
     for (const button of document.querySelectorAll("[data-say]")) {
       const wrong = button.dataset.say === "relabel" && this.frame.name === "objects";
@@ -354,6 +356,31 @@ export class Explore {
   async openAt(position) {
     const [row] = (await trying(() => this.frame.rowsAt([position]))) ?? [];
     if (row) this.openDetail(row.subject_id);
+  }
+
+  async comparePicked() {
+    const rows = (await trying(() => this.frame.rowsAt([...this.grid.picked]))) ?? [];
+    if (rows.length === 2) this.compare(...rows.map((row) => row.subject_id));
+  }
+
+  /** Who stands so many places after a subject in the grid; null where nobody does. */
+  async beside(subject, by) {
+    const index = this.indexOf(subject);
+    const position = index < 0 ? undefined : this.grid.positions[index + by];
+    if (position === undefined) return null;
+    const [row] = await this.frame.rowsAt([position]);
+    return row?.subject_id ?? null;
+  }
+
+  indexOf(subject) {
+    return subject.frame === this.frame?.name ? this.grid.positions.indexOf(subject.position) : -1;
+  }
+
+  /** Where a subject stands in the grid, which shows it. */
+  place(subject) {
+    const index = this.indexOf(subject);
+    this.grid.follow(index);
+    return index < 0 ? null : { index, count: this.grid.positions.length };
   }
 
   /** Who is meant: the picked cards, else the selection that passes the filters. */

@@ -109,7 +109,7 @@ export class Grid extends EventTarget {
   card(index) {
     const position = this.positions[index];
     const card = h("div", {
-      class: "card waiting",
+      class: index === this.shown ? "card waiting open" : "card waiting",
       role: "option",
       id: `card-${index}`,
       tabindex: index === this.focused ? 0 : -1,
@@ -203,16 +203,31 @@ export class Grid extends EventTarget {
     this.dispatchEvent(new Event("picked"));
   }
 
+  /** Marks and shows the card of the subject that is open; -1 for none. */
+  follow(index) {
+    this.shown = index;
+    if (index >= 0) this.bring(index);
+    this.markOpen();
+  }
+
+  markOpen() {
+    for (const [index, card] of this.cards) card.classList.toggle("open", index === this.shown);
+  }
+
   focus(index) {
+    this.bring(index);
+    this.cards.get(this.focused)?.focus({ preventScroll: true });
+  }
+
+  /** Makes a card the one that is reached by Tab, and scrolls to it. */
+  bring(index) {
     this.cards.get(this.focused)?.setAttribute("tabindex", -1);
     this.focused = Math.min(this.positions.length - 1, Math.max(0, index));
     const top = Math.floor(this.focused / this.columns) * this.step;
     if (top < this.offset) this.scrollTo(top);
     else if (top + this.step + GAP > this.offset + this.height) this.scrollTo(top + this.step + GAP - this.height);
     this.render();
-    const card = this.cards.get(this.focused);
-    card?.setAttribute("tabindex", 0);
-    card?.focus({ preventScroll: true });
+    this.cards.get(this.focused)?.setAttribute("tabindex", 0);
   }
 
   key(event) {

@@ -8,9 +8,9 @@ import { say, undo, words } from "/static/js/say.js";
 import { set, state, watch } from "/static/js/state.js";
 
 export class Groups {
-  /** @param {(id: string) => void} openDetail @param {() => object} context */
-  constructor(openDetail, context) {
-    Object.assign(this, { openDetail, context, groups: [], at: 0 });
+  /** @param {(id: string) => void} openDetail @param {() => object} context @param {(one: string, other: string) => void} compare */
+  constructor(openDetail, context, compare) {
+    Object.assign(this, { openDetail, context, compare, groups: [], at: 0 });
     this.panel = $("#groups");
     watch("tab", () => state.tab === "groups" && this.enter());
     watch("table brain_key", () => state.tab === "groups" && this.load(0));
@@ -70,7 +70,7 @@ export class Groups {
         "header",
         { class: "row between" },
         choose,
-        h("span", { class: "muted" }, "↑ ↓ group · A accept proposal · K keep all · 1–9 choose keeper · U undo"),
+        h("span", { class: "muted" }, "↑ ↓ group · A accept proposal · K keep all · C compare · 1–9 choose keeper · U undo"),
         h(
           "span",
           { class: "row" },
@@ -155,11 +155,26 @@ export class Groups {
       h("span", { class: "muted" }, [subject.split, [subject.label].flat().join(", ")].filter(Boolean).join(" · ")),
       h("span", { class: "muted" }, reason),
       h(
-        "button",
-        { type: "button", class: "small", onclick: () => this.accept(index, order) },
-        `Keep only this (${order + 1})`,
+        "span",
+        { class: "row wrap" },
+        h(
+          "button",
+          { type: "button", class: "small", onclick: () => this.accept(index, order) },
+          `Keep only this (${order + 1})`,
+        ),
+        order > 0 &&
+          h(
+            "button",
+            { type: "button", class: "small", onclick: () => this.compareWith(index, order), "aria-label": `Compare ${spoken(subject)} with the keeper` },
+            "Compare",
+          ),
       ),
     );
+  }
+
+  compareWith(index, order) {
+    const members = this.groups[index]?.members ?? [];
+    if (members[order]) this.compare(members[0].subject.subject_id, members[order].subject.subject_id);
   }
 
   mark() {
@@ -205,6 +220,7 @@ export class Groups {
       ArrowUp: () => this.move(this.at - 1),
       a: () => this.accept(this.at),
       k: () => this.keepAll(this.at),
+      c: () => this.compareWith(this.at, 1),
       u: () => undo(),
     };
     const digit = Number(event.key);

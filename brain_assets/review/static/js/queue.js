@@ -6,6 +6,8 @@ import { $, h, heading, number, plural, put, typing } from "/static/js/dom.js";
 import { badges, picture } from "/static/js/pictures.js";
 import { say, undo, words } from "/static/js/say.js";
 import { set, state, watch } from "/static/js/state.js";
+import { drawShapes, layerKey, layers, layerSwitches } from "/static/js/shapes.js";
+import { Viewer, together } from "/static/js/viewer.js";
 import { involved, relabelable, suggestionOf, why } from "/static/js/why.js";
 
 export class Queue {
@@ -13,6 +15,9 @@ export class Queue {
   constructor(openDetail, context) {
     Object.assign(this, { openDetail, context, items: [], at: 0, done: new Map() });
     this.panel = $("#queue");
+    this.viewers = [new Viewer("Image"), new Viewer("Image it was compared with")];
+    together(...this.viewers);
+    layers.addEventListener("changed", () => this.viewers.forEach((viewer) => viewer.place()));
     watch("issue reviewed", () => state.tab === "queue" && this.load());
     watch("tab", () => state.tab === "queue" && this.enter());
     addEventListener("keydown", (event) => state.tab === "queue" && this.key(event));
@@ -101,6 +106,7 @@ export class Queue {
           ? `${number(Math.min(this.at + 1, this.items.length))} of ${number(this.items.length)}${this.remaining > this.items.length ? ` (${number(this.remaining)} in all)` : ""} · ${plural(decided, "decision")}`
           : "",
       ),
+      h("span", { class: "row wrap" }, layerSwitches(this.item?.subject.boxes ?? [])),
       h("label", {}, this.reviewedBox(), " Show reviewed"),
     );
   }
@@ -123,7 +129,7 @@ export class Queue {
       h(
         "figure",
         { class: "large" },
-        picture(subject, { size: "large", crop: false, emphasised: involved(subject, item.evidence) }),
+        this.view(0, subject, involved(subject, item.evidence)),
         h(
           "figcaption",
           {},
@@ -136,7 +142,7 @@ export class Queue {
         h(
           "figure",
           { class: "large partner-figure" },
-          picture(partner, { size: "large", crop: false, emphasised: involved(partner) }),
+          this.view(1, partner, involved(partner)),
           h(
             "figcaption",
             {},
@@ -153,6 +159,25 @@ export class Queue {
     );
   }
 
+  /** Shows a subject in a viewer, with its objects. */
+  view(index, subject, emphasised) {
+    const viewer = this.viewers[index];
+    viewer.paint = () => drawShapes(viewer, subject.boxes ?? [], { emphasised });
+    viewer.show(subject);
+    return viewer.root;
+  }
+
+  /** Who stands so many places after a subject in the queue. */
+  beside(subject, by) {
+    const place = this.place(subject);
+    return (place && this.items[place.index + by]?.subject_id) ?? null;
+  }
+
+  place(subject) {
+    const index = this.items.findIndex((item) => item.subject_id === subject.subject_id);
+    return index < 0 ? null : { index, count: this.items.length };
+  }
+
   reason(item, others) {
     const suggestion = suggestionOf(item.evidence, item.subject);
     const decided = this.done.get(item.subject_id);
@@ -161,7 +186,7 @@ export class Queue {
       { class: "reason" },
       decided && h("p", { class: "decided", role: "status" }, `Decided: ${decided.text}`),
       h("p", { class: "muted advice" }, this.words(state.issue).advice),
-      why(item, others, (id) => this.openDetail(id), item.partners),
+      why(item, others, { open: (id) => this.openDetail(id) }, { beside: item.partners }),
       suggestion &&
         this.isLabelIssue() &&
         h("p", { class: "suggestion" }, "Suggested label: ", h("strong", {}, h("bdi", {}, suggestion))),
@@ -279,7 +304,7 @@ export class Queue {
   }
 
   key(event) {
-    if (typing(event) || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (typing(event) || state.id || event.ctrlKey || event.metaKey || event.altKey) return;
     const { item } = this;
     const suggestion = item && this.isLabelIssue() && suggestionOf(item.evidence, item.subject);
     const runs = {
@@ -295,6 +320,7 @@ export class Queue {
       i: () => item && this.openDetail(item.subject_id),
     };
     const run = runs[event.key.length === 1 ? event.key.toLowerCase() : event.key];
+    if (!run && layerKey(event.key)) this.draw();
     if (!run) return;
     event.preventDefault();
     run();

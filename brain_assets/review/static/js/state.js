@@ -14,6 +14,7 @@ const DEFAULTS = {
   text: "",
   similar: "",
   id: "",
+  beside: "",
   issue: "",
   reviewed: false,
   table: "",

@@ -20,8 +20,13 @@ export const involved = (subject, evidence) => [subject.object_id, evidence?.mat
 /** Whether a subject has a label that people may change: what a model found has none. */
 export const relabelable = (subject) => subject.frame === "images" || subject.source === "ground_truth";
 
-/** A subject's issue as a block: name, score, sentence, evidence, partners but those already shown `beside` it. */
-export function why(row, partners, open, beside = []) {
+/**
+ * A subject's issue as a block: name, score, sentence, evidence, partners but those already shown `beside` it.
+ *
+ * @param {{open: (id: string) => void, compare?: (id: string) => void}} ways what can be done with a partner
+ * @param {{beside?: object[], about?: string}} [more] `about` is the object that it is about, where that is another subject
+ */
+export function why(row, partners, { open, compare }, { beside = [], about } = {}) {
   return h(
     "section",
     { class: row.is_issue ? "why" : "why minor" },
@@ -31,16 +36,33 @@ export function why(row, partners, open, beside = []) {
       heading(row.issue),
       meter(row.score),
       row.source && row.source !== row.issue && h("span", { class: "muted" }, h("bdi", {}, row.source)),
+      about && h("button", { type: "button", class: "small", onclick: () => open(about) }, "Show the object"),
     ),
     h("p", {}, row.reason, !row.is_issue && h("em", { class: "muted" }, " Below the threshold.")),
     evidenceList(row.evidence, [...partners, ...beside]),
     h(
       "div",
       { class: "partners" },
-      partners.map((partner) => partnerCard(partner, open)),
+      partners.map((partner) =>
+        h("span", { class: "slot" }, partnerCard(partner, open), compare && compareButton(partner, compare)),
+      ),
     ),
+    row.run_id && h("p", { class: "muted run" }, "Found by run ", h("bdi", {}, row.run_id.slice(0, 8)), row.found_at && ` on ${row.found_at.slice(0, 16).replace("T", " ")}`),
   );
 }
+
+/** A button that shows a subject beside the one that is open. */
+export const compareButton = (subject, compare) =>
+  h(
+    "button",
+    {
+      type: "button",
+      class: "plain small",
+      "aria-label": `Compare with ${spoken(subject)}`,
+      onclick: () => compare(subject.subject_id),
+    },
+    "Compare",
+  );
 
 export function meter(score) {
   const bar = h("span", { class: "meter", role: "img", "aria-label": `score ${number(score)}` }, h("span", {}));

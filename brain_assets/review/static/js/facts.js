@@ -1,86 +1,36 @@
-// The panel that tells everything of one subject.
+// All that is known of one subject, and what can be said of it.
 
-import { ask } from "/static/js/api.js";
-import { askWord, trying } from "/static/js/dialogs.js";
-import { fileName, h, heading, number, put, share, title } from "/static/js/dom.js";
+import { askWord } from "/static/js/dialogs.js";
+import { h, heading, number, share, title } from "/static/js/dom.js";
 import { badges, picture, spoken } from "/static/js/pictures.js";
-import { say, words } from "/static/js/say.js";
-import { set, state, watch } from "/static/js/state.js";
-import { inWords, involved, relabelable, suggestionOf, why } from "/static/js/why.js";
+import { say } from "/static/js/say.js";
+import { set } from "/static/js/state.js";
+import { compareButton, inWords, relabelable, suggestionOf, why } from "/static/js/why.js";
 
-export class Detail {
-  /** @param {HTMLElement} panel @param {() => object} context gives the overview and the words known for labels and tags */
-  constructor(panel, context) {
-    Object.assign(this, { panel, context });
-    watch("id", () => this.load());
-    words.addEventListener("said", () => this.load());
+export class Facts {
+  /** @param {{open: (id: string) => void, compare: (id: string) => void}} ways @param {() => object} context */
+  constructor(ways, context) {
+    Object.assign(this, { ...ways, context });
   }
 
-  open(id) {
-    // Whoever walks from partner to partner comes back to where the walk began.
-    if (!state.id) this.before = document.activeElement;
-    set({ id });
+  /** All that is known of a subject, as blocks. */
+  of(subject) {
+    return [
+      this.name(subject),
+      this.actions(subject),
+      this.reasons(subject),
+      this.neighbours(subject),
+      this.signals(subject),
+      this.history(subject),
+    ];
   }
 
-  close() {
-    set({ id: "" });
-    if (this.before?.isConnected) this.before.focus();
-    else document.activeElement?.blur();
-  }
-
-  async load() {
-    this.panel.hidden = !state.id;
-    document.body.classList.toggle("with-detail", Boolean(state.id));
-    if (!state.id) return;
-    const asked = state.id;
-    const subject = await trying(() => ask(state.dataset, "subject", { version: this.context().version, id: asked }));
-    if (!subject) return set({ id: "" });
-    if (asked === state.id) this.show(subject);
-    return undefined;
-  }
-
-  show(subject) {
-    const fresh = this.panel.dataset.id !== subject.subject_id;
-    this.panel.dataset.id = subject.subject_id;
-    put(
-      this.panel,
-      this.header(subject),
-      h("div", { class: "scroll", tabindex: 0, role: "group", "aria-label": "Everything known" }, [
-        this.pictures(subject),
-        this.actions(subject),
-        this.reasons(subject),
-        this.neighbours(subject),
-        this.signals(subject),
-        this.history(subject),
-      ]),
-    );
-    if (fresh) this.panel.querySelector("h2").focus({ preventScroll: true });
-  }
-
-  header(subject) {
+  name(subject) {
     return h(
-      "header",
-      { class: "row" },
-      h("h2", { tabindex: -1 }, h("bdi", {}, fileName(subject.filepath))),
-      h(
-        "button",
-        { type: "button", class: "plain", "aria-label": "Close", title: "Close (Esc)", onclick: () => this.close() },
-        "×",
-      ),
-    );
-  }
-
-  pictures(subject) {
-    return h(
-      "figure",
-      { class: "large" },
-      picture(subject, { size: "large", crop: false, emphasised: involved(subject) }),
-      h(
-        "figcaption",
-        {},
-        h("bdi", { class: "muted path" }, subject.filepath),
-        h("span", { class: "badges" }, badges(subject)),
-      ),
+      "div",
+      { class: "named" },
+      h("bdi", { class: "muted path" }, subject.filepath),
+      h("span", { class: "badges" }, badges(subject)),
     );
   }
 
@@ -109,9 +59,22 @@ export class Detail {
       ),
       subject.neighbors.length > 0 &&
         button("Similar to this", () =>
-          set({ similar: subject.subject_id, frame: subject.frame, tab: "explore", id: "" }, { push: true }),
+          set({ similar: subject.subject_id, frame: subject.frame, tab: "explore", id: "", beside: "" }, { push: true }),
         ),
     );
+  }
+
+  /** What the keys say of a subject. */
+  keys(subject) {
+    if (!subject) return {};
+    const about = { ids: [subject.subject_id], frame: subject.frame };
+    const one = (kind) => () => say({ ...about, kind }, this.context().version);
+    return {
+      k: one("keep"),
+      d: one("drop"),
+      t: () => this.tag(about),
+      r: () => relabelable(subject) && this.relabel(about, subject),
+    };
   }
 
   async relabel(about, subject) {
@@ -132,21 +95,33 @@ export class Detail {
 
   reasons(subject) {
     if (!subject.issue_rows.length) return h("p", { class: "muted" }, "Nothing was found wrong with it.");
-    return h(
-      "section",
-      {},
-      h("h3", {}, "Why it is flagged"),
-      subject.issue_rows.map((row) =>
-        why(
-          row,
-          Object.values(row.evidence)
-            .flat()
-            .filter((id) => typeof id === "string" && subject.partners[id] && id !== subject.subject_id)
-            .map((id) => subject.partners[id]),
-          (id) => this.open(id),
-        ),
+    const own = (row) => (row.object_id ?? row.sample_id) === subject.subject_id;
+    const others = subject.issue_rows.filter((row) => !own(row));
+    return [
+      h(
+        "section",
+        {},
+        h("h3", {}, "Why it is flagged"),
+        subject.issue_rows.filter(own).map((row) => this.reason(subject, row)),
+        others.length === subject.issue_rows.length && h("p", { class: "muted" }, "Nothing was found wrong with itself."),
       ),
-    );
+      others.length > 0 &&
+        h(
+          "section",
+          {},
+          h("h3", {}, subject.frame === "objects" ? "In the same image" : "In it"),
+          others.map((row) => this.reason(subject, row)),
+        ),
+    ];
+  }
+
+  reason(subject, row) {
+    const partners = Object.values(row.evidence)
+      .flat()
+      .filter((id) => typeof id === "string" && subject.partners[id] && id !== subject.subject_id)
+      .map((id) => subject.partners[id]);
+    const about = row.object_id && row.object_id !== subject.subject_id ? row.object_id : undefined;
+    return why(row, partners, this, { about });
   }
 
   neighbours(subject) {
@@ -177,16 +152,21 @@ export class Detail {
 
   neighbour(subject, distance) {
     return h(
-      "button",
-      {
-        type: "button",
-        class: "partner",
-        title: subject.filepath,
-        "aria-label": `Show ${spoken(subject)}`,
-        onclick: () => this.open(subject.subject_id),
-      },
-      picture(subject, { boxes: false }),
-      h("span", { class: "muted" }, `d ${number(distance)}`),
+      "span",
+      { class: "slot" },
+      h(
+        "button",
+        {
+          type: "button",
+          class: "partner",
+          title: subject.filepath,
+          "aria-label": `Show ${spoken(subject)}`,
+          onclick: () => this.open(subject.subject_id),
+        },
+        picture(subject, { boxes: false }),
+        h("span", { class: "muted" }, `d ${number(distance)}`),
+      ),
+      compareButton(subject, this.compare),
     );
   }
 
