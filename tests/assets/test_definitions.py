@@ -25,24 +25,25 @@ MOST_READ = 8
 # Asset: group <- what it reads.
 LINEAGE = """
 box_faults: labels <- ground_truth, media, objects, predictions, samples
+builtin_predictions: labels <- embeddings, ground_truth, media, near_duplicates, object_embeddings, samples
 embedding_models: sources <- the outside world
 embeddings: similarity <- embedding_models, media, samples
 exact_duplicates: duplicates <- ground_truth, media, objects, samples
 ground_truth: labels <- label_files, reviews, samples
-hardness: labels <- ground_truth, predictions
+hardness: labels <- builtin_predictions, ground_truth, predictions
 health: answers <- everything
 image_quality: media <- media, samples
 issues: answers <- everything
 label_files: sources <- the outside world
-label_issues: labels <- ground_truth, media, predictions, samples, similarity
+label_issues: labels <- builtin_predictions, ground_truth, media, predictions, samples, similarity
 leaks: duplicates <- everything
 media: media <- embedding_models, samples
-mistakenness: labels <- ground_truth, predictions
+mistakenness: labels <- builtin_predictions, ground_truth, predictions
 near_duplicates: duplicates <- embeddings, exact_duplicates, ground_truth, media, object_embeddings, objects, samples, similarity
 object_embeddings: similarity <- embedding_models, media, objects, samples
 object_mistakenness: labels <- media, objects, samples
 objects: labels <- ground_truth, label_files, media, prediction_files, predictions, reviews, samples
-outliers: similarity <- embeddings, media, object_embeddings, samples, similarity
+outliers: similarity <- embeddings, media, object_embeddings, similarity
 prediction_files: sources <- the outside world
 predictions: labels <- prediction_files, samples
 published: answers <- everything

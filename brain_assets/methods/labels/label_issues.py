@@ -105,7 +105,7 @@ class LabelIssues:
     by_builtin: NDArray[np.bool_]
 
 
-def has_view(view: NDArray[np.int64], which: int) -> NDArray[np.bool_]:
+def has_view(view: NDArray[np.int64], which: ArrayLike) -> NDArray[np.bool_]:
     """Return which samples have a view, by their sets of views.
 
     Examples
@@ -113,7 +113,7 @@ def has_view(view: NDArray[np.int64], which: int) -> NDArray[np.bool_]:
     >>> has_view(np.array([0, 1, 2, -1]), EMBEDDINGS)
     array([False,  True,  True, False])
     """
-    return np.asarray((view + 1) >> which & 1, dtype=bool)
+    return np.asarray((view + 1) >> np.asarray(which) & 1, dtype=bool)
 
 
 def neighbor_votes(distances: ArrayLike, labels: ArrayLike, classes: int) -> NDArray[np.float64]:

@@ -108,7 +108,7 @@ def body_of(distances: NDArray[np.floating]) -> Body:
     >>> body_of(np.abs(place[:, None] - place)).levels.round(1)[[0, 10, 20, 21, 22, 23]].tolist()
     [0.3, 0.2, 0.3, 8.1, 8.1, 8.1]
     """
-    apart: Floats = np.round(np.asarray(distances, np.float64), DECIMALS)
+    apart: Floats = np.asarray(distances, np.float64).round(DECIMALS)
     np.fill_diagonal(apart, np.inf)
     near = _nearest(apart)
     levels = _joined(apart, near, _of_body(apart, near))
@@ -143,7 +143,7 @@ def remoteness(distances: NDArray[np.floating], body: Body) -> Floats:
     >>> remoteness(np.array([np.linspace(0.1, 2, 20), np.linspace(3.1, 5, 20)]), body).round(2).tolist()
     [0.55, 3.55]
     """
-    apart: Floats = np.round(np.asarray(distances, np.float64), DECIMALS)
+    apart: Floats = np.asarray(distances, np.float64).round(DECIMALS)
     near = _nearest(apart)
     step = np.maximum(near, _links(apart, body.levels))
     ratio = np.divide(step, near, out=np.full(len(step), 2.0), where=near > step / 2)
