@@ -2,14 +2,47 @@
 
 from collections.abc import Iterator, Sequence
 
+import duckdb
+
 from brain_assets.incremental.signal import Check, Publication, Signal, Whole
 from brain_assets.incremental.update import Update
+from brain_assets.methods.labels.label_noise import DEVIATION, QUANTILE
 from brain_assets.resources.store.store import Merge
 
 LEAST_SCORE = 0.5
 # Over the published table; a subject that several runs flag counts once.
 COUNTED = "select issue, count(distinct subject_id) from issues where is_issue group by issue order by issue"
+# Chance adds the variance of independent draws, and what the odds of all may be off together what a shift of them changes.
+EXPECTED = f"""
+    with judged as (
+        select issue, evidence->'given'->>0 as label, (evidence->>'probability')::double as probability
+        from issues where is_issue and evidence->>'probability' is not null),
+    counted as (
+        select issue, label, count(*) as flagged, sum(probability) as expected, sum(probability * (1 - probability)) as variance
+        from judged group by grouping sets ((issue), (issue, label)) having grouping(label) = 1 or label is not null)
+    select issue, label, flagged, expected, greatest(expected - reach, 0) as low, least(expected + reach, flagged) as high
+    from (select *, {QUANTILE} * sqrt(variance + pow({DEVIATION} * variance, 2)) as reach from counted)
+    order by issue, label nulls first"""
 COLUMNS = "subject_id, sample_id, object_id, issue, source, score, is_issue, evidence"
+
+
+def told_expected(expected: float, low: float, high: float) -> str:
+    """Return in words how many of the flagged are expected to be right.
+
+    Examples
+    --------
+    >>> told_expected(18.2, 14.6, 21.4)
+    'about 18 true (15 to 21)'
+    """
+    return f"about {expected:.0f} true ({low:.0f} to {high:.0f})"
+
+
+def expected_issues(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
+    """Return in words how many of each issue are expected to be right, where that is calibrated; for published tables."""
+    if not connection.execute("select 1 from duckdb_views() where view_name = 'expected_issues'").fetchall():
+        return {}
+    rows = connection.execute("select issue, expected, low, high from expected_issues where label is null").fetchall()
+    return {issue: told_expected(*numbers) for issue, *numbers in rows}
 
 
 def issues(signals: Sequence[Signal]) -> Signal:
@@ -52,7 +85,8 @@ def issues(signals: Sequence[Signal]) -> Signal:
             Publication(
                 "issues",
                 """
-                select sample_id, object_id, issue, source, score, is_issue, evidence, subject_id, changes.run_id
+                select sample_id, object_id, issue, source, score, is_issue, evidence, subject_id, changes.run_id,
+                    (evidence->>'probability')::double as probability
                 from issues left join changes on changed = number order by issue, score desc, subject_id""",
                 {
                     "sample_id": "The sample.",
@@ -64,6 +98,19 @@ def issues(signals: Sequence[Signal]) -> Signal:
                     "evidence": "Why, as JSON: the partner and distance, the threshold and where it came from.",
                     "subject_id": "The object's id for objects, else the sample's.",
                     "run_id": "The run that wrote the row.",
+                    "probability": "The score where it is calibrated: its sum over rows is how many are right; NULL elsewhere.",
+                },
+            ),
+            Publication(
+                "expected_issues",
+                EXPECTED,
+                {
+                    "issue": "An issue whose scores are calibrated.",
+                    "label": "The label that is doubted; NULL for all together.",
+                    "flagged": "How many are flagged.",
+                    "expected": "How many of them are expected to be right.",
+                    "low": "Nine times in ten they are as many,",
+                    "high": "and no more than that.",
                 },
             ),
         ),

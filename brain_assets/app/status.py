@@ -8,7 +8,7 @@ from typing import Any
 
 import duckdb
 
-from brain_assets.answers.issues import COUNTED
+from brain_assets.answers.issues import COUNTED, expected_issues
 from brain_assets.answers.published import code_state, failed
 from brain_assets.assets import catalog
 from brain_assets.assets.last_run import left_undone
@@ -56,6 +56,7 @@ def status(home: Home, name: str) -> dict[str, Any]:
         "inputs": [],
         "assets": {},
         "issues": {},
+        "expected": {},
         "failed_runs": [],
     }
     try:
@@ -66,6 +67,7 @@ def status(home: Home, name: str) -> dict[str, Any]:
             found["splits"] = split_counts(connection)
             found["inputs"] = [asdict(one) | {"says": str(one)} for one in accounts(connection)]
             found["issues"] = dict(connection.execute(COUNTED).fetchall())
+            found["expected"] = expected_issues(connection)
             found["failed_runs"] = [f"{key} of {method}: {error}" for key, method, error in failed(connection)]
             last = dict(
                 connection.execute(
@@ -173,7 +175,11 @@ def as_text(found: dict[str, Any]) -> str:
         rows = rows or facts.get("says", "-")
         last = f"{facts['last_run']:%Y-%m-%d %H:%M:%S}" if facts["last_run"] else ""
         lines.append(f"  {asset:20} {rows:44} {last}")
-    lines += [f"  issue {issue:20} {count}" for issue, count in found["issues"].items()]
+    told = found["expected"]
+    lines += [
+        f"  issue {issue:20} {count}" + (f", {told[issue]}" if issue in told else "")
+        for issue, count in found["issues"].items()
+    ]
     return "\n".join(lines)
 
 
@@ -182,7 +188,10 @@ def summary(home: Home, name: str) -> str:
     found = status(home, name)
     if not found["assets"]:
         return f"nothing is published yet: 'brain materialize {name}' brings all of it up to date and publishes it"
-    issues = ", ".join(f"{count} {issue}" for issue, count in found["issues"].items()) or "no issues"
+    told = {issue: f" ({said})" for issue, said in found["expected"].items()}
+    issues = (
+        ", ".join(f"{count} {issue}{told.get(issue, '')}" for issue, count in found["issues"].items()) or "no issues"
+    )
     issues += "".join(f"; the run {one}" for one in found["failed_runs"])
     last = f"{_counts(found)}; {issues}" + ("" if found["state"] == "up to date" else f"; {found['state']}")
     return "\n".join([*found["source"], last])

@@ -66,13 +66,17 @@ class Group:
 
 @dataclass(frozen=True)
 class Issue:
-    """All subjects with one issue: ``count`` of them, of which a few are told as findings or, for copies, as groups."""
+    """All subjects with one issue: ``count`` of them, of which a few are told as findings or, for copies, as groups.
+
+    ``expected`` says in words how many of them are right, where that is calibrated.
+    """
 
     issue: str
     title: str
     meaning: str
     advice: str
     count: int
+    expected: str = ""
     before: int | None = None
     findings: Sequence[Finding] = ()
     groups: Sequence[Group] = ()

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from brain_assets.answers.issues import told_expected
 from brain_assets.report.content import Finding, Group, Issue, Member, Subject
 from brain_assets.report.tables import Row, Tables
 from brain_assets.signals.duplicates.leaks import LEAK
@@ -43,15 +44,23 @@ def issues(tables: Tables, before: Mapping[str, float]) -> list[Issue]:
 
 def _issue(tables: Tables, name: str, count: int, findings: Sequence[Finding], before: Mapping[str, float]) -> Issue:
     known = issue_named(name)
+    expected = _expected(tables, name)
     groups, group_count = _groups(tables, known.groups) if known.groups else ([], 0)
     return Issue(
-        name, known.title, known.meaning, known.advice, count,
+        name, known.title, known.meaning, known.advice, count, expected,
         before=round(before.get(f"issue_{name}", 0)) if before else None,
         findings=() if groups else findings,
         groups=groups,
         group_count=group_count,
         split_pairs=_split_pairs(tables) if name == LEAK.name else (),
     )  # fmt: skip
+
+
+def _expected(tables: Tables, name: str) -> str:
+    if not tables.has("expected_issues", "issue"):
+        return ""
+    query = f"select expected, low, high from expected_issues where label is null and issue = '{name}'"
+    return "".join(told_expected(row["expected"], row["low"], row["high"]) for row in tables.rows(query))
 
 
 def _findings(tables: Tables) -> dict[str, list[Finding]]:

@@ -231,6 +231,7 @@ def _issue(issue: Issue, report: Report, pictures: Pictures) -> Element:
         element("p", issue.meaning, " ", element("span", issue.advice, class_="advice"), class_="lead")
         if issue.meaning
         else None,
+        element("p", f"Of {number(issue.count)} {issue.expected}.") if issue.expected else None,
         _split_pairs(issue.split_pairs),
         element("ul", shown, class_=kind),
         element("p", _shown_of(issue), class_="muted small"),

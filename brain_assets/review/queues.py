@@ -31,9 +31,26 @@ def words(opened: OpenSet) -> dict[str, Row]:
     """Return the words for each issue, those that this set has and all that are known: title, meaning, advice, relabels."""
     found = {row["issue"] for row in issue_counts(opened)}
     named = [*ISSUES.values(), *(issue_named(name) for name in sorted(found - ISSUES.keys()))]
+    expected = _expected(opened)
     return {
-        one.name: {"title": one.title, "meaning": one.meaning, "advice": one.advice, "relabels": one.relabels}
+        one.name: {
+            "title": one.title,
+            "meaning": " ".join(part for part in (one.meaning, expected.get(one.name)) if part),
+            "advice": one.advice,
+            "relabels": one.relabels,
+        }
         for one in named
+    }
+
+
+def _expected(opened: OpenSet) -> dict[str, str]:
+    """Return a sentence on how many of the flagged are right, for each issue that is calibrated."""
+    if not opened.has("expected_issues", "issue"):
+        return {}
+    rows = fetch(opened, "select issue, flagged, expected, low, high from expected_issues where label is null")
+    return {
+        row["issue"]: f"Of {row['flagged']} about {row['expected']:.0f} are ({row['low']:.0f} to {row['high']:.0f})."
+        for row in rows
     }
 
 

@@ -36,6 +36,29 @@ def classification(labels: Any, probabilities: Any) -> dict[str, Any]:
     return {**found, "margin adjusted": 1 - adjusted}
 
 
+def of_vectors(labels: Any, vectors: Any) -> dict[str, Any]:
+    """Return Datalab's scores and flags from vectors alone, and the labels that confident learning's filters take out.
+
+    Filters are given the probabilities of a logistic regression on the vectors, in five folds.
+    """
+    from cleanlab import Datalab
+    from cleanlab.filter import find_label_issues
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import cross_val_predict
+
+    model = LogisticRegression(max_iter=100)
+    probabilities = cross_val_predict(model, vectors, labels, cv=5, method="predict_proba")
+    lab = Datalab({"label": labels}, label_name="label", verbosity=0)
+    lab.find_issues(features=vectors, issue_types={"label": {}})
+    found = lab.get_issues("label")
+    filters = ("prune_by_noise_rate", "prune_by_class", "both", "confident_learning", "predicted_neq_given")
+    flags = {name: find_label_issues(labels, probabilities, filter_by=name) for name in filters}
+    flags["datalab"] = found["is_label_issue"].to_numpy()
+    own = probabilities[range(len(labels)), labels]
+    scores = {"datalab": 1 - found["label_score"].to_numpy(), "logistic regression": 1 - own}
+    return {"scores": scores, "flags": flags, "probabilities": probabilities}
+
+
 def detection(labels: list[Any], predictions: list[Any], cuts: list[float]) -> dict[float, dict[str, Any]]:
     """Return, for each confidence cut, ObjectLab's scores per box, pooled per image, and their CPU seconds.
 
@@ -61,7 +84,10 @@ def _object_lab(labels: list[Any], predictions: list[Any], cut: float) -> dict[s
     return {"boxes": {name: [1 - row for row in rows] for name, rows in boxes.items()}, "images": images, "s": seconds}
 
 
+TASKS = {"classification": classification, "vectors": of_vectors, "detection": detection}
+
+
 if __name__ == "__main__":
     task, source, target = sys.argv[1:]
-    result = {"classification": classification, "detection": detection}[task](**pickle.loads(Path(source).read_bytes()))
+    result = TASKS[task](**pickle.loads(Path(source).read_bytes()))
     Path(target).write_bytes(pickle.dumps(result))

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 from pyarrow import parquet
 
+from brain_assets.app.status import summary
 from tests.workshop import Workshop, assert_equals_rebuild, encoded, give_calibrations
 
 CLASSES = ["cat", "dog", "owl"]
@@ -225,3 +226,24 @@ def test_images_that_swap_their_contents_swap_their_published_vectors(tmp_path: 
         path.write_bytes(content)
     workshop.run(steps)
     assert workshop.rows(vectors) == [second, first]
+
+
+def test_calibrated_scores_say_how_many_are_right(
+    tmp_path: Path, truth: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("brain_assets.methods.labels.label_noise.FEWEST", 10)
+    write_labels(tmp_path, {**truth, name_of(3): "owl", name_of(4): "owl"})
+    settings = {"calibration": {"min_samples": 10, "sample_size": 10}}
+    workshop = make_workshop(tmp_path, **settings)
+    workshop.run(STEPS)
+    rows = "select is_issue, score, probability, given from label_issues order by probability desc"
+    judged = workshop.rows(rows)
+    assert [row[0] for row in judged] == [True] * 2 + [False] * (len(truth) - 2)
+    assert all(score == probability for _, score, probability, _ in judged)
+    (issue, label, flagged, expected, low, high), *of_classes = workshop.rows("from expected_issues")
+    assert (issue, label, flagged) == ("label_mistake", None, 2)
+    assert expected == pytest.approx(judged[0][2] + judged[1][2])
+    assert low <= expected <= high
+    assert [row[:3] for row in of_classes] == [("label_mistake", "owl", 2)]
+    assert "true" in summary(workshop.home, workshop.name)
+    check(workshop, tmp_path, **settings)

@@ -2,7 +2,7 @@
 
 Three views of a sample each give a distribution over its classes: models that did not train on it, its nearest
 neighbours in embedding space, and a linear probe of the vectors that has not seen it. The views are joined as a weighted
-product, one that errs more often counting for less, and the product is judged by confident learning. Each view works
+product, one that errs more often counting for less, and the product tells how likely the label is wrong. Each view works
 alone. A view doubts labels only with classes that it tells apart: what a model or an embedding says little about
 contradicts every label, and proves nothing.
 
@@ -24,7 +24,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from brain_assets.methods.labels import label_noise
 from brain_assets.methods.labels.hardness import softmax
+from brain_assets.methods.labels.label_noise import LIKELY, LabelNoise
 
 NONE = -1
 """The class number of a sample without label, and of a suggestion where there is none."""
@@ -56,10 +58,13 @@ class LabelCalibration:
     thresholds : (7, c) float64 in [0, 1]
         The probability from which a class is confidently there, by each set of views that a sample may have. 1, which no
         probability reaches, for a class that the views do not know.
+    noise : LabelNoise or None
+        How labels come to be wrong; None while there are too few to tell.
     """
 
     weights: NDArray[np.float64]
     thresholds: NDArray[np.float64]
+    noise: LabelNoise | None = None
 
     @classmethod
     def default(cls, classes: int) -> "LabelCalibration":
@@ -80,11 +85,12 @@ class LabelIssues:
     Attributes
     ----------
     score : (n,) float64 in [0, 1]
-        The probability that the suggested class is right, if either it or the given label is: above .5 where it is the
-        likelier one. For an unlabelled sample the probability of the suggested class. NaN where nothing is known.
+        The probability that the label is wrong, by the noise of the calibration; without one that the suggested class is
+        right, if either it or the given label is. For an unlabelled sample the probability of the suggested class. NaN where
+        nothing is known.
     is_issue : (n,) bool
-        Another class, or for an unlabelled sample any class, is confidently there; and outweighs the label, by Bayes,
-        if one label in five is wrong.
+        The label is likely wrong, and the suggested class one that the views tell apart. Without a noise, and for an
+        unlabelled sample: another class is confidently there, and outweighs the label, by Bayes, if one in five is wrong.
     suggested : (n,) int64
         The most probable class other than the given one; -1 where nothing is known.
     given_probability, suggested_probability : (n,) float64 in [0, 1], NaN where there is none
@@ -255,9 +261,14 @@ def calibrate(
     views = _views(predicted, votes, builtin)
     errors = [_error_rate(labels, view) for view in views]
     weights = np.array([min(errors) / error for error in errors])
-    sets = [np.flatnonzero(has_view(np.array([views_]), np.arange(VIEWS))) for views_ in range(2**VIEWS - 1)]
+    sets = [
+        np.flatnonzero([has_view(np.array([views_]), one)[0] for one in range(VIEWS)]) for views_ in range(2**VIEWS - 1)
+    ]
     joined = (_join(_only(views, chosen), weights)[0] for chosen in sets)
-    return LabelCalibration(weights, np.stack([_thresholds(labels, one) for one in joined]))
+    thresholds = np.stack([_thresholds(labels, one) for one in joined])
+    probability, view = _join(views, weights)
+    counted = (labels != NONE) & (view != NO_VIEW)
+    return LabelCalibration(weights, thresholds, label_noise.fit(probability[counted], labels[counted]))
 
 
 def label_issues(
@@ -299,10 +310,15 @@ def label_issues(
     confident = np.where(probability >= calibration.thresholds[view], probability, -1.0)
     score = np.where(labels == NONE, best, _odds(best, own))
     outweighed = (labels == NONE) | (score > 1 - RARE)
+    is_issue = (confident.max(axis=1) >= 0) & (confident.argmax(axis=1) != labels) & outweighed
+    if calibration.noise:
+        score = np.where(labels == NONE, best, calibration.noise.wrong(probability, labels))
+        told_apart = calibration.thresholds[view, suggested] < 1
+        is_issue = np.where(labels == NONE, is_issue, (score >= LIKELY) & told_apart)
     by_predictions, by_neighbors, by_builtin = (_prefers(one, suggested, labels) for one in views)
     return LabelIssues(
         score=score,
-        is_issue=(confident.max(axis=1) >= 0) & (confident.argmax(axis=1) != labels) & outweighed,
+        is_issue=is_issue,
         suggested=suggested,
         given_probability=own,
         suggested_probability=best,

@@ -19,6 +19,7 @@ from brain_assets.incremental.words import Evidence, joined, sure
 from brain_assets.methods.labels import label_issues as method
 from brain_assets.methods.labels.hardness import softmax
 from brain_assets.methods.labels.label_issues import NEIGHBORS, NONE, LabelCalibration, LabelIssues
+from brain_assets.methods.labels.label_noise import LabelNoise
 from brain_assets.resources.dataset import Dataset
 from brain_assets.resources.settings.configuration import RunSettings
 from brain_assets.signals.labels.class_overlaps import note_strangers
@@ -83,12 +84,15 @@ class _Field:
     ----------
     name : str
     classes, models : list of str
+    is_fitted : bool
+        Whether the builtin model speaks of it.
     given, predicted, nearest, builtin : str
     """
 
     name: str
     classes: list[str]
     models: list[str]
+    is_fitted: bool
     given: str
     predicted: str
     nearest: str
@@ -160,7 +164,8 @@ def _fields(update: Update) -> Iterator[_Field]:
         classes = update.column(CLASSES.format(**queries))
         if len(classes) > 1:
             models = update.column(f"select distinct model from ({queries['predicted']}) order by 1")
-            yield _Field(name, classes, models, **queries)
+            is_fitted = update.value(f"select count(*) > 0 from ({queries['builtin']})")
+            yield _Field(name, classes, models, is_fitted, **queries)
 
 
 def _queries(update: Update, field: str) -> dict[str, str]:
@@ -179,7 +184,7 @@ def _queries(update: Update, field: str) -> dict[str, str]:
 
 
 def _calibration_name(field: _Field) -> str:
-    return " ".join(["label_mistake", field.name, *field.models])
+    return " ".join(["label_mistake", field.name, *field.models, *(["builtin"] if field.is_fitted else [])])
 
 
 def _fitting(update: Update, field: _Field) -> str:
@@ -206,7 +211,8 @@ def _fit(update: Update, field: _Field) -> tuple[float, Mapping[str, Any]]:
     found = method.calibrate(inputs.given, inputs.predicted if field.models else None, inputs.votes, inputs.builtin)
     thresholds = {name: row.tolist() for name, row in zip(VIEW_SETS, found.thresholds, strict=True)}
     weights = dict(zip(VIEWS, found.weights.tolist(), strict=True))
-    evidence = {"fitted_on": len(inputs.samples), "classes": field.classes, "weights": weights}
+    noise = {"noise": vars(found.noise)} if found.noise else {}
+    evidence = {"fitted_on": len(inputs.samples), "classes": field.classes, "weights": weights, **noise}
     return float(found.thresholds[method.BOTH].mean()), {**evidence, "thresholds": thresholds}
 
 
@@ -219,7 +225,18 @@ def _fitted(calibration: Calibration, classes: list[str]) -> LabelCalibration:
     known = [place for place, name in enumerate(classes) if name in places]
     thresholds = np.array(list(found["thresholds"].values()))
     default.thresholds[:, known] = thresholds[:, [places[classes[place]] for place in known]]
-    return LabelCalibration(np.array(list(found["weights"].values())), default.thresholds)
+    return LabelCalibration(np.array(list(found["weights"].values())), default.thresholds, _noise(found, classes))
+
+
+def _noise(evidence: Mapping[str, Any], classes: list[str]) -> LabelNoise | None:
+    """Return the stored noise for the classes of now."""
+    if "noise" not in evidence:
+        return None
+    numbers = {name: number for number, name in enumerate(classes)}
+    now = [numbers.get(name) for name in evidence["classes"]]
+    moves = [(now[true], now[label], count) for true, label, count in evidence["noise"]["moves"]]
+    kept = [(true, label, count) for true, label, count in moves if true is not None and label is not None]
+    return LabelNoise(evidence["noise"]["share"], evidence["noise"]["temperature"], kept)
 
 
 def _read(update: Update, field: _Field, samples: pa.Array) -> _Inputs:
@@ -342,6 +359,7 @@ def judge_labels(update: Update, states: pa.Table, given: tuple[_Field, Calibrat
         "neighbors_labelled": (inputs.labels != NONE).sum(axis=1).astype(np.int32),
         "neighbors_suggested": agreeing.sum(axis=1).astype(np.int32),
         "partner": _partners(inputs, agreeing),
+        "probability": pa.array(found.score, mask=np.isnan(found.score) | (fitted.noise is None)),
         "inputs": states.column("inputs"),
     }
     return pa.table({**columns, **_opinions(found)})
@@ -465,7 +483,7 @@ LABEL_ISSUES = Signal(
             """
             select brain_key, sample_id as subject_id, sample_id, null::varchar as object_id, label_field, model, given,
                 suggested, score, is_issue, given_probability, suggested_probability, threshold, by_predictions, by_neighbors,
-                by_builtin, neighbors_labelled, neighbors_suggested
+                by_builtin, neighbors_labelled, neighbors_suggested, probability
             from label_issues where score is not null order by brain_key, label_field, score desc, sample_id""",
             {
                 "brain_key": "The run.",
@@ -476,8 +494,10 @@ LABEL_ISSUES = Signal(
                 "model": "The model whose prediction counts; * for several together, NULL for none.",
                 "given": "The label; NULL where there is none.",
                 "suggested": "The likeliest class other than the label.",
-                "score": "Probability that the suggested class is right if it or the label is; without a label, its probability.",
-                "is_issue": "Whether another class is there with the confidence that is usual for it, and outweighs the label.",
+                "score": "Probability that the label is wrong; while too few are labelled to tell, that the suggested class is"
+                " right if it or the label is; without a label, the probability of the suggested class.",
+                "is_issue": "Whether the label is likely enough wrong (.4); without a label, whether a class is there with the"
+                " confidence that is usual for it.",
                 "given_probability": "Probability of the label.",
                 "suggested_probability": "Probability of the suggested class.",
                 "threshold": "Probability from which the suggested class is taken to be there.",
@@ -486,6 +506,8 @@ LABEL_ISSUES = Signal(
                 "by_builtin": "Whether the builtin model alone prefers the suggested class; NULL where it says nothing.",
                 "neighbors_labelled": "Nearest neighbours that have a label: those that vote.",
                 "neighbors_suggested": "Those among them that bear the suggested class.",
+                "probability": "The score where it is calibrated, so that over many labels it adds up to those that are wrong;"
+                " NULL while too few are labelled.",
             },
         ),
     ),
@@ -500,7 +522,7 @@ LABEL_ISSUES = Signal(
                     'suggested', [suggested], 'given_probability', given_probability, 'confidence', suggested_probability,
                     'threshold', threshold, 'by_predictions', by_predictions, 'by_neighbors', by_neighbors,
                     'by_builtin', by_builtin, 'neighbors_labelled', neighbors_labelled,
-                    'neighbors_suggested', neighbors_suggested, 'partner', partner) as evidence
+                    'neighbors_suggested', neighbors_suggested, 'probability', probability, 'partner', partner) as evidence
             from label_issues where brain_key = {default} and score is not null
                 and (given is not null or label_field in ("""
             + COMPLETE

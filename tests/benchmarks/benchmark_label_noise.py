@@ -1,0 +1,154 @@
+"""Labels without predictions: planted errors of three kinds at four rates, beside cleanlab on the same vectors.
+
+Run as ``python -m tests.benchmarks.benchmark_label_noise [SET ...]``; ``CLEANLAB_PYTHON`` names a Python that has cleanlab
+(with its extra ``datalab``).
+
+Errors are drawn evenly over all labels: to any other class (symmetric), to the next one (pairs), or as out-of-fold
+predictions on the true labels confuse them. For each: average precision of the score by neighbours alone, by neighbours
+and the builtin model, by a logistic regression of the vectors (one less the label's probability) and by Datalab, with the 95 %
+interval of ours minus Datalab's (paired bootstrap); F1 of what is flagged here and by each filter of confident learning; and how
+many of the flagged were expected to be wrong, with the interval that is shown, and how many are.
+"""
+
+import json
+import os
+import sys
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+os.environ["OMP_NUM_THREADS"] = "1"
+
+import numpy as np
+from PIL import Image
+
+from brain_assets.methods.labels import label_noise, linear_probe
+from brain_assets.methods.labels.label_issues import LabelIssues, calibrate, label_issues, neighbor_votes
+from tests.benchmarks import cleanlab_scores
+from tests.benchmarks.benchmark_label_errors import average_precision, embedded, interval, load, nearest
+from tests.conftest import SHARED
+
+KINDS = ("symmetric", "pairs", "confusions")
+RATES = (0.05, 0.1, 0.2, 0.4)
+LEAST = 10
+
+
+@dataclass
+class LabelledVectors:
+    """Vectors, the labels that are taken to be true, and what they are confused with."""
+
+    name: str
+    vectors: np.ndarray
+    labels: np.ndarray
+
+    def __post_init__(self) -> None:
+        random = np.random.default_rng(0)
+        self.classes = int(self.labels.max()) + 1
+        self.folds = random.integers(0, linear_probe.FOLDS, len(self.labels))
+        self.distances, self.neighbors = nearest(self.vectors)
+        self.confusions = np.exp(self.probe(self.labels))
+        self.confusions[np.arange(len(self.labels)), self.labels] = 0
+
+    def probe(self, labels: np.ndarray) -> np.ndarray:
+        fitted = linear_probe.fit(self.vectors, labels, self.folds, self.classes)
+        return linear_probe.scores(fitted, self.vectors, self.folds)
+
+    def damaged(self, kind: str, rate: float) -> np.ndarray:
+        random, count = np.random.default_rng(1), len(self.labels)
+        chosen = random.choice(count, int(rate * count), replace=False)
+        step = random.integers(1, self.classes, count) if kind == "symmetric" else 1
+        others = (self.labels + step) % self.classes
+        if kind == "confusions":
+            usual = np.stack([self.confusions[self.labels == one].mean(axis=0) for one in range(self.classes)])
+            usual /= usual.sum(axis=1, keepdims=True)
+            others = np.array([random.choice(self.classes, p=usual[one]) for one in self.labels])
+        found = self.labels.copy()
+        found[chosen] = others[chosen]
+        return found
+
+
+def main() -> None:
+    for name in sys.argv[1:] or SETS:
+        found = SETS[name]()
+        print(f"\n{name}: {len(found.labels)} labels, {found.classes} classes", flush=True)
+        for kind in KINDS:
+            for rate in RATES:
+                measure(found, kind, rate)
+
+
+def measure(found: LabelledVectors, kind: str, rate: float) -> None:
+    labels = found.damaged(kind, rate)
+    wrong = labels != found.labels
+    votes = neighbor_votes(found.distances, labels[found.neighbors], found.classes)
+    alone = label_issues(labels, None, votes, calibrate(labels, None, votes))
+    probe = found.probe(labels)
+    ours = label_issues(labels, None, votes, calibrate(labels, None, votes, probe), probe)
+    theirs = cleanlab_scores.scores("vectors", labels=labels, vectors=found.vectors) or {"scores": {}, "flags": {}}
+    scores = {"neighbours": alone.score, "ours": ours.score, **theirs["scores"]}
+    precision = ", ".join(f"{name} {average_precision(wrong, each):.3f}" for name, each in scores.items())
+    if "datalab" in scores:
+        low, high = interval(wrong, scores["datalab"], ours.score)
+        precision += f" (ours less datalab {low:+.3f} to {high:+.3f})"
+    flags = {"ours": ours.is_issue, **theirs["flags"]}
+    told = ", ".join(f"{name} {f1(wrong, each):.3f}" for name, each in flags.items())
+    print(f"{kind} {rate:.0%}\n  AP: {precision}\n  F1: {told}\n  {expected(ours, wrong)}", flush=True)
+
+
+def f1(wrong: np.ndarray, flagged: np.ndarray) -> float:
+    return float(2 * (wrong & flagged).sum() / max((wrong.sum() + flagged.sum()), 1))
+
+
+def expected(ours: LabelIssues, wrong: np.ndarray) -> str:
+    flagged = ours.is_issue
+    count = label_noise.expected_count(ours.score[flagged])
+    return (
+        f"flagged {flagged.sum()}, expected {count.mean:.0f} ({count.low:.0f} to {count.high:.0f}),"
+        f" wrong {(flagged & wrong).sum()}"
+    )
+
+
+def judged(name: str) -> LabelledVectors:
+    """Return CIFAR-10 or MNIST without the labels that people found wrong."""
+    found = load(name)
+    kept = np.ones(len(found.labels), bool)
+    kept[found.judged[found.errors["paper"]]] = False
+    return LabelledVectors(name, found.vectors[kept], found.labels[kept])
+
+
+def clothing() -> LabelledVectors:
+    files = sorted(path for path in (SHARED / "clothing").rglob("*") if path.is_file())
+    classes = sorted({path.parent.name for path in files})
+    images = [Image.open(path).convert("RGB") for path in files]
+    labels = np.array([classes.index(path.parent.name) for path in files])
+    return LabelledVectors("clothing", embedded("clothing", images), labels)
+
+
+def home85() -> LabelledVectors:
+    """Return the objects of home85 as crops; classes of fewer than ten are left out."""
+    folder = SHARED / "det"
+    said = json.loads((folder / "home85.json").read_text())
+    often = {one for one, count in Counter(row["category"] for row in said["gt"]).items() if count >= LEAST}
+    kept = [row for row in said["gt"] if row["category"] in often]
+    files = {one["id"]: Image.open(folder / one["file"]).convert("RGB") for one in said["images"]}
+    crops = [_crop(files[row["image_id"]], row["bbox"]) for row in kept]
+    classes = sorted(often)
+    labels = np.array([classes.index(row["category"]) for row in kept])
+    return LabelledVectors("home85", embedded("home85-crops", crops), labels)
+
+
+def _crop(image: Image.Image, box: list[float]) -> Image.Image:
+    x, y, width, height = box
+    return image.crop((int(x), int(y), int(np.ceil(x + max(width, 1))), int(np.ceil(y + max(height, 1)))))
+
+
+SETS: dict[str, Callable[[], LabelledVectors]] = {
+    "clothing": clothing,
+    "home85": home85,
+    "cifar10": partial(judged, "cifar10"),
+    "mnist": partial(judged, "mnist"),
+}
+
+
+if __name__ == "__main__":
+    main()
