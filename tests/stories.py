@@ -154,11 +154,13 @@ class Author:
     def _change(self) -> Step:
         kinds: list[tuple[int, Callable[[], Step]]] = [
             (5, self._picture), (2, self._delete), (3, self._rename), (2, self._copy), (1, self._touch), (1, self._corrupt),
-            (1, self._archive), (3, self._say), (1, self._undo), (3, self._setting), (2, self._runs), (1, self._recalibrate),
+            (1, self._archive), (3, self._say), (1, self._undo), (2, self._runs), (1, self._recalibrate),
             (1, self._calibrate_early),
             (1, self._remove),
             *((3, one) for one in self._writers()),
         ]  # fmt: skip
+        if self.signals & SECTIONS.keys():
+            kinds.append((3, self._setting))
         if "objects" in self.signals:
             kinds.append((2, self._say_of_object))
         (chosen,) = self.random.choices([one for _, one in kinds], [weight for weight, _ in kinds])
