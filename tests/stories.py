@@ -59,6 +59,11 @@ MEMORY = Path("/dev/shm")
 NAMES = [f"{split}/{letter}.{form}" for split in ("train", "test") for letter in "abcdefg" for form in ("png", "bmp")]
 ARCHIVES = ["train/e.zip", "test/e.tgz"]
 CLASSES = ["cat", "dog", "owl"]
+OBJECT_KINDS: list[EventKind] = ["drop", "relabel", "keep", "draw", "reshape", "confirm"]
+SHAPES: list[dict[str, Any]] = [
+    {"x": 0.25, "y": 0.25, "width": 0.5, "height": 0.5, "polygon": None},
+    {"x": 0.0, "y": 0.0, "width": 0.5, "height": 0.25, "polygon": [[0.0, 0.0, 0.5, 0.0, 0.5, 0.25]]},
+]
 BOXES = [[0, 0, 8, 8], [1, 1, 4, 4], [2, 1, 4, 4], [5, 3, 9, 9]]
 CONDITIONS = ["split = 'train'", "width > 8", "filepath < 'train/d'", "list_contains(tags, 'cat')", "bytes > 250"]
 PIXELS = "python:tests.models:Pixels"
@@ -162,7 +167,9 @@ class Author:
         if self.signals & SECTIONS.keys():
             kinds.append((3, self._setting))
         if "objects" in self.signals:
-            kinds.append((2, self._say_of_object))
+            kinds.append((3, self._say_of_object))
+        if "near_duplicates" in self.signals:
+            kinds.append((1, self._say_of_pair))
         (chosen,) = self.random.choices([one for _, one in kinds], [weight for weight, _ in kinds])
         return chosen()
 
@@ -243,7 +250,10 @@ class Author:
         )
 
     def _say_of_object(self) -> Step:
-        return "say_of_object", self.random.randrange(8), self.random.choice(["drop", "relabel"]), self._class()
+        return "say_of_object", self.random.randrange(8), self.random.choice(OBJECT_KINDS), self._class()
+
+    def _say_of_pair(self) -> Step:
+        return "say_of_pair", self._name(), self._name(), self.random.choice(["not_copy", "not_copy", "same_scene"])
 
     def _undo(self) -> Step:
         return "undo", self.random.randrange(3)
@@ -486,12 +496,32 @@ class World:
         """Speak of one of the objects of the first dataset."""
         workshop = self._workshop("home", "one")
         store = Store(workshop.paths.store)
-        rows = store.rows("select object_id, content_hash from objects join samples using (sample_id) order by all")
+        rows = store.rows(
+            "select object_id, content_hash, model from objects join samples using (sample_id) order by all"
+        )
         store.close()
-        if rows:
-            self._append(kind, word, *rows[number % len(rows)])
+        if not rows:
+            return
+        subject, content, model = rows[number % len(rows)]
+        shape = json.dumps({"label": word, "label_field": "ground_truth", **SHAPES[number % len(SHAPES)]})
+        if kind == "draw":
+            self._append(kind, shape, f"{subject[:20]}{number:012x}", content)
+        else:
+            value = {"relabel": word, "reshape": shape, "confirm": shape if model != "ground_truth" else None}.get(kind)
+            self._append(kind, value, subject, content)
 
-    def _append(self, kind: EventKind, word: str, subject: str, content: str | None) -> None:
+    def say_of_pair(self, one: str, other: str, kind: EventKind) -> None:
+        paths = [self._media(one), self._media(other)]
+        if one == other or not all(path.exists() for path in paths):
+            return
+        contents = [content_hash(path.read_bytes()) for path in paths]
+        if len(set(contents)) == 2:
+            said = zip((one, other), contents, reversed(contents), strict=True)
+            subjects = [(sample_id(name), content, json.dumps([partner])) for name, content, partner in said]
+            for name in self.names:
+                Events(self._workshop("home", name).paths.events).append(Event(kind, "ada"), subjects)
+
+    def _append(self, kind: EventKind, word: str | None, subject: str, content: str | None) -> None:
         value = None if kind in ("keep", "drop") else word
         for name in self.names:
             events = Events(self._workshop("home", name).paths.events)

@@ -242,7 +242,9 @@ def _names(context: click.Context, parameter: click.Parameter, value: str | None
     help="Whether images are links to where they lie; those in archives or far away are copied.",
 )
 @click.option(
-    "--missing-objects", is_flag=True, help="Add objects that models found and no label holds, marked as such."
+    "--missing-objects",
+    is_flag=True,
+    help="Add objects that models found, no label holds and nobody has confirmed or dismissed, marked as such.",
 )
 @click.option("--field", default="ground_truth", show_default=True, help="The field of labels.")
 @click.option("--model", help="Add only what this model found [default: what any did, each object once].")

@@ -39,7 +39,11 @@ OBJECTS = """
     select object_id, sample_id, label, x, y, width, height, polygon, iscrowd from objects
     where source = 'ground_truth' and label_field = $field order by sample_id, y, x, object_id"""
 SPOKEN_OF = "select sample_id, image_id from object_images where source = 'ground_truth' and label_field = $field"
-SAID = "select subject_id, kind, value from decisions where holds and kind in ('relabel', 'drop') order by all"
+# A confirmation that carries nothing changes nothing.
+SAID = """
+    select subject_id, kind, case when kind in ('draw', 'confirm') then value ->> '$.label' when kind = 'relabel' then value end
+    from decisions where holds and (kind in ('relabel', 'drop', 'draw', 'reshape') or (kind = 'confirm' and value is not null))
+    order by all"""
 
 
 @dataclass(frozen=True)
@@ -260,7 +264,7 @@ class _Export:
             return None
 
     def _changes(self, images: Sequence[LabelledImage]) -> Iterator[Change]:
-        """Yield what is left out, relabelled, or has lost objects, by file."""
+        """Yield what is left out, relabelled, or has gained, lost or changed objects, by file."""
         paths = {one.sample_id: one.path for one in images}
         said: dict[str, list[tuple[str, str]]] = {}
         sizes = {len(row["sample_id"]) for row in self.rows}
@@ -275,7 +279,7 @@ class _Export:
                 yield Change(name, sample, "left_out", *self.out[sample])
                 continue
             for kind, detail in said.get(sample, []):
-                if kind != "drop":
+                if kind in CHANGED:
                     yield Change(name, sample, CHANGED[kind], "review", detail, paths.get(sample, ""))
 
     def _has(self, table: str) -> bool:
@@ -292,7 +296,14 @@ def _write(writer: Writer, folder: Path, dataset: Labelled) -> None:
         raise BrainError(f"{writer.title} cannot be written: {line_of(error)}") from error
 
 
-CHANGED = {"relabel": "relabelled", "object_relabel": "object_relabelled", "object_drop": "object_dropped"}
+CHANGED = {
+    "relabel": "relabelled",
+    "object_relabel": "object_relabelled",
+    "object_drop": "object_dropped",
+    "object_draw": "object_added",
+    "object_confirm": "object_added",
+    "object_reshape": "object_moved",
+}
 
 
 def _image(

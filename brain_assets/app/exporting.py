@@ -32,12 +32,14 @@ Row = dict[str, Any]
 Connection = duckdb.DuckDBPyConnection
 
 TABLES = {"objects", "object_images", "object_classes", "object_mistakenness"}
+# What reviewers say is not missing.
+DISMISSED = "and object_id not in (select subject_id from decisions where holds and kind in ('keep', 'drop'))"
 IMAGES = """
     select sample_id, filepath, width, height, image_id from object_images join samples using (sample_id)
     where source = 'ground_truth' and label_field = $field order by filepath"""
 CLASSES = "select label, category from object_classes where label_field = $field order by label, category"
 LABELS = """
-    select object_id, sample_id, label, x, y, width, height, polygon, iscrowd from objects
+    select object_id, sample_id, label, x, y, width, height, polygon, iscrowd, {origin} as said_by from objects
     where source = 'ground_truth' and label_field = $field order by sample_id, object_id"""
 # Compat has no score of its own: there the confidence decides.
 MISSING = """
@@ -45,7 +47,7 @@ MISSING = """
         objects.source as model, confidence, missing_score, coalesce(missing_score, confidence) as score
     from object_mistakenness join objects using (object_id, sample_id, label_field)
     where objects.source != 'ground_truth' and label_field = $field and possible_missing
-        and coalesce(missing_score, confidence) >= $least and coalesce(objects.source = $model, true)
+        and coalesce(missing_score, confidence) >= $least and coalesce(objects.source = $model, true) {unless}
     order by sample_id, object_id"""
 
 
@@ -72,17 +74,24 @@ class ExportChoice:
 
 
 class Exported(NamedTuple):
-    """An export that was written: how many images and labels, objects added by model, images of unknown size left out."""
+    """An export that was written: how many images and labels, objects added by model, images of unknown size left out.
+
+    Of the labels ``reviewed`` were drawn, confirmed, moved or renamed by reviewers; at what was added nobody has looked.
+    """
 
     path: Path
     images: int
     labels: int
     added: Mapping[str, int]
     left_out: int
+    reviewed: int = 0
 
     def __str__(self) -> str:
         models = f" ({', '.join(f'{model}: {count}' for model, count in self.added.items())})" if self.added else ""
-        text = f"wrote {self.path}: {self.images} images, {self.labels} labels, {sum(self.added.values())} objects added{models}"
+        reviewed = f" ({self.reviewed} by reviewers)" if self.reviewed else ""
+        unseen = " that nobody has confirmed" if self.added else ""
+        labels, added = f"{self.labels} labels{reviewed}", f"{sum(self.added.values())} objects added{models}{unseen}"
+        text = f"wrote {self.path}: {self.images} images, {labels}, {added}"
         return text + (f"; left out {self.left_out} images of unknown size" if self.left_out else "")
 
 
@@ -120,16 +129,17 @@ def export_objects(
     _check_choice(connection, choice)
     images = _rows(connection, IMAGES, field=choice.field)
     sized = {row["sample_id"]: row for row in images if row["width"] and row["height"]}
-    labels = _rows(connection, LABELS, field=choice.field)
+    origin = "origin" if _has_column(connection, "objects", "origin") else "'file'"
+    labels = _rows(connection, LABELS.format(origin=origin), field=choice.field)
     added = _missing(connection, choice) if choice.missing_objects else []
     labels, added = ([row for row in rows if row["sample_id"] in sized] for rows in (labels, added))
     known = [(row["label"], row["category"]) for row in _rows(connection, CLASSES, field=choice.field)]
     content = _coco(list(sized.values()), labels + added, known)
     write_file(path, (json.dumps(content, ensure_ascii=False) + "\n").encode(), "export")
     models = [row["model"] for row in added]
-    return Exported(
-        path, len(sized), len(labels), {one: models.count(one) for one in sorted(set(models))}, len(images) - len(sized)
-    )
+    counts = {one: models.count(one) for one in sorted(set(models))}
+    reviewed = sum(row["said_by"] == "review" for row in labels)
+    return Exported(path, len(sized), len(labels), counts, len(images) - len(sized), reviewed)
 
 
 def check_target(dataset: tuple[DatasetPaths, DatasetSettings], path: Path, *, force: bool) -> None:
@@ -174,7 +184,8 @@ def _check_choice(connection: Connection, choice: ExportChoice) -> None:
 def _missing(connection: Connection, choice: ExportChoice) -> list[Row]:
     """Return the possibly missing objects, each once; in compat all, as the peer copies them."""
     wanted = {"field": choice.field, "model": choice.model, "least": choice.min_score or 0.0}
-    table = connection.sql(MISSING, params=wanted).to_arrow_table()
+    unless = DISMISSED if _has_column(connection, "decisions", "holds") else ""
+    table = connection.sql(MISSING.format(unless=unless), params=wanted).to_arrow_table()
     rows: list[Row] = table.to_pylist()
     if not rows or rows[0]["missing_score"] is None:
         return rows
@@ -217,8 +228,14 @@ def labelled_object(row: Row) -> LabelledObject:
 def _origin(row: Row) -> Row:
     """Return who says that the object is there."""
     if "model" not in row:
-        return {"origin": GROUND_TRUTH}
+        return {"origin": "review" if row["said_by"] == "review" else GROUND_TRUTH}
     return {"origin": "model"} | {name: row[name] for name in ("model", "confidence", "missing_score")}
+
+
+def _has_column(connection: Connection, table: str, column: str) -> bool:
+    """Return whether a published table has a column: sets of an older version do not have all."""
+    query = "select 1 from duckdb_columns() where table_name = $table and column_name = $column"
+    return connection.execute(query, {"table": table, "column": column}).fetchone() is not None
 
 
 def _rows(connection: Connection, query: str, **parameters: Any) -> list[Row]:

@@ -1,4 +1,4 @@
-"""What people said on the review page, taken in: tags, and decisions to keep, drop or relabel, with their full history."""
+"""What people said on the review page, taken in: tags, decisions and corrections, with their full history."""
 
 import json
 import sqlite3
@@ -12,7 +12,7 @@ import pyarrow as pa
 from brain_assets.incremental.signal import Check, Publication, Signal, Whole
 from brain_assets.incremental.update import Update
 from brain_assets.resources.errors import SourceError
-from brain_assets.resources.store.events import Events, Said
+from brain_assets.resources.store.events import PAIR_KINDS, Events, Said
 from brain_assets.resources.store.store import Merge
 
 REVIEW_STATE = "review_state"
@@ -30,6 +30,15 @@ TAGS = pa.schema([*COMMON, ("tag", pa.string()), ("present", pa.bool_())])
 DECISIONS = pa.schema(
     [*COMMON, ("decision_id", pa.string()), ("kind", pa.string()), ("value", pa.string()), ("issue", pa.string())]
 )
+PAIRS = pa.schema([
+    ("event_id", pa.int64()),
+    ("first_content", pa.string()),
+    ("second_content", pa.string()),
+    ("kind", pa.string()),
+    ("said_by", pa.string()),
+    ("said_at", MOMENT),
+    ("undone_at", MOMENT),
+])  # fmt: skip
 
 
 def update_reviews(update: Update) -> Iterator[Merge]:
@@ -67,12 +76,18 @@ def _number(state: str) -> int:
 
 
 def _tables(said: Iterator[Said]) -> dict[str, pa.Table]:
-    """Return the rows of tags and of decisions; batch by batch, as one event may be about a million images."""
+    """Return the rows of tags, decisions and pairs; batch by batch, as one event may be about a million images."""
     tags, decisions = [TAGS.empty_table()], [DECISIONS.empty_table()]
+    pairs: dict[tuple[Any, ...], dict[str, Any]] = {}
     while batch := list(islice(said, BATCH)):
         tags.append(_table([_tag(one) for one in batch if one.kind in ("tag", "untag")], TAGS))
         decisions.append(_table([_decision(one) for one in batch if one.kind not in ("tag", "untag")], DECISIONS))
-    return {"said_tags": pa.concat_tables(tags), "decisions": pa.concat_tables(decisions)}
+        pairs |= {tuple(pair.values())[:3]: pair for one in batch if one.kind in PAIR_KINDS for pair in _pairs(one)}
+    return {
+        "said_tags": pa.concat_tables(tags),
+        "decisions": pa.concat_tables(decisions),
+        "said_pairs": _table(list(pairs.values()), PAIRS),
+    }
 
 
 def _table(rows: list[dict[str, Any]], schema: pa.Schema) -> pa.Table:
@@ -100,23 +115,33 @@ def _decision(said: Said) -> dict[str, Any]:
     return _common(said) | names | {"value": said.value, "issue": said.issue}
 
 
-def holding(kind: str) -> str:
-    """Return the query of the decisions of a kind that hold: subject_id, content_hash and value.
+def _pairs(said: Said) -> Iterator[dict[str, Any]]:
+    """Yield the pairs of contents that an event is about; each is told by both of its sides."""
+    about = _common(said) | {"kind": said.kind}
+    for partner in json.loads(said.value or "[]"):
+        first, second = sorted((said.content_hash or "", partner))
+        names = {"event_id": said.event_id, "first_content": first, "second_content": second}
+        yield names | {name: about[name] for name in ("kind", "said_by", "said_at", "undone_at")}
 
-    A decision holds while it was not taken back, no later one on the same matter took its place (of keep and drop, or of
-    two labels, the last counts), and the subject has the content that it was made on. Whether it has, is for the reader to
-    ask, who knows the content.
+
+def holding(kind: str) -> str:
+    """Return the query of the decisions of a kind that hold: subject_id, content_hash, value and event_id.
+
+    A decision holds while it was not taken back, no later one on the same matter took its place (of keep, confirm and
+    drop, or of two labels, the last counts), and the subject has the content that it was made on. Whether it has, is for
+    the reader to ask, who knows the content.
     """
-    return f"select subject_id, content_hash, value from last_decisions where kind = '{kind}'"
+    return f"select subject_id, content_hash, value, event_id from last_decisions where kind = '{kind}'"
 
 
 REVIEWS = Signal(
     name="reviews",
-    description="What people entered on the review page: tags, and decisions to keep, drop or relabel, with who, when and the"
-    " content they were made on. What is dropped leaves all signals, a new label wins over the file's, until it is undone.",
+    description="What people entered on the review page: tags, and decisions to keep, drop, confirm, relabel, draw or move, with"
+    " who, when and the content they were made on. What is dropped leaves all signals, new labels and boxes win over the"
+    " files', pairs that are no copies are not found again, until it is undone.",
     group="reviews",
     reads=(),
-    writes=("said_tags", "decisions"),
+    writes=("said_tags", "decisions", "said_pairs"),
     update=Whole(update_reviews),
     always=True,
     kinds=("python", "sqlite", "duckdb"),
@@ -186,8 +211,10 @@ REVIEWS = Signal(
                 "decision_id": "Names the decision.",
                 "subject_id": "The image or object.",
                 "content_hash": "The content that it was made on; it says nothing of another content under the same id.",
-                "kind": "keep, drop or relabel.",
-                "value": "The new label of a relabel.",
+                "kind": "keep (nothing is wrong), drop, confirm (it is so; what a model found becomes a label), relabel, draw (a"
+                " new object), reshape (another box); not_copy and same_scene of pairs.",
+                "value": "The new label of a relabel; class, box and outline as JSON of what was drawn, moved or confirmed; the"
+                " contents of the partners of a pair.",
                 "issue": "The queue in which it was made.",
                 "decided_by": "Who made it.",
                 "decided_at": "When.",

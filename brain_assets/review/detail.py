@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from brain_assets.incremental.words import joined
 from brain_assets.resources.store.events import Events
 from brain_assets.review.columns import Column, columns
+from brain_assets.review.corrections import boxes_of
 from brain_assets.review.refusal import Refused
 from brain_assets.review.sets import Frame, OpenSet
 from brain_assets.review.subjects import AMONG, Row, cards_of, fetch
@@ -30,26 +31,18 @@ def detail(opened: OpenSet, subject: str, events: Events) -> Row:
     objects = {row["object_id"] for row in issues if row["object_id"]}
     partners = partners_of(opened, objects | partner_ids(issues) | {row["neighbor_id"] for row in similar}, events)
     known = partners | {subject: card}
+    said = events.decisions_inside([card["sample_id"]])
     return {
         **card,
-        "boxes": with_outlines(opened, card),
+        "boxes": boxes_of(opened, [card["sample_id"]], events, None)[card["sample_id"]],
         "frame": frame,
         "signals": signals(opened, frame, subject),
         "issue_rows": [row | {"reason": reason(row, known)} for row in issues],
         "neighbors": similar,
         "neighbor_labels": neighbor_labels(opened, [row["neighbor_id"] for row in similar]),
         "partners": partners,
-        "history": [decision._asdict() for decision in events.decisions([subject])],
+        "history": [one._asdict() for one in said if one.subject_id == subject or frame == "images"],
     }
-
-
-def with_outlines(opened: OpenSet, card: Row) -> list[Row]:
-    """Return the boxes of a subject's image, each with its outline as rings of x and y in turn, where it has one."""
-    if not card.get("boxes") or not opened.has("objects", "polygon"):
-        return list(card.get("boxes", []))
-    query = "select object_id, polygon from objects where sample_id = ? and polygon is not null"
-    outlines = {row["object_id"]: row["polygon"] for row in fetch(opened, query, [card["sample_id"]])}
-    return [box | {"polygon": outlines.get(box["object_id"])} for box in card["boxes"]]
 
 
 def frame_of(opened: OpenSet, subject: str) -> Frame:

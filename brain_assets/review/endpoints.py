@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -14,11 +14,11 @@ from starlette.routing import Route
 
 from brain_assets.ingest.accounting import accounts
 from brain_assets.resources.settings.validation import where, wrong
-from brain_assets.resources.store.events import Event, EventKind, Events
-from brain_assets.review import arrays, detail, queues, search, subjects
+from brain_assets.resources.store.events import Event, Events
+from brain_assets.review import arrays, corrections, detail, queues, search, subjects
 from brain_assets.review.columns import columns
 from brain_assets.review.refusal import Refused
-from brain_assets.review.reviews import Selection, record, synchronise
+from brain_assets.review.reviews import Selection, ids_of, record, synchronise
 from brain_assets.review.sets import Frame, OpenSet, Sets
 from brain_assets.review.thumbnails import Pictures
 from brain_assets.review.wire import bits_of, pack
@@ -109,15 +109,68 @@ class NewsQuestion(Question):
     after: Name
 
 
-class Said(FrameQuestion):
-    """Something said about some subjects: their ids, or bits over positions."""
+class Chosen(FrameQuestion):
+    """Some subjects: their ids, or bits over positions; who says something of them, and in which queue."""
 
-    kind: EventKind
-    value: Name | None = None
     issue: Name | None = None
     by: Person = ""
     ids: list[Identifier] | None = Field(None, max_length=10_000)
     bits: str | None = None
+
+    @property
+    def selection(self) -> Selection:
+        """Who is meant."""
+        return Selection(self.frame, self.ids, self.bits)
+
+
+class Said(Chosen):
+    """Something said about some subjects."""
+
+    kind: Literal["tag", "untag", "keep", "drop", "confirm", "relabel"]
+    value: Name | None = None
+
+
+class PairsSaid(Chosen):
+    """What some images are to each other."""
+
+    kind: Literal["not_copy", "same_scene"]
+    ids: list[Identifier] = Field(min_length=2, max_length=50)
+
+
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+
+
+class Shape(BaseModel):
+    """A box, and where known the outline in it as rings of x and y in turn, all relative to the image."""
+
+    model_config = ConfigDict(extra="forbid")
+    x: Share
+    y: Share
+    width: Annotated[float, Field(gt=0, le=1)]
+    height: Annotated[float, Field(gt=0, le=1)]
+    polygon: list[Annotated[list[Share], Field(min_length=6, max_length=20_000)]] | None = None
+
+    @model_validator(mode="after")
+    def inside(self) -> "Shape":
+        """Refuse what reaches out of the image."""
+        if self.x + self.width > 1 + 1e-6 or self.y + self.height > 1 + 1e-6:
+            raise ValueError("the box must lie inside the image")
+        if any(len(ring) % 2 for ring in self.polygon or []):
+            raise ValueError("a ring is x and y in turn")
+        return self
+
+
+class CorrectionSaid(Question):
+    """A correction of one object of an image."""
+
+    sample: Identifier
+    kind: Literal["draw", "reshape", "relabel", "drop", "keep", "confirm"]
+    object: Identifier | None = None
+    label: Name | None = None
+    shape: Shape | None = None
+    like: Identifier | None = None
+    issue: Name | None = None
+    by: Person = ""
 
 
 class Undo(Question):
@@ -332,7 +385,37 @@ def say(page: Page, dataset: str, said: Said) -> Any:
         raise Refused(422, f"{said.kind} {'needs' if said.kind in NEEDS_VALUE else 'takes no'} value")
     event = Event(said.kind, said.by.strip() or page.user, value, said.issue)
     with page.sets.use(dataset, said.version) as opened:
-        event_id, count = record(opened, Selection(said.frame, said.ids, said.bits), event, page.events(dataset))
+        event_id, count = record(opened, said.selection, event, page.events(dataset))
+    return {"event_id": event_id, "count": count}
+
+
+def correct(page: Page, dataset: str, said: CorrectionSaid) -> Any:
+    """Note a correction of an object."""
+    shape = said.shape.model_dump() if said.shape else None
+    asked = corrections.Corrected(said.sample, said.kind, said.object, said.label, shape, said.like)
+    event = Event(said.kind, said.by.strip() or page.user, None, said.issue)
+    with page.sets.use(dataset, said.version) as opened:
+        event_id, object_id = corrections.correct(opened, asked, event, page.events(dataset))
+    return {"event_id": event_id, "object_id": object_id}
+
+
+def approve(page: Page, dataset: str, said: Chosen) -> Any:
+    """Make labels of what models found in some images, or of some objects that they found."""
+    by = said.by.strip() or page.user
+    with page.sets.use(dataset, said.version) as opened:
+        ids, events = ids_of(opened, said.selection), page.events(dataset)
+        if said.frame == "objects":
+            found = corrections.approve(opened, ids, Event("confirm", by, None, said.issue), events)
+        else:
+            found = corrections.approve_labels(opened, ids, Event("relabel", by, None, said.issue), events)
+    return dict(zip(("event_id", "count", "left_out"), found, strict=True))
+
+
+def say_of_pairs(page: Page, dataset: str, said: PairsSaid) -> Any:
+    """Note what images are to each other."""
+    event = Event(said.kind, said.by.strip() or page.user, None, said.issue)
+    with page.sets.use(dataset, said.version) as opened:
+        event_id, count = corrections.say_of_pairs(opened, said.ids, event, page.events(dataset))
     return {"event_id": event_id, "count": count}
 
 
@@ -356,6 +439,9 @@ POSTED: dict[str, Answer[Any]] = {
     "find": Answer(FindQuestion, find),
     "rows": Answer(RowsQuestion, rows),
     "say": Answer(Said, say),
+    "correct": Answer(CorrectionSaid, correct),
+    "approve": Answer(Chosen, approve),
+    "say-of-pairs": Answer(PairsSaid, say_of_pairs),
     "undo": Answer(Undo, undo),
     "save-view": Answer(ViewSaid, save_view),
 }

@@ -1,8 +1,9 @@
 """Work lists: the queue of an issue, groups of duplicates, and what is new since a run."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from brain_assets.resources.store.events import Events, standing
+from brain_assets.review.corrections import decided_pairs
 from brain_assets.review.detail import evidence, partner_ids, partners_of, reason
 from brain_assets.review.refusal import Refused
 from brain_assets.review.reviews import contents
@@ -13,6 +14,8 @@ from brain_assets.signals.registry import ISSUES, issue_named
 PAGE = 200
 BEGINNING = "beginning"
 COUNTED = "select issue, count(distinct coalesce(object_id, sample_id)) as count from issues where is_issue"
+# What is settled by a word on the pair, too.
+OF_COPIES = {"exact_duplicate", "near_duplicate", "leak"}
 # The issue of every table of groups.
 GROUPED = {issue.groups: issue.name for issue in ISSUES.values() if issue.groups}
 
@@ -91,13 +94,27 @@ def _undecided(opened: OpenSet, rows: list[Row], issue: str, events: Events) -> 
         for one in inherited(opened)
         if _settles(one["kind"], one["issue"], issue)
     }
-    if not settled:
+    pairs = decided_pairs(events) if issue in OF_COPIES else {}
+    if not settled and not pairs:
         return rows
-    contents = contents_of(opened, {subject for subject, _ in settled})
-    return [row for row in rows if (row["subject_id"], contents.get(row["subject_id"])) not in settled]
+    partners = {row["subject_id"]: evidence(row["evidence"]).get("partner") for row in rows} if pairs else {}
+    wanted = (
+        {subject for subject, _ in settled} | set(partners) | {one for one in partners.values() if isinstance(one, str)}
+    )
+    contents = contents_of(opened, wanted)
+
+    def is_settled(subject: str) -> bool:
+        content, partner = contents.get(subject), contents.get(str(partners.get(subject)))
+        return (subject, content) in settled or tuple(sorted((content or "", partner or ""))) in pairs
+
+    return [row for row in rows if not is_settled(row["subject_id"])]
 
 
 def _settles(kind: str, said_in: str | None, issue: str) -> bool:
+    if kind == "reshape":
+        return issue in {said_in, "bad_box"}
+    if kind == "confirm" and issue == "missing_object":
+        return True
     return kind == "drop" or said_in == issue or (kind == "relabel" and issue_named(issue).relabels)
 
 
@@ -160,7 +177,9 @@ def groups(opened: OpenSet, table: str, brain_key: str, events: Events, *, offse
         f"(select * from ({sizes}) order by size desc, group_id limit 25 offset ?) using (group_id) where {about} "
         "order by size desc, group_id, keep desc, subject_id"
     )
-    return {**total, "groups": _grouped(opened, fetch(opened, query, [offset]), events)}
+    found = _grouped(opened, fetch(opened, query, [offset]), events)
+    pairs = decided_pairs(events)
+    return {**total, "groups": [group | {"decided": _decided(group, pairs)} for group in found]}
 
 
 def _grouped(opened: OpenSet, rows: list[Row], events: Events) -> list[Row]:
@@ -170,6 +189,13 @@ def _grouped(opened: OpenSet, rows: list[Row], events: Events) -> list[Row]:
         if row["subject_id"] in known:
             found.setdefault(row["group_id"], []).append(row | {"subject": known[row["subject_id"]]})
     return [{"group_id": group, "members": members} for group, members in found.items()]
+
+
+def _decided(group: Row, pairs: Mapping[tuple[str, str], str]) -> str | None:
+    """Return what reviewers said of all pairs of a group with the one to keep; None where not of all."""
+    contents = [member["subject"].get("content_hash") or "" for member in group["members"]]
+    said = {pairs.get((min(contents[0], one), max(contents[0], one))) for one in contents[1:] if one != contents[0]}
+    return said.pop() if len(said) == 1 else None
 
 
 # -- what is new -------------------------------------------------------------------------------

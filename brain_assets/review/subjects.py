@@ -6,11 +6,11 @@ from datetime import date
 from typing import Any
 
 from brain_assets.resources.store.events import Events, standing
+from brain_assets.review import corrections
 from brain_assets.review.columns import columns, values_of
 from brain_assets.review.sets import CARD, Frame, OpenSet
 
 Row = dict[str, Any]
-MOST_BOXES = 200
 AMONG = "(select unnest(?::varchar[]))"
 AT = "(select unnest(?::integer[]))"
 
@@ -44,7 +44,7 @@ def cards_at(opened: OpenSet, frame: Frame, positions: Sequence[int], events: Ev
     found = {card["position"]: card for card in fetch(opened, _card_query(opened, frame), [list(positions)])}
     for name in ("label", "prediction", "confidence", "issues"):
         _add_column(opened, frame, name, found)
-    _add_boxes(opened, list(found.values()))
+    _add_boxes(opened, list(found.values()), events)
     _add_reviews(opened, {card["subject_id"]: card for card in found.values()}, events)
     return [found[position] for position in positions if position in found]
 
@@ -67,19 +67,13 @@ def _add_column(opened: OpenSet, frame: Frame, name: str, cards: dict[int, Row])
             cards[row["position"]][name] = row["value"]
 
 
-def _add_boxes(opened: OpenSet, cards: Sequence[Row]) -> None:
-    """Give each card the boxes of its image."""
-    if "objects" not in opened.frames():
-        return
-    boxes: dict[int, list[Row]] = {}
-    query = f"""
-        select subject_id as object_id, * exclude (position, subject_id) from {opened.frame("objects")}
-        where sample_at in {AT} and x is not null order by position
-    """
-    for row in fetch(opened, query, [[card["sample_at"] for card in cards]]):
-        boxes.setdefault(row.pop("sample_at"), []).append(row)
+def _add_boxes(opened: OpenSet, cards: Sequence[Row], events: Events) -> None:
+    """Give each card the boxes of its image, as reviewers left them."""
+    samples = list(dict.fromkeys(card["sample_id"] for card in cards))
+    boxes = corrections.boxes_of(opened, samples, events, outlines=False)
     for card in cards:
-        card["boxes"] = boxes.get(card["sample_at"], [])[:MOST_BOXES]
+        if "objects" in opened.frames() or boxes[card["sample_id"]]:
+            card["boxes"] = boxes[card["sample_id"]]
 
 
 def _add_reviews(opened: OpenSet, cards: dict[str, Row], events: Events) -> None:

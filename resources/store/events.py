@@ -15,17 +15,25 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-EventKind = Literal["tag", "untag", "keep", "drop", "relabel"]
-Subject = tuple[str, str | None]
+EventKind = Literal["tag", "untag", "keep", "drop", "confirm", "relabel", "draw", "reshape", "not_copy", "same_scene"]
+PAIR_KINDS = ("not_copy", "same_scene")
+# On which matter each decision is the last word until the next; all others decide on a subject's fate.
+ASPECTS = {"relabel": "label", "draw": "made", "reshape": "shape", "not_copy": "pair", "same_scene": "pair"}
+# Id and content of what is meant; and what is said of it alone, in place of what the event says of all.
+Subject = tuple[str, str | None] | tuple[str, str | None, str | None]
 
-TABLES = """
-create table events (
+VERSION = 2
+EVENTS = """
+create table {name} (
     event_id integer primary key autoincrement, at text not null, "by" text not null,
-    kind text not null check (kind in ('tag', 'untag', 'keep', 'drop', 'relabel', 'undo')),
+    kind text not null check (kind in ('tag', 'untag', 'keep', 'drop', 'confirm', 'relabel', 'draw', 'reshape',
+        'not_copy', 'same_scene', 'undo')),
     value text, issue text, undoes integer unique references events (event_id)
 ) strict;
+"""
+TABLES = """
 create table subjects (
-    event_id integer not null references events (event_id), subject_id text not null, content_hash text,
+    event_id integer not null references events (event_id), subject_id text not null, content_hash text, value text,
     primary key (event_id, subject_id)
 ) strict, without rowid;
 create index subjects_by_id on subjects (subject_id);
@@ -37,20 +45,43 @@ APPEND_ONLY = """
 create trigger {table}_stay before update on {table} begin select raise(abort, 'append only'); end;
 create trigger {table}_remain before delete on {table} begin select raise(abort, 'append only'); end;
 """
-SCHEMA = TABLES + "".join(APPEND_ONLY.format(table=table) for table in ("events", "subjects", "views"))
+SCHEMA = "".join([
+    EVENTS.format(name="events"),
+    TABLES,
+    *(APPEND_ONLY.format(table=table) for table in ("events", "subjects", "views")),
+    f"pragma user_version = {VERSION};",
+])  # fmt: skip
+# A store of the first version knows fewer kinds, and nothing said of one subject alone. A check is changed by a new table.
+UPGRADE = "".join([
+    "begin immediate;",
+    EVENTS.format(name="events_of_all_kinds"),
+    "insert into events_of_all_kinds select * from events; drop table events;",
+    "alter table events_of_all_kinds rename to events;",
+    "alter table subjects add column value text;",
+    APPEND_ONLY.format(table="events"),
+    f"pragma user_version = {VERSION}; commit;",
+])  # fmt: skip
 DECISIONS = """
-select e.event_id || '-' || s.subject_id as decision_id, s.subject_id, s.content_hash, e.kind, e.value, e.issue,
-       e."by", e.at, u.at as undone_at
+select e.event_id || '-' || s.subject_id as decision_id, s.subject_id, s.content_hash, e.kind,
+       coalesce(s.value, e.value) as value, e.issue, e."by", e.at, u.at as undone_at
 from events e join subjects s using (event_id) left join events u on u.undoes = e.event_id
-where e.kind in ('keep', 'drop', 'relabel') {condition} order by e.event_id, s.subject_id
+where e.kind not in ('tag', 'untag', 'undo') {condition} order by e.event_id, s.subject_id
 """
 # What was said after one event and up to another, and what was said before but taken back since.
 SAID = """
-select e.event_id, s.subject_id, s.content_hash, e.kind, e.value, e.issue, e."by", e.at, u.at as undone_at
+select e.event_id, s.subject_id, s.content_hash, e.kind, coalesce(s.value, e.value) as value, e.issue, e."by", e.at,
+       u.at as undone_at
 from events e join subjects s using (event_id) left join events u on u.undoes = e.event_id and u.event_id <= :until
 where e.event_id <= :until and (e.event_id > :since or u.event_id > :since) order by e.event_id, s.subject_id
 """
 AMONG = "and s.subject_id in (select value from json_each(:subjects))"
+# Of some images and all of their objects, whose ids begin with those of their images and go on in hexadecimal digits.
+INSIDE = """
+and s.subject_id in (
+    select t.subject_id from json_each(:subjects) image
+    join subjects t on t.subject_id >= image.value and t.subject_id < image.value || 'g'
+)"""
+OF_PAIRS = "and e.kind in ('not_copy', 'same_scene')"
 TOUCHED = """
 and s.subject_id in (
     select subject_id from subjects where event_id > :since
@@ -77,7 +108,10 @@ class Event:
     Attributes
     ----------
     kind : str
-        ``tag`` and ``untag`` carry the tag in ``value``, ``relabel`` the new label; ``keep`` and ``drop`` carry none.
+        ``tag`` and ``untag`` carry the tag in ``value``, ``relabel`` the new label; ``keep`` (nothing is wrong),
+        ``confirm`` (it is so) and ``drop`` carry none. ``draw`` makes a labelled object and ``reshape`` moves one, as
+        JSON; a ``confirm`` of what a model found carries what it found, and makes it a label. ``not_copy`` and
+        ``same_scene`` are said of pairs: of each subject with the contents of its partners, as JSON.
     by : str
         Who said it.
     value : str, optional
@@ -93,7 +127,7 @@ class Event:
 
 
 class Decision(NamedTuple):
-    """A keep, drop or relabel of one subject, as in the published table ``decisions``."""
+    """Anything but a tag that was said of one subject, as in the published table ``decisions``."""
 
     decision_id: str
     subject_id: str
@@ -158,7 +192,7 @@ class Events:
     def _writing(self) -> Iterator[sqlite3.Connection]:
         if not self.path.exists():
             self._create()
-        with closing(sqlite3.connect(self.path, timeout=30)) as connection:
+        with closing(self._connected()) as connection:
             connection.execute("pragma foreign_keys = on")
             with connection:
                 connection.execute("begin immediate")
@@ -175,10 +209,21 @@ class Events:
             with suppress(FileExistsError):
                 os.link(fresh, self.path)
 
+    def _connected(self) -> sqlite3.Connection:
+        """Connect to the file, brought up to the present version first."""
+        connection = sqlite3.connect(self.path, timeout=30)
+        try:
+            if connection.execute("pragma user_version").fetchone()[0] < VERSION:
+                _upgrade(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
     def _read(self, query: str, parameters: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
         if not self.path.exists():
             return []
-        with closing(sqlite3.connect(self.path, timeout=30)) as connection:
+        with closing(self._connected()) as connection:
             return connection.execute(query, parameters or {}).fetchall()
 
     def append(self, event: Event, subjects: Iterable[Subject]) -> int:
@@ -188,8 +233,9 @@ class Events:
         ----------
         event : Event
             What was said.
-        subjects : iterable of (str, str or None)
-            The ids of those it is about, with the content hash that was looked at.
+        subjects : iterable of (str, str or None) or of (str, str or None, str or None)
+            The ids of those it is about, with the content hash that was looked at, and with what is said of this one
+            where that is not the event's own value.
         """
         with self._writing() as connection:
             event_id = connection.execute(
@@ -197,8 +243,8 @@ class Events:
                 (_now(), event.by, event.kind, event.value, event.issue),
             ).lastrowid
             assert event_id is not None
-            rows = ((event_id, subject, content) for subject, content in subjects)
-            connection.executemany("insert into subjects values (?, ?, ?)", rows)
+            rows = ((event_id, *subject, *[None] * (3 - len(subject))) for subject in subjects)
+            connection.executemany("insert into subjects values (?, ?, ?, ?)", rows)
         return event_id
 
     def undo(self, event_id: int, by: str) -> int | None:
@@ -228,7 +274,7 @@ class Events:
         """Yield what was said in events after ``since`` up to ``until``, and what was said before but taken back in them."""
         if since >= until or not self.path.exists():
             return
-        with closing(sqlite3.connect(self.path, timeout=30)) as connection:
+        with closing(self._connected()) as connection:
             yield from map(Said._make, connection.execute(SAID, {"since": since, "until": until}))
 
     def latest_undoable(self) -> int | None:
@@ -243,6 +289,15 @@ class Events:
     def decisions(self, subjects: Sequence[str] | None = None, *, since: int = 0) -> list[Decision]:
         """Return all decisions, undone ones included, oldest first: on all subjects or on those that ``tags`` would tell of."""
         return list(map(Decision._make, self._about(DECISIONS, subjects, since)))
+
+    def decisions_inside(self, images: Sequence[str]) -> list[Decision]:
+        """Return all decisions on some images and on objects in them, undone ones included, oldest first."""
+        query = DECISIONS.format(condition=INSIDE)
+        return list(map(Decision._make, self._read(query, {"subjects": json.dumps(list(images))})))
+
+    def pairs(self) -> list[Decision]:
+        """Return what was said of pairs, undone or not, oldest first."""
+        return list(map(Decision._make, self._read(DECISIONS.format(condition=OF_PAIRS))))
 
     def _about(self, query: str, subjects: Sequence[str] | None, since: int) -> list[tuple[Any, ...]]:
         if subjects is not None:
@@ -267,13 +322,27 @@ class Events:
 
 
 def standing(decisions: Iterable[Decision]) -> dict[str, dict[str, Decision]]:
-    """Return the decisions that hold, per subject: as ``fate`` the last keep or drop, as ``label`` the last relabel."""
+    """Return the last word on each matter of each subject, of what was not taken back; what was said of pairs is left out.
+
+    Matters are ``fate`` (keep, drop or confirm), ``label``, and of an object ``shape`` and how it was ``made``.
+    """
     holding: dict[str, dict[str, Decision]] = {}
     for decision in decisions:
-        if decision.undone_at is None:
-            aspect = "label" if decision.kind == "relabel" else "fate"
+        if decision.undone_at is None and decision.kind not in PAIR_KINDS:
+            aspect = ASPECTS.get(decision.kind, "fate")
             holding.setdefault(decision.subject_id, {})[aspect] = decision
     return holding
+
+
+def _upgrade(connection: sqlite3.Connection) -> None:
+    """Bring a store of the first version up to the present one; of several processes the first does."""
+    connection.execute("pragma foreign_keys = off")
+    try:
+        connection.executescript(UPGRADE)
+    except sqlite3.OperationalError:
+        connection.rollback()
+        if connection.execute("pragma user_version").fetchone()[0] < VERSION:
+            raise
 
 
 def _now() -> str:

@@ -82,6 +82,7 @@ LEAKS = Signal(
         "exact_duplicates",
         "ground_truth",
         "objects",
+        "said_pairs",
     ),
     writes=("leaks",),
     update=Whole(update_leaks),

@@ -31,15 +31,22 @@ IDENTITIES = """
     from depicted join pictures using (picture)
     where brain_key = {embeddings} and subject_id in (select subject_id from neighbors where brain_key = {similarity})"""
 
+# Measured pairs, with what reviewers said of their contents in place of what was found.
+JUDGED = """
+    select content_pairs.* replace (coalesce(kind, relation) as relation), kind as decided
+    from content_pairs left join decided_pairs decided
+        on decided.first_content = least(content_pairs.first_content, content_pairs.second_content)
+        and decided.second_content = greatest(content_pairs.first_content, content_pairs.second_content)"""
 # Pairs of identities that are copies, and what is asked of the subjects that share an identity or are in a pair.
-LINKS = """
-    with identities as materialized ({identities}),
+LINKS = f"""
+    with identities as materialized ({{identities}}),
     contents as (select distinct picture, identity from identities),
+    judged as ({JUDGED}),
     links as (
         select least(a.identity, b.identity) as one, greatest(a.identity, b.identity) as other, min(distance) as distance,
             arg_min(relation, (distance, first_content, second_content)) as relation
-        from content_pairs join contents a on a.picture = first_content join contents b on b.picture = second_content
-        where brain_key = {key} and {linked} and a.identity != b.identity group by all)"""
+        from judged join contents a on a.picture = first_content join contents b on b.picture = second_content
+        where brain_key = {{key}} and {{linked}} and a.identity != b.identity group by all)"""
 CONCERNED = f"""
     select subject_id, sample_id, split, bytes, filepath, identities.width, identities.height, identity,
         {TIME} as existed_at, sample_id in ({LABELLED}) as labelled, sample_id in ({COPIES}) as is_copy
@@ -84,9 +91,12 @@ def update_near_duplicates(update: Update) -> Iterator[Merge]:
 
 
 def linked_by(threshold: float | None, relations: Sequence[str]) -> str:
-    """Return the condition on pairs that are copies: within the threshold set by hand, else of one of the relations."""
+    """Return the condition on pairs that are copies: within the threshold set by hand, else of one of the relations.
+
+    What reviewers said of a pair is its relation, whatever was measured: ``same_scene``, or ``not_copy``, which none is.
+    """
     if threshold is not None:
-        return f"distance <= {threshold}"
+        return f"distance <= {threshold} and decided is null"
     return f"relation in ({', '.join(literal(relation) for relation in relations)})"
 
 
@@ -207,6 +217,7 @@ NEAR_DUPLICATES = Signal(
         *LABELS,
         "graph",
         "vectors",
+        "said_pairs",
     ),
     writes=("content_pairs", "near_duplicates", "components"),
     update=Whole(update_near_duplicates),
@@ -260,17 +271,18 @@ NEAR_DUPLICATES = Signal(
             "pairs",
             f"""
             with compared as ({COMPARED}),
+            judged as ({JUDGED}),
             both_ways as (
-                from content_pairs union all
+                from judged union all
                 select * replace (second_content as first_content, first_content as second_content,
-                    partner_region as region, region as partner_region) from content_pairs),
+                    partner_region as region, region as partner_region) from judged),
             -- Materialized, as the planner would else join all that is compared with all before it looks at the pairs.
             begun as materialized (
                 select both_ways.*, subject_id, sample_id, object_id
                 from both_ways join compared on compared.brain_key = both_ways.brain_key and picture = first_content)
             select begun.brain_key, begun.subject_id, compared.subject_id as partner_id, begun.sample_id, begun.object_id,
                 distance, verification, embedding_distance, hamming, relation, usual_distance, change, region,
-                partner_region
+                partner_region, decided
             from begun join compared on compared.brain_key = begun.brain_key and picture = second_content
             where begun.subject_id < compared.subject_id
             order by brain_key, distance, subject_id, partner_id""",
@@ -291,6 +303,7 @@ NEAR_DUPLICATES = Signal(
                 "region": "Box of what both show, in the subject: left, top, right, bottom as shares of its sides; NULL where"
                 " corners show none.",
                 "partner_region": "The same in the partner.",
+                "decided": "What a reviewer said of the two: not_copy, or same_scene; NULL where nothing was said.",
             },
         ),
     ),

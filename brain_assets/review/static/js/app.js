@@ -20,7 +20,8 @@ let overview = { version: "", issues: [], words: {}, groups: [], runs: [], user:
 let frames = {};
 
 const wordsOf = async (name) => (frames.images?.has(name) ? ((await frames.images.column(name)).words ?? []) : []);
-const context = () => ({ ...overview, labels: () => wordsOf("label"), tags: () => wordsOf("tags") });
+const classes = async () => (frames.objects ? ((await frames.objects.column("label")).words ?? []) : wordsOf("label"));
+const context = () => ({ ...overview, labels: () => wordsOf("label"), tags: () => wordsOf("tags"), classes });
 
 applyTheme(localStorage.getItem("review.theme") ?? "auto");
 // Before and after an image are those of the list that it was opened from.
@@ -163,13 +164,18 @@ const KEYS = [
       ["drag, Shift arrows", "pan"],
       ["G P N", "labels, predictions, names"],
       ["X", "difference from the one beside it"],
-      ["K D T R", "keep, drop, tag, relabel"],
+      ["K C D T R", "keep, confirm, drop, tag, relabel"],
+      ["B", "draw a box"],
+      ["[ ], click", "choose an object"],
+      ["arrows", "move the chosen box; with Shift by ten pixels, with Alt its corner"],
+      ["A M R Del", "add what a model found, take its box, rename, remove"],
     ],
   ],
   [
     "Queue",
     [
-      ["K D", "keep, drop"],
+      ["K C D", "keep, confirm, drop"],
+      ["A M", "add what a model found, take its box"],
       ["R", "relabel to the suggestion"],
       ["L", "another label"],
       ["T", "tag"],
@@ -186,6 +192,7 @@ const KEYS = [
       ["A", "accept the proposal"],
       ["K", "keep all"],
       ["C", "compare the first two"],
+      ["N S", "no copies, the same scene"],
       ["1–9", "keep only this one"],
       ["U", "undo"],
     ],

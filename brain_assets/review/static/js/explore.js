@@ -11,7 +11,7 @@ import { Legend } from "/static/js/legend.js";
 import { MOST_WORDS, SLOTS, slotColours } from "/static/js/palette.js";
 import { picture, spoken } from "/static/js/pictures.js";
 import { count, maskOf, ordered } from "/static/js/positions.js";
-import { say, words } from "/static/js/say.js";
+import { approve, say, words } from "/static/js/say.js";
 import { GHOST, HIDDEN, SELECTED, SHOWN, Scatter } from "/static/js/scatter.js";
 import { fromView, set, state, watch } from "/static/js/state.js";
 import { Views } from "/static/js/views.js";
@@ -314,6 +314,8 @@ export class Explore {
     const none = !(picked || selecting);
     for (const button of document.querySelectorAll("[data-say]")) {
       const wrong = button.dataset.say === "relabel" && this.frame.name === "objects";
+      const found = this.frame.name === "objects" || this.frame.has("prediction");
+      button.hidden = button.dataset.say === "approve" && !found;
       button.disabled = none || wrong;
       button.title = none ? "Select on the map, pick in the grid, or press Select all" : "";
     }
@@ -393,6 +395,10 @@ export class Explore {
   async saySelected(kind) {
     const mask = this.meant();
     if (!mask) return;
+    if (kind === "approve") {
+      await approve({ frame: this.frame.name, mask }, this.overview.version);
+      return;
+    }
     const value = await this.valueFor(kind, count(mask));
     if (value !== null) await say({ kind, value, mask }, this.overview.version);
   }

@@ -13,11 +13,12 @@ export class Facts {
     Object.assign(this, { ...ways, context });
   }
 
-  /** All that is known of a subject, as blocks. */
-  of(subject) {
+  /** All that is known of a subject, as blocks; `objects` is the list of what is in it. */
+  of(subject, objects) {
     return [
       this.name(subject),
       this.actions(subject),
+      objects,
       this.reasons(subject),
       this.neighbours(subject),
       this.signals(subject),
@@ -44,6 +45,7 @@ export class Facts {
       "div",
       { class: "row wrap actions" },
       button("Keep", () => say({ ...about, kind: "keep" }, version)),
+      subject.frame === "images" && button("Confirm", () => say({ ...about, kind: "confirm" }, version)),
       button("Drop", () => say({ ...about, kind: "drop" }, version), "danger"),
       relabelable(subject) &&
         suggestion &&
@@ -71,6 +73,7 @@ export class Facts {
     const one = (kind) => () => say({ ...about, kind }, this.context().version);
     return {
       k: one("keep"),
+      ...(subject.frame === "images" ? { c: one("confirm") } : {}),
       d: one("drop"),
       t: () => this.tag(about),
       r: () => relabelable(subject) && this.relabel(about, subject),
@@ -195,8 +198,8 @@ export class Facts {
         { class: row.undone_at ? "undone" : "" },
         `${row.at.slice(0, 16).replace("T", " ")} `,
         h("bdi", {}, row.by),
-        `: ${row.kind}`,
-        row.value && [" ", h("bdi", {}, row.value)],
+        `: ${row.kind.replaceAll("_", " ")}`,
+        row.kind === "relabel" && [" ", h("bdi", {}, row.value)],
         row.undone_at && " (undone)",
       );
     return h("section", {}, h("h3", {}, "Decisions"), h("ul", { class: "history" }, subject.history.map(line)));

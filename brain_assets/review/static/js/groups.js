@@ -4,7 +4,7 @@ import { ask } from "/static/js/api.js";
 import { trying } from "/static/js/dialogs.js";
 import { $, h, number, plural, put, title, typing } from "/static/js/dom.js";
 import { badges, picture, spoken } from "/static/js/pictures.js";
-import { say, undo, words } from "/static/js/say.js";
+import { say, sayOfPairs, undo, words } from "/static/js/say.js";
 import { set, state, watch } from "/static/js/state.js";
 
 export class Groups {
@@ -115,6 +115,12 @@ export class Groups {
             number(members.length - 1),
           ),
           h("button", { type: "button", onclick: () => this.keepAll(index) }, "Keep all"),
+          this.groups[index].decided &&
+            h("span", { class: "badge good" }, this.groups[index].decided === "not_copy" ? "no copies" : "same scene"),
+          members[0].subject.frame === "images" && [
+            h("button", { type: "button", onclick: () => this.sayOfPairs("not_copy", index), title: "Never ask again" }, "Not copies"),
+            h("button", { type: "button", onclick: () => this.sayOfPairs("same_scene", index), title: "Never ask again" }, "Same scene"),
+          ],
         ),
       ),
       h(
@@ -208,6 +214,14 @@ export class Groups {
     this.move(index + 1);
   }
 
+  /** Notes of all members what they are to each other, for good. */
+  async sayOfPairs(kind, index) {
+    const ids = (this.groups[index]?.members ?? []).map((member) => member.subject_id);
+    const issue = this.context().groups.find((run) => run.table === state.table)?.issue;
+    if (ids.length > 1) await sayOfPairs(kind, ids, issue, this.context().version);
+    this.move(index + 1);
+  }
+
   say(kind, ids, frame) {
     const issue = this.context().groups.find((run) => run.table === state.table)?.issue;
     return say({ kind, ids, frame, issue }, this.context().version);
@@ -221,6 +235,8 @@ export class Groups {
       a: () => this.accept(this.at),
       k: () => this.keepAll(this.at),
       c: () => this.compareWith(this.at, 1),
+      n: () => this.sayOfPairs("not_copy", this.at),
+      s: () => this.sayOfPairs("same_scene", this.at),
       u: () => undo(),
     };
     const digit = Number(event.key);

@@ -75,6 +75,7 @@ export function badges(subject) {
   return [
     subject.status === "error" && !subject.issues?.length && h("span", { class: "badge bad" }, "unreadable"),
     (fate?.kind === "drop" || subject.status === "dropped") && h("span", { class: "badge bad" }, "dropped"),
+    fate?.kind === "confirm" && h("span", { class: "badge good" }, "confirmed"),
     fate?.kind === "keep" && h("span", { class: "badge good" }, "kept"),
     relabelled && h("span", { class: "badge good" }, "now ", h("bdi", {}, relabelled.value)),
     (subject.tags ?? []).map((tag) => h("span", { class: "badge tag" }, h("bdi", {}, tag))),

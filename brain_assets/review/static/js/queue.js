@@ -4,7 +4,7 @@ import { ask } from "/static/js/api.js";
 import { askWord, trying } from "/static/js/dialogs.js";
 import { $, h, heading, number, plural, put, typing } from "/static/js/dom.js";
 import { badges, picture } from "/static/js/pictures.js";
-import { say, undo, words } from "/static/js/say.js";
+import { correct, say, undo, words } from "/static/js/say.js";
 import { set, state, watch } from "/static/js/state.js";
 import { drawShapes, layerKey, layers, layerSwitches } from "/static/js/shapes.js";
 import { Viewer, together } from "/static/js/viewer.js";
@@ -210,6 +210,9 @@ export class Queue {
       "div",
       { class: "row wrap actions bar", role: "toolbar", "aria-label": "Decide" },
       button("K", "Keep", () => this.decide("keep")),
+      this.canAdd(item) && button("A", "Add this object", () => this.decide("confirm"), "primary"),
+      this.boxFor(item) && button("M", "Take the model's box", () => this.decide("reshape"), "primary"),
+      !item.object_id && button("C", "Confirm", () => this.decide("confirm")),
       button("D", "Drop", () => this.decide("drop"), "danger"),
       relabelable(item.subject) &&
         suggestion &&
@@ -221,6 +224,30 @@ export class Queue {
       button("U", "Undo", () => this.undo()),
       button("←", "Back", () => this.step(-1)),
     );
+  }
+
+  canAdd(item) {
+    return Boolean(item.object_id) && item.subject.source !== "ground_truth";
+  }
+
+  /** The model's box that a label could have, where the queue is about boxes. */
+  boxFor(item) {
+    const found = item.issue === "bad_box" && item.subject.source === "ground_truth" && item.evidence.matched;
+    return found && item.subject.boxes?.some((box) => box.object_id === found) ? found : null;
+  }
+
+  /** Notes a decision: of an object as a correction of its image, else of the subject. */
+  note(item, kind, value) {
+    const { version } = this.context();
+    const { issue } = state;
+    const asked = { version, kind, issue };
+    if (kind === "reshape") return this.corrected(item, { ...asked, like: this.boxFor(item) });
+    if (kind === "confirm" && item.object_id) return this.corrected(item, asked);
+    return say({ kind, value, issue, ids: [item.subject_id], frame: item.subject.frame, quiet: true }, version);
+  }
+
+  async corrected(item, { version, ...asked }) {
+    return (await correct(item.sample_id, { ...asked, object: item.object_id }, version))?.event_id;
   }
 
   preload() {
@@ -246,14 +273,11 @@ export class Queue {
     try {
       const earlier = this.done.get(item.subject_id);
       if (earlier) await undo(earlier.event);
-      const event = await say(
-        { kind, value, issue: state.issue, ids: [item.subject_id], frame: item.subject.frame, quiet: true },
-        this.context().version,
-      );
+      const event = await this.note(item, kind, value);
       if (!event) return;
       this.done.set(item.subject_id, {
         event,
-        text: { keep: "keep", drop: "drop", relabel: `relabel to “${value}”` }[kind],
+        text: { relabel: `relabel to “${value}”`, reshape: "the model's box" }[kind] ?? kind,
       });
       this.step(1);
     } finally {
@@ -310,6 +334,9 @@ export class Queue {
     const runs = {
       k: () => this.decide("keep"),
       d: () => this.decide("drop"),
+      c: () => item && !item.object_id && this.decide("confirm"),
+      a: () => item && this.canAdd(item) && this.decide("confirm"),
+      m: () => item && this.boxFor(item) && this.decide("reshape"),
       r: () => suggestion && this.decide("relabel", suggestion),
       l: () => item && relabelable(item.subject) && this.relabel(),
       t: () => this.tag(),

@@ -2,7 +2,7 @@
 
 import { post } from "/static/js/api.js";
 import { notice, trying } from "/static/js/dialogs.js";
-import { plural } from "/static/js/dom.js";
+import { number, plural } from "/static/js/dom.js";
 import { packed } from "/static/js/positions.js";
 import { state } from "/static/js/state.js";
 
@@ -19,6 +19,7 @@ const PAST = {
   untag: (value) => `Removed the tag “${value}”`,
   keep: () => "Kept",
   drop: () => "Dropped",
+  confirm: () => "Confirmed",
   relabel: (value) => `Relabelled to “${value}”`,
 };
 
@@ -42,6 +43,44 @@ export function say({ kind, value, issue, ids, mask, frame, quiet }, version) {
     return event;
   });
 }
+
+/** Notes something by a request of its own, tells of it, and resolves to the answer. */
+function noting(name, asked, told) {
+  return trying(async () => {
+    const done = await post(state.dataset, name, { ...asked, by: reviewer() });
+    said.push(done.event_id);
+    words.dispatchEvent(new CustomEvent("said", { detail: { kind: asked.kind ?? name, event: done.event_id, undone: false } }));
+    const text = told(done);
+    if (text) notice(text, { action: "Undo", run: () => undo(done.event_id) });
+    return done;
+  });
+}
+
+const CORRECTED = {
+  draw: "Added an object.",
+  reshape: "Moved the box.",
+  relabel: "Renamed the object.",
+  drop: "Removed the object.",
+  keep: "Kept the object.",
+  confirm: "Added what the model found.",
+};
+
+/** Notes a correction of one object; resolves to the event and the object's id. */
+export const correct = (sample, asked, version) =>
+  noting("correct", { version, sample, ...asked }, () => CORRECTED[asked.kind]);
+
+/** Makes labels of what models found of some subjects: a mask over positions, or ids. */
+export const approve = ({ frame, mask, ids, issue }, version) =>
+  noting("approve", { version, frame, issue, ids, bits: mask && packed(mask) }, ({ count, left_out: left }) => {
+    const about = frame === "objects" ? plural(count, "object") : plural(count, "image");
+    return `${frame === "objects" ? "Added" : "Labelled as predicted:"} ${about}${left ? `; ${number(left)} had that label` : ""}.`;
+  });
+
+/** Notes what images are to each other: not_copy, or same_scene. */
+export const sayOfPairs = (kind, ids, issue, version) =>
+  noting("say-of-pairs", { version, kind, ids, issue }, () =>
+    kind === "not_copy" ? "Noted: no copies of each other." : "Noted: the same scene, all are kept.",
+  );
 
 /** Takes back an event, by default the last one said on this page, else the last of all. */
 export function undo(event = said.at(-1)) {

@@ -230,7 +230,7 @@ export class Viewer extends EventTarget {
   }
 
   key(event) {
-    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.ctrlKey || event.metaKey || this.tool?.keyed(event) || event.altKey) return;
     const far = 60;
     const pans = { ArrowLeft: [-far, 0], ArrowRight: [far, 0], ArrowUp: [0, -far], ArrowDown: [0, far] };
     const runs = {
@@ -241,7 +241,7 @@ export class Viewer extends EventTarget {
       z: () => this.toggle(),
     };
     const run = event.shiftKey && pans[event.key] ? () => this.pan(...pans[event.key]) : runs[event.key.toLowerCase()];
-    if (!run || this.tool?.keyed?.(event)) return;
+    if (!run) return;
     event.preventDefault();
     event.stopPropagation();
     run();

@@ -1,11 +1,12 @@
 // The workspace of one image: the picture with its objects, all that is known, the next and the previous, another beside it.
 
 import { ask, pictureUrl } from "/static/js/api.js";
+import { Corrector } from "/static/js/corrector.js";
 import { difference } from "/static/js/difference.js";
 import { trying } from "/static/js/dialogs.js";
 import { fileName, h, number, put, typing } from "/static/js/dom.js";
 import { Facts } from "/static/js/facts.js";
-import { words } from "/static/js/say.js";
+import { sayOfPairs, words } from "/static/js/say.js";
 import { drawShapes, layerKey, layers, layerSwitches } from "/static/js/shapes.js";
 import { set, state, watch } from "/static/js/state.js";
 import { Viewer, together } from "/static/js/viewer.js";
@@ -26,6 +27,7 @@ export class Workspace {
     together(...this.viewers);
     const ways = { open: (id) => this.open(id), compare: (id) => this.compare(id) };
     this.facts = new Facts(ways, context);
+    this.corrector = new Corrector(this.viewers[0], context);
     this.build();
     watch("id", () => this.load());
     watch("beside", () => this.loadBeside());
@@ -92,6 +94,7 @@ export class Workspace {
 
   /** What Escape does: ends a comparison, then closes. */
   escape() {
+    if (this.corrector.escape()) return;
     if (state.beside) set({ beside: "" });
     else this.close();
   }
@@ -165,7 +168,8 @@ export class Workspace {
     this.panel.dataset.id = subject.subject_id;
     this.viewers[0].show(subject);
     put(this.heading, h("bdi", {}, fileName(subject.filepath)));
-    put(this.scroll, this.facts.of(subject));
+    this.corrector.show(subject);
+    put(this.scroll, this.facts.of(subject, this.corrector.panel));
     put(this.switches, layerSwitches(subject.boxes ?? []));
     const place = this.order.place(subject);
     this.placeShown.textContent = place ? `${number(place.index + 1)} of ${number(place.count)}` : "";
@@ -211,7 +215,25 @@ export class Workspace {
       },
       "Difference",
     );
-    put(this.pair, toggle, h("button", { type: "button", class: "small", onclick: () => set({ beside: "" }) }, "End comparison"));
+    const say = (kind, text, title) =>
+      h(
+        "button",
+        {
+          type: "button",
+          class: "small",
+          title,
+          onclick: () => sayOfPairs(kind, [subject.sample_id, other.sample_id], undefined, this.context().version),
+        },
+        text,
+      );
+    const ofImages = subject.sample_id !== other.sample_id;
+    put(
+      this.pair,
+      ofImages && say("not_copy", "Not a copy", "They are not copies: never ask again"),
+      ofImages && say("same_scene", "Same scene, keep both", "One scene, but two pictures: never ask again"),
+      toggle,
+      h("button", { type: "button", class: "small", onclick: () => set({ beside: "" }) }, "End comparison"),
+    );
   }
 
   toggleDifference() {
@@ -245,8 +267,7 @@ export class Workspace {
 
   repaint() {
     const [one, other] = this.viewers;
-    one.paint = () =>
-      this.subject && drawShapes(one, this.subject.boxes ?? [], { emphasised: involved(this.subject) });
+    one.paint = () => this.subject && this.corrector.paint(involved(this.subject));
     other.paint = () =>
       this.other && drawShapes(other, this.differing ? [] : (this.other.boxes ?? []), { emphasised: involved(this.other) });
     for (const viewer of this.viewers) viewer.place();
@@ -255,9 +276,10 @@ export class Workspace {
   // -- keyboard
 
   key(event) {
-    if (typing(event) || event.ctrlKey || event.metaKey || event.altKey || event.shiftKey) return;
+    if (typing(event) || event.ctrlKey || event.metaKey) return;
     // The grid beside has keys of its own.
-    if (event.target.closest?.("#grid, [role=tablist]")) return;
+    if (event.target.closest?.("#grid, [role=tablist]") || this.corrector.keyed(event)) return;
+    if (event.altKey || event.shiftKey) return;
     const [viewer] = this.viewers;
     const runs = {
       ArrowRight: () => this.step(1),
