@@ -32,12 +32,16 @@ class LabelMe:
         return isinstance(tree, dict) and isinstance(tree.get("shapes"), list)
 
     def read(self, content: Content) -> Annotations:
-        """Return what it says of one image."""
+        """Return what it says of one image; flags that are set are its classes."""
         tree, found = content.json, Annotations()
         keys = names_told(content.path, text_of(tree.get("imagePath") or ""))
         found.add_image(content.path.stem, keys, (tree.get("imageWidth"), tree.get("imageHeight")))
         given = {"keys": keys, "image_id": content.path.stem}
         found.each(enumerate(entries_of(tree["shapes"]), 1), lambda line, one: found.add(line, given | _shape(one)))
+        flags = tree.get("flags")
+        chosen = [text_of(name) for name, is_set in flags.items() if is_set is True] if isinstance(flags, dict) else []
+        if chosen:
+            found.add_label(len(tree["shapes"]) + 1, keys[0], chosen)
         return found
 
 

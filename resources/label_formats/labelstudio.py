@@ -128,6 +128,9 @@ def _drawn(task: Mapping[str, Any]) -> Iterator[Any]:
         lists = (value for value in task.values() if isinstance(value, list))
         yield from (one for one in chain.from_iterable(lists) if isinstance(one, dict) and "original_width" in one)
         return
+    if not given and (predicted := [one for one in task.get("predictions") or [] if one.get("result")]):
+        count = sum(len(one["result"]) for one in predicted)
+        yield Unusable("not_reviewed", f"{count} regions that a model predicted, and none by a person")
     done = [one for one in given if not one.get("was_cancelled")]
     chosen = [one for one in done if one.get("ground_truth")] or done[-1:]
     for other in done:

@@ -358,7 +358,8 @@ def test_labelme(tmp_path: Path) -> None:
         "x",
     ]
     tree = {"imagePath": "..\\img\\7.jpg", "imageWidth": 60, "imageHeight": 40, "shapes": shapes, "imageData": None}
-    found = read(tmp_path / "7.json", tree)
+    found = read(tmp_path / "7.json", tree | {"flags": {"indoor": True, "night": False, "sharp": True}})
+    assert [row["labels"] for row in found.labels.values()] == [["indoor", "sharp"]]
     assert boxes(found) == [[1, 1, 8, 4], [3, 4, 6, 4], [8, 8, 4, 4], [5, 6, 59, 39]]
     assert found.objects[0]["keys"][:2] == [f"{tmp_path}/7", "../img/7.jpg"]
     mask = fill_rings([np.reshape(ring, (-1, 2)) for ring in found.objects[3]["polygon"]], 50, 70)
@@ -395,6 +396,7 @@ def test_label_studio_in_full(tmp_path: Path) -> None:
             {"id": 7, "result": regions[:1]}, {"id": 8, "result": regions[:1]},
             {"id": 9, "was_cancelled": True, "result": regions},
         ]},
+        {"id": 5, "data": {"image": "e.jpg"}, "annotations": [], "predictions": [{"model_version": "v1", "result": regions}]},
     ]  # fmt: skip
     found = read(tmp_path / "export.json", tasks)
     assert boxes(found) == [
@@ -402,8 +404,9 @@ def test_label_studio_in_full(tmp_path: Path) -> None:
     ]  # fmt: skip
     assert [row["keys"] for row in found.images] == [
         ["data/upload/3/1a2b3c4d-a.jpg", "//1a2b3c4d-a.jpg", "//a.jpg"], ["set/b c.jpg", "//b c.jpg"], ["d.jpg", "//d.jpg"],
+        ["e.jpg", "//e.jpg"],
     ]  # fmt: skip
-    assert told(found) == [(5, "mask"), (7, "no_key"), (8, "other_annotator")]
+    assert told(found) == [(5, "mask"), (7, "no_key"), (8, "other_annotator"), (10, "not_reviewed")]
     assert [(row["key"], row["labels"]) for row in found.labels.values()] == [
         ("data/upload/3/1a2b3c4d-a.jpg", ["good"])
     ]
