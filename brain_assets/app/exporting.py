@@ -235,7 +235,7 @@ def _origin(row: Row) -> Row:
 def _has_column(connection: Connection, table: str, column: str) -> bool:
     """Return whether a published table has a column: sets of an older version do not have all."""
     query = "select 1 from duckdb_columns() where table_name = $table and column_name = $column"
-    return connection.execute(query, {"table": table, "column": column}).fetchone() is not None
+    return bool(connection.execute(query, {"table": table, "column": column}).fetchall())
 
 
 def _rows(connection: Connection, query: str, **parameters: Any) -> list[Row]:

@@ -89,7 +89,7 @@ def test_what_is_read_back_is_what_was_there_and_what_was_missing(root: Path, wo
     target = root / "more.json"
     with reader(workshop) as flowers:
         exported = flowers.export_objects(target, missing_objects=True)
-    assert exported == (target, 3, 3, {"net": 2}, 0)
+    assert exported == (target, 3, 3, {"net": 2}, 0, 0)
     again = make_workshop(root, "again", target)
     boxes, more = workshop.rows(BOXES), again.rows(BOXES)
     missing = [row for row in more if row not in boxes]
@@ -180,7 +180,10 @@ def test_the_command(root: Path, workshop: Workshop) -> None:
 
     target = str(root / "more.json")
     code, text = brain("-o", target, "--missing-objects")
-    assert (code, text) == (0, f"wrote {target}: 3 images, 3 labels, 2 objects added (net: 2)")
+    assert (code, text) == (
+        0,
+        f"wrote {target}: 3 images, 3 labels, 2 objects added (net: 2) that nobody has confirmed",
+    )
     assert brain("-o", target)[0] == 1
     assert "--force" in brain("-o", target)[1]
     assert brain("-o", target, "--force") == (0, f"wrote {target}: 3 images, 3 labels, 0 objects added")

@@ -202,10 +202,10 @@ export class Explore {
   showStates() {
     if (!this.placed) return;
     const states = new Uint8Array(this.frame.count);
-    const { selected, selecting, filtering } = this;
-    for (let i = 0; i < states.length; i++)
-      states[i] = !filtering.passes(i) ? GHOST : selecting && selected[i] ? SELECTED : SHOWN;
-    this.scatter.show(states, selecting);
+    const { selected, selecting, filtering, list } = this;
+    const marked = list ? maskOf(states.length, this.listed()) : selecting ? selected : null;
+    for (let i = 0; i < states.length; i++) states[i] = !filtering.passes(i) ? GHOST : marked?.[i] ? SELECTED : SHOWN;
+    this.scatter.show(states, Boolean(marked));
   }
 
   takeTool(tool) {
@@ -287,10 +287,17 @@ export class Explore {
     const { filtering, selecting, selected, list } = this;
     if (!this.order) return;
     const shown = list
-      ? Uint32Array.from(list.positions)
+      ? this.listed()
       : chosenFrom(this.order, filtering.fails, selecting ? selected : null);
     this.grid.show(this.frame, shown, { keep, notes: list?.notes, started });
     this.status();
+  }
+
+  /** Those of the list that pass the filters; the first, of which the others are neighbours, always. */
+  listed() {
+    return Uint32Array.from(
+      this.list.positions.filter((position, index) => index === 0 || this.filtering.passes(position)),
+    );
   }
 
   status() {
@@ -299,7 +306,7 @@ export class Explore {
     const { list, selecting } = this;
     const parts = [
       list
-        ? `${list.positions.length - 1} similar to the first`
+        ? `${this.grid.positions.length - 1} similar to the first`
         : selecting
           ? `${number(this.grid.positions.length)} selected`
           : plural(this.grid.positions.length, one),
@@ -341,6 +348,7 @@ export class Explore {
   async loadSimilar() {
     if (!state.similar) {
       this.list = null;
+      this.showStates();
       this.fillGrid();
       return;
     }
@@ -350,6 +358,7 @@ export class Explore {
       found.positions.map((position, index) => [position, index ? distanceNote(found.distances[index]) : "this"]),
     );
     this.list = { positions: found.positions, notes };
+    this.showStates();
     this.fillGrid();
   }
 

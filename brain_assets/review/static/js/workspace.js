@@ -49,7 +49,7 @@ export class Workspace {
     this.previous = button("‹", "Previous (←)", () => this.step(-1), "icon");
     this.next = button("›", "Next (→)", () => this.step(1), "icon");
     this.switches = h("span", { class: "row wrap", role: "group", "aria-label": "Shown of objects" });
-    this.pair = h("span", { class: "row", role: "group", "aria-label": "Comparison", hidden: true });
+    this.pair = h("span", { class: "row wrap", role: "group", "aria-label": "Comparison", hidden: true });
     this.scroll = h("div", { class: "scroll", tabindex: 0, role: "group", "aria-label": "Everything known" });
     this.panes = this.viewers.map((one) => h("figure", { class: "pane" }, one.root, h("figcaption", { class: "path" })));
     put(
