@@ -40,7 +40,7 @@ AHEAD_BYTES = 1 << 26
 # that content is new or touched. The first two tries come with the next runs.
 WAITS = tuple(timedelta(hours=hours) for hours in (0, 0, 1, 6, 24, 168))
 # Another version measures every content again.
-STATISTICS_VERSION = "3"
+STATISTICS_VERSION = "4"
 # Another version decodes again what is transparent or deep, of which `decoding.colors` makes other pixels; nothing else.
 COLORS_VERSION = 2
 ODD_COLORS = "(transparency > 0 or bits > 8 or mode in ('I', 'F') or starts_with(mode, 'I;16'))"

@@ -297,6 +297,12 @@ class QualityThresholds(Section):
         description="Width in pixels of strong edges where they are widest, the longest side reduced to 256; flagged above.",
     )
     low_information: Limit = Field(None, description="Contrast between blocks over brightness; flagged below.")
+    partly_blank: Limit = Field(
+        None, description="Share of bands of one colour along two opposite sides, in [0, 1]; flagged above."
+    )
+    placeholder: Limit = Field(
+        None, description="Entropy in bits of what stands on an even page, 8 for what is no page; flagged below."
+    )
     noisy: Limit = Field(
         None, description="Noise in levels that is no texture, the longest side reduced to 256; flagged above."
     )
@@ -351,7 +357,7 @@ class CalibrationSettings(Section):
         500,
         ge=10,
         description="Below this many samples documented defaults hold; above it thresholds are fitted to the dataset once."
-        " Outliers need eight.",
+        " Outliers and image quality need eight.",
     )
     sample_size: int = Field(400, ge=10, description="At most this many images are looked at to fit a threshold.")
 

@@ -10,6 +10,7 @@ Then all defects at once, where a rule must not answer for another's cause. Then
 nothing planted: the share of images that each rule flags.
 """
 
+import contextlib
 import gzip
 import io
 import os
@@ -17,19 +18,19 @@ import sys
 import tempfile
 import time
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 os.environ["OMP_NUM_THREADS"] = "1"
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from brain_assets.methods.images.image_quality import statistics
 from brain_assets.methods.images.quality_rules import RULES, calibrate, judge
 from tests.benchmarks import cleanvision_flags
-from tests.benchmarks.planted_defects import DEFECTS, encode, reduced
+from tests.benchmarks.planted_defects import DEFECTS, encode, on_white, reduced
 from tests.conftest import SHARED
 
 SHARES = (0.01, 0.06, 0.3)
@@ -179,7 +180,43 @@ def ordinary() -> None:
     report("cifar10", table(file_row(path.read_bytes()) for path in sorted((SHARED / "cifar10").rglob("*.jpg"))[::2]))
     with gzip.open(SHARED / "mnist" / "t10k-images-idx3-ubyte.gz") as file:
         digits = np.frombuffer(file.read()[16:], np.uint8).reshape(-1, 28, 28)[::2]
-    report("mnist", table(row(np.repeat(digit[..., None], 3, axis=2), (28, 28), 300) for digit in digits))
+    report("digits", table(row(np.repeat(digit[..., None], 3, axis=2), (28, 28), 300) for digit in digits))
+
+    for name in ("bccd", "kangaroo", "home85"):
+        report(name, table(map(file_row, whole(sorted((SHARED / "det" / "images" / name).glob("*.jpg"))))))
+    report("documents", table(file_row(document(seed)) for seed in range(100)))
+
+
+def whole(paths: Sequence[Path]) -> Iterator[bytes]:
+    """Yield the files that can be decoded to their end."""
+    for path in paths:
+        with contextlib.suppress(OSError), Image.open(path) as image:
+            image.load()
+            yield path.read_bytes()
+
+
+def document(seed: int) -> bytes:
+    """Return a page of lines of words, as PNG."""
+    chance = np.random.default_rng(seed)
+    page = Image.new("L", (850, 1100), 255)
+    draw, top = ImageDraw.Draw(page), 80
+    while top < 1000:
+        left = 80
+        while left < chance.integers(500, 770):
+            width = int(chance.integers(10, 60))
+            draw.rectangle((left, top, left + width, top + 10), fill=20)
+            left += width + 8
+        top += int(chance.integers(18, 40))
+    data = io.BytesIO()
+    page.save(data, "PNG")
+    return data.getvalue()
+
+
+def goods(paths: Sequence[Path]) -> None:
+    """Print what is flagged of good photos whose middle stands on white."""
+    images = (Image.open(path).convert("RGB") for path in paths)
+    shown = (on_white(image, np.random.default_rng(seed)) for seed, image in enumerate(images))
+    report("the same on white", table(file_row(encode(image, 90)) for image in shown))
 
 
 def main() -> None:
@@ -193,6 +230,7 @@ def main() -> None:
     mix(photos)
     print("\nnothing planted, share flagged")
     report(source.name, photos.good)
+    goods(paths)
     if photos.theirs_good:
         flags, seconds = photos.theirs_good
         shares = ", ".join(f"{issue} {np.mean(found):.2%}" for issue, found in flags.items() if any(found))

@@ -4,7 +4,7 @@ import io
 from collections.abc import Callable, Mapping
 
 import numpy as np
-from PIL import Image, ImageFilter
+from PIL import Image, ImageDraw, ImageFilter
 
 from brain_assets.resources.decoding.pictures import standard_reduction
 from brain_assets.resources.decoding.resampling import shrink
@@ -76,6 +76,52 @@ def even(image: Image.Image, generator: np.random.Generator) -> Image.Image:
     return _image(color.astype(np.float32))
 
 
+def half_gray(image: Image.Image, generator: np.random.Generator) -> Image.Image:
+    """Fill the lower part with grey, as decoders do of a download that broke off."""
+    levels = np.array(image.convert("RGB"))
+    levels[round(image.height * generator.uniform(0.3, 0.8)) :] = 128
+    return Image.fromarray(levels)
+
+
+def bars(image: Image.Image, generator: np.random.Generator) -> Image.Image:
+    """Put black or white bars above and below, or beside."""
+    across = generator.random() < 0.5
+    width, height = image.size
+    margin = round(generator.uniform(0.12, 0.25) * (height if across else width))
+    color = (0, 0, 0) if generator.random() < 0.7 else (255, 255, 255)
+    framed = Image.new("RGB", (width, height + 2 * margin) if across else (width + 2 * margin, height), color)
+    framed.paste(image, (0, margin) if across else (margin, 0))
+    return framed
+
+
+def no_image_page(image: Image.Image, generator: np.random.Generator) -> Image.Image:
+    """Return the page that a shop shows where it has no picture: a sign and some words on an even ground."""
+    shade = int(generator.integers(200, 256))
+    page = Image.new("RGB", image.size, (shade,) * 3)
+    draw, ink = ImageDraw.Draw(page), (int(generator.integers(60, 150)),) * 3
+    width, height = image.size
+    left, top, side = width * 0.35, height * 0.25, min(width, height) * 0.3
+    draw.rectangle((left, top, left + side, top + 0.75 * side), outline=ink, width=max(2, width // 120))
+    draw.polygon(
+        [(left, top + 0.7 * side), (left + side * 0.4, top + 0.3 * side), (left + side, top + 0.7 * side)], ink
+    )
+    draw.text((width * 0.2, height * 0.7), "No image available", fill=ink, font_size=max(10, width // 12))
+    return page
+
+
+def on_white(image: Image.Image, generator: np.random.Generator) -> Image.Image:
+    """Stand the middle of a photo on white, with a soft shadow, as shops show their goods; no defect."""
+    shape = Image.new("L", image.size, 0)
+    wide, high = (side * share / 2 for side, share in zip(image.size, generator.uniform(0.5, 0.9, 2), strict=True))
+    center = image.width / 2, image.height / 2
+    ImageDraw.Draw(shape).ellipse((center[0] - wide, center[1] - high, center[0] + wide, center[1] + high), fill=255)
+    longest = max(image.size)
+    shade = np.asarray(shape.filter(ImageFilter.GaussianBlur(longest / 30)), np.float32)[..., None] / 255
+    inside = np.asarray(shape.filter(ImageFilter.GaussianBlur(longest / 400)), np.float32)[..., None] / 255
+    ground = 255 - generator.uniform(0, 25) * shade
+    return _image(ground * (1 - inside) + np.asarray(image.convert("RGB"), np.float32) * inside)
+
+
 DEFECTS: Mapping[str, Mapping[str, Defect]] = {
     "blurry": {f"sigma {sigma}": blur(sigma) for sigma in (2, 3, 5, 8)}
     | {f"motion {length}": motion(length) for length in (10, 15, 25)},
@@ -83,6 +129,8 @@ DEFECTS: Mapping[str, Mapping[str, Defect]] = {
     "bright": {"gain 3": tones(3), "gain 4": tones(4), "lifted by 130": tones(1, 130), "faded": tones(0.3, 178)},
     "grayscale": {"gray": gray},
     "low_information": {"even": even},
+    "partly_blank": {"half grey": half_gray, "bars": bars},
+    "placeholder": {"no image": no_image_page},
     "odd_aspect_ratio": {"1:3": crop(3), "1:6": crop(6)},
     "noisy": {"sigma 25": noise(25), "sigma 40": noise(40), "gray, sigma 40": noise(40, 1)},
 }

@@ -12,6 +12,7 @@ from brain_assets.methods.images.quality_rules import MIN_SAMPLES, RULES, Thresh
 from tests.methods.test_image_quality import noisy, scene
 
 FACTS = {"orientation": 1, "animated": False, "extension_matches": True}
+ON_GROUND = ("subject_brightness", "subject_brightness_5", "subject_clipped_share", "subject_entropy")
 FACT_RULES = ("rotated", "animated", "type_mismatch")
 
 
@@ -42,6 +43,7 @@ def usual(count: int = 200, **changed: object) -> dict[str, np.ndarray]:
     }
     rows = {name: value * generator.uniform(0.9, 1.1, count) for name, value in values.items()}
     facts = {"width": 400, "height": 300, "orientation": 1, "animated": 0, "extension_matches": 1}
+    facts |= {"blank_share": 0, "ground_share": 0} | dict.fromkeys(ON_GROUND, np.nan)
     rows |= {name: np.full(count, float(value)) for name, value in facts.items()}
     for name, value in changed.items():
         rows[name] = np.broadcast_to(np.asarray(value, float), count).copy()
@@ -68,7 +70,36 @@ def planted() -> dict[str, np.ndarray]:
         "grayscale": np.repeat(rgb[..., :1], 3, axis=2),
         "low_information": noisy(np.full_like(rgb, 140) + np.array([0, 20, 40], np.uint8), 1),
         "odd_aspect_ratio": rgb[:60],
+        "partly_blank": np.where(np.arange(len(rgb))[:, None, None] < 0.6 * len(rgb), rgb, np.uint8(128)),
+        "placeholder": page(),
     }
+
+
+def page() -> np.ndarray:
+    """Return a sign on an even ground, as where no image is available."""
+    rgb = np.full((180, 240, 3), 230, np.uint8)
+    rgb[60:110, 90:150], rgb[70:100, 100:140] = 120, 160
+    return rgb
+
+
+def on_white() -> np.ndarray:
+    """Return a well exposed scene in the middle of white."""
+    rgb = np.full((240, 320, 3), 255, np.uint8)
+    rgb[60:180, 80:240] = scene()[:120, :160]
+    return rgb
+
+
+def test_what_stands_on_white_is_judged_and_not_the_ground() -> None:
+    burnt = np.clip(4 * on_white().astype(float), 0, 255).astype(np.uint8)
+    assert flagged(columns([on_white(), burnt])) == [set(), {"bright"}]
+
+
+def test_pages_are_placeholders_unless_the_dataset_shows_pages() -> None:
+    rows = usual(200)
+    rows["ground_share"][:3], rows["subject_entropy"][:3] = 0.9, 3.0
+    assert [number for number, found in enumerate(flagged(rows, calibrate(rows))) if found] == [0, 1, 2]
+    digits = usual(200, ground_share=0.85, subject_entropy=np.linspace(3.5, 5.5, 200))
+    assert not any(flagged(digits, calibrate(digits)))
 
 
 def test_each_cause_gets_its_own_name_and_no_other() -> None:

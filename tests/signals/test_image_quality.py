@@ -45,6 +45,19 @@ def from_levels(levels: np.ndarray) -> Image.Image:
     return Image.fromarray(levels.clip(0, 255).astype(np.uint8))
 
 
+def half_gray(image: Image.Image) -> Image.Image:
+    """Fill the lower part, as decoders do of what did not arrive."""
+    image.paste((128, 128, 128), (0, 110, *image.size))
+    return image
+
+
+def page() -> Image.Image:
+    """Return a sign on an even ground, as where no image is available."""
+    image = Image.new("RGB", (240, 180), (230, 230, 230))
+    ImageDraw.Draw(image).rectangle((90, 60, 150, 110), (160, 160, 160), (120, 120, 120), 6)
+    return image
+
+
 def plant(media: Path) -> None:
     """Write one image of each defect."""
     noise = np.random.default_rng(0).normal(0, 25, (180, 240, 3))
@@ -59,6 +72,8 @@ def plant(media: Path) -> None:
         "noisy": from_levels(np.asarray(scene(45), float) + noise),
         "odd_aspect_ratio": scene(46, (240, 40)),
         "odd_size": scene(48, (1800, 1350)),
+        "partly_blank": half_gray(scene(52)),
+        "placeholder": page(),
         "tiny": scene(47).resize((60, 45)).resize((10, 8)),
     }
     for name, image in planted.items():

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brain_assets.methods.images.detail import edges, laplacian_variance, noise, structure
+from brain_assets.methods.images.grounds import blank_share, ground
 from brain_assets.methods.images.jpeg_quality import jpeg_quality
 
 Plane = NDArray[np.float32]
@@ -60,6 +61,12 @@ STATISTICS = {
     "noise": "Standard deviation in levels of the luma noise in the flattest parts; NaN where all are black or white.",
     "chroma_noise": "The same for the difference of red and green.",
     "noise_texture": "Noise at half the size over noise: about 1 or less for noise, 1.5 and more for a fine texture.",
+    "blank_share": "Share of bands of one colour along two opposite sides that end in a step across the whole picture.",
+    "ground_share": "Share of pixels of one even ground around the rest; 0 where the border has several colours.",
+    "subject_brightness": "Mean perceived brightness of what stands on the ground, in [0, 1]; NaN without a ground.",
+    "subject_brightness_5": "Percentile 5 of that brightness.",
+    "subject_clipped_share": "Share of the pixels on the ground of which a channel is at 253 or above; NaN without one.",
+    "subject_entropy": "Shannon entropy of the luma of what stands on the ground, in bits; NaN without one.",
     "aspect_ratio": "Width over height.",
     "megapixels": "Width times height over a million.",
     "bits_per_pixel": "Encoded size over the number of pixels.",
@@ -148,6 +155,7 @@ def measure(rgb: NDArray[np.uint8]) -> dict[str, float]:
         _color(_counts(largest), _counts(differences)),
         _mean_color(channels.sum(axis=1), _products(channels), luma.size),
         _detail(luma.reshape(shape), chroma.reshape(shape)),
+        _grounds(rgb, luma.reshape(shape), perceived.reshape(shape)),
     )
     found = {name: float(value) for part in parts for name, value in part}
     found |= {"minimum": float(smallest.min()), "maximum": float(largest.max())}
@@ -244,3 +252,9 @@ def _detail(luma: Plane, chroma: Plane) -> Part:
     yield "laplacian_variance", laplacian_variance(luma)
     yield from zip(("edge_density", "edge_width"), edges(luma), strict=True)
     yield from zip(("noise", "chroma_noise", "noise_texture"), noise(luma, chroma), strict=True)
+
+
+def _grounds(rgb: NDArray[np.uint8], luma: Plane, perceived: Plane) -> Part:
+    names = ("ground_share", "subject_brightness", "subject_brightness_5", "subject_clipped_share", "subject_entropy")
+    yield "blank_share", blank_share(rgb)
+    yield from zip(names, ground(rgb, luma, perceived), strict=True)

@@ -25,6 +25,12 @@ COLUMNS = (
     "chroma_noise",
     "noise_texture",
     "channel_difference_99",
+    "blank_share",
+    "ground_share",
+    "subject_brightness",
+    "subject_brightness_5",
+    "subject_clipped_share",
+    "subject_entropy",
     "width",
     "height",
     "orientation",
@@ -42,6 +48,14 @@ COLORLESS_DARK, COLORLESS_WHITE = 0.15, 0.9
 OVEREXPOSED = 1.1
 # A photo is burnt out with two fifths of its pixels clipped: that is to reach the threshold.
 CLIPPED_WEIGHT = 2.9
+# With less of it clipped, what stands on a ground was not burnt out, whatever the ground is.
+SOUND_CLIPPED = 0.1
+# What stands on a ground counts by so much more of its brightness, as there is no white share of its own.
+SHOWN_WEIGHT = 1.2
+# A page has that much ground, with less variety on it than the other, in bits; what is no page has all that there can be.
+PAGE_GROUND, PAGE_VARIETY, VARIED = 0.8, 5.2, 8.0
+# What is darker than that is no page.
+PAGE_LIGHT = 0.4
 # Roughness of the halved image over that of the image: of noise, and of the finest texture.
 NOISE_ONLY, TEXTURE_ONLY = 0.9, 1.4
 # Files keep about a quarter of the noise of colours, which counts for at most twice as much as that of brightness.
@@ -67,17 +81,22 @@ def exposure(columns: Columns) -> Values:
 
     The larger of two signs: light everywhere, that is the mean brightness plus half of its percentile 5 (nothing dark
     is left) plus half of the share of white; or burnt out, that is the share of pixels with a clipped channel, times
-    2.9. NaN for an even image that is not white.
+    2.9. Of a picture on an even ground, such as a product on white, only what stands on it is judged, unless that is
+    clipped itself. NaN for an even image that is not white.
 
     Examples
     --------
-    >>> columns = {"brightness": [0.8, 0.6], "brightness_5": [0.4, 0.1], "white_share": [0.6, 0.2]}
-    >>> exposure(columns | {"clipped_share": [0.0, 0.5], "structure": [0.2, 0.2]}).tolist()
-    [1.3, 1.45]
+    >>> columns = {"brightness": [0.8, 0.6, 0.8], "brightness_5": [0.4, 0.1, 0.4], "white_share": [0.6, 0.2, 0.6]}
+    >>> columns |= {"subject_brightness": [np.nan, np.nan, 0.4], "subject_brightness_5": [np.nan, np.nan, 0.2]}
+    >>> columns |= {"clipped_share": [0.0, 0.5, 0.6], "subject_clipped_share": [np.nan, np.nan, 0.0]}
+    >>> exposure(columns | {"structure": [0.2, 0.2, 0.2]}).round(2).tolist()
+    [1.3, 1.45, 0.58]
     """
     white = _get(columns, "white_share")
     light = _get(columns, "brightness") + 0.5 * (_get(columns, "brightness_5") + white)
     pushed = np.maximum(light, CLIPPED_WEIGHT * _get(columns, "clipped_share"))
+    shown = SHOWN_WEIGHT * _get(columns, "subject_brightness") + 0.5 * _get(columns, "subject_brightness_5")
+    pushed = np.where(_get(columns, "subject_clipped_share") < SOUND_CLIPPED, shown, pushed)
     return np.where(_even(columns) & (white < WHITE_FRAME), np.nan, pushed)
 
 
@@ -89,11 +108,40 @@ def contrast(columns: Columns) -> Values:
     Examples
     --------
     >>> columns = {"structure": [0.0, 0.09, 0.01], "brightness": [0.5, 0.16, 0.95], "white_share": [0, 0, 0.8]}
+    >>> columns |= dict.fromkeys(("subject_brightness", "subject_brightness_5", "subject_clipped_share"), [np.nan] * 3)
     >>> contrast(columns | {"brightness_5": [0, 0, 0.9], "clipped_share": [0, 0, 0.8]}).tolist()
     [0.0, 0.5, nan]
     """
     relative = _contrast(columns)
     return np.where((exposure(columns) >= OVEREXPOSED) & (relative > EVEN), np.nan, relative)
+
+
+def blank(columns: Columns) -> Values:
+    """Return the share of bands of one colour along two opposite sides, in [0, 1).
+
+    Examples
+    --------
+    >>> blank({"blank_share": [0.25]}).tolist()
+    [0.25]
+    """
+    return _get(columns, "blank_share")
+
+
+def variety(columns: Columns) -> Values:
+    """Return how varied what stands on a page is, in bits: little for writing and signs; 8 for what is no page.
+
+    What is dark or over-exposed is none.
+
+    Examples
+    --------
+    >>> columns = dict.fromkeys(COLUMNS, [0.2, 0.2]) | {"ground_share": [0.9, 0.0], "brightness_99": [0.9, 0.9]}
+    >>> variety(columns | {"subject_entropy": [2.5, np.nan]}).tolist()
+    [2.5, 8.0]
+    """
+    entropy = _get(columns, "subject_entropy")
+    page = (_get(columns, "ground_share") >= PAGE_GROUND) & (_get(columns, "brightness_99") >= PAGE_LIGHT)
+    page &= ~(exposure(columns) >= OVEREXPOSED) & ~np.isnan(entropy)
+    return np.where(page, entropy, VARIED)
 
 
 def blur(columns: Columns) -> Values:
@@ -118,6 +166,7 @@ def grain(columns: Columns) -> Values:
     --------
     >>> columns = {"noise": [5.0, 5.0], "noise_texture": [0.9, 1.8], "chroma_noise": [0.5, 0.5]}
     >>> tones = ("brightness", "brightness_5", "white_share", "clipped_share", "structure")
+    >>> columns |= dict.fromkeys(("subject_brightness", "subject_brightness_5", "subject_clipped_share"), [np.nan] * 2)
     >>> grain(columns | dict.fromkeys(tones, [0.1, 0.1])).tolist()
     [7.0, 0.0]
     """
@@ -131,21 +180,17 @@ def grain(columns: Columns) -> Values:
 def chroma(columns: Columns) -> Values:
     """Return how far apart the channels of the most colourful hundredth are, in levels; 0 for a gray image.
 
-    NaN for an even image, and where it is too dark or too white to show a colour.
+    NaN for an even image, for a page with little on it, and where it is too dark or too white to show a colour.
 
     Examples
     --------
-    >>> columns = {
-    ...     "brightness_99": [0.9, 0.1],
-    ...     "white_share": [0, 0],
-    ...     "structure": [0.1, 0.1],
-    ...     "brightness": [0.5, 0.1],
-    ... }
+    >>> columns = dict.fromkeys(COLUMNS, [0.1, 0.1]) | {"brightness_99": [0.9, 0.1]}
     >>> chroma(columns | {"channel_difference_99": [0, 0]}).tolist()
     [0.0, nan]
     """
     dark = _get(columns, "brightness_99") < COLORLESS_DARK
     hidden = dark | (_get(columns, "white_share") > COLORLESS_WHITE) | _even(columns)
+    hidden |= variety(columns) <= PAGE_VARIETY
     return np.where(hidden, np.nan, _get(columns, "channel_difference_99"))
 
 

@@ -17,14 +17,16 @@ from numpy.typing import NDArray
 from brain_assets.methods.images import quality_measures as measures
 from brain_assets.methods.images.quality_measures import Columns, Values
 
-# Fewer samples than that do not calibrate.
-MIN_SAMPLES = 100
+# Fewer samples than that do not calibrate: a quarter of them would be one or two.
+MIN_SAMPLES = 8
 # Robust standard deviations from the median to the threshold, where most of a dataset lies beyond the default.
 DEVIATIONS = 4.0
 # A normal distribution's standard deviation over its median absolute deviation.
 NORMAL = 1.4826
 # A blurred image has edges so many times wider than the sharpest share of its dataset.
 SHARPEST, SOFTER = 0.25, 1.7
+# Pages are what a dataset shows where they are more than this share of it.
+PAGES_USUAL = 0.25
 # A side this many times longer or shorter than the median is odd.
 ODD_FACTOR = 3.0
 # Useful images of photo models have sides of at least so many pixels; a tiny one is this much smaller than the median.
@@ -105,6 +107,11 @@ def fit_usual(rule: Rule, measure: Values) -> Threshold:
     evidence: dict[str, float | str] = {"samples": len(measure), "share_beyond_default": share}
     if share <= 0.5:
         return Threshold(rule.default, evidence={"basis": "default", **evidence})
+    return _beyond(rule, measure, evidence)
+
+
+def _beyond(rule: Rule, measure: Values, evidence: Mapping[str, float | str]) -> Threshold:
+    """Return a threshold beyond what most of a dataset measures."""
     logarithms = np.log(np.maximum(measure, 1e-6))
     median = float(np.median(logarithms))
     spread = NORMAL * float(np.median(np.abs(logarithms - median)))
@@ -112,6 +119,16 @@ def fit_usual(rule: Rule, measure: Values) -> Threshold:
     step = DEVIATIONS * max(spread, np.log(1.1) / DEVIATIONS)
     value = float(np.exp(median + step if rule.worse == "above" else median - step))
     return Threshold(value, evidence={"basis": "usual", **evidence, "median": float(np.exp(median)), "spread": spread})
+
+
+def fit_page(rule: Rule, measure: Values) -> Threshold:
+    """Return the default, or less than what is usual on pages where these are a quarter of a dataset, such as digits."""
+    pages = measure[measure < measures.VARIED]
+    evidence: dict[str, float | str] = {"samples": len(measure), "share_of_pages": len(pages) / len(measure)}
+    if len(pages) <= PAGES_USUAL * len(measure):
+        return Threshold(rule.default, evidence={"basis": "default", **evidence})
+    found = _beyond(rule, pages, evidence)
+    return found if found.value < rule.default else Threshold(rule.default, evidence=found.evidence)
 
 
 def fit_sharp(rule: Rule, measure: Values) -> Threshold:
@@ -150,6 +167,8 @@ RULES: Mapping[str, Rule] = {
     "bright": Rule(measures.exposure, "above", 1.1, "exposure: light everywhere, or burnt out", fit_usual),
     "blurry": Rule(measures.blur, "above", 1.9, "width of strong edges in pixels, longest side 256", fit_sharp),
     "low_information": Rule(measures.contrast, "below", 0.02, "contrast between blocks over brightness", fit_usual),
+    "partly_blank": Rule(measures.blank, "above", 0.15, "share of bands of one colour along its sides", fit_usual),
+    "placeholder": Rule(measures.variety, "below", measures.PAGE_VARIETY, "bits of variety on an even page", fit_page),
     "noisy": Rule(measures.grain, "above", 3.2, "noise in levels, longest side 256, less what is texture", fit_usual),
     "grayscale": Rule(measures.chroma, "below", 2.5, "difference of channels in levels, percentile 99", fit_color),
     "odd_size": Rule(measures.side, "above", np.nan, "factor between its side and the median side", fit_size),

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from brain_assets.incremental.calibrations import CHOSEN, Calibration, calibrated, keep_visible
+from brain_assets.incremental.calibrations import CHOSEN, Calibration, Fitting, calibrated, keep_visible
 from brain_assets.incremental.digests import Slice
 from brain_assets.incremental.signal import (
     Check,
@@ -66,7 +66,7 @@ def _thresholds(update: Update) -> dict[str, Threshold]:
     by_hand = _by_hand(update.dataset)
     fitted = cache(partial(_fit, update))
     standing = {issue: _standing(update, issue, by_hand[issue], fitted) for issue in RULES}
-    side = calibrated(update, MEDIAN_SIDE, lambda: _median_side(fitted), (np.nan, {}))
+    side = calibrated(update, MEDIAN_SIDE, lambda: _median_side(fitted), (np.nan, {}), _fitting(update))
     keep_visible(update, {**standing, MEDIAN_SIDE: side})
     thresholds = {issue: Threshold(one.value) for issue, one in standing.items()}
     return thresholds | {"odd_size": Threshold(standing["odd_size"].value, side.value)}
@@ -83,7 +83,11 @@ def _standing(update: Update, issue: str, by_hand: float | None, fitted: Fitted)
         return Calibration(by_hand, {"origin": "settings"})
     if RULES[issue].fit is None:
         return Calibration(RULES[issue].default, {"origin": "default"})
-    return calibrated(update, issue, lambda: _kept(fitted()[issue]), (RULES[issue].default, {}))
+    return calibrated(update, issue, lambda: _kept(fitted()[issue]), (RULES[issue].default, {}), _fitting(update))
+
+
+def _fitting(update: Update) -> Fitting:
+    return Fitting(update.value("select count(*) from readable"), rules.MIN_SAMPLES)
 
 
 def _fit(update: Update) -> Mapping[str, Threshold]:
@@ -161,6 +165,20 @@ FLAWS = (
     Issue("noisy", 140, "Noisy images", "Grain that is no texture.", "Drop them or denoise all alike."),
     Issue("low_information", 150, "Hardly anything to see", "Next to no contrast anywhere.", "Drop blank images."),
     Issue(
+        "partly_blank",
+        152,
+        "Partly blank",
+        "Bands of one colour along its sides: a download that broke off, or bars.",
+        "Fetch broken ones again, and cut bars off.",
+    ),
+    Issue(
+        "placeholder",
+        154,
+        "Placeholder pages",
+        "A sign or some words on an even page instead of a picture.",
+        "Fetch the pictures that they stand for, or drop them.",
+    ),
+    Issue(
         "odd_size", 160, "Odd sizes", "Much larger or smaller than most.", "See whether they are from another source."
     ),
     Issue(
@@ -206,7 +224,7 @@ IMAGE_QUALITY = Signal(
     writes=("quality_issues",),
     update=PerSubject("quality_issues", ("sample_id",), _inputs, judge_image_quality),
     runs=_runs,
-    version="3",
+    version="4",
     kinds=("python", "numpy", "duckdb"),
     checks=(
         Check(
