@@ -269,7 +269,15 @@ class Synthetic:
             "partner_id": [max(self.ids[i], self.ids[j]) for i, j in pairs],
             "distance": [self.distance(i, j) for i, j in pairs],
             "verification": [0.97] * len(pairs),
+            "change": [3.2] * len(pairs),
+            "region": [self.shown(*sorted((i, j), key=lambda one: self.ids[one])) for i, j in pairs],
+            "partner_region": [self.shown(*sorted((i, j), key=lambda one: self.ids[one])[::-1]) for i, j in pairs],
         }
+
+    def shown(self, index: int, other: int) -> list[float]:
+        """Return what an image shows of another: all copies are crops of their original."""
+        is_cropped = index == self.original(index) != other
+        return [0.1, 0.2, 0.9, 1.0] if is_cropped else [0.0, 0.0, 1.0, 1.0]
 
     def distance(self, i: int, j: int) -> float:
         return float(max(0.0, 1 - self.vectors[i] @ self.vectors[j]))

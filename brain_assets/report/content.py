@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from brain_assets.ingest.accounting import Account
+from brain_assets.signals.duplicates.shared_regions import SharedRegion
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,10 @@ class Metric:
 
 @dataclass(frozen=True)
 class Finding:
-    """One subject with an issue, and why. ``is_new`` says that the last run found it."""
+    """One subject with an issue, and why.
+
+    ``is_new`` says that the last run found it; ``shared`` is what it and its partner show both, where that is not all.
+    """
 
     subject: Subject
     score: float
@@ -43,16 +47,18 @@ class Finding:
     is_new: bool = False
     source: str = ""
     evidence: Mapping[str, Any] = field(default_factory=dict)
+    shared: SharedRegion | None = None
 
 
 @dataclass(frozen=True)
 class Member:
-    """An image in a group of duplicates."""
+    """An image in a group of duplicates; ``shared`` is what its kept one shows, too, where that is not all."""
 
     subject: Subject
     keep: bool
     reason: str
     distance: float | None = None
+    shared: SharedRegion | None = None
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,14 @@
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from brain_assets.answers.issues import told_expected
 from brain_assets.report.content import Finding, Group, Issue, Member, Subject
 from brain_assets.report.tables import Row, Tables
 from brain_assets.signals.duplicates.leaks import LEAK
+from brain_assets.signals.duplicates.shared_regions import SharedRegion, shared_regions
 from brain_assets.signals.registry import issue_named
 
 SHOWN = 12
@@ -70,7 +72,7 @@ def _findings(tables: Tables) -> dict[str, list[Finding]]:
         told = found.setdefault(issue, [])
         if len(told) < SHOWN and not _is_told(told, finding.subject, finding.partner):
             told.append(finding)
-    return found
+    return _with_regions(tables, found)
 
 
 def reasoned(tables: Tables, rows: Sequence[Row]) -> Iterator[tuple[str, Finding]]:
@@ -92,6 +94,22 @@ def reasoned(tables: Tables, rows: Sequence[Row]) -> Iterator[tuple[str, Finding
         why = issue_named(row["issue"]).reason(said, labels, path)
         is_new = newest != first and row.get("run_id") == newest
         yield row["issue"], Finding(subject, row["score"], why, partner, is_new, row["source"] or "", said)
+
+
+def _with_regions(tables: Tables, found: Mapping[str, Sequence[Finding]]) -> dict[str, list[Finding]]:
+    pairs = [(one.subject.subject_id, one.partner.subject_id) for told in found.values() for one in told if one.partner]
+    shared = _shared(tables, pairs)
+    return {
+        issue: [
+            replace(one, shared=shared.get((one.subject.subject_id, one.partner.subject_id))) if one.partner else one
+            for one in told
+        ]
+        for issue, told in found.items()
+    }
+
+
+def _shared(tables: Tables, pairs: Iterable[tuple[str, str]]) -> dict[tuple[str, str], SharedRegion]:
+    return shared_regions(tables.rows, pairs) if tables.has("pairs", "region") else {}
 
 
 def _is_told(told: Iterable[Finding], subject: Subject, partner: Subject | None) -> bool:
@@ -123,17 +141,21 @@ def _groups(tables: Tables, table: str) -> tuple[list[Group], int]:
     copies = " and count_if(distance > 0 and not keep) > 0" if table == "near_duplicates" else ""
     sizes = f"select group_id, count(*) as size from {table} where {run} group by 1 having count(*) > 1{copies}"
     distance = "distance" if "distance" in tables.columns[table] else "null as distance"
+    nearest = "nearest_id" if "nearest_id" in tables.columns[table] else "null as nearest_id"
     largest = f"select * from ({sizes}) order by size desc, group_id limit {GROUPS}"
     rows = tables.rows(f"""
-        select group_id, sample_id, keep, reason, {distance}, size from {table} join ({largest}) using (group_id) where {run}
+        select group_id, sample_id, keep, reason, {distance}, {nearest}, size
+        from {table} join ({largest}) using (group_id) where {run}
         qualify row_number() over (partition by group_id order by keep desc, sample_id) <= {MEMBERS}
         order by size desc, group_id, keep desc, sample_id""")
-    return _grouped(rows, subjects(tables, {row["sample_id"] for row in rows})), int(
-        tables.value(f"select count(*) from ({sizes})")
-    )
+    shared = _shared(tables, [(row["sample_id"], row["nearest_id"]) for row in rows if row["nearest_id"]])
+    known = subjects(tables, {row["sample_id"] for row in rows})
+    return _grouped(rows, known, shared), int(tables.value(f"select count(*) from ({sizes})"))
 
 
-def _grouped(rows: Iterable[Row], known: Mapping[str, Subject]) -> list[Group]:
+def _grouped(
+    rows: Iterable[Row], known: Mapping[str, Subject], shared: Mapping[tuple[str, str], SharedRegion]
+) -> list[Group]:
     found: dict[str, list[Row]] = {}
     for row in rows:
         found.setdefault(row["group_id"], []).append(row)
@@ -142,7 +164,13 @@ def _grouped(rows: Iterable[Row], known: Mapping[str, Subject]) -> list[Group]:
             group_id,
             members[0]["size"],
             [
-                Member(known[row["sample_id"]], row["keep"], row["reason"] or "", row["distance"])
+                Member(
+                    known[row["sample_id"]],
+                    row["keep"],
+                    row["reason"] or "",
+                    row["distance"],
+                    None if row["keep"] else shared.get((row["sample_id"], row["nearest_id"])),
+                )
                 for row in members
                 if row["sample_id"] in known
             ],

@@ -259,10 +259,13 @@ def _split_pairs(pairs: Sequence[tuple[str, str, int]]) -> Element | None:
 
 
 def _card(finding: Finding, pictures: Pictures) -> Element:
-    subject, partner = finding.subject, finding.partner
+    subject, partner, shared = finding.subject, finding.partner, finding.shared
+    figures = [_figure(subject, pictures, shared.subject if shared else None)]
+    if partner:
+        figures.append(_figure(partner, pictures, shared.partner if shared else None))
     return element(
         "article",
-        element("div", _figure(subject, pictures), _figure(partner, pictures) if partner else None, class_="pictures"),
+        element("div", figures, class_="pictures"),
         element(
             "p",
             element("span", "new", class_="new") if finding.is_new else None,
@@ -295,24 +298,24 @@ def _member(member: Member, pictures: Pictures) -> Element:
     why = member.reason.partition(" is kept: ")[2] or member.reason
     return element(
         "div",
-        _figure(member.subject, pictures),
+        _figure(member.subject, pictures, member.shared.subject if member.shared else None),
         element("p", element("span", "keep", class_="keep") if member.keep else distance, class_="small muted"),
         element("p", why, class_="small muted why", title=member.reason) if not member.keep else None,
         class_="member kept" if member.keep else "member",
     )
 
 
-def _figure(subject: Subject, pictures: Pictures) -> Element:
+def _figure(subject: Subject, pictures: Pictures, shared: Sequence[float] | None = None) -> Element:
     labels = ", ".join(subject.labels)
     caption = element(
         "figcaption",
         _text(PurePosixPath(subject.filepath).name, title=subject.filepath),
         element("span", " · ".join(word for word in (subject.split or "", labels) if word), class_="muted"),
     )
-    return element("figure", _picture(subject, pictures), caption)
+    return element("figure", _picture(subject, pictures, shared), caption)
 
 
-def _picture(subject: Subject, pictures: Pictures) -> Element:
+def _picture(subject: Subject, pictures: Pictures, shared: Sequence[float] | None) -> Element:
     picture = pictures.get(subject.sample_id)
     if picture is None:
         kind = PurePosixPath(subject.filepath).suffix.lstrip(".")[:5].upper() or "?"
@@ -322,6 +325,9 @@ def _picture(subject: Subject, pictures: Pictures) -> Element:
         "img", src=picture.uri, alt=subject.filepath, width=picture.width, height=picture.height, class_=small
     )
     box = element("span", class_="box", style=_box(subject.box)) if subject.box else None
+    # What objects share is told of their crops, and these are not shown.
+    if shared and not subject.box:
+        box = element("span", class_="box shared", style=_box(shared), title="What both show")
     return element("div", element("span", image, box, class_="within"), class_="frame")
 
 

@@ -9,6 +9,7 @@ from brain_assets.review.refusal import Refused
 from brain_assets.review.reviews import contents
 from brain_assets.review.sets import OpenSet, literal
 from brain_assets.review.subjects import AT, Row, fetch, inherited
+from brain_assets.signals.duplicates.shared_regions import shared_regions
 from brain_assets.signals.registry import ISSUES, issue_named
 
 PAGE = 200
@@ -136,9 +137,11 @@ def contents_of(opened: OpenSet, ids: Iterable[str]) -> dict[str, str | None]:
 def _with_subjects(opened: OpenSet, items: list[Row], events: Events) -> list[Row]:
     wanted = {item["subject_id"] for item in items}
     known = partners_of(opened, wanted | partner_ids(items), events)
+    shared = _shared(opened, [(item["subject_id"], item["evidence"].get("partner")) for item in items])
     return [
         item
         | {
+            "shared": shared.get((item["subject_id"], item["evidence"].get("partner"))),
             "reason": reason(item, known),
             "subject": known[item["subject_id"]],
             "partners": [known[i] for i in sorted(partner_ids([item])) if i in known],
@@ -146,6 +149,15 @@ def _with_subjects(opened: OpenSet, items: list[Row], events: Events) -> list[Ro
         for item in items
         if item["subject_id"] in known
     ]
+
+
+def _shared(opened: OpenSet, pairs: Iterable[tuple[str, object]]) -> dict[tuple[str, object], Row]:
+    """Return of pairs of images what both show: subject, partner (boxes), change."""
+    if not opened.has("pairs", "region"):
+        return {}
+    named = [(subject, partner) for subject, partner in pairs if isinstance(partner, str)]
+    found = shared_regions(lambda query, values: fetch(opened, query, values), named)
+    return {pair: region._asdict() for pair, region in found.items()}
 
 
 # -- groups of duplicates ----------------------------------------------------------------------
@@ -184,10 +196,12 @@ def groups(opened: OpenSet, table: str, brain_key: str, events: Events, *, offse
 
 def _grouped(opened: OpenSet, rows: list[Row], events: Events) -> list[Row]:
     known = partners_of(opened, {row["subject_id"] for row in rows}, events)
+    shared = _shared(opened, [(row["subject_id"], row.get("nearest_id")) for row in rows if not row["keep"]])
     found: dict[str, list[Row]] = {}
     for row in rows:
         if row["subject_id"] in known:
-            found.setdefault(row["group_id"], []).append(row | {"subject": known[row["subject_id"]]})
+            drawn = {"shared": shared.get((row["subject_id"], row.get("nearest_id")))}
+            found.setdefault(row["group_id"], []).append(row | drawn | {"subject": known[row["subject_id"]]})
     return [{"group_id": group, "members": members} for group, members in found.items()]
 
 

@@ -133,6 +133,13 @@ def test_the_same_pair_of_a_leak_is_told_once(report: Report) -> None:
     assert len(set(pairs)) == len(pairs) > 0
 
 
+def test_what_copies_share_is_outlined(report: Report) -> None:
+    (leaks,) = [issue for issue in report.issues if issue.issue == "leak"]
+    assert any(one.shared and one.shared.subject != one.shared.partner for one in leaks.findings)
+    (near,) = [issue for issue in report.issues if issue.issue == "near_duplicate"]
+    assert all((member.shared is None) == member.keep for group in near.groups for member in group.members)
+
+
 def test_an_object_has_its_box(report: Report) -> None:
     (spurious,) = [issue for issue in report.issues if issue.issue == "spurious_object"]
     for finding in spurious.findings:

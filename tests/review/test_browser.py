@@ -229,6 +229,17 @@ def test_groups_are_settled_by_keyboard(own: Visit, small: Synthetic) -> None:
     own.page.wait_for_function("() => document.querySelectorAll('.duplicates .badge.bad').length === 2")
 
 
+def test_what_both_pictures_of_a_pair_show_is_outlined(visit: Visit, synthetic: Synthetic) -> None:
+    visit.open("tab=queue&issue=near_duplicate")
+    visit.wait_for_text(".shared-note", "Outlined: what both show; no place in it differs by more than 4 grey levels")
+    outlines = visit.page.locator(".stage rect.shared")
+    sides = [[float(one.get_attribute(side)) for side in ("x", "y", "width", "height")] for one in outlines.all()]
+    assert sorted(sides) == [[0, 0, 1, 1], pytest.approx([0.1, 0.2, 0.8, 0.8])]
+    visit.open("tab=groups&table=near_duplicates&brain_key=near_duplicates")
+    visit.page.locator(".member:not(.keeper) rect.shared").first.wait_for(state="attached")
+    assert visit.page.locator(".keeper rect.shared").count() == 0
+
+
 def test_filters_sql_and_search(visit: Visit, synthetic: Synthetic) -> None:
     visit.open("f.uniqueness=[0.5,null]")
     expected = (synthetic.uniqueness_scores[synthetic.good] >= np.float32(0.5)).sum()

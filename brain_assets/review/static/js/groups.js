@@ -131,7 +131,7 @@ export class Groups {
     );
   }
 
-  member({ subject, keep, reason, distance, kind }, order, index) {
+  member({ subject, keep, reason, distance, kind, shared }, order, index) {
     return h(
       "article",
       { class: keep ? "member keeper" : "member" },
@@ -143,7 +143,7 @@ export class Groups {
           "aria-label": `Show ${spoken(subject)}`,
           onclick: () => this.openDetail(subject.subject_id),
         },
-        picture(subject, { crop: true }),
+        picture(subject, { crop: true, shared: shared?.subject }),
       ),
       h(
         "span",

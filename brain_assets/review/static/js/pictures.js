@@ -4,8 +4,8 @@ import { pictureUrl } from "/static/js/api.js";
 import { fileName, h, number, s } from "/static/js/dom.js";
 import { state } from "/static/js/state.js";
 
-/** A picture with boxes over it; `emphasised` names the objects that it is about. */
-export function picture(subject, { size = "thumb", boxes = true, emphasised = [], crop = true } = {}) {
+/** A picture with boxes over it; `emphasised` names the objects that it is about, `shared` is what a copy shows of it. */
+export function picture(subject, { size = "thumb", boxes = true, emphasised = [], crop = true, shared } = {}) {
   const image = h("img", {
     src: pictureUrl(state.dataset, subject, size, crop),
     alt: "",
@@ -18,14 +18,20 @@ export function picture(subject, { size = "thumb", boxes = true, emphasised = []
   image.addEventListener("load", () => frame.style.setProperty("--ratio", image.naturalWidth / image.naturalHeight));
   image.addEventListener("error", () => fit.replaceChildren(h("span", { class: "missing" }, "no picture")));
   const whole = !subject.object_id || !crop;
-  if (boxes && whole && subject.boxes?.length) frame.append(overlay(subject.boxes, emphasised));
+  const drawn = (boxes && whole && subject.boxes) || [];
+  // What objects share is told of their crops.
+  const part = subject.object_id ? undefined : shared;
+  if (drawn.length || part) frame.append(overlay(drawn, emphasised, part));
   return fit;
 }
 
-function overlay(boxes, emphasised) {
+function overlay(boxes, emphasised, shared) {
+  const outline = ([x, y, width, height]) =>
+    s("rect", { class: "shared", x, y, width, height }, s("title", {}, "What both show"));
   return s(
     "svg",
     { viewBox: "0 0 1 1", preserveAspectRatio: "none", "aria-hidden": "true" },
+    shared && outline(shared),
     boxes
       .toSorted((a, b) => emphasised.includes(a.object_id) - emphasised.includes(b.object_id))
       .map((box) => {

@@ -10,6 +10,12 @@ import { drawShapes, layerKey, layers, layerSwitches } from "/static/js/shapes.j
 import { Viewer, together } from "/static/js/viewer.js";
 import { involved, relabelable, suggestionOf, why } from "/static/js/why.js";
 
+/** What the outlines in two pictures mean, and how much differs inside them. */
+function sharedNote({ change }) {
+  const differs = change === null ? "" : `; no place in it differs by more than ${number(Math.ceil(change))} grey levels`;
+  return `Outlined: what both show${differs}`;
+}
+
 export class Queue {
   /** @param {(id: string) => void} openDetail @param {() => object} context */
   constructor(openDetail, context) {
@@ -129,7 +135,7 @@ export class Queue {
       h(
         "figure",
         { class: "large" },
-        this.view(0, subject, involved(subject, item.evidence)),
+        this.view(0, subject, involved(subject, item.evidence), beside.length ? item.shared?.subject : undefined),
         h(
           "figcaption",
           {},
@@ -142,13 +148,14 @@ export class Queue {
         h(
           "figure",
           { class: "large partner-figure" },
-          this.view(1, partner, involved(partner)),
+          this.view(1, partner, involved(partner), item.shared?.partner),
           h(
             "figcaption",
             {},
             h("span", { class: "labels big" }, h("bdi", {}, [partner.label].flat().join(", "))),
             h("bdi", { class: "muted path" }, partner.filepath),
             partner.split && h("span", { class: "muted" }, partner.split),
+            item.shared && h("span", { class: "muted shared-note" }, sharedNote(item.shared)),
           ),
         ),
       ),
@@ -159,10 +166,12 @@ export class Queue {
     );
   }
 
-  /** Shows a subject in a viewer, with its objects. */
-  view(index, subject, emphasised) {
+  /** Shows a subject in a viewer, with its objects and what a copy shows of it. */
+  view(index, subject, emphasised, shared) {
     const viewer = this.viewers[index];
-    viewer.paint = () => drawShapes(viewer, subject.boxes ?? [], { emphasised });
+    // What objects share is told of their crops.
+    const part = subject.object_id ? undefined : shared;
+    viewer.paint = () => drawShapes(viewer, subject.boxes ?? [], { emphasised, shared: part });
     viewer.show(subject);
     return viewer.root;
   }

@@ -87,11 +87,19 @@ export function layerKey(key) {
 export const nameOf = (box) =>
   `${box.label ?? "?"}${box.confidence === null || box.confidence === undefined ? "" : ` ${number(box.confidence)}`}`;
 
-/** Draws boxes into a viewer; `emphasised` names those it is about, `selected` the one that is worked on. */
-export function drawShapes(viewer, boxes, { emphasised = [], selected = "" } = {}) {
+/** Draws boxes into a viewer: `emphasised` are what it is about, `selected` is worked on, `shared` is what a copy shows, too. */
+export function drawShapes(viewer, boxes, { emphasised = [], selected = "", shared } = {}) {
   const rank = (box) => (box.object_id === selected ? 2 : Number(emphasised.includes(box.object_id)));
   const shown = visible(boxes, [selected]).toSorted((a, b) => rank(a) - rank(b));
-  viewer.overlay.replaceChildren(...shown.flatMap((box) => shapeOf(viewer, box, { emphasised, selected })));
+  const shapes = shown.flatMap((box) => shapeOf(viewer, box, { emphasised, selected }));
+  viewer.overlay.replaceChildren(...(shared ? [sharedOf(viewer, shared)] : []), ...shapes);
+}
+
+function sharedOf(viewer, [x, y, width, height]) {
+  const [left, top] = viewer.project(x, y);
+  const [right, bottom] = viewer.project(x + width, y + height);
+  const place = { x: left, y: top, width: right - left, height: bottom - top };
+  return s("rect", { class: "shared", ...place }, s("title", {}, "What both show"));
 }
 
 function shapeOf(viewer, box, { emphasised, selected }) {
