@@ -4,14 +4,15 @@
 >>> brain.dataset("flowers").table("uniqueness").df()  # doctest: +SKIP
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from brain_assets.resources import telemetry  # noqa: F401 - first of all, before any library is imported
 
 if TYPE_CHECKING:
     from brain_assets.app.api import DatasetReader
+    from brain_assets.component import BrainDataset
 
-__all__ = ["dataset"]
+__all__ = ["BrainDataset", "dataset"]
 
 
 def dataset(name: str, home: str | None = None) -> "DatasetReader":
@@ -32,3 +33,16 @@ def dataset(name: str, home: str | None = None) -> "DatasetReader":
     from brain_assets.app.api import DatasetReader
 
     return DatasetReader(name, home)
+
+
+def __getattr__(name: str) -> Any:
+    """Return the Dagster component, which costs the import of Dagster, when somebody asks for it."""
+    if name == "BrainDataset":
+        from brain_assets.component import BrainDataset
+
+        return BrainDataset
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*globals(), "BrainDataset"]

@@ -10,6 +10,7 @@ import dagster as dg
 from brain_assets.assets.lineage import FRESH, refresh_of
 from brain_assets.assets.place import SERVICE, Place
 from brain_assets.assets.sources import changed, observation
+from brain_assets.resources.errors import BrainError
 from brain_assets.resources.settings.home import DatasetPaths
 from brain_assets.resources.store.publishing import manifest
 from brain_assets.sensors.abandoned import end_abandoned_runs
@@ -71,6 +72,10 @@ def arrivals_of(place: Place) -> dg.SensorDefinition:
         " A dataset whose source takes longer to list than a tick may is listed by a run of its own, and no other waits for it.",
     )
     def new_samples(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+        try:
+            place.prepare()
+        except BrainError as error:
+            return dg.SensorResult(skip_reason=str(error), cursor=context.cursor)
         end_abandoned_runs(context, place)
         tick, known = Tick(context, place), _remembered(context.cursor)
         looks = {name: known.get(name, Look()) for name in place.names()}

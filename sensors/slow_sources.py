@@ -35,6 +35,7 @@ def list_source_of(place: Place) -> dg.JobDefinition:
         name = context.run.tags.get(LISTED_TAG)
         if not name:
             raise dg.Failure(f"the sensor starts such runs; by hand, give the tag {LISTED_TAG} with a dataset's name")
+        place.prepare()
         found = write_down(place.home.existing(name))
         context.log.info(f"{name}: {found.said or 'something changed'}, looked at for {found.seconds:.1f} s")
         if not place.slug:

@@ -57,8 +57,9 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "assets": ("signals", "report", "review"),
     "sensors": ("assets",),
     "definitions": ("sensors",),
+    "component": ("sensors",),
     "app": ("definitions",),
-    "": ("app", "resources.telemetry"),
+    "": ("app", "component", "resources.telemetry"),
 }
 FOREIGN_TO_METHODS = {"dagster", "duckdb", "PIL", "requests", "os", "pathlib", "sqlite3", "urllib"}
 MODULES = sorted(path for top in OURS for path in (ROOT / top).rglob("*.py"))

@@ -314,6 +314,21 @@ def reference() -> None:
 
 
 @main.command()
+@click.option("--json", "as_json", is_flag=True, help="For machines.")
+def plugins(*, as_json: bool) -> None:
+    """List signals, label formats and kinds of embedding models, with the packages that bring them, and what failed to load."""
+    from brain_assets.app import plugins as doors
+
+    if as_json:
+        import json
+
+        click.echo(json.dumps(doors.as_json(), indent=2))
+        return
+    for line in doors.told():
+        click.echo(line)
+
+
+@main.command()
 @click.option("--no-ui", is_flag=True, help="Stop when the work is done.")
 @click.pass_obj
 def demo(home: Home, *, no_ui: bool) -> None:

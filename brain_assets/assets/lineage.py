@@ -39,6 +39,8 @@ def refresh_of(place: Place) -> Any:
         selection=dg.AssetSelection.assets(*keys),
         description="Brings everything that is known of a dataset up to date, at the cost of what changed.",
         tags={DATASET_TAG: place.dataset} if place.dataset else None,
+        # A step process costs 2 s of imports, and the steps share what is open.
+        executor_def=dg.in_process_executor,
     )
 
 

@@ -49,6 +49,7 @@ class DatasetResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         if run is None or not name:
             raise dg.Failure("choose one dataset (a partition) to materialize", allow_retries=False)
         try:
+            self.place.prepare()
             given = _given(self.place.home, name, run, self.settings)
             with open_with_tables(self.place.home, name, self._opening(context, run, given), catalog.ALL) as opened:
                 check_declaration(opened.settings)

@@ -1,17 +1,22 @@
 """Where the assets of datasets stand in Dagster: under which keys and group, and how a run names its dataset."""
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
 import dagster as dg
 
-from brain_assets.resources.settings.home import Home
+from brain_assets.resources.errors import ConfigurationError
+from brain_assets.resources.settings.home import Home, unusable
 from brain_assets.resources.settings.instance import PARTITIONS
+from brain_assets.resources.settings.private import close_to_others
 
 PARTITION_TAG = "dagster/partition"
 # Names the dataset of a run in projects of other people, where partitions may have the names of datasets.
 DATASET_TAG = "brain/dataset"
+# What a declaration begins with that a project wrote, before the project's folder.
+WRITTEN_FROM = "# Written from"
 
 UNDER_WAY = [
     dg.DagsterRunStatus.QUEUED,
@@ -38,6 +43,8 @@ class Place:
         The dataset that the assets are of; by default each dataset of the home is a partition.
     root : Path, optional
         The home; by default ``$BRAIN_HOME``, else ``~/.brain``.
+    declaration : str, optional
+        The text of the dataset's ``dataset.yaml``, where a project declares it; it is written when it is first needed.
     """
 
     slug: str = ""
@@ -45,6 +52,7 @@ class Place:
     group: str | None = None
     dataset: str | None = None
     root: Path | None = None
+    declaration: str | None = None
 
     @property
     def home(self) -> Home:
@@ -79,6 +87,34 @@ class Place:
     def partition_of(self, dataset: str) -> str | None:
         """Return the partition key of a dataset; None where the assets are not partitioned."""
         return None if self.dataset else dataset
+
+    def prepare(self) -> None:
+        """Write the dataset's declaration where the project has it and it is another than the last.
+
+        Raises
+        ------
+        ConfigurationError
+            If somebody else has declared a dataset of this name, or the home cannot be written.
+        """
+        if not self.declaration or not self.dataset:
+            return
+        paths = self.home.paths(self.dataset)
+        try:
+            known = paths.config.read_text("utf-8") if paths.config.exists() else WRITTEN_FROM
+            if known == self.declaration:
+                return
+            if known.partition(":")[0] not in (WRITTEN_FROM, self.declaration.partition(":")[0]):
+                raise ConfigurationError(
+                    f"{self.dataset} is declared in {paths.config} already: give this one another name, or leave media out of"
+                    " defs.yaml to use that one as it is"
+                )
+            close_to_others(self.home.root)
+            paths.predictions.mkdir(parents=True, exist_ok=True)
+            draft = paths.config.with_suffix(f".{os.getpid()}.draft")
+            draft.write_text(self.declaration, "utf-8")
+            draft.replace(paths.config)
+        except OSError as error:
+            raise unusable(self.home, error) from None
 
 
 # The code location of the service.

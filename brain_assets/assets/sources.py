@@ -112,15 +112,21 @@ def states(settings: DatasetSettings, paths: DatasetPaths, images: str) -> dict[
     return {source.name: source.state(settings, paths) if source.state else images for source in SOURCES}
 
 
-def observation(place: Place, dataset: str, name: str, state: str, addresses: Sequence[str]) -> dg.AssetObservation:
-    """Return the event that says in which state a source was found."""
+def observation(
+    place: Place, dataset: str, name: str, state: str, addresses: Sequence[str]
+) -> dg.AssetObservation | dg.AssetMaterialization:
+    """Return the event that says in which state a source was found.
+
+    Of partitions of what it does not make Dagster goes by observations, of such assets as a whole by materializations.
+    """
     metadata: dict[str, dg.MetadataValue] = {}
     if addresses:
         first = addresses[0]
         metadata["dagster/uri"] = dg.MetadataValue.text(first if "://" in first else f"file://{first}")
     if len(addresses) > 1:
         metadata["addresses"] = dg.MetadataValue.json(list(addresses))
-    return dg.AssetObservation(
+    kind = dg.AssetMaterialization if place.dataset else dg.AssetObservation
+    return kind(
         place.key(name),
         partition=place.partition_of(dataset),
         metadata=metadata,
@@ -136,7 +142,7 @@ def observe(context: dg.AssetExecutionContext, place: Place, signal: str, datase
     step = context.get_step_execution_context()
     for source, state in _read(signal, dataset, images):
         key, partition = place.key(source.name), place.partition_of(dataset.paths.name)
-        known = context.instance.get_latest_data_version_record(key, is_source=True, partition_key=partition)
+        known = context.instance.get_latest_data_version_record(key, partition_key=partition)
         version = known and extract_data_version_from_entry(known.event_log_entry)
         if version is None or version.value != state:
             addresses = source.addresses(dataset.settings, dataset.paths)

@@ -27,6 +27,10 @@ MOST_KINDS = 3
 TAKEN = {"issues", "health", "published", "report", "runs", "calibrations"}
 
 
+# What was left out, by its entry point, and why.
+LEFT_OUT: dict[str, str] = {}
+
+
 class Unusable(Exception):
     """Why a signal is left out."""
 
@@ -65,7 +69,7 @@ def _signal_of(entry: EntryPoint) -> Signal:
 
 
 def _leave_out(named: str, reason: str) -> None:
-    text = " ".join(reason.split())
+    text = LEFT_OUT[named] = " ".join(reason.split())
     logging.getLogger("brain").warning(f"signal {named} is left out: {text}")
 
 

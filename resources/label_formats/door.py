@@ -141,6 +141,10 @@ def recognise(file: InputFile) -> Recognised:
     return Recognised(UNKNOWN, file, content, None, fault)
 
 
+# What was left out, by its entry point, and why.
+LEFT_OUT: dict[str, str] = {}
+
+
 @cache
 def formats() -> Mapping[str, LabelFormat]:
     """Return all formats of annotations by name: those of the house, then those of other packages."""
@@ -151,8 +155,9 @@ def formats() -> Mapping[str, LabelFormat]:
             member = loaded() if isinstance(loaded, type) else loaded
             _check(entry.name, member, found)
         except Exception as error:  # noqa: BLE001 - whatever a foreign module raises
-            reason = f"label format {entry.name} = {entry.value} is left out: {line_of(error)}"
-            logging.getLogger("brain").warning(reason)
+            named = f"{entry.name} = {entry.value}"
+            LEFT_OUT[named] = line_of(error)
+            logging.getLogger("brain").warning(f"label format {named} is left out: {LEFT_OUT[named]}")
         else:
             found[entry.name] = member
     return found

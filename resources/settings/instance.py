@@ -33,7 +33,7 @@ sensors:
   use_threads: true
   num_workers: 4
 """
-SETTINGS = (
+WITH_RETENTION = (
     FORMER
     + """\
 # Ticks of sensors, one every few seconds, are forgotten after so many days; of runs settings.yaml says it (keep_runs).
@@ -44,6 +44,14 @@ retention:
       started: 7
       success: 30
       failure: 30
+"""
+)
+SETTINGS = (
+    WITH_RETENTION
+    + """\
+# No dialog asks for an address.
+nux:
+  enabled: false
 """
 )
 
@@ -60,7 +68,7 @@ def prepare(home: Home) -> Path:
         close_to_others(home.root)
         home.dagster.mkdir(parents=True, exist_ok=True)
         settings = home.dagster / "dagster.yaml"
-        if not settings.exists() or settings.read_text("utf-8") == FORMER:
+        if not settings.exists() or settings.read_text("utf-8") in (FORMER, WITH_RETENTION):
             settings.write_text(SETTINGS, "utf-8")
     except OSError as error:
         raise unusable(home, error) from None

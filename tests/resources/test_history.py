@@ -124,9 +124,10 @@ def test_each_run_deletes_what_is_beyond_the_setting(
     assert len(kept.get_runs()) == 52
 
 
-def test_settings_that_nobody_edited_gain_the_retention_of_ticks(home: Home) -> None:
+def test_settings_that_nobody_edited_gain_what_came_later(home: Home) -> None:
     settings = home.dagster / "dagster.yaml"
-    for text, after in ((instance.FORMER, instance.SETTINGS), ("# mine\n", "# mine\n")):
+    former = [(text, instance.SETTINGS) for text in (instance.FORMER, instance.WITH_RETENTION)]
+    for text, after in (*former, ("# mine\n", "# mine\n")):
         settings.write_text(text)
         instance.prepare(home)
         assert settings.read_text() == after

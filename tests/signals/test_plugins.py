@@ -185,3 +185,25 @@ def test_one_that_fails_keeps_its_rows_and_stops_nothing(workshop: Workshop) -> 
     assert rows == 3
     with pytest.raises(ZeroDivisionError):
         updated(workshop, replace(failing, plugin=""))
+
+
+def test_the_command_lists_it_with_its_package(installed: Path) -> None:
+    listed = json.loads(run(sys.executable, "-m", "brain_assets.app.cli", "plugins", "--json", path=installed).stdout)
+    mine = [one for one in listed if one["name"] == "filename_length"]
+    assert [(one["kind"], one["fault"]) for one in mine] == [("signal", "")]
+    assert mine[0]["distribution"]
+    assert mine[0]["version"]
+    assert {one["kind"] for one in listed} == {"signal", "label format", "embedding model"}
+    assert len({(one["kind"], one["name"]) for one in listed}) == len(listed)
+
+
+def test_the_command_says_why_something_is_left_out(tmp_path: Path) -> None:
+    information = tmp_path / "bad-1.0.dist-info"
+    information.mkdir()
+    (information / "METADATA").write_text("Metadata-Version: 2.1\nName: bad\nVersion: 1.0\n")
+    groups = "[brain_assets.signals]\nlost = nowhere:SIGNAL\n[brain_assets.label_formats]\ngone = nowhere:FORMAT\n"
+    (information / "entry_points.txt").write_text(groups)
+    told = run(sys.executable, "-m", "brain_assets.app.cli", "plugins", path=tmp_path).stdout.splitlines()
+    for kind, name in (("signal", "lost"), ("label format", "gone")):
+        (line,) = [one for one in told if one.startswith(kind) and f" {name} " in one]
+        assert " ".join(line.split()).endswith("bad 1.0 left out: ModuleNotFoundError: No module named 'nowhere'")

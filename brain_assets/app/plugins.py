@@ -1,0 +1,114 @@
+"""What is installed behind each door: signals, label formats and kinds of embedding models, and what could not be used."""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points, packages_distributions, version
+
+from brain_assets.resources.settings.configuration import LABEL_FORMATS
+
+OURS = "brain-assets"
+# The library that runs the models of a scheme, as it is imported, and the extra that brings it.
+LIBRARIES = {
+    "builtin": ("onnxruntime", ""),
+    "onnx": ("onnxruntime", ""),
+    "torchscript": ("torch", ""),
+    "hf": ("transformers", "hf"),
+    "timm": ("timm", "timm"),
+    "open_clip": ("open_clip", "open-clip"),
+}
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """One member of a door.
+
+    Attributes
+    ----------
+    kind : str
+        ``signal``, ``label format`` or ``embedding model``.
+    name : str
+    distribution, version : str
+        The installed package that brings it; empty where none is.
+    fault : str
+        Why it is left out; empty where it is used.
+    """
+
+    kind: str
+    name: str
+    distribution: str
+    version: str
+    fault: str = ""
+
+
+def installed() -> list[Plugin]:
+    """Return all members of all doors, those of the house first."""
+    return [*_signals(), *_label_formats(), *_models()]
+
+
+def told() -> Iterator[str]:
+    """Yield a line for each member, aligned."""
+    rows = [(one.kind, one.name, f"{one.distribution} {one.version}".strip(), one.fault) for one in installed()]
+    widths = [max(len(row[column]) for row in rows) for column in range(3)]
+    for kind, name, origin, fault in rows:
+        shown = f"{kind:{widths[0]}}  {name:{widths[1]}}  {origin:{widths[2]}}"
+        yield (f"{shown}  left out: {fault}" if fault else shown).rstrip()
+
+
+def as_json() -> list[dict[str, str]]:
+    """Return all members for machines."""
+    return [asdict(one) for one in installed()]
+
+
+def _signals() -> Iterator[Plugin]:
+    from brain_assets.signals.plugins import GROUP, LEFT_OUT
+    from brain_assets.signals.registry import SIGNALS
+
+    for signal in SIGNALS:
+        if not signal.plugin:
+            yield _ours("signal", signal.name)
+    yield from _brought("signal", GROUP, LEFT_OUT)
+
+
+def _label_formats() -> Iterator[Plugin]:
+    from brain_assets.resources.label_formats.door import LEFT_OUT, TABLE_FORMS, formats
+    from brain_assets.resources.label_formats.door import OURS as FORMATS
+
+    formats()
+    yield from (_ours("label format", name) for name in (*(one.name for one in FORMATS), *TABLE_FORMS))
+    yield from _brought("label format", LABEL_FORMATS, LEFT_OUT)
+
+
+def _models() -> Iterator[Plugin]:
+    from brain_assets.resources.models.embedding_models import SCHEMES
+
+    for scheme in SCHEMES:
+        module, extra = LIBRARIES.get(scheme, ("brain_assets", ""))
+        yield _library(scheme, module, extra)
+
+
+def _library(scheme: str, module: str, extra: str) -> Plugin:
+    """Return a kind of models, with the library that runs it, without importing that."""
+    for name in packages_distributions().get(module, []):
+        return Plugin("embedding model", f"{scheme}:", name, version(name))
+    if module == "brain_assets":
+        return _ours("embedding model", f"{scheme}:")
+    fault = f"{module} is not installed: pip install 'brain-assets[{extra}]'" if extra else f"{module} is not installed"
+    return Plugin("embedding model", f"{scheme}:", "", "", fault)
+
+
+def _ours(kind: str, name: str) -> Plugin:
+    try:
+        return Plugin(kind, name, OURS, version(OURS))
+    except PackageNotFoundError:
+        return Plugin(kind, name, OURS, "")
+
+
+def _brought(kind: str, group: str, left_out: dict[str, str]) -> Iterator[Plugin]:
+    for entry in sorted(entry_points(group=group), key=lambda one: (one.name, one.value)):
+        yield _of_entry(kind, entry, left_out.get(f"{entry.name} = {entry.value}", ""))
+
+
+def _of_entry(kind: str, entry: EntryPoint, fault: str) -> Plugin:
+    distribution = entry.dist
+    named = (distribution.name, distribution.version) if distribution else ("", "")
+    return Plugin(kind, entry.name, *named, fault)
