@@ -6,7 +6,7 @@ import duckdb
 
 from brain_assets.incremental.signal import Check, Publication, Signal, Whole
 from brain_assets.incremental.update import Update
-from brain_assets.methods.labels.label_noise import DEVIATION, QUANTILE
+from brain_assets.methods.labels.label_noise import QUANTILE
 from brain_assets.resources.store.store import Merge
 
 LEAST_SCORE = 0.5
@@ -15,13 +15,16 @@ COUNTED = "select issue, count(distinct subject_id) from issues where is_issue g
 # Chance adds the variance of independent draws, and what the odds of all may be off together what a shift of them changes.
 EXPECTED = f"""
     with judged as (
-        select issue, evidence->'given'->>0 as label, (evidence->>'probability')::double as probability
+        select issue, evidence->'given'->>0 as label, (evidence->>'probability')::double as probability,
+            (evidence->>'deviation')::double as deviation
         from issues where is_issue and evidence->>'probability' is not null),
     counted as (
-        select issue, label, count(*) as flagged, sum(probability) as expected, sum(probability * (1 - probability)) as variance
+        select issue, label, count(*) as flagged, sum(probability) as expected,
+            sum(probability * (1 - probability)) as variance,
+            sum(deviation * probability * (1 - probability)) as common
         from judged group by grouping sets ((issue), (issue, label)) having grouping(label) = 1 or label is not null)
     select issue, label, flagged, expected, greatest(expected - reach, 0) as low, least(expected + reach, flagged) as high
-    from (select *, {QUANTILE} * sqrt(variance + pow({DEVIATION} * variance, 2)) as reach from counted)
+    from (select *, {QUANTILE} * sqrt(variance + pow(common, 2)) as reach from counted)
     order by issue, label nulls first"""
 COLUMNS = "subject_id, sample_id, object_id, issue, source, score, is_issue, evidence"
 

@@ -45,7 +45,7 @@ ROWS = """
     )
     select sample_id, label_field, multilabel, if(value is null, 'file', 'review') as origin,
         case when value is null then labels when multilabel then [trim(x) for x in string_split(value, ',')]
-            else [value] end as labels
+            else [value] end as labels, labels as filed
     from joined semi join live_samples using (sample_id)"""
 
 
@@ -113,7 +113,7 @@ GROUND_TRUTH = Signal(
     reads=("samples", "decisions", "input_files", "moves", "rejected_rows"),
     writes=("ground_truth", "label_rows", "label_names", *LABEL_TABLES),
     update=Whole(update_ground_truth),
-    version="3",
+    version="4",
     runs=_runs,
     always=True,
     checks=(

@@ -12,7 +12,10 @@ from PIL import Image
 from pyarrow import parquet
 
 from brain_assets.app.status import summary
-from tests.workshop import Workshop, assert_equals_rebuild, encoded, give_calibrations
+from brain_assets.methods.labels.label_noise import DEVIATION
+from brain_assets.resources.dataset import Opening, open_dataset
+from brain_assets.resources.store.events import Event, Events
+from tests.workshop import Workshop, assert_equals_rebuild, encoded, give_calibrations, give_events
 
 CLASSES = ["cat", "dog", "owl"]
 STEPS = (
@@ -59,10 +62,12 @@ def make_workshop(root: Path, home: str = "home", **settings: Any) -> Workshop:
     return Workshop(root / home, root / "media", **{"similarity": {"k": 6}, **inputs, **settings})
 
 
-def check(workshop: Workshop, root: Path, steps: Sequence[str] = STEPS, **settings: Any) -> None:
+def check(workshop: Workshop, root: Path, steps: Sequence[str] = STEPS, events: bool = False, **settings: Any) -> None:
     assert workshop.wrong(steps) == {}
     rebuild = make_workshop(root, "rebuild", **settings)
     give_calibrations(workshop, rebuild)
+    if events:
+        give_events(workshop, rebuild)
     rebuild.run(steps)
     assert_equals_rebuild(workshop, rebuild)
     rebuild.remove()
@@ -246,4 +251,25 @@ def test_calibrated_scores_say_how_many_are_right(
     assert low <= expected <= high
     assert [row[:3] for row in of_classes] == [("label_mistake", "owl", 2)]
     assert "true" in summary(workshop.home, workshop.name)
-    check(workshop, tmp_path, **settings)
+
+    # One was right, as a reviewer finds, and one wrong: what is told of the others moves.
+    steps = ("reviews", *STEPS)
+    events = Events(workshop.paths.events)
+    for name, kind, value in ((name_of(3), "keep", None), (name_of(4), "relabel", truth[name_of(4)])):
+        said = workshop.rows(f"select sample_id, content_hash from samples where filepath = '{name}'")
+        events.append(Event(kind, "ada", value, "label_mistake"), said)
+    workshop.run(steps)
+    (reviewed, wrong, foreseen, shift, deviation), = stored(workshop, "label_reviews")  # fmt: skip
+    assert (reviewed, wrong) == (2, 1)
+    assert foreseen == pytest.approx(expected, abs=0.2)
+    assert shift < 0 < deviation < DEVIATION
+    kept = "select score, probability from label_issues join samples using (sample_id) where filepath = '{}'"
+    score, probability = workshop.rows(kept.format(name_of(3)))[0]
+    assert probability < score
+    check(workshop, tmp_path, steps, events=True, **settings)
+
+
+def stored(workshop: Workshop, table: str) -> list[tuple[Any, ...]]:
+    """Return what a table of the store says, without whose and when."""
+    with open_dataset(workshop.home, workshop.name, Opening("look", "test")) as dataset:
+        return dataset.store.rows(f"select * exclude (brain_key, label_field, changed) from {table}")

@@ -101,6 +101,46 @@ class ExpectedCount:
     high: float
 
 
+@dataclass(frozen=True)
+class Shift:
+    """By how much the logarithm of all odds of being wrong is to be moved, and how far that may still be off."""
+
+    mean: float = 0.0
+    deviation: float = DEVIATION
+
+
+def shift_of(wrong: NDArray[np.floating], found: NDArray[np.bool_]) -> Shift:
+    """Return the shift that makes what reviewers found likeliest, `DEVIATION` being what shifts are before they looked.
+
+    Parameters
+    ----------
+    wrong : (n,) float in [0, 1]
+        The probability that each reviewed label is wrong.
+    found : (n,) bool
+        Whether it is.
+
+    Returns
+    -------
+    Shift
+        The mode of its distribution, and the deviation of the normal one that lies on it (Laplace's method).
+
+    Examples
+    --------
+    >>> shift = shift_of(np.full(100, 0.5), np.arange(100) < 80)
+    >>> round(shift.mean, 1), round(shift.deviation, 2)
+    (1.2, 0.23)
+    >>> shift_of(np.zeros(0), np.zeros(0, bool)) == Shift()
+    True
+    """
+    odds = np.log(np.clip(wrong, TINY, 1 - TINY)) - np.log1p(-np.clip(wrong, TINY, 1 - TINY))
+    mean, precision = 0.0, 1 / DEVIATION**2
+    for _ in range(ROUNDS):
+        moved = 1 / (1 + np.exp(-(odds + mean)))
+        precision = float((moved * (1 - moved)).sum()) + 1 / DEVIATION**2
+        mean += (float((found - moved).sum()) - mean / DEVIATION**2) / precision
+    return Shift(mean, precision**-0.5)
+
+
 def expected_count(wrong: NDArray[np.floating], deviation: float = DEVIATION) -> ExpectedCount:
     """Return how many labels are wrong, from the probability of each.
 

@@ -10,13 +10,14 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from brain_assets.incremental.calibrations import Calibration, Fitting, calibrated
+from brain_assets.incremental.calibrations import Calibration, Fitting, calibrated, stored_calibration
 from brain_assets.incremental.digests import Slice
 from brain_assets.incremental.runs import runs_of, with_parameters
 from brain_assets.incremental.signal import Check, Issue, IssueQuery, MethodRun, PerSubject, Publication, Sheet, Signal
 from brain_assets.incremental.update import Update, literal, section_settings
 from brain_assets.incremental.words import Evidence, joined, sure
 from brain_assets.methods.labels import label_issues as method
+from brain_assets.methods.labels import label_noise
 from brain_assets.methods.labels.hardness import softmax
 from brain_assets.methods.labels.label_issues import NEIGHBORS, NONE, LabelCalibration, LabelIssues
 from brain_assets.methods.labels.label_noise import LabelNoise
@@ -64,6 +65,36 @@ CLASSES = """
     union select unnest(classes) from input_files where role = 'predictions' and (source, file) in (
         select (source, file) from ({predicted}))
     order by 1"""
+# What reviewers of the queue found of the labels that files give: a new label says that it was wrong, and keeping it that it
+# is right.
+REVIEWED = """
+    select sample_id, filed[1] as filed, filed is distinct from labels as wrong
+    from ground_truth join samples using (sample_id) semi join (
+        select subject_id as sample_id, content_hash from last_decisions
+        where issue = 'label_mistake' and kind in ('keep', 'relabel')) said using (sample_id, content_hash)
+    where label_field = {field} and filed is not null and {wanted} order by sample_id"""
+REVIEWS = pa.schema([
+    ("brain_key", pa.string()),
+    ("label_field", pa.string()),
+    ("reviewed", pa.int64()),
+    ("wrong", pa.int64()),
+    ("expected", pa.float64()),
+    ("shift", pa.float64()),
+    ("deviation", pa.float64()),
+])  # fmt: skip
+# The probability as reviews moved its odds.
+SHIFT = "exp(if(given is null, 0, coalesce(shift, 0)))"
+MOVED = f"probability * {SHIFT} / (1 - probability + probability * {SHIFT})"
+DOUBTED = f"""
+    select sample_id as subject_id, sample_id, null as object_id, if(given is null, 'missing_label', 'label_mistake') as issue,
+        if(label_field = 'ground_truth', '', label_field || '/') || coalesce(model, 'neighbors') as source, score, is_issue,
+        json_object('label_field', label_field, 'model', model, 'given', if(given is null, null, [given]),
+            'suggested', [suggested], 'given_probability', given_probability, 'confidence', suggested_probability,
+            'threshold', threshold, 'by_predictions', by_predictions, 'by_neighbors', by_neighbors, 'by_builtin', by_builtin,
+            'neighbors_labelled', neighbors_labelled, 'neighbors_suggested', neighbors_suggested, 'probability', {MOVED},
+            'deviation', coalesce(deviation, {label_noise.DEVIATION}), 'partner', partner) as evidence
+    from label_issues left join label_reviews using (brain_key, label_field)
+    where brain_key = {{default}} and score is not null and (given is not null or label_field in ({COMPLETE}))"""
 # All that a row is judged by; it is judged anew when this is another, whichever of it changed, came or went. Marks are
 # hashed twice: of two plain hashes that swap their last value the exclusive or stays.
 STATES = """
@@ -365,6 +396,31 @@ def judge_labels(update: Update, states: pa.Table, given: tuple[_Field, Calibrat
     return pa.table({**columns, **_opinions(found)})
 
 
+def compare_with_reviews(update: Update) -> None:
+    """Store by how much the odds of labels being wrong were off, as reviewers found: an input of what is published."""
+    rows = [row for field in _fields(update) for row in _reviewed(update, field)]
+    update.commit(update.replace("label_reviews", pa.Table.from_pylist(rows, REVIEWS)))
+
+
+def _reviewed(update: Update, field: _Field) -> Iterator[dict[str, Any]]:
+    rows = update.query(REVIEWED.format(field=literal(field.name), wanted=_wanted(update)))
+    stored = stored_calibration(update, _calibration_name(field))
+    fitted = _fitted(stored, field.classes) if stored else None
+    if not rows.num_rows or fitted is None or fitted.noise is None:
+        return
+    inputs = _read(update, field, rows.column("sample_id").combine_chunks())
+    filed = (
+        pa.compute.index_in(rows.column("filed"), pa.array(field.classes)).fill_null(NONE).to_numpy().astype(np.int64)
+    )
+    score = method.label_issues(filed, inputs.predicted, inputs.votes, fitted, inputs.builtin).score
+    known = ~np.isnan(score) & (filed != NONE)
+    wrong = rows.column("wrong").to_numpy(zero_copy_only=False).astype(bool)[known]
+    shift = label_noise.shift_of(score[known], wrong)
+    counts = {"reviewed": len(wrong), "wrong": int(wrong.sum()), "expected": float(score[known].sum())}
+    own = {"brain_key": update.run.brain_key, "label_field": field.name}
+    yield {**own, **counts, "shift": shift.mean, "deviation": shift.deviation}
+
+
 def _opinions(found: LabelIssues) -> dict[str, pa.Array]:
     """Return scores and opinions, NULL where there is none."""
     scores = ("score", "given_probability", "suggested_probability")
@@ -458,10 +514,12 @@ LABEL_ISSUES = Signal(
         "neighbors",
         "samples",
         "media",
+        "decisions",
+        "moves",
     ),
-    writes=("label_issues",),
+    writes=("label_issues", "label_reviews"),
     version="2",
-    update=PerSubject("label_issues", ("sample_id", "label_field"), _inputs, judge_labels),
+    update=PerSubject("label_issues", ("sample_id", "label_field"), _inputs, judge_labels, compare_with_reviews),
     runs=_runs,
     options=frozenset({"parameters", "similarity", "where"}),
     checks=(
@@ -480,11 +538,12 @@ LABEL_ISSUES = Signal(
     publishes=(
         Publication(
             "label_issues",
-            """
+            f"""
             select brain_key, sample_id as subject_id, sample_id, null::varchar as object_id, label_field, model, given,
                 suggested, score, is_issue, given_probability, suggested_probability, threshold, by_predictions, by_neighbors,
-                by_builtin, neighbors_labelled, neighbors_suggested, probability
-            from label_issues where score is not null order by brain_key, label_field, score desc, sample_id""",
+                by_builtin, neighbors_labelled, neighbors_suggested, {MOVED} as probability
+            from label_issues left join label_reviews using (brain_key, label_field)
+            where score is not null order by brain_key, label_field, score desc, sample_id""",
             {
                 "brain_key": "The run.",
                 "subject_id": "The sample.",
@@ -506,27 +565,14 @@ LABEL_ISSUES = Signal(
                 "by_builtin": "Whether the builtin model alone prefers the suggested class; NULL where it says nothing.",
                 "neighbors_labelled": "Nearest neighbours that have a label: those that vote.",
                 "neighbors_suggested": "Those among them that bear the suggested class.",
-                "probability": "The score where it is calibrated, so that over many labels it adds up to those that are wrong;"
-                " NULL while too few are labelled.",
+                "probability": "The score where it is calibrated, so that over many labels it adds up to those that are wrong,"
+                " moved by what reviewers found; NULL while too few are labelled.",
             },
         ),
     ),
     issues=(
         IssueQuery(
-            """
-            select sample_id as subject_id, sample_id, null as object_id,
-                if(given is null, 'missing_label', 'label_mistake') as issue,
-                if(label_field = 'ground_truth', '', label_field || '/') || coalesce(model, 'neighbors') as source,
-                score, is_issue,
-                json_object('label_field', label_field, 'model', model, 'given', if(given is null, null, [given]),
-                    'suggested', [suggested], 'given_probability', given_probability, 'confidence', suggested_probability,
-                    'threshold', threshold, 'by_predictions', by_predictions, 'by_neighbors', by_neighbors,
-                    'by_builtin', by_builtin, 'neighbors_labelled', neighbors_labelled,
-                    'neighbors_suggested', neighbors_suggested, 'probability', probability, 'partner', partner) as evidence
-            from label_issues where brain_key = {default} and score is not null
-                and (given is not null or label_field in ("""
-            + COMPLETE
-            + """))""",
+            DOUBTED,
             (LABEL_MISTAKE, MISSING_LABEL),
         ),
     ),
