@@ -4,15 +4,86 @@
 >>> brain.dataset("flowers").table("uniqueness").df()  # doctest: +SKIP
 """
 
+from collections.abc import Sequence
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from brain_assets.resources import telemetry  # noqa: F401 - first of all, before any library is imported
 
 if TYPE_CHECKING:
     from brain_assets.app.api import DatasetReader
+    from brain_assets.app.views import View
     from brain_assets.component import BrainDataset
+    from brain_assets.python.computing import (
+        compute_exact_duplicates,
+        compute_hardness,
+        compute_leaky_splits,
+        compute_mistakenness,
+        compute_near_duplicates,
+        compute_representativeness,
+        compute_similarity,
+        compute_uniqueness,
+        compute_visualization,
+    )
+    from brain_assets.python.datasets import add, remove, status
+    from brain_assets.python.datasets import list_datasets as list
+    from brain_assets.python.datasets import set_values as set
+    from brain_assets.python.folder_scan import scan
 
-__all__ = ["BrainDataset", "dataset"]
+# Where each name comes from, and what it is called there; nothing is imported before it is used.
+NAMES = {
+    **{name: ("datasets", name) for name in ("add", "remove", "status")},
+    "list": ("datasets", "list_datasets"),
+    "set": ("datasets", "set_values"),
+    "scan": ("folder_scan", "scan"),
+    **{
+        f"compute_{name}": ("computing", f"compute_{name}")
+        for name in (
+            "exact_duplicates",
+            "hardness",
+            "leaky_splits",
+            "mistakenness",
+            "near_duplicates",
+            "representativeness",
+            "similarity",
+            "uniqueness",
+            "visualization",
+        )
+    },
+}
+
+ELSEWHERE = {"BrainDataset": "brain_assets.component", "View": "brain_assets.app.views"}
+
+__all__ = [
+    "BrainDataset",
+    "View",
+    "add",
+    "compute_exact_duplicates",
+    "compute_hardness",
+    "compute_leaky_splits",
+    "compute_mistakenness",
+    "compute_near_duplicates",
+    "compute_representativeness",
+    "compute_similarity",
+    "compute_uniqueness",
+    "compute_visualization",
+    "dataset",
+    "list",
+    "remove",
+    "scan",
+    "set",
+    "status",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Return a name of the package, imported when it is first used."""
+    if name in ELSEWHERE:
+        return getattr(import_module(ELSEWHERE[name]), name)
+    if name not in NAMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, called = NAMES[name]
+    return getattr(import_module(f"brain_assets.python.{module}"), called)
 
 
 def dataset(name: str, home: str | None = None) -> "DatasetReader":
@@ -35,14 +106,5 @@ def dataset(name: str, home: str | None = None) -> "DatasetReader":
     return DatasetReader(name, home)
 
 
-def __getattr__(name: str) -> Any:
-    """Return the Dagster component, which costs the import of Dagster, when somebody asks for it."""
-    if name == "BrainDataset":
-        from brain_assets.component import BrainDataset
-
-        return BrainDataset
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return [*globals(), "BrainDataset"]
+def __dir__() -> Sequence[str]:
+    return [*globals(), *__all__]

@@ -59,7 +59,8 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "definitions": ("sensors",),
     "component": ("sensors",),
     "app": ("definitions",),
-    "": ("app", "component", "resources.telemetry"),
+    "python": ("app",),
+    "": ("python", "component", "resources.telemetry"),
 }
 FOREIGN_TO_METHODS = {"dagster", "duckdb", "PIL", "requests", "os", "pathlib", "sqlite3", "urllib"}
 MODULES = sorted(path for top in OURS for path in (ROOT / top).rglob("*.py"))

@@ -1,7 +1,7 @@
 """The Python face: read what is published of a dataset, and bring it up to date."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 import duckdb
 from numpy.typing import ArrayLike
 
-from brain_assets.resources.errors import MissingError
+from brain_assets.resources.errors import BrainError, MissingError
 from brain_assets.resources.settings.home import Home
 from brain_assets.resources.store import publishing
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from brain_assets.app.duplicates import By, FoundDuplicates, FoundUnique, Histogram
     from brain_assets.app.exporting import Exported
     from brain_assets.app.split_leaks import Splits
+    from brain_assets.app.views import View
     from brain_assets.resources.settings.configuration import DatasetSettings
 
 
@@ -118,6 +119,59 @@ class DatasetReader:
         connection = self._current()
         question = question_of(connection, query, k=k, **options)
         return connection.from_arrow(similar(self.home, self.name, connection, question))
+
+    def where(self, condition: str) -> "View":
+        """Return a view of the samples of which an SQL condition holds; see `brain_assets.app.views.View`.
+
+        Examples
+        --------
+        >>> flowers.where("split = 'train' and uniqueness < 0.1").take(500).df()  # doctest: +SKIP
+        """
+        from brain_assets.app import views
+
+        return views.where(self, condition)
+
+    def match_tags(self, tags: str | Sequence[str], bool: bool = True, all: bool = False) -> "View":  # noqa: FBT001, FBT002 - as people know it
+        """Return a view of the samples with any, or all, of some tags, given by the source or by people; or of those without."""
+        from brain_assets.app import views
+
+        return views.match_tags(self, tags, present=bool, every=all)
+
+    def select(self, ids: Iterable[str], ordered: bool = False) -> "View":  # noqa: FBT001, FBT002
+        """Return a view of samples by id or filepath; ``ordered`` keeps the order given."""
+        from brain_assets.app import views
+
+        return views.select(self, ids, ordered=ordered)
+
+    def exclude(self, ids: Iterable[str]) -> "View":
+        """Return a view without samples, named by id or filepath."""
+        from brain_assets.app import views
+
+        return views.exclude(self, ids)
+
+    def take(self, size: int, seed: int = 51) -> "View":
+        """Return a view of so many samples by chance, the same ones for the same seed."""
+        from brain_assets.app import views
+
+        return views.take(self, size, seed)
+
+    def limit(self, limit: int) -> "View":
+        """Return a view of the first samples."""
+        from brain_assets.app import views
+
+        return views.limit(self, limit)
+
+    def skip(self, skip: int) -> "View":
+        """Return a view without the first samples."""
+        from brain_assets.app import views
+
+        return views.limit(self, 1 << 40, skip)
+
+    def sort_by(self, expression: str, reverse: bool = False) -> "View":  # noqa: FBT001, FBT002
+        """Return a view ordered by an SQL expression, such as ``uniqueness``; samples without a value come last."""
+        from brain_assets.app import views
+
+        return views.sort_by(self, expression, reverse=reverse)
 
     def find_duplicates(
         self, threshold: float | None = None, *, fraction: float | None = None, by: "By" = "pixels"
@@ -336,6 +390,23 @@ class DatasetReader:
         from brain_assets.app.runs import delete
 
         delete(self.home, self.name, brain_key)
+
+    def connection(self) -> duckdb.DuckDBPyConnection:
+        """Return the connection to the current set that `table` and `sql` use; it lives as long as this object."""
+        return self._current()
+
+    def __repr__(self) -> str:
+        try:
+            samples = self.sql("select count(*) from samples").fetchall()[0][0]
+        except BrainError:
+            return f"<dataset {self.name}: nothing published yet>"
+        return f"<dataset {self.name}: {samples} samples>"
+
+    def _repr_html_(self) -> str:
+        from brain_assets.app.pictures import gallery
+
+        rows = self.sql("select sample_id, filepath from samples where status = 'ok' limit 8").fetchall()
+        return gallery(self, [rows], repr(self).strip("<>")).html
 
     def close(self) -> None:
         """Let go of the sets that were opened; their relations end."""

@@ -1,6 +1,7 @@
 """Change what a dataset's file says: add labels and predictions, set a value; comments in it stay."""
 
 import shutil
+from collections.abc import Mapping
 from typing import Any
 
 import yaml
@@ -13,6 +14,7 @@ from brain_assets.resources.media.media_source import open_media
 from brain_assets.resources.settings.configuration import ENVIRONMENT_PREFIX, load_dataset
 from brain_assets.resources.settings.editing import appended, assigned
 from brain_assets.resources.settings.home import DatasetPaths, Home
+from brain_assets.resources.settings.run_entries import delete_entry
 
 
 def attach(home: Home, name: str, **inputs: Any) -> list[str]:
@@ -75,6 +77,34 @@ def set_value(home: Home, name: str, key: str, value: str) -> str | None:
     if origins.get(key, "").startswith(ENVIRONMENT_PREFIX):
         return f"{origins[key]} in the environment overrides it"
     return None
+
+
+def put_run(home: Home, name: str, entry: Mapping[str, Any]) -> bool:
+    """Declare a run, in the place of another of this method that has its key; return whether anything is other than before.
+
+    Parameters
+    ----------
+    home : Home
+    name : str
+    entry : mapping
+        As one of ``runs`` in the dataset's file.
+
+    Raises
+    ------
+    ConfigurationError
+        If the key belongs to another method, or the run would be wrong.
+    """
+    paths = home.existing(name)
+    text = paths.config.read_text("utf-8")
+    declared = (yaml.safe_load(text) or {}).get("runs") or []
+    if found := next((one for one in declared if one.get("brain_key") == entry["brain_key"]), None):
+        if found == dict(entry):
+            return False
+        if found["method"] != entry["method"]:
+            raise ConfigurationError(f"{entry['brain_key']} is a run of {found['method']} already: choose another key")
+        text = delete_entry(text, entry["brain_key"])
+    _write(paths, appended(text, "runs", [dict(entry)]))
+    return True
 
 
 def _write(paths: DatasetPaths, text: str) -> None:

@@ -7,7 +7,6 @@ alone. Dagster has no part in it.
 import hashlib
 import os
 import re
-import uuid
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -21,17 +20,14 @@ from brain_assets.answers.contract import Contract, clauses, contract_gates, fil
 from brain_assets.answers.gates import PUBLISHED, UNUSED, Verdict, evaluate, evaluate_all
 from brain_assets.app.conditions import Condition
 from brain_assets.app.declaring import declaration, write_declaration
+from brain_assets.app.directly import bring_directly
 from brain_assets.app.scanning import as_options, look_at
 from brain_assets.assets import catalog
 from brain_assets.assets.declarations import check_declaration
-from brain_assets.incremental.tables import open_with_tables
-from brain_assets.incremental.update import bring_up_to_date
 from brain_assets.ingest.accounting import accounts, split_counts
 from brain_assets.report.content import Finding
 from brain_assets.report.findings import reasoned
 from brain_assets.report.tables import Tables
-from brain_assets.resources import progress
-from brain_assets.resources.dataset import Opening
 from brain_assets.resources.errors import MissingError
 from brain_assets.resources.settings.configuration import DatasetSettings
 from brain_assets.resources.settings.home import Home
@@ -177,7 +173,7 @@ def scan(
         check_declaration(DatasetSettings(media=".", contract=str(contract)))
     kept, name = Home(home.root / "scans"), _name_of(folder.absolute())
     _declare(kept, name, folder.absolute(), settings, told)
-    _bring_up_to_date(kept, name)
+    bring_directly(kept, name, catalog.BY_NAME.keys() - LEFT_OUT, "brain scan")
     with ExitStack() as stack:
         connection = stack.enter_context(connect(kept.existing(name).published))
         return _found(connection, folder, (kept, name), conditions, (agreed, contract))
@@ -206,16 +202,6 @@ def _declare(home: Home, name: str, folder: Path, settings: Mapping[str, Any], t
     tree = declaration({"media": [str(folder)], **certain, **given})
     home.root.mkdir(mode=0o700, parents=True, exist_ok=True)
     write_declaration(home.paths(name), tree)
-
-
-def _bring_up_to_date(home: Home, name: str) -> None:
-    chosen = [signal for signal in catalog.ALL if signal.name not in LEFT_OUT]
-    run_id = str(uuid.uuid4())
-    opening = Opening(run_id, "brain scan", frozenset(signal.name for signal in chosen))
-    with progress.shown(), open_with_tables(home, name, opening, catalog.ALL) as dataset:
-        for signal in chosen:
-            progress.step(signal.name, len(chosen))
-            bring_up_to_date(signal, dataset)
 
 
 def _found(

@@ -185,12 +185,15 @@ class PerSubject:
         The query, or gives the slices of subjects of an update.
     judge : callable
         Takes the update, rows of the query and what the slice gives along, and returns rows of the table.
+    fit : callable, optional
+        Fits what depends on the rows, such as a cut, once all are stored.
     """
 
     table: str
     key: tuple[str, ...]
     inputs: "str | Callable[[Update], Iterable[Slice]]"
     judge: "Callable[[Update, pa.Table, Any], pa.Table]"
+    fit: "Callable[[Update], object] | None" = None
 
 
 @dataclass(frozen=True)

@@ -326,6 +326,8 @@ def _each_subject(update: Update, kind: PerSubject) -> Any:
                 digests.remember(transaction, stale)
             judged += stale.last - stale.first
     update.notes |= {"judged": judged}
+    if kind.fit:
+        kind.fit(update)
 
     def finish(transaction: Transaction) -> Counts:
         digests.forget(transaction)

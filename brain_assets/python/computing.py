@@ -1,0 +1,483 @@
+"""Compute what FiftyOne Brain computes, under its names: each call is a declared run that stays current afterwards."""
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from brain_assets.app import changing
+from brain_assets.app.api import DatasetReader
+from brain_assets.app.directly import bring_directly
+from brain_assets.app.views import View
+from brain_assets.assets import catalog
+from brain_assets.incremental.update import literal
+from brain_assets.python.datasets import GIVEN, Samples, reader_of, whole
+from brain_assets.python.results import LeakySplits, Scores, SimilarityIndex, VisualizationResults, require
+from brain_assets.resources.errors import BrainError, ConfigurationError
+from brain_assets.resources.settings.configuration import load_dataset
+
+Mode = Literal["default", "compat"]
+ANSWERS = ("issues", "health", "published")
+METRICS = {"l1": "manhattan", "cityblock": "manhattan", "l2": "euclidean"}
+# Of the peer's parameters these change nothing here: batches, workers and what a terminal shows follow from the machine.
+MACHINE = ("batch_size", "num_workers", "progress", "model_kwargs")
+
+
+class Space:
+    """The vectors and neighbours that a call is about, declared where they are not the dataset's own."""
+
+    def __init__(self, samples: Samples, key: str, asked: Mapping[str, Any]) -> None:
+        self.samples = reader_of(samples)
+        self.dataset = whole(self.samples)
+        self.key = key
+        self.embeddings, self.neighbors = "embeddings", "neighbors"
+        self.metric = METRICS.get(metric := asked.get("metric") or "cosine", metric)
+        _machine(asked)
+        self._choose(asked)
+
+    def declare(self, method: str, brain_key: str, **entry: Any) -> str:
+        """Declare a run and return its key."""
+        said = {name: value for name, value in entry.items() if value not in (None, {})}
+        changing.put_run(self.dataset.home, self.dataset.name, {"brain_key": brain_key, "method": method, **said})
+        return brain_key
+
+    @property
+    def where(self) -> str | None:
+        """The condition of a view, None of a whole dataset."""
+        return self.samples.run_condition if isinstance(self.samples, View) else None
+
+    @property
+    def is_own(self) -> bool:
+        """Whether it is the dataset's own vectors and neighbours."""
+        return (self.embeddings, self.neighbors) == ("embeddings", "neighbors")
+
+    def run(self, method: str, default: str, parameters: Mapping[str, Any], *, vectors: bool = False) -> str:
+        """Have a run of a method, the default one where nothing differs from it, and bring it up to date."""
+        plain = {name: value for name, value in parameters.items() if value is not None}
+        same = self.key == default and self.is_own and not plain and self.where is None
+        key = default
+        if not same:
+            key = self.key if self.key != default else f"{default}_run"
+            read = {"similarity": self.neighbors} | (
+                {"embeddings": self.embeddings} if vectors or plain.get("mode") else {}
+            )
+            entry = {} if self.is_own else read
+            self.declare(method, key, where=self.where, parameters=plain, **entry)
+        bring(self.dataset, method)
+        return key
+
+    def _choose(self, asked: Mapping[str, Any]) -> None:
+        index = asked.get("similarity_index")
+        if index is not None:
+            self._of_index(index)
+        elif region := asked.get("roi_field") or asked.get("patches_field"):
+            self._of_objects(region, asked)
+        elif (given := asked.get("embeddings")) is not None and not isinstance(given, str):
+            self._of_vectors(given)
+        elif isinstance(given, str):
+            self.embeddings, self.neighbors = given, self._near(given)
+        elif model := asked.get("model"):
+            key = self.declare("embeddings", f"{self.key}_vectors", model=str(model))
+            self.embeddings, self.neighbors = key, self._near(key)
+        elif self.metric != "cosine":
+            self.neighbors = self._near("embeddings")
+
+    def _of_index(self, index: Any) -> None:
+        if isinstance(index, SimilarityIndex):
+            self.embeddings, self.neighbors, self.metric = index.brain_key, index.neighbors_key, index.metric
+            return
+        runs = {run.brain_key: run for run in load_dataset(self.dataset.paths.config).settings.runs}
+        if index not in {"neighbors", *runs}:
+            raise ConfigurationError(f"there is no run {index!r} (runs: {', '.join(['neighbors', *runs])})")
+        run = runs.get(index)
+        if run and run.method != "similarity":
+            self.embeddings, self.neighbors = index, self._near(index)
+        else:
+            self.embeddings, self.neighbors = (run.embeddings if run else "embeddings"), index
+
+    def _of_objects(self, field: str, asked: Mapping[str, Any]) -> None:
+        """Declare the crops of a field's objects; for regions of interest, their mean in each image."""
+        parameters = {"label_field": field} | {
+            name: asked[name] for name in ("alpha", "force_square") if asked.get(name)
+        }
+        model = asked.get("model")
+        key = self.declare("object_embeddings", f"{self.key}_crops", model=model and str(model), parameters=parameters)
+        if asked.get("roi_field"):
+            key = self.declare("object_embeddings", f"{self.key}_means", embeddings=key)
+        self.embeddings, self.neighbors = key, self._near(key)
+
+    def _of_vectors(self, given: Any) -> None:
+        """Keep given vectors beside the dataset: a matrix in the order of the samples, or a vector by sample id."""
+        if isinstance(given, Mapping):
+            ids, rows = list(given), list(given.values())
+        else:
+            ids, rows = self._ids(), list(np.asarray(given))
+        if len(ids) != len(rows):
+            raise ConfigurationError(f"there are {len(ids)} samples and {len(rows)} vectors")
+        path = self.dataset.paths.folder / GIVEN / f"{self.key}.npz"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft = path.with_name(f"{path.stem}.draft.npz")
+        np.savez(draft, sample_id=np.array(ids, dtype=str), vectors=np.array(rows, np.float32))
+        os.replace(draft, path)
+        key = self.declare("embeddings", f"{self.key}_vectors", model=f"precomputed:{path}")
+        self.embeddings, self.neighbors = key, self._near(key)
+
+    def _ids(self) -> list[str]:
+        """Return the ids of the samples, in the order of their paths or of the view."""
+        if isinstance(self.samples, View):
+            return self.samples.ids
+        _known(self.dataset)
+        return [row[0] for row in self.dataset.sql("select sample_id from samples order by filepath").fetchall()]
+
+    def _near(self, embeddings: str) -> str:
+        """Return the run of neighbours over some vectors, declared where there is none."""
+        metric = {} if self.metric == "cosine" else {"metric": self.metric}
+        for run in load_dataset(self.dataset.paths.config).settings.runs:
+            if (run.method, run.embeddings, run.where, run.parameters) == ("similarity", embeddings, None, metric):
+                return run.brain_key
+        return self.declare("similarity", f"{self.key}_neighbors", embeddings=embeddings, parameters=metric)
+
+
+def compute_uniqueness(
+    samples: Samples,
+    uniqueness_field: str = "uniqueness",
+    *,
+    mode: Mode | None = None,
+    skip_failures: bool = True,
+    **options: Any,
+) -> Scores:
+    """Score how much each sample differs from those most like it.
+
+    Parameters
+    ----------
+    samples : DatasetReader, View, str, Path or frame
+        A dataset or its name, a view, a folder, or a frame with a column ``filepath``.
+    uniqueness_field : str
+        Key of the run. With the usual one and nothing else said, it is the run that every dataset has.
+    mode : {"default", "compat"}, optional
+        ``compat``: FiftyOne Brain's own numbers.
+    skip_failures : bool
+        Whether samples that cannot be read are left out; otherwise they are an error.
+    **options
+        ``roi_field``, ``embeddings`` (array in the order of the paths, mapping of sample id to vector, or the key of a run),
+        ``similarity_index`` (index or key), ``model``, ``force_square``, ``alpha``, ``metric``; ``batch_size``, ``num_workers``
+        and ``progress`` are understood and change nothing, as numbers follow from neither.
+
+    Returns
+    -------
+    Scores
+        In (0, 1], 1 the most unique.
+    """
+    space = Space(samples, uniqueness_field, options)
+    key = space.run("uniqueness", "uniqueness", {"mode": mode})
+    return _scores(space.samples, key, "uniqueness", skip_failures=skip_failures)
+
+
+def compute_representativeness(
+    samples: Samples,
+    representativeness_field: str = "representativeness",
+    method: str = "cluster-center",
+    *,
+    mode: Mode | None = None,
+    skip_failures: bool = True,
+    **options: Any,
+) -> Scores:
+    """Score how typical each sample is of its cluster; parameters are those of `compute_uniqueness`.
+
+    ``method`` is ``cluster-center`` or ``cluster-center-downweight``.
+    """
+    space = Space(samples, representativeness_field, options)
+    parameters = {"mode": mode, "method": None if method == "cluster-center" else method}
+    key = space.run("representativeness", "representativeness", parameters, vectors=True)
+    return _scores(space.samples, key, "representativeness", skip_failures=skip_failures)
+
+
+def compute_similarity(
+    samples: Samples,
+    patches_field: str | None = None,
+    roi_field: str | None = None,
+    embeddings: Any = None,
+    brain_key: str | None = None,
+    model: str | None = None,
+    *,
+    backend: str | None = None,
+    **options: Any,
+) -> SimilarityIndex:
+    """Return an index that answers what is like what; it keeps current as samples arrive.
+
+    Parameters
+    ----------
+    samples : DatasetReader, View, str, Path or frame
+    patches_field, roi_field : str, optional
+        Field whose objects are indexed each, or whose mean stands for each image.
+    embeddings : array, mapping or str, optional
+        As for `compute_uniqueness`.
+    brain_key : str, optional
+        Beginning of the keys of what has to be declared.
+    model : str, optional
+    backend : {"sklearn"}, optional
+        The exact index over the published vectors.
+    **options
+        ``metric`` (cosine, euclidean, dotproduct, manhattan), ``alpha``, ``force_square``, and as for `compute_uniqueness`.
+    """
+    if backend not in {None, "sklearn"}:
+        raise ConfigurationError(f"backend {backend!r}: the index of a dataset is the exact one, 'sklearn'")
+    asked = {
+        "patches_field": patches_field,
+        "roi_field": roi_field,
+        "embeddings": embeddings,
+        "model": model,
+        **options,
+    }
+    space = Space(samples, brain_key or "similarity_index", asked)
+    bring(space.dataset, "similarity", "object_embeddings")
+    return SimilarityIndex(space.samples, space.embeddings, space.neighbors, space.metric)
+
+
+def compute_visualization(
+    samples: Samples,
+    patches_field: str | None = None,
+    embeddings: Any = None,
+    points: ArrayLike | Mapping[str, Sequence[float]] | None = None,
+    brain_key: str = "visualization",
+    num_dims: int | None = None,
+    method: str | None = None,
+    *,
+    num_neighbors: int | None = None,
+    min_dist: float | None = None,
+    seed: int | None = None,
+    **options: Any,
+) -> VisualizationResults:
+    """Return a map on which look-alikes are near each other; new samples join it without moving the others.
+
+    Parameters
+    ----------
+    samples, embeddings, **options
+        As for `compute_uniqueness`; ``patches_field`` makes a map of objects.
+    points : array or mapping, optional
+        Places that are known, in the order of the paths or by sample id: the method is then ``manual``.
+    brain_key : str
+    num_dims : {2, 3}, optional
+    method : {"umap", "tsne", "pca", "manual"}, optional
+    num_neighbors, min_dist, seed
+        Of umap.
+    """
+    space = Space(samples, brain_key, {"patches_field": patches_field, "embeddings": embeddings, **options})
+    parameters = {
+        "method": method,
+        "dimensions": num_dims,
+        "n_neighbors": num_neighbors,
+        "min_dist": min_dist,
+        "seed": seed,
+    }
+    if points is not None:
+        parameters |= {"method": "manual", "points": _points(space, points)}
+    key = space.run("visualization", "visualization", parameters, vectors=True)
+    results = VisualizationResults(space.samples, key)
+    require(results.relation(), f"the map {key} has no points: {space.samples!r} has no vectors")
+    return results
+
+
+def compute_exact_duplicates(
+    samples: Samples, num_workers: int | None = None, *, skip_failures: bool = True, pixels: bool = True
+) -> dict[str, list[str]]:
+    """Return the sample that is kept of each group of copies -> the others.
+
+    Parameters
+    ----------
+    samples : DatasetReader, View, str, Path or frame
+    num_workers : int, optional
+        Changes nothing.
+    skip_failures : bool
+        Whether samples that cannot be read are left out; otherwise they are an error.
+    pixels : bool
+        Whether equal pixels in other bytes count, too.
+    """
+    del num_workers
+    space = Space(samples, "exact_duplicates", {})
+    bring(space.dataset, "exact_duplicates")
+    _require_readable(space.samples, skip_failures=skip_failures)
+    kind = "" if pixels else " where kind is null or kind = 'bytes'"
+    rows = space.samples.sql(f"""
+        select list(sample_id order by keep desc, sample_id) from exact_duplicates{kind}
+        group by group_id having count(*) > 1 order by 1""").fetchall()
+    return {first: others for ((first, *others),) in rows}
+
+
+def compute_near_duplicates(samples: Samples, threshold: float | None = None, **options: Any) -> SimilarityIndex:
+    """Find near duplicates and return the index that can be asked at other thresholds.
+
+    Parameters
+    ----------
+    samples : DatasetReader, View, str, Path or frame
+    threshold : float, optional
+        Of 1 - cosine of the vectors, as FiftyOne Brain has it (its default is .2). By default the evidence of pixels decides
+        for each pair, which tells copies from what merely looks alike.
+    **options
+        ``similarity_index``; ``skip_failures`` and what `compute_uniqueness` understands and does not need.
+    """
+    space = Space(samples, "near_duplicates", options)
+    bring(space.dataset, "near_duplicates", "similarity")
+    index = SimilarityIndex(space.samples, space.embeddings, space.neighbors, space.metric)
+    index.find_duplicates(thresh=threshold)
+    return index
+
+
+def compute_leaky_splits(
+    samples: Samples,
+    splits: str | Sequence[str] | Mapping[str, Any] | None = None,
+    threshold: float | None = None,
+    **options: Any,
+) -> LeakySplits:
+    """Find copies that lie in two splits.
+
+    Parameters
+    ----------
+    samples : DatasetReader, View, str, Path or frame
+    splits : str, sequence of str, or mapping, optional
+        A column of the samples (``split``, ``label``), each of whose values is a split; tags; or views, or ids, by name.
+        By default the samples' own splits.
+    threshold : float, optional
+        By default the evidence for each pair decides.
+    """
+    space = Space(samples, "leaks", options)
+    bring(space.dataset, "leaks")
+    return LeakySplits(space.samples, _splits(space.samples, splits), threshold)
+
+
+def compute_hardness(
+    samples: Samples, label_field: str = "*", hardness_field: str = "hardness", **options: Any
+) -> Scores:
+    """Score how undecided a model is: the entropy of its logits, in nats.
+
+    Parameters
+    ----------
+    samples : DatasetReader, View, str, Path or frame
+    label_field : str
+        The model, as its predictions are named; ``*`` is the mean over models.
+    hardness_field : str
+        Names the scores.
+    """
+    space = Space(samples, "hardness", options)
+    bring(space.dataset, "hardness")
+    return _of_model(space.samples, hardness_field, "hardness", label_field)
+
+
+def compute_mistakenness(
+    samples: Samples,
+    pred_field: str = "*",
+    label_field: str = "ground_truth",
+    mistakenness_field: str = "mistakenness",
+    **options: Any,
+) -> Scores:
+    """Score how likely each label is wrong, given a model's predictions; boxes are in ``object_mistakenness``.
+
+    Parameters
+    ----------
+    samples : DatasetReader, View, str, Path or frame
+    pred_field : str
+        The model, as its predictions are named; ``*`` is the mean over models.
+    label_field : str
+        The field of labels.
+    mistakenness_field : str
+        Names the scores.
+
+    Returns
+    -------
+    Scores
+        With ``possible_missing`` and ``possible_spurious`` in its relation.
+    """
+    space = Space(samples, "mistakenness", options)
+    bring(space.dataset, "mistakenness")
+    return _of_model(space.samples, mistakenness_field, "mistakenness", pred_field, label_field)
+
+
+def bring(dataset: DatasetReader, *methods: str) -> None:
+    """Bring what some methods read, and they, up to date, and publish it."""
+    wanted = set(methods) | set(ANSWERS)
+    open_ = list(methods)
+    while open_:
+        for name in catalog.upstream(catalog.BY_NAME[open_.pop()]):
+            if name not in wanted:
+                wanted.add(name)
+                open_.append(name)
+    bring_directly(dataset.home, dataset.name, wanted, f"computing {', '.join(methods)}")
+
+
+def _known(dataset: DatasetReader) -> None:
+    """List the samples of a dataset that was never looked at."""
+    try:
+        dataset.table("samples")
+    except BrainError:
+        bring(dataset, "samples")
+
+
+def _machine(asked: Mapping[str, Any]) -> None:
+    known = {
+        *MACHINE,
+        "similarity_index",
+        "roi_field",
+        "patches_field",
+        "embeddings",
+        "model",
+        "metric",
+        "alpha",
+        "force_square",
+    }
+    if unknown := sorted(set(asked) - known):
+        raise ConfigurationError(f"unknown parameter {unknown[0]!r} (known: {', '.join(sorted(known))})")
+
+
+def _scores(samples: DatasetReader, key: str, table: str, *, skip_failures: bool) -> Scores:
+    _require_readable(samples, skip_failures=skip_failures)
+    return Scores(samples, key, table, table, f"brain_key = {literal(key)}")
+
+
+def _require_readable(samples: DatasetReader, *, skip_failures: bool) -> None:
+    if skip_failures:
+        return
+    rows = samples.sql("select filepath, error from samples where status = 'error' order by 1").fetchall()
+    if rows:
+        raise BrainError(f"{len(rows)} samples cannot be read, such as {rows[0][0]}: {rows[0][1]}")
+
+
+def _of_model(samples: DatasetReader, field: str, table: str, model: str, label_field: str = "ground_truth") -> Scores:
+    models = [row[0] for row in samples.sql(f"select distinct model from {table} order by 1").fetchall()]
+    if model not in models:
+        raise ConfigurationError(
+            f"no predictions of a model {model!r} are scored (models: {', '.join(models) or 'none'})"
+        )
+    named = f" and label_field = {literal(label_field)}" if table == "mistakenness" else ""
+    return Scores(samples, field, table, table, f"model = {literal(model)}{named}")
+
+
+def _points(space: Space, points: ArrayLike | Mapping[str, Sequence[float]]) -> str:
+    """Keep given places beside the dataset."""
+    import pyarrow as pa
+    from pyarrow import csv
+
+    if isinstance(points, Mapping):
+        ids, matrix = list(points), np.array(list(points.values()), float)
+    else:
+        ids, matrix = space._ids(), np.asarray(points, float)
+    if matrix.ndim != 2 or len(matrix) != len(ids) or matrix.shape[1] not in {2, 3}:
+        raise ConfigurationError(f"points must be {len(ids)} rows of 2 or 3 numbers, not of shape {matrix.shape}")
+    columns = {name: matrix[:, place] for place, name in enumerate("xyz"[: matrix.shape[1]])}
+    path = space.dataset.paths.folder / GIVEN / f"{space.key}.csv"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    csv.write_csv(pa.table({"sample_id": ids, **columns}), path)
+    return str(path)
+
+
+def _splits(samples: DatasetReader, splits: Any) -> Mapping[str, Sequence[str]] | Sequence[str] | None:
+    if splits is None or splits == "split":
+        return None
+    if isinstance(splits, Mapping):
+        return {name: given.ids if isinstance(given, View) else list(given) for name, given in splits.items()}
+    if not isinstance(splits, str):
+        return list(splits)
+    view = samples if isinstance(samples, View) else samples.where("true")
+    rows = view.sql(f"select {splits}, list(sample_id) from samples where {splits} is not null group by 1").fetchall()
+    return {str(value): ids for value, ids in rows}
