@@ -1,10 +1,10 @@
-"""What is installed behind each door: signals, label formats and kinds of embedding models, and what could not be used."""
+"""What is installed behind each door: signals, label formats, embedding models and vector indexes, and what could not be used."""
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points, packages_distributions, version
 
-from brain_assets.resources.settings.configuration import LABEL_FORMATS
+from brain_assets.resources.settings.configuration import BACKENDS, LABEL_FORMATS, VECTOR_INDEXES
 
 OURS = "brain-assets"
 # The library that runs the models of a scheme, as it is imported, and the extra that brings it.
@@ -16,6 +16,12 @@ LIBRARIES = {
     "timm": ("timm", "timm"),
     "open_clip": ("open_clip", "open-clip"),
 }
+# What each backend of vector indexes is reached by; the others need nothing.
+CLIENTS = {
+    "sklearn": "sklearn", "faiss": "faiss", "qdrant": "qdrant_client", "redis": "redis", "milvus": "pymilvus",
+    "lancedb": "lancedb", "pgvector": "psycopg", "elasticsearch": "elasticsearch", "opensearch": "opensearchpy",
+    "mongodb": "pymongo", "pinecone": "pinecone",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -25,7 +31,7 @@ class Plugin:
     Attributes
     ----------
     kind : str
-        ``signal``, ``label format`` or ``embedding model``.
+        ``signal``, ``label format``, ``embedding model`` or ``vector index``.
     name : str
     distribution, version : str
         The installed package that brings it; empty where none is.
@@ -42,7 +48,7 @@ class Plugin:
 
 def installed() -> list[Plugin]:
     """Return all members of all doors, those of the house first."""
-    return [*_signals(), *_label_formats(), *_models()]
+    return [*_signals(), *_label_formats(), *_models(), *_indexes()]
 
 
 def told() -> Iterator[str]:
@@ -83,17 +89,23 @@ def _models() -> Iterator[Plugin]:
 
     for scheme in SCHEMES:
         module, extra = LIBRARIES.get(scheme, ("brain_assets", ""))
-        yield _library(scheme, module, extra)
+        yield _library("embedding model", f"{scheme}:", module, extra)
 
 
-def _library(scheme: str, module: str, extra: str) -> Plugin:
-    """Return a kind of models, with the library that runs it, without importing that."""
-    for name in packages_distributions().get(module, []):
-        return Plugin("embedding model", f"{scheme}:", name, version(name))
+def _indexes() -> Iterator[Plugin]:
+    for name in BACKENDS:
+        yield _library("vector index", name, CLIENTS.get(name, "brain_assets"), name)
+    yield from _brought("vector index", VECTOR_INDEXES, {})
+
+
+def _library(kind: str, member: str, module: str, extra: str) -> Plugin:
+    """Return a member, with the library that it needs, without importing that."""
     if module == "brain_assets":
-        return _ours("embedding model", f"{scheme}:")
+        return _ours(kind, member)
+    for name in packages_distributions().get(module, []):
+        return Plugin(kind, member, name, version(name))
     fault = f"{module} is not installed: pip install 'brain-assets[{extra}]'" if extra else f"{module} is not installed"
-    return Plugin("embedding model", f"{scheme}:", "", "", fault)
+    return Plugin(kind, member, "", "", fault)
 
 
 def _ours(kind: str, name: str) -> Plugin:
