@@ -35,11 +35,11 @@ health: answers <- everything
 image_quality: media <- media, samples
 issues: answers <- everything
 label_files: sources <- the outside world
-label_issues: labels <- builtin_predictions, ground_truth, media, predictions, samples, similarity
+label_issues: labels <- builtin_predictions, ground_truth, media, predictions, reviews, samples, similarity
 leaks: duplicates <- everything
 media: media <- embedding_models, samples
 mistakenness: labels <- builtin_predictions, ground_truth, predictions
-near_duplicates: duplicates <- embeddings, exact_duplicates, ground_truth, media, object_embeddings, objects, samples, similarity
+near_duplicates: duplicates <- everything
 object_embeddings: similarity <- embedding_models, media, objects, samples
 object_mistakenness: labels <- media, objects, samples
 objects: labels <- ground_truth, label_files, media, prediction_files, predictions, reviews, samples

@@ -157,6 +157,11 @@ def test_every_table_has_a_key_and_every_merged_one_a_change_number(store: Store
     }  # fmt: skip
 
 
+def test_migrations_are_numbered_without_gaps_or_doubles() -> None:
+    files = sorted(path.name for path in next(iter(module.MIGRATIONS.values())).parent.glob("*.sql"))
+    assert [int(name[:4]) for name in files] == list(range(1, len(files) + 1))
+
+
 def test_each_migration_is_applied_once_and_in_order(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
