@@ -1,5 +1,6 @@
 """Outliers alone and in groups, measured against frozen references, current at the cost of the change."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -70,3 +71,12 @@ def test_too_few_pictures_have_no_cut(tmp_path: Path) -> None:
     workshop.run(ASSETS)
     assert workshop.rows(FOUND) == [("00006.png",)]
     assert_current(workshop, tmp_path)
+
+
+def test_copies_of_a_few_contents_have_no_cut(tmp_path: Path) -> None:
+    write_pictures(tmp_path / "media", range(3))
+    for number in range(12):
+        shutil.copy(tmp_path / "media" / f"{number % 3:05}.png", tmp_path / "media" / f"copy-{number}.png")
+    workshop = Workshop(tmp_path / "home", tmp_path / "media")
+    workshop.run(ASSETS)
+    assert workshop.rows("select count(*), count(cut) from outliers") == [(15, 0)]

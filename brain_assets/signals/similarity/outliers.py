@@ -78,7 +78,8 @@ class References:
 def _inputs(update: Update) -> list[Slice]:
     """Choose references rarely; a subject is measured again when they, or its vector, are others."""
     subjects = _subjects(update)
-    count = update.value(f"select count(*) from ({subjects})")
+    # Copies of one content are one reference.
+    count = update.value(f"select count(distinct input_key) from ({subjects})")
     least = min(method.LEAST_REFERENCES, update.dataset.settings.calibration.min_samples)
     when = Fitting(count, least, lambda stored: _has_another_body(update, stored, count))
     standing = calibrated(update, ISSUE, lambda: _fit(update), (float("inf"), {}), when)
