@@ -200,7 +200,8 @@ REVIEWS = Signal(
             """
             select decision_id, subject_id, borne.content_hash, kind, value, issue, said_by as decided_by,
                 said_at as decided_at, undone_at,
-                (decision_id, subject_id) in (select (decision_id, subject_id) from last_decisions)
+                ((decision_id, subject_id) in (select (decision_id, subject_id) from last_decisions)
+                    or event_id in (select event_id from decided_pairs))
                     and borne.content_hash is not distinct from contents.content_hash as holds, said_of,
                 said_by as "by", said_at as "at"
             from borne_decisions borne left join (select *, true as present from subject_contents) contents
@@ -219,8 +220,8 @@ REVIEWS = Signal(
                 "decided_by": "Who made it.",
                 "decided_at": "When.",
                 "undone_at": "When it was undone; NULL while it was not.",
-                "holds": "Whether it counts now: not undone, the last word on its matter (keep or drop; label), and the"
-                " subject has the content it was made on.",
+                "holds": "Whether it counts now: not undone, the last word on its matter (keep, confirm or drop; label;"
+                " box; a pair), and the subject has the content it was made on.",
                 "said_of": "The subject as it was called then; another one where the file was renamed since.",
                 "by": "Former name of `decided_by`, until version 0.3.",
                 "at": "Former name of `decided_at`, until version 0.3.",

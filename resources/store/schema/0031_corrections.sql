@@ -6,7 +6,7 @@ create table said_pairs (
 );
 insert into keys values ('said_pairs', ['event_id', 'first_content', 'second_content']);
 create view decided_pairs as
-    select first_content, second_content, kind from said_pairs where undone_at is null
+    select first_content, second_content, kind, event_id from said_pairs where undone_at is null
     qualify row_number() over (partition by first_content, second_content order by event_id desc) = 1;
 -- Of what was not taken back, the last word on each subject's fate (keep, drop or confirm), label and shape.
 create or replace view last_decisions as
