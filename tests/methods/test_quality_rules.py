@@ -96,9 +96,9 @@ def test_what_stands_on_white_is_judged_and_not_the_ground() -> None:
 
 def test_pages_are_placeholders_unless_the_dataset_shows_pages() -> None:
     rows = usual(200)
-    rows["ground_share"][:3], rows["subject_entropy"][:3] = 0.9, 3.0
+    rows["ground_share"][:3], rows["subject_entropy"][:3], rows["subject_brightness"][:3] = 0.9, 3.0, 0.5
     assert [number for number, found in enumerate(flagged(rows, calibrate(rows))) if found] == [0, 1, 2]
-    digits = usual(200, ground_share=0.85, subject_entropy=np.linspace(3.5, 5.5, 200))
+    digits = usual(200, ground_share=0.85, subject_entropy=np.linspace(1.5, 5.5, 200), subject_brightness=0.5)
     assert not any(flagged(digits, calibrate(digits)))
 
 

@@ -54,8 +54,8 @@ SOUND_CLIPPED = 0.1
 SHOWN_WEIGHT = 1.2
 # A page has that much ground, with less variety on it than the other, in bits; what is no page has all that there can be.
 PAGE_GROUND, PAGE_VARIETY, VARIED = 0.8, 5.2, 8.0
-# What is darker than that is no page.
-PAGE_LIGHT = 0.4
+# What is darker than that is no page, nor one with nothing darker than the other on it.
+PAGE_LIGHT, PAGE_INK = 0.4, 0.9
 # Roughness of the halved image over that of the image: of noise, and of the finest texture.
 NOISE_ONLY, TEXTURE_ONLY = 0.9, 1.4
 # Files keep about a quarter of the noise of colours, which counts for at most twice as much as that of brightness.
@@ -82,11 +82,12 @@ def exposure(columns: Columns) -> Values:
     The larger of two signs: light everywhere, that is the mean brightness plus half of its percentile 5 (nothing dark
     is left) plus half of the share of white; or burnt out, that is the share of pixels with a clipped channel, times
     2.9. Of a picture on an even ground, such as a product on white, only what stands on it is judged, unless that is
-    clipped itself. NaN for an even image that is not white.
+    clipped itself. NaN for an even image that is not white, and for a page with little on it.
 
     Examples
     --------
-    >>> columns = {"brightness": [0.8, 0.6, 0.8], "brightness_5": [0.4, 0.1, 0.4], "white_share": [0.6, 0.2, 0.6]}
+    >>> columns = dict.fromkeys(COLUMNS, [0.0] * 3)
+    >>> columns |= {"brightness": [0.8, 0.6, 0.8], "brightness_5": [0.4, 0.1, 0.4], "white_share": [0.6, 0.2, 0.6]}
     >>> columns |= {"subject_brightness": [np.nan, np.nan, 0.4], "subject_brightness_5": [np.nan, np.nan, 0.2]}
     >>> columns |= {"clipped_share": [0.0, 0.5, 0.6], "subject_clipped_share": [np.nan, np.nan, 0.0]}
     >>> exposure(columns | {"structure": [0.2, 0.2, 0.2]}).round(2).tolist()
@@ -97,7 +98,8 @@ def exposure(columns: Columns) -> Values:
     pushed = np.maximum(light, CLIPPED_WEIGHT * _get(columns, "clipped_share"))
     shown = SHOWN_WEIGHT * _get(columns, "subject_brightness") + 0.5 * _get(columns, "subject_brightness_5")
     pushed = np.where(_get(columns, "subject_clipped_share") < SOUND_CLIPPED, shown, pushed)
-    return np.where(_even(columns) & (white < WHITE_FRAME), np.nan, pushed)
+    hidden = (_even(columns) & (white < WHITE_FRAME)) | (variety(columns) <= PAGE_VARIETY)
+    return np.where(hidden, np.nan, pushed)
 
 
 def contrast(columns: Columns) -> Values:
@@ -107,7 +109,8 @@ def contrast(columns: Columns) -> Values:
 
     Examples
     --------
-    >>> columns = {"structure": [0.0, 0.09, 0.01], "brightness": [0.5, 0.16, 0.95], "white_share": [0, 0, 0.8]}
+    >>> columns = dict.fromkeys(COLUMNS, [0.0] * 3)
+    >>> columns |= {"structure": [0.0, 0.09, 0.01], "brightness": [0.5, 0.16, 0.95], "white_share": [0, 0, 0.8]}
     >>> columns |= dict.fromkeys(("subject_brightness", "subject_brightness_5", "subject_clipped_share"), [np.nan] * 3)
     >>> contrast(columns | {"brightness_5": [0, 0, 0.9], "clipped_share": [0, 0, 0.8]}).tolist()
     [0.0, 0.5, nan]
@@ -130,7 +133,7 @@ def blank(columns: Columns) -> Values:
 def variety(columns: Columns) -> Values:
     """Return how varied what stands on a page is, in bits: little for writing and signs; 8 for what is no page.
 
-    What is dark or over-exposed is none.
+    What is dark is none, nor what has no ink on it.
 
     Examples
     --------
@@ -140,7 +143,7 @@ def variety(columns: Columns) -> Values:
     """
     entropy = _get(columns, "subject_entropy")
     page = (_get(columns, "ground_share") >= PAGE_GROUND) & (_get(columns, "brightness_99") >= PAGE_LIGHT)
-    page &= ~(exposure(columns) >= OVEREXPOSED) & ~np.isnan(entropy)
+    page &= (_get(columns, "subject_brightness") < PAGE_INK) & ~np.isnan(entropy)
     return np.where(page, entropy, VARIED)
 
 
@@ -164,7 +167,8 @@ def grain(columns: Columns) -> Values:
 
     Examples
     --------
-    >>> columns = {"noise": [5.0, 5.0], "noise_texture": [0.9, 1.8], "chroma_noise": [0.5, 0.5]}
+    >>> columns = dict.fromkeys(COLUMNS, [0.1, 0.1])
+    >>> columns |= {"noise": [5.0, 5.0], "noise_texture": [0.9, 1.8], "chroma_noise": [0.5, 0.5]}
     >>> tones = ("brightness", "brightness_5", "white_share", "clipped_share", "structure")
     >>> columns |= dict.fromkeys(("subject_brightness", "subject_brightness_5", "subject_clipped_share"), [np.nan] * 2)
     >>> grain(columns | dict.fromkeys(tones, [0.1, 0.1])).tolist()

@@ -107,11 +107,6 @@ def fit_usual(rule: Rule, measure: Values) -> Threshold:
     evidence: dict[str, float | str] = {"samples": len(measure), "share_beyond_default": share}
     if share <= 0.5:
         return Threshold(rule.default, evidence={"basis": "default", **evidence})
-    return _beyond(rule, measure, evidence)
-
-
-def _beyond(rule: Rule, measure: Values, evidence: Mapping[str, float | str]) -> Threshold:
-    """Return a threshold beyond what most of a dataset measures."""
     logarithms = np.log(np.maximum(measure, 1e-6))
     median = float(np.median(logarithms))
     spread = NORMAL * float(np.median(np.abs(logarithms - median)))
@@ -122,13 +117,10 @@ def _beyond(rule: Rule, measure: Values, evidence: Mapping[str, float | str]) ->
 
 
 def fit_page(rule: Rule, measure: Values) -> Threshold:
-    """Return the default, or less than what is usual on pages where these are a quarter of a dataset, such as digits."""
-    pages = measure[measure < measures.VARIED]
-    evidence: dict[str, float | str] = {"samples": len(measure), "share_of_pages": len(pages) / len(measure)}
-    if len(pages) <= PAGES_USUAL * len(measure):
-        return Threshold(rule.default, evidence={"basis": "default", **evidence})
-    found = _beyond(rule, pages, evidence)
-    return found if found.value < rule.default else Threshold(rule.default, evidence=found.evidence)
+    """Return the default, and NaN where a quarter of the samples are pages, such as digits: none of them stands for others."""
+    share = float(np.mean(measure < measures.VARIED))
+    evidence: dict[str, float | str] = {"basis": "default", "samples": len(measure), "share_of_pages": share}
+    return Threshold(rule.default if share <= PAGES_USUAL else np.nan, evidence=evidence)
 
 
 def fit_sharp(rule: Rule, measure: Values) -> Threshold:
