@@ -151,3 +151,14 @@ def test_a_checkout_can_be_installed_in_place(sources: Path, tmp_path: Path) -> 
     path = made.run("python", "-c", "import brain_assets.sensors.arrivals as one; print(one.__file__)").strip()
     assert Path(path).resolve() == (sources / "sensors" / "arrivals.py").resolve()
     assert "materialize" in made.run("brain", "--help")
+
+
+def test_dagster_reads_the_wheel(installed: Installed) -> None:
+    installed.run("python", "-m", "dagster", "definitions", "validate", "-m", "brain_assets.definitions")
+    script = """
+from importlib.metadata import entry_points
+import brain_assets, dagster
+(module,) = [one.load() for one in entry_points(group="dagster_dg_cli.registry_modules") if one.name == "brain_assets"]
+print(issubclass(module.BrainDataset, dagster.Component), "BrainDataset" in dir(module))
+"""
+    assert installed.run("python", "-c", script).split() == ["True", "True"]

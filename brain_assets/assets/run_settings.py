@@ -10,11 +10,17 @@ from enum import Enum
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 import dagster as dg
-from pydantic import Field, create_model
+from pydantic import ConfigDict, Field, create_model
 
 from brain_assets.resources.settings.configuration import DatasetSettings, Section, is_plain
 
 OTHER = "other"
+
+
+class _Deferred(dg.Config):
+    """Built when a run is first configured."""
+
+    model_config = ConfigDict(defer_build=True)
 
 
 def _config_of(section: type[Section], name: str, **more: Any) -> type[dg.Config]:
@@ -28,7 +34,7 @@ def _config_of(section: type[Section], name: str, **more: Any) -> type[dg.Config
                 fields[key] = (inner | None, Field(None, description=_said(kind)))
         elif is_plain(kind):
             fields[key] = (_shown(kind, f"{name}_{key}") | None, Field(None, description=field.description))
-    return create_model(name, __base__=dg.Config, **fields, **more)
+    return create_model(name, __base__=_Deferred, **fields, **more)
 
 
 def _said(section: type[Section]) -> str:

@@ -72,7 +72,8 @@ Backend = Annotated[str, AfterValidator(_known_backend)]
 class Section(BaseModel):
     """A group of settings; unknown keys are errors."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # Built when it is first used: the code location is loaded without.
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
 class EmbeddingSettings(Section):

@@ -191,6 +191,22 @@ def test_dagsters_own_commands_read_the_project(project: Project) -> None:
     project.dg("check", "defs")
 
 
+@pytest.mark.slow
+def test_dagsters_own_commands_read_the_checkout(tmp_path: Path) -> None:
+    pytest.importorskip("dagster_dg_cli", reason="comes with the extra test")
+    folders = {"DAGSTER_HOME": str(tmp_path), "BRAIN_HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    (tmp_path / "dagster.yaml").write_text("telemetry:\n  enabled: false\n")
+    dg_command = (sys.executable, "-c", "from dagster_dg_cli.cli import main; main()")
+    for command in (
+        (sys.executable, "-m", "dagster", "definitions", "validate", "-m", "brain_assets.definitions"),
+        (*dg_command, "check", "defs"),
+        (*dg_command, "list", "defs", "--json"),
+    ):
+        done = subprocess.run(command, cwd=ROOT, env=os.environ | folders, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert '"published"' in done.stdout
+
+
 @pytest.mark.parametrize(
     ("attributes", "reason"),
     [

@@ -94,11 +94,11 @@ def test_a_crowd_is_compared_all_with_all_at_the_cost_of_the_newcomer(tmp_path: 
     assert workshop.rows(CROSSING) == [(len(crossing),)]
 
     write_crowd(tmp_path, [24])
-    assert 5 <= workshop.run(ASSETS)["near_duplicates"].notes["verified pairs"] <= 24
+    assert 5 <= workshop.run(ASSETS)["near_duplicates"].notes["pairs verified in this run"] <= 24
     (tmp_path / "media" / "train" / "003.png").unlink()
     write_crowd(tmp_path, [])
     # Others step into the lists that it leaves, but all of the crowd know each other.
-    assert workshop.run(ASSETS)["near_duplicates"].notes["verified pairs"] == 0
+    assert workshop.run(ASSETS)["near_duplicates"].notes["pairs verified in this run"] == 0
     rebuild = make(tmp_path, "rebuild")
     rebuild.run(ASSETS)
     assert_equals_rebuild(workshop, rebuild)
@@ -107,10 +107,10 @@ def test_a_crowd_is_compared_all_with_all_at_the_cost_of_the_newcomer(tmp_path: 
 def test_another_threshold_measures_only_what_it_makes_a_candidate(tmp_path: Path) -> None:
     write_crowd(tmp_path, range(12))
     workshop = make(tmp_path)
-    assert workshop.run(ASSETS)["near_duplicates"].notes["verified pairs"] == 12 * 11 / 2
+    assert workshop.run(ASSETS)["near_duplicates"].notes["pairs verified in this run"] == 12 * 11 / 2
     make(tmp_path, threshold=0.01)
     notes = workshop.run(ASSETS)["near_duplicates"].notes
-    assert (notes["threshold"], notes["verified pairs"]) == (0.01, 0)
+    assert (notes["threshold"], notes["pairs verified in this run"]) == (0.01, 0)
     assert workshop.rows(CROSSING) == [(0,)]
 
 

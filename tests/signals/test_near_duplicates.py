@@ -74,9 +74,9 @@ def test_only_new_pairs_are_verified_and_a_deletion_undoes_a_group(tmp_path: Pat
     workshop.run()
     (media / "train" / "new.png").write_bytes(encoded(photo(99)))
     reports = workshop.run()
-    assert reports["near_duplicates"].notes["verified pairs"] < 24
+    assert reports["near_duplicates"].notes["pairs verified in this run"] < 24
     (media / "test" / "recompressed.jpg").unlink()
-    assert workshop.run()["near_duplicates"].notes["verified pairs"] == 0
+    assert workshop.run()["near_duplicates"].notes["pairs verified in this run"] == 0
     assert ("train/brighter.png", "train/03.png") in workshop.rows(GROUPS)
 
 
@@ -101,7 +101,7 @@ def test_a_label_that_arrives_changes_which_copy_is_kept(tmp_path: Path) -> None
 
     labels.write_text(f"filepath,label\n{lost},cat\ntrain/07.png,cat\n")
     reports = workshop.run()
-    assert reports["near_duplicates"].notes["verified pairs"] == 0
+    assert reports["near_duplicates"].notes["pairs verified in this run"] == 0
     assert (lost, kept) in workshop.rows(GROUPS)
     # The protected split still comes first.
     assert ("test/smaller.png", "train/07.png") in workshop.rows(GROUPS)
@@ -114,7 +114,7 @@ def test_a_label_that_arrives_changes_which_copy_is_kept(tmp_path: Path) -> None
     workshop.declare(
         media=str(tmp_path / "media"), embeddings={"model": TINY}, **declared, near_duplicates={"keep": order}
     )
-    assert workshop.run()["near_duplicates"].notes["verified pairs"] == 0
+    assert workshop.run()["near_duplicates"].notes["pairs verified in this run"] == 0
     assert ("train/07.png", "test/smaller.png") in workshop.rows(GROUPS)
     rebuild = Workshop(tmp_path / "rebuild", tmp_path / "media", **declared, near_duplicates={"keep": order})
     rebuild.run()

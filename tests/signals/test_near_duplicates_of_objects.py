@@ -119,7 +119,7 @@ def test_only_pairs_of_new_crops_are_verified(tmp_path: Path, boxes: Boxes) -> N
     workshop.run(OF_OBJECTS)
     assert workshop.run(OF_OBJECTS)["near_duplicates"].up_to_date
     write_boxes(tmp_path / "labels.json", boxes | {"a.png": {"a right": RIGHT}, "b.png": {"b right": RIGHT}})
-    assert workshop.run(OF_OBJECTS)["near_duplicates"].notes["verified pairs"] == 0
+    assert workshop.run(OF_OBJECTS)["near_duplicates"].notes["pairs verified in this run"] == 0
     assert groups(workshop) == [{"b right", "c left", "c right"}, *COPIES[1:]]
     models.EMBEDDED.clear()
     write_boxes(tmp_path / "labels.json", boxes | {"b.png": {"b right": RIGHT, "b farther": FARTHER}})

@@ -74,7 +74,7 @@ def test_an_animal_before_a_fixed_camera_makes_other_pictures(tmp_path: Path) ->
     assert workshop.rows(DROPPED) == []
     assert [row[0] for row in workshop.rows(RELATIONS)] == ["same_scene"]
     scenes = made(tmp_path, {}, relations=["same", "edited", "same_scene"])
-    assert scenes.run(STEPS)["near_duplicates"].notes["verified pairs"] == 0
+    assert scenes.run(STEPS)["near_duplicates"].notes["pairs verified in this run"] == 0
     assert {row[0] for row in scenes.rows(DROPPED)} == {"same_scene"}
 
 

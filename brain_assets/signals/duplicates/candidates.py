@@ -130,7 +130,7 @@ def update_pairs(update: Update, settings: NearDuplicateSettings) -> None:
     _join_crowds(judged, settings.crowd)
     usual = judged.usual()
     _tell_of_crowds(update, judged, settings.crowd)
-    update.notes |= {"candidate pairs": len(measured.keys), "verified pairs": measured.verified}
+    update.notes |= {"candidate pairs": len(measured.keys), "pairs verified in this run": measured.verified}
     update.commit(measured.merge(usual, related(measured.evidence, usual)))
 
 
