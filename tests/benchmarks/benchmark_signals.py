@@ -125,7 +125,7 @@ def main(rows: int = 20_000, dimensions: int = 512) -> None:
     signals = sum(seconds[name] for name in SIGNALS)
     print(f"{rows} x {dimensions}: graph {seconds['similarity']:.2f} CPU-s, signals {signals:.2f}:", end=" ")
     print(f"together {1 + signals / seconds['similarity']:.3f} times the graph alone")
-    verified = counts.get("verified pairs", 0)
+    verified = counts.get("pairs verified in this run", 0)
     apart = f"calibration {seconds.get('calibration', 0):.2f}, verification {seconds['verification']:.2f} CPU-s"
     print(f"{apart} = {1000 * seconds['verification'] / max(verified, 1):.3f} CPU-ms for each of {verified} pairs")
     for name in ("similarity", *SIGNALS):
