@@ -127,7 +127,7 @@ PUBLISHED = {
     "rejected": "rejected_rows",
     "objects": "select source as owner from objects",
     "images": "select source as owner, objects from object_images",
-    "predictions": "select 1 from predictions where position = 0",
+    "predictions": "select 1 from predictions where position = 0 and model <> 'builtin'",
     "files": "select role from input_files",
 }
 STORED = {

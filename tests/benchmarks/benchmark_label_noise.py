@@ -1,13 +1,15 @@
 """Labels without predictions: planted errors of three kinds at four rates, beside cleanlab on the same vectors.
 
-Run as ``python -m tests.benchmarks.benchmark_label_noise [SET ...]``; ``CLEANLAB_PYTHON`` names a Python that has cleanlab
-(with its extra ``datalab``).
+Run as ``python -m tests.benchmarks.benchmark_label_noise [--coverage] [SET ...]``; ``CLEANLAB_PYTHON`` names a Python that
+has cleanlab (with its extra ``datalab``).
 
 Errors are drawn evenly over all labels: to any other class (symmetric), to the next one (pairs), or as out-of-fold
 predictions on the true labels confuse them. For each: average precision of the score by neighbours alone, by neighbours
 and the builtin model, by a logistic regression of the vectors (one less the label's probability) and by Datalab, with the 95 %
 interval of ours minus Datalab's (paired bootstrap); F1 of what is flagged here and by each filter of confident learning; and how
-many of the flagged were expected to be wrong, with the interval that is shown, and how many are.
+many of the flagged were expected to be wrong, with the interval that is shown, and how many are. With ``--coverage`` nothing
+is compared: half of the labels are calibrated with, the flagged of the other half are counted, and it is told how often the
+interval holds the number of wrong ones among them, over sets, kinds, rates and draws.
 """
 
 import json
@@ -17,6 +19,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from itertools import product
 
 os.environ["OMP_NUM_THREADS"] = "1"
 
@@ -31,6 +34,7 @@ from tests.conftest import SHARED
 
 KINDS = ("symmetric", "pairs", "confusions")
 RATES = (0.05, 0.1, 0.2, 0.4)
+DRAWS = 2
 LEAST = 10
 
 
@@ -54,8 +58,8 @@ class LabelledVectors:
         fitted = linear_probe.fit(self.vectors, labels, self.folds, self.classes)
         return linear_probe.scores(fitted, self.vectors, self.folds)
 
-    def damaged(self, kind: str, rate: float) -> np.ndarray:
-        random, count = np.random.default_rng(1), len(self.labels)
+    def damaged(self, kind: str, rate: float, draw: int = 1) -> np.ndarray:
+        random, count = np.random.default_rng(draw), len(self.labels)
         chosen = random.choice(count, int(rate * count), replace=False)
         step = random.integers(1, self.classes, count) if kind == "symmetric" else 1
         others = (self.labels + step) % self.classes
@@ -69,12 +73,30 @@ class LabelledVectors:
 
 
 def main() -> None:
-    for name in sys.argv[1:] or SETS:
+    names = [name for name in sys.argv[1:] if name != "--coverage"] or SETS
+    held = []
+    for name in names:
         found = SETS[name]()
         print(f"\n{name}: {len(found.labels)} labels, {found.classes} classes", flush=True)
-        for kind in KINDS:
-            for rate in RATES:
+        for kind, rate in product(KINDS, RATES):
+            if "--coverage" in sys.argv:
+                held += [covers(found, kind, rate, draw) for draw in range(DRAWS)]
+            else:
                 measure(found, kind, rate)
+    if held:
+        print(f"the interval holds the number in {sum(held)} of {len(held)} draws")
+
+
+def covers(found: LabelledVectors, kind: str, rate: float, draw: int) -> bool:
+    """Return whether the interval holds, for the half of the labels that nothing was calibrated with."""
+    labels = found.damaged(kind, rate, draw)
+    wrong, half = labels != found.labels, np.random.default_rng(draw).random(len(labels)) < 0.5
+    votes, probe = neighbor_votes(found.distances, labels[found.neighbors], found.classes), found.probe(labels)
+    calibration = calibrate(labels[half], None, votes[half], probe[half])
+    judged = label_issues(labels[~half], None, votes[~half], calibration, probe[~half])
+    print(f"  {kind} {rate:.0%}: {expected(judged, wrong[~half])}", flush=True)
+    count, true = label_noise.expected_count(judged.score[judged.is_issue]), (wrong[~half] & judged.is_issue).sum()
+    return bool(np.floor(count.low) <= true <= np.ceil(count.high))
 
 
 def measure(found: LabelledVectors, kind: str, rate: float) -> None:

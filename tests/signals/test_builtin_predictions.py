@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from brain_assets.ingest.accounting import accounts
+from brain_assets.resources.store.publishing import connect
 from tests.signals.test_label_issues import (
     CLASSES,
     EACH,
@@ -50,6 +52,8 @@ def test_it_says_what_the_others_labels_say(tmp_path: Path, truth: dict[str, str
     assert named(workshop) == truth
     evidence = issues(workshop)[name_of(3)][1]
     assert (evidence["suggested"], evidence["by_builtin"], evidence["model"]) == (["cat"], True, None)
+    with connect(workshop.paths.published) as connection:
+        assert [one.role for one in accounts(connection)] == ["labels"]
     for table in ("hardness", "mistakenness"):
         assert workshop.rows(f"select model, count(*) from {table} group by 1") == [("builtin", len(truth))]
     check(workshop, tmp_path, steps=ALL, **SETTINGS)
