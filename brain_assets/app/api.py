@@ -101,8 +101,8 @@ class DatasetReader:
             Number of answers.
         **options
             ``farthest`` (bool), ``aggregate`` (mean, post-mean, post-min or post-max), ``metric`` (cosine, euclidean,
-            dotproduct or manhattan), ``where`` (SQL condition on samples), ``brain_key`` and ``index``, as
-            `brain_assets.app.similar.Question` has them.
+            dotproduct, manhattan, chebyshev, canberra, braycurtis or correlation), ``where`` (SQL condition on samples),
+            ``brain_key`` and ``index``, as `brain_assets.app.similar.Question` has them.
 
         Returns
         -------

@@ -115,6 +115,8 @@ def _frames(_: click.Context, __: click.Parameter, value: str | None) -> float |
     " addresses (.txt), manifest of them (.csv, .parquet, .jsonl) or data.yaml; may be repeated.",
 )
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="Take N samples alone, for a first look.")
+@click.option("--min-file-size", type=click.IntRange(1), metavar="BYTES", help="Take no image with fewer bytes.")
+@click.option("--pattern", metavar="REGEX", help="Take only images in whose path this is found.")
 @click.option(
     "--split-from",
     type=click.Choice(["folder", "column", "none"]),

@@ -45,7 +45,21 @@ def with_output(command: Callable[..., Any]) -> Callable[..., Any]:
 )
 @click.option(
     "--metric",
-    type=click.Choice(["cosine", "euclidean", "dotproduct", "manhattan"]),
+    type=click.Choice(
+        [
+            "cosine",
+            "euclidean",
+            "dotproduct",
+            "manhattan",
+            "chebyshev",
+            "canberra",
+            "braycurtis",
+            "correlation",
+            "l1",
+            "l2",
+            "linf",
+        ]
+    ),
     default="cosine",
     show_default=True,
     help="Distance between vectors.",

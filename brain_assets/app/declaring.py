@@ -100,7 +100,7 @@ def looked_at(paths: DatasetPaths) -> list[str]:
     if any("://" in uri for uri in settings.media_addresses):
         return []
     listing = open_media(settings).list()
-    told = source_told(listing)
+    told = source_told(listing, settings)
     if listing.items.num_rows or listing.containers:
         return told
     named = ", ".join(settings.media_addresses)

@@ -14,7 +14,10 @@ from brain_assets.report.tables import Tables
 from brain_assets.report.thumbnails import thumbnails
 
 COLOURS = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#bbbbbb")
-CELL = "display:inline-block;margin:4px;width:170px;vertical-align:top;font:12px sans-serif;overflow-wrap:anywhere"
+CELL = (
+    "display:inline-block;white-space:normal;margin:4px;width:170px;vertical-align:top;font:12px sans-serif;"
+    "overflow-wrap:anywhere"
+)
 # Points that a figure draws at most.
 MOST = 20_000
 
@@ -55,7 +58,7 @@ def gallery(reader: DatasetReader, rows: Iterable[Sequence[tuple[str, str]]], ti
         for sample, caption in row:
             image = f"<img src='{shown[sample].uri}' style='max-width:160px'>" if sample in shown else "(no picture)"
             cells.append(f"<div style='{CELL}'>{image}<br>{escape(caption)}</div>")
-        lines.append(f"<div>{''.join(cells)}</div>")
+        lines.append(f"<div style='white-space:nowrap;overflow-x:auto'>{''.join(cells)}</div>")
     return Picture("".join(lines) or "<p>nothing to show</p>")
 
 

@@ -53,7 +53,7 @@ def scan(
     from brain_assets.app.scan_formats import FORMATS as WRITE
 
     try:
-        found = _scanned(home, folder, fail_on, contract, given)
+        found = _scanned(home, folder, fail_on, contract, {**given, "everything": output is not None})
         if output:
             click.echo(f"wrote {_report(found, output)}", err=True)
     except BrainError as error:

@@ -25,6 +25,7 @@ from brain_assets.app.scanning import as_options, look_at
 from brain_assets.assets import catalog
 from brain_assets.assets.declarations import check_declaration
 from brain_assets.ingest.accounting import accounts, split_counts
+from brain_assets.report.asset import REPORT
 from brain_assets.report.content import Finding
 from brain_assets.report.findings import reasoned
 from brain_assets.report.tables import Tables
@@ -35,7 +36,7 @@ from brain_assets.resources.store.publishing import connect
 from brain_assets.signals.registry import issue_named
 
 # What a verdict does not need: pictures of the whole and their words.
-LEFT_OUT = frozenset({"visualization", "representativeness", "report"})
+LEFT_OUT = frozenset({"visualization", "representativeness", REPORT.name})
 SHOWN_OFFENDERS = 1000
 EVERY = """
     select *, coalesce(object_id, sample_id) as subject from issues where is_issue
@@ -142,6 +143,7 @@ def scan(
     conditions: Sequence[Condition] = (),
     contract: Path | None = None,
     told: Any = lambda _: None,
+    everything: bool = False,
     **settings: Any,
 ) -> Scan:
     """Scan a folder; the second time, what changed alone.
@@ -157,6 +159,8 @@ def scan(
         File of what must hold.
     told : callable
         Is told, in lines, what was seen in the folder.
+    everything : bool
+        Whether the map and its clusters are computed as well, which only a report shows.
     **settings
         As for `brain_assets.app.declaring.declare`; what is not said is taken from a look at the folder, as far as it is
         certain.
@@ -173,7 +177,7 @@ def scan(
         check_declaration(DatasetSettings(media=".", contract=str(contract)))
     kept, name = Home(home.root / "scans"), _name_of(folder.absolute())
     _declare(kept, name, folder.absolute(), settings, told)
-    bring_directly(kept, name, catalog.BY_NAME.keys() - LEFT_OUT, "brain scan")
+    bring_directly(kept, name, catalog.BY_NAME.keys() - ({REPORT.name} if everything else LEFT_OUT), "brain scan")
     with ExitStack() as stack:
         connection = stack.enter_context(connect(kept.existing(name).published))
         return _found(connection, folder, (kept, name), conditions, (agreed, contract))

@@ -24,7 +24,21 @@ from brain_assets.resources.store.publishing import manifest
 if TYPE_CHECKING:
     from brain_assets.resources.models.embedding_models import EmbeddingModel
 
-Metric = Literal["cosine", "euclidean", "dotproduct", "manhattan"]
+Metric = Literal[
+    "cosine",
+    "euclidean",
+    "dotproduct",
+    "manhattan",
+    "chebyshev",
+    "canberra",
+    "braycurtis",
+    "correlation",
+    "l1",
+    "l2",
+    "linf",
+]
+# What some are called elsewhere.
+CALLED = {"l1": "manhattan", "l2": "euclidean", "linf": "chebyshev"}
 METRICS: tuple[str, ...] = get_args(Metric)
 BLOCK = 8192
 SUBJECTS = (
@@ -52,8 +66,8 @@ class Question:
         Farthest first.
     aggregate : {"mean", "post-mean", "post-min", "post-max"}
         How several queries combine: ``mean`` averages their vectors, the others the distances to them.
-    metric : {"cosine", "euclidean", "dotproduct", "manhattan"}
-        Cosine is 1 - cosine, dotproduct 1 - dot product.
+    metric : {"cosine", "euclidean", "dotproduct", "manhattan", "chebyshev", "canberra", "braycurtis", "correlation"}
+        Cosine is 1 - cosine, dotproduct 1 - dot product; ``l1``, ``l2`` and ``linf`` are understood, too.
     where : str, optional
         SQL condition on the published ``samples``; only these are answers. The query samples may lie outside it.
     brain_key : str
@@ -298,7 +312,7 @@ def _distances(
 
 def _block(question: Question, asked: Asked, ids: Sequence[str], vectors: NDArray[np.float32]) -> NDArray[np.float64]:
     single = asked.vectors.mean(axis=0, keepdims=True) if question.aggregate == "mean" else asked.vectors
-    between = distances_between(single, vectors, question.metric)
+    between = distances_between(single, vectors, CALLED.get(question.metric, question.metric))
     if question.metric != "dotproduct" and len(asked.subjects) == len(single):
         between[np.array(asked.subjects)[:, None] == np.array(ids)] = 0.0
     return combine(between, question.aggregate)

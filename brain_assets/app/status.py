@@ -138,7 +138,7 @@ def _state(paths: DatasetPaths) -> tuple[str, list[str]]:
         REVIEW_STATE: reviews,
         "settings": configuration.digest,
     }
-    return _pending(paths, found), source_told(listing)
+    return _pending(paths, found), source_told(listing, settings)
 
 
 def _pending(paths: DatasetPaths, found: Mapping[str, str]) -> str:

@@ -1,5 +1,6 @@
 """Which images there are: the source's listing, with a hash of every content."""
 
+import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
@@ -8,6 +9,7 @@ from threading import Lock
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from brain_assets.incremental.signal import Check, Issue, IssueQuery, MethodRun, Publication, Signal, Whole
 from brain_assets.incremental.update import Update
@@ -21,6 +23,7 @@ from brain_assets.resources.label_formats.labels import read_sample_columns
 from brain_assets.resources.limits import OUTSIDE
 from brain_assets.resources.media.candidates import left_out_told
 from brain_assets.resources.media.listing import ITEM, Container, Listing, content_hash, distinct, readable
+from brain_assets.resources.settings.configuration import DatasetSettings
 from brain_assets.resources.store.store import Merge
 
 BATCH = 2000
@@ -51,12 +54,15 @@ def update_samples(update: Update) -> Iterator[Merge]:
     update.notes |= {"source_state": listing.state}
     if listing.unreadable:
         update.notes["unreadable_folders"] = ", ".join(listing.unreadable[:20])
-    update.notes |= {f"source_{number}": told for number, told in enumerate(source_told(listing), 1)}
+    told = source_told(listing, update.dataset.settings)
+    update.notes |= {f"source_{number}": line for number, line in enumerate(told, 1)}
     if not _anything_new(update, listing):
         return
     items, marks = _items(update, listing)
     update.notes["listed"] = items.num_rows
-    items = _with_label_columns(update, first_look(items, update.dataset.settings.limit))
+    items = _with_label_columns(
+        update, first_look(wanted(items, update.dataset.settings), update.dataset.settings.limit)
+    )
     store.connection.register("listing", items)
     _read_touched(update)
     gone = _known_to_be_gone(listing)
@@ -67,6 +73,19 @@ def update_samples(update: Update) -> Iterator[Merge]:
     yield Merge("facts", _fact(LABELS_STATE, _label_files(update.dataset).state))
 
 
+def wanted(items: pa.Table, settings: DatasetSettings) -> pa.Table:
+    """Return the samples that are large enough and whose path is asked for; of unknown size they are."""
+    if settings.min_file_size is not None:
+        sizes = pc.fill_null(items.column("bytes"), settings.min_file_size)
+        items = items.filter(pc.greater_equal(sizes, settings.min_file_size))
+    if settings.pattern is not None:
+        matches = re.compile(settings.pattern).search
+        items = items.filter(
+            pa.array([matches(path) is not None for path in items.column("filepath").to_pylist()], pa.bool_())
+        )
+    return items
+
+
 def first_look(items: pa.Table, limit: int | None) -> pa.Table:
     """Return as many samples as a first look takes: those with the smallest ids, which fall anywhere in the source."""
     if limit is None or items.num_rows <= limit:
@@ -74,9 +93,11 @@ def first_look(items: pa.Table, limit: int | None) -> pa.Table:
     return items.sort_by("sample_id").slice(0, limit)
 
 
-def source_told(listing: Listing) -> list[str]:
+def source_told(listing: Listing, settings: DatasetSettings) -> list[str]:
     """Return what there is to say of a source: which files are no samples, and what it names in vain."""
-    return [line for line in (left_out_told(listing.left_out), *listing.told) if line]
+    without = listing.items.num_rows - wanted(listing.items, settings).num_rows
+    unwanted = f"{without} images left out by min_file_size or pattern" if without else ""
+    return [line for line in (left_out_told(listing.left_out), unwanted, *listing.told) if line]
 
 
 def _anything_new(update: Update, listing: Listing) -> bool:
@@ -245,7 +266,8 @@ def _fact(name: str, value: str) -> str:
 def _runs(dataset: Dataset) -> list[MethodRun]:
     settings = dataset.settings
     named = {"media": settings.media, "split_from": settings.split_from, "max_bytes": settings.decoding.max_bytes}
-    return [MethodRun("samples", named | ({"limit": settings.limit} if settings.limit else {}))]
+    chosen = {name: getattr(settings, name) for name in ("limit", "min_file_size", "pattern")}
+    return [MethodRun("samples", named | {name: value for name, value in chosen.items() if value})]
 
 
 # What is decoded again, as something outside of its file was wrong, is not called unreadable yet.

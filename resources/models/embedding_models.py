@@ -123,6 +123,21 @@ SOURCES: dict[str, Callable[[str, Path], ModelSource]] = {
     "python": CustomSource,
 }
 SCHEMES = (*SOURCES, PRECOMPUTED)
+# What other tools call models, and what comes nearest to each among those that libraries bring.
+ALIASES = {
+    "clip": "open_clip:ViT-B-32/openai",
+    "clip336": "open_clip:ViT-L-14-336/openai",
+    "clip-vit-base32-torch": "open_clip:ViT-B-32/openai",
+    "dinov2s": "timm:vit_small_patch14_dinov2.lvd142m",
+    "dinov2b": "timm:vit_base_patch14_dinov2.lvd142m",
+    "dinov2-vits14-torch": "timm:vit_small_patch14_dinov2.lvd142m",
+    "dinov2-vitb14-torch": "timm:vit_base_patch14_dinov2.lvd142m",
+    "efficientnet": "builtin:efficientnet-lite0",
+    "mobilenet-v2-imagenet-torch": "timm:mobilenetv2_100.ra_in1k",
+    "resnet18-imagenet-torch": "timm:resnet18.tv_in1k",
+    "resnet50": "timm:resnet50.tv_in1k",
+    "resnet50-imagenet-torch": "timm:resnet50.tv_in1k",
+}
 # Of these what follows is the path of a file.
 FILES = ("onnx", "torchscript", PRECOMPUTED)
 
@@ -170,7 +185,7 @@ def load_model(uri: str, *, device: str | None = None, runtime: str | None = Non
     uri : str
         ``builtin:efficientnet-lite0``, ``onnx:PATH``, ``torchscript:PATH`` (also files of torch.export),
         ``hf:FOLDER_OR_NAME``, ``timm:NAME``, ``open_clip:NAME/WEIGHTS``, ``precomputed:FILE`` (gives a
-        `PrecomputedVectors`) or ``python:PACKAGE.MODULE:FACTORY``.
+        `PrecomputedVectors`), ``python:PACKAGE.MODULE:FACTORY``, or one of `ALIASES`, such as ``dinov2s``.
     device : str, optional
         ``cpu``, ``cuda`` or ``cuda:N``; by default CUDA where there is one and torch can run the model.
     runtime : str, optional
@@ -223,11 +238,13 @@ def _version(source: ModelSource, placement: Placement) -> str:
 
 
 def _parts(uri: str) -> tuple[str, str]:
-    """Return the scheme and the rest of a model's URI."""
-    scheme, colon, target = uri.partition(":")
+    """Return the scheme and the rest of a model's URI, or of what an alias stands for."""
+    scheme, colon, target = ALIASES.get(uri, uri).partition(":")
     if scheme in SCHEMES and target:
         return scheme, target
     known = ", ".join(f"{name}:" for name in SCHEMES)
+    if not colon and (near := difflib.get_close_matches(uri.lower(), ALIASES, n=1, cutoff=0.82)):
+        raise ConfigurationError(f"unknown model {uri!r}: did you mean {near[0]}?")
     if not colon or scheme in SCHEMES:
         raise ConfigurationError(f"{uri!r} does not name a model: write one of {known} and what follows it")
     near = difflib.get_close_matches(scheme.lower(), SCHEMES, n=1, cutoff=0.0)

@@ -47,6 +47,15 @@ def _known_format(name: str) -> str:
     return name
 
 
+def _regular(text: str) -> str:
+    """Return a regular expression; raises PydanticCustomError where it is none."""
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise PydanticCustomError("pattern", "is no regular expression: {reason}", {"reason": str(error)}) from None
+    return text
+
+
 FormatName = Annotated[str, AfterValidator(_known_format)]
 
 VECTOR_INDEXES = "brain_assets.vector_indexes"
@@ -82,7 +91,8 @@ class EmbeddingSettings(Section):
     model: str = Field(
         "builtin:efficientnet-lite0",
         description="builtin:efficientnet-lite0, onnx:PATH, torchscript:PATH, hf:PATH_OR_NAME, timm:NAME,"
-        " open_clip:NAME, precomputed:FILE or python:module:Factory.",
+        " open_clip:NAME, precomputed:FILE or python:module:Factory; or a name of other tools: clip, clip336, dinov2s, dinov2b,"
+        " resnet50, resnet18-imagenet-torch, mobilenet-v2-imagenet-torch.",
     )
     device: str | None = Field(
         None, description="Device to compute on (cpu, cuda, cuda:1); by default CUDA where there is one."
@@ -482,6 +492,12 @@ class DatasetSettings(Section):
     )
     limit: int | None = Field(
         None, ge=1, description="Take so many samples alone, chosen by their ids, for a first look; all by default."
+    )
+    min_file_size: int | None = Field(
+        None, ge=1, description="Take no image whose file has fewer bytes; one whose size is unknown is taken."
+    )
+    pattern: Annotated[str, AfterValidator(_regular)] | None = Field(
+        None, description='Take only images in whose path this regular expression is found, such as "_rgb\\\\.png$".'
     )
     split_from: Literal["folder", "column", "none"] = Field(
         "none",

@@ -17,7 +17,14 @@ from brain_assets.resources.errors import BrainError, ConfigurationError, Missin
 from tests.models import Pixels
 from tests.workshop import Workshop, write_pictures
 
-METRICS = {"cosine": "cosine", "euclidean": "euclidean", "manhattan": "manhattan"}
+METRICS = {
+    "cosine": "cosine",
+    "euclidean": "euclidean",
+    "manhattan": "manhattan",
+    "l1": "manhattan",
+    "linf": "chebyshev",
+    "canberra": "canberra",
+}
 
 
 class Speaking(Pixels):

@@ -85,3 +85,16 @@ def test_a_first_look_takes_a_few_samples_and_can_be_made_a_whole(tmp_path: Path
     workshop.run(FEW)
     assert first < set(workshop.rows("select sample_id from samples"))
     assert workshop.rows("select count(*) from samples") == [(8,)]
+
+
+def test_small_files_and_other_names_are_left_out_where_that_is_asked_for(tmp_path: Path) -> None:
+    paths = write_pictures(tmp_path / "media", range(6))
+    least = sorted(path.stat().st_size for path in paths)[2]
+    workshop = Workshop(tmp_path / "home", tmp_path / "media", min_file_size=least, pattern=r"[0-4]\.png$")
+    report = workshop.run(FEW)["samples"]
+    kept = {path.name for path in paths if path.stat().st_size >= least and path.name != "00005.png"}
+    assert {name for (name,) in workshop.rows("select filepath from samples")} == kept
+    assert f"{6 - len(kept)} images left out by min_file_size or pattern" in report.notes.values()
+    workshop.declare(media=str(tmp_path / "media"), embeddings={"model": "python:tests.models:Pixels"})
+    workshop.run(FEW)
+    assert workshop.rows("select count(*) from samples") == [(6,)]

@@ -13,7 +13,14 @@ from numpy.typing import NDArray
 from brain_assets.resources.errors import BrainError, MissingError
 from brain_assets.resources.image_input import InputSpec
 from brain_assets.resources.models.embedding_cache import file_digest, write_atomically
-from brain_assets.resources.models.embedding_models import EmbeddingModel, load_model, model_version
+from brain_assets.resources.models.embedding_models import (
+    ALIASES,
+    SCHEMES,
+    EmbeddingModel,
+    check_model,
+    load_model,
+    model_version,
+)
 from brain_assets.resources.models.embedding_networks import Network, Placement, place
 
 LITE0 = "builtin:efficientnet-lite0"
@@ -148,6 +155,7 @@ def test_version_needs_no_runtime(cache: Path) -> None:
         ("builtin:efficientnet-lite9", "there is builtin:efficientnet-lite0"),
         ("bultin:efficientnet-lite0", "did you mean builtin:"),
         ("efficientnet-lite0", "does not name a model"),
+        ("dinov2m", "did you mean dinov2"),
         ("builtin:", "does not name a model"),
         ("", "does not name a model"),
     ],
@@ -158,6 +166,16 @@ def test_unknown_model_names_the_right_one(uri: str, message: str, tmp_path: Pat
     assert "\n" not in str(error.value)
     with pytest.raises(BrainError, match=message):
         model_version(uri, cache=tmp_path)
+
+
+@pytest.mark.parametrize("alias", ALIASES)
+def test_what_others_call_a_model_is_one(alias: str) -> None:
+    check_model(alias)
+    assert ALIASES[alias].partition(":")[0] in SCHEMES
+
+
+def test_an_alias_gives_the_same_vectors(tmp_path: Path) -> None:
+    assert model_version("efficientnet", cache=tmp_path) == model_version(LITE0, cache=tmp_path)
 
 
 def test_unsupported_placement_is_one_line(tmp_path: Path) -> None:
