@@ -166,6 +166,18 @@ class SimilaritySettings(Section):
         return chosen
 
 
+class OutlierSettings(Section):
+    """Which images are outliers."""
+
+    percentile: float | None = Field(
+        None,
+        gt=0,
+        lt=100,
+        description="So many percent of the images, the remotest from the body of the dataset, are outliers when the cut is fitted;"
+        " by default those that are unusually remote.",
+    )
+
+
 class UniquenessSettings(Section):
     """How much a sample differs from those most like it."""
 
@@ -525,6 +537,7 @@ class DatasetSettings(Section):
     embeddings: EmbeddingSettings = EmbeddingSettings()
     similarity: SimilaritySettings = SimilaritySettings()
     near_duplicates: NearDuplicateSettings = NearDuplicateSettings()
+    outliers: OutlierSettings = OutlierSettings()
     uniqueness: UniquenessSettings = UniquenessSettings()
     representativeness: RepresentativenessSettings = RepresentativenessSettings()
     visualization: VisualizationSettings = VisualizationSettings()

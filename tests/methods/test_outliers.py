@@ -160,3 +160,10 @@ def test_evenly_spaced_samples_have_no_outlier() -> None:
     assert not is_outlier(raw, calibrate(raw, between)).any()
     raw[-1] = 0.6
     assert np.flatnonzero(is_outlier(raw, calibrate(raw, between))).tolist() == [399]
+
+
+@given(st.floats(0.01, 0.9), st.integers(10, 200))
+def test_a_share_that_is_wanted_lies_above_the_cut(share: float, count: int) -> None:
+    raw = np.random.default_rng(count).permutation(np.linspace(0.1, 1, count))
+    above = int((raw > calibrate(raw, np.ones((count, count)), wanted_share=share).cut).sum())
+    assert abs(above - share * count) <= 1

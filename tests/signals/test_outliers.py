@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.workshop import Workshop, assert_equals_rebuild, give_calibrations, write_pictures
+from tests.workshop import TINY, Workshop, assert_equals_rebuild, give_calibrations, write_pictures
 
 ASSETS = ("samples", "media", "embeddings", "similarity", "outliers", "published")
 FOUND = "select filepath from outliers join samples using (sample_id) where is_outlier order by 1"
@@ -80,3 +80,21 @@ def test_copies_of_a_few_contents_have_no_cut(tmp_path: Path) -> None:
     workshop = Workshop(tmp_path / "home", tmp_path / "media")
     workshop.run(ASSETS)
     assert workshop.rows("select count(*), count(cut) from outliers") == [(15, 0)]
+
+
+def test_a_percentile_decides_where_one_is_given(tmp_path: Path) -> None:
+    steps = ("samples", "media", "embeddings", "similarity", "outliers", "issues", "published")
+    flagged = "select brain_key, count_if(is_outlier) from outliers group by 1 order by 1"
+    write_pictures(tmp_path / "media", range(30))
+    workshop = Workshop(tmp_path / "home", tmp_path / "media")
+    workshop.run(steps)
+    (usual,) = workshop.rows(flagged)
+    run = {"brain_key": "many", "method": "outliers", "parameters": {"percentile": 50}}
+    declared = {"media": str(tmp_path / "media"), "embeddings": {"model": TINY}}
+    workshop.declare(**declared, outliers={"percentile": 10}, runs=[run])
+    workshop.run(steps)
+    assert workshop.rows(flagged) == [("many", 15), ("outliers", 3)]
+    assert all(report.up_to_date for name, report in workshop.run(steps).items() if name == "outliers")
+    workshop.declare(**declared)
+    workshop.run(steps)
+    assert workshop.rows(flagged) == [usual]

@@ -151,7 +151,9 @@ def remoteness(distances: NDArray[np.floating], body: Body) -> Floats:
     return remote
 
 
-def calibrate(raw: NDArray[np.floating], between: NDArray[np.floating]) -> OutlierCalibration:
+def calibrate(
+    raw: NDArray[np.floating], between: NDArray[np.floating], wanted_share: float | None = None
+) -> OutlierCalibration:
     """Return the cut above which a sample is an outlier.
 
     Parameters
@@ -160,6 +162,8 @@ def calibrate(raw: NDArray[np.floating], between: NDArray[np.floating]) -> Outli
         From ``remoteness``, of the references themselves.
     between : (m, m) float
         How far they are from each other.
+    wanted_share : float in (0, 1), optional
+        This share of the references lies above the cut, whatever is unusual.
 
     Returns
     -------
@@ -190,6 +194,8 @@ def calibrate(raw: NDArray[np.floating], between: NDArray[np.floating]) -> Outli
     scale = max(known, LEAST_SPREAD * median)
     least = (1 + DEVIATIONS * LEAST_SPREAD) * median
     cut = min(median + DEVIATIONS * scale, max(_usual(between), least))
+    if wanted_share is not None:
+        cut = float(np.quantile(raw, 1 - wanted_share, method="lower"))
     return OutlierCalibration(cut, max(scale, cut / 20), median, len(raw))
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from brain_assets.incremental.calibrations import Calibration, Fitting, calibrated
 from brain_assets.incremental.digests import Slice
-from brain_assets.incremental.runs import model_of, runs_of, similarity_run, similarity_settings
+from brain_assets.incremental.runs import model_of, runs_of, similarity_run, similarity_settings, with_parameters
 from brain_assets.incremental.signal import Check, Issue, IssueQuery, MethodRun, PerSubject, Publication, Sheet, Signal
 from brain_assets.incremental.subjects import PICTURED, SUBJECT
 from brain_assets.incremental.update import Update, section_settings
@@ -19,7 +19,7 @@ from brain_assets.incremental.words import Evidence, number, origin
 from brain_assets.methods.similarity import outliers as method
 from brain_assets.methods.similarity.queries import distances_between
 from brain_assets.resources.dataset import Dataset
-from brain_assets.resources.settings.configuration import RunSettings
+from brain_assets.resources.settings.configuration import OutlierSettings, RunSettings
 
 ISSUE = "outlier"
 SCORES = """
@@ -136,7 +136,8 @@ def _fit(update: Update) -> tuple[float, Mapping[str, Any]]:
     keys, vectors = _chosen(update)
     references = References.of(keys, vectors, update.run.settings["metric"])
     raw = references.remoteness(vectors, keys)
-    fitted = method.calibrate(raw, references.between)
+    percentile = update.run.settings.get("OutlierSettings", {}).get("percentile")
+    fitted = method.calibrate(raw, references.between, percentile and percentile / 100)
     update.commit(update.replace("outlier_references", _rows(update, references)))
     beyond = float(np.mean(method.is_outlier(raw, fitted)))
     evidence = {"scale": fitted.scale, "median": fitted.median, "measured": fitted.samples, "share_beyond": beyond}
@@ -178,8 +179,15 @@ def _run(dataset: Dataset, run: RunSettings) -> MethodRun:
             "metric": metric,
             "model": model_of(dataset, graph.embeddings),
             **section_settings(dataset.settings.calibration),
+            **_said(with_parameters(dataset.settings.outliers, run)),
         },
     )
+
+
+def _said(settings: OutlierSettings) -> dict[str, Any]:
+    """Return what of the settings is other than usual: what is usual was never said, and nothing is to be fitted again for it."""
+    said = settings.model_dump(exclude_defaults=True)
+    return {"OutlierSettings": said} if said else {}
 
 
 def _say(evidence: Evidence, labels: str, partner: str) -> str:
@@ -210,7 +218,7 @@ OUTLIERS = Signal(
     update=PerSubject("outliers", ("subject_id",), _inputs, judge_outliers),
     version="2",
     runs=_runs,
-    options=frozenset({"similarity", "where"}),
+    options=frozenset({"parameters", "similarity", "where"}),
     checks=(
         Check(
             "every_neighbor_list_has_a_distance",
