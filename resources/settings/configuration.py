@@ -173,8 +173,8 @@ class OutlierSettings(Section):
         None,
         gt=0,
         lt=100,
-        description="So many percent of the images, the remotest from the body of the dataset, are outliers when the cut is fitted;"
-        " by default those that are unusually remote.",
+        description="So many percent of the images, the remotest from the body of the dataset, are outliers when the cut is"
+        " fitted; by default those that are unusually remote.",
     )
 
 
