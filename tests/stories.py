@@ -29,6 +29,7 @@ from brain_assets.assets import catalog
 from brain_assets.assets.declarations import check_declaration
 from brain_assets.incremental import update
 from brain_assets.incremental.signal import Signal
+from brain_assets.incremental.tables import make_tables
 from brain_assets.incremental.update import bring_up_to_date, wrong_rows
 from brain_assets.ingest import previews as packs
 from brain_assets.resources.dataset import Dataset, Opening, open_dataset
@@ -357,6 +358,7 @@ class Quick(Workshop):
         """Run some signals, and tell what came of it: with the tables where somebody looks."""
         try:
             with open_dataset(self.home, self.name, Opening(uuid.uuid4().hex, "test", frozenset(select))) as dataset:
+                make_tables(dataset.store, catalog.ALL, dataset.run_id)
                 dataset.store.connection.execute("set threads = 1")
                 chosen = [signal for signal in catalog.ALL if signal.name in select]
                 reports = [bring_up_to_date(signal, dataset) for signal in chosen]

@@ -9,7 +9,6 @@ from threading import Lock
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from brain_assets.incremental.signal import Check, Issue, IssueQuery, MethodRun, Publication, Signal, Whole
 from brain_assets.incremental.update import Update
@@ -76,8 +75,8 @@ def update_samples(update: Update) -> Iterator[Merge]:
 def wanted(items: pa.Table, settings: DatasetSettings) -> pa.Table:
     """Return the samples that are large enough and whose path is asked for; of unknown size they are."""
     if settings.min_file_size is not None:
-        sizes = pc.fill_null(items.column("bytes"), settings.min_file_size)
-        items = items.filter(pc.greater_equal(sizes, settings.min_file_size))
+        sizes = pa.compute.fill_null(items.column("bytes"), settings.min_file_size)
+        items = items.filter(pa.compute.greater_equal(sizes, settings.min_file_size))
     if settings.pattern is not None:
         matches = re.compile(settings.pattern).search
         items = items.filter(

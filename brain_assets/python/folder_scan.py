@@ -12,6 +12,7 @@ from brain_assets.app.scans import Scan
 from brain_assets.app.scans import scan as scan_folder
 from brain_assets.resources.errors import ConfigurationError
 from brain_assets.resources.settings.home import Home
+from brain_assets.signals.similarity.outliers import OUTLIER
 
 NAMED = "(select sample_id, filepath from samples)"
 
@@ -62,7 +63,7 @@ class FolderScan:
             "select count(distinct component_id) from components where brain_key = 'near_duplicates' and size > 1"
         )
         members = self._one("select count(*) from components where brain_key = 'near_duplicates' and size > 1")
-        outliers = self.found.counts.get("outlier", 0)
+        outliers = self.found.counts.get(OUTLIER.name, 0)
         whole, valid = max(images, 1), images - invalid
         lines = [
             f"{images} images: {valid} valid ({valid / whole:.2%}), {invalid} invalid ({invalid / whole:.2%})",

@@ -9,14 +9,18 @@ from brain_assets.review.refusal import Refused
 from brain_assets.review.reviews import contents
 from brain_assets.review.sets import OpenSet, literal
 from brain_assets.review.subjects import AT, Row, fetch, inherited
+from brain_assets.signals.duplicates.exact_duplicates import EXACT_DUPLICATE
+from brain_assets.signals.duplicates.leaks import LEAK
+from brain_assets.signals.duplicates.near_duplicates import NEAR_DUPLICATE
 from brain_assets.signals.duplicates.shared_regions import shared_regions
+from brain_assets.signals.labels.object_mistakenness import BAD_BOX, MISSING_OBJECT
 from brain_assets.signals.registry import ISSUES, issue_named
 
 PAGE = 200
 BEGINNING = "beginning"
 COUNTED = "select issue, count(distinct coalesce(object_id, sample_id)) as count from issues where is_issue"
 # What is settled by a word on the pair, too.
-OF_COPIES = {"exact_duplicate", "near_duplicate", "leak"}
+OF_COPIES = {issue.name for issue in (EXACT_DUPLICATE, NEAR_DUPLICATE, LEAK)}
 # The issue of every table of groups.
 GROUPED = {issue.groups: issue.name for issue in ISSUES.values() if issue.groups}
 
@@ -113,8 +117,8 @@ def _undecided(opened: OpenSet, rows: list[Row], issue: str, events: Events) -> 
 
 def _settles(kind: str, said_in: str | None, issue: str) -> bool:
     if kind == "reshape":
-        return issue in {said_in, "bad_box"}
-    if kind == "confirm" and issue == "missing_object":
+        return issue in {said_in, BAD_BOX.name}
+    if kind == "confirm" and issue == MISSING_OBJECT.name:
         return True
     return kind == "drop" or said_in == issue or (kind == "relabel" and issue_named(issue).relabels)
 

@@ -369,7 +369,7 @@ def test_one_asset_of_a_new_dataset_is_not_called_the_whole(home: Path, media: P
 
 
 REFUSED: list[tuple[tuple[str, ...], str]] = [
-    (("--model", "resnet50"), "'resnet50' does not name a model: write one of builtin:"),
+    (("--model", "resnet49"), "'resnet49' does not name a model: write one of builtin:"),
     (("--model", "onxx:a.onnx"), "unknown model scheme 'onxx:' in 'onxx:a.onnx': did you mean onnx:?"),
     (("--model", "builtin:resnet"), "no builtin model 'resnet'"),
     (("--model", "onnx:/nowhere.onnx"), "no model file at /nowhere.onnx"),

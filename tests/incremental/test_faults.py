@@ -84,7 +84,7 @@ def test_samples_that_move_into_a_condition_are_scored_in_every_run(tmp_path: Pa
     [
         ({"method": "uniqueness", "where": "nonsense ("}, "run 'mine': where: Parser Error"),
         ({"method": "outliers", "where": "no_such > 1"}, "run 'mine': where: Binder Error.*no_such"),
-        ({"method": "outliers", "parameters": {"k": 3}}, "run 'mine': outliers does not use 'parameters'"),
+        ({"method": "embeddings", "parameters": {"k": 3}}, "run 'mine': embeddings does not use 'parameters'"),
         ({"method": "embeddings", "where": "true"}, "run 'mine': embeddings does not use 'where'"),
         ({"method": "leaks"}, "unknown method 'leaks'"),
     ],

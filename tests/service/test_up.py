@@ -67,7 +67,7 @@ def test_the_printed_links_open_the_pages(up: Up, session: dict[str, str]) -> No
         assert "frame-ancestors 'none'" in ", ".join(headers.get_all("content-security-policy", []))
     address = up.address("lineage")
     status, _, answer = request(address, "POST", "/graphql", session | posted(address), body(UNSEEN))
-    assert (status, json.loads(answer)) == (200, {"data": {"shouldShowNux": True}})
+    assert (status, json.loads(answer)) == (200, {"data": {"shouldShowNux": False}})
 
 
 ATTACKS: list[tuple[str, str, dict[str, str | None]]] = [

@@ -12,7 +12,7 @@ from brain_assets.assets.declarations import check_declaration
 from brain_assets.resources.errors import ConfigurationError
 from brain_assets.resources.settings.configuration import load_dataset
 from tests import models
-from tests.workshop import Workshop, assert_equals_rebuild, write_pictures
+from tests.workshop import Workshop, assert_equals_rebuild, give_calibrations, write_pictures
 
 # The pictures are 20 x 16.
 WHOLE, LEFT, RIGHT = [0, 0, 20, 16], [2, 2, 8, 8], [11, 4, 6, 10]
@@ -115,6 +115,7 @@ def test_only_objects_that_changed_are_embedded(tmp_path: Path, boxes: Boxes) ->
     assert sum(models.EMBEDDED) == report.notes["embedded"] == 2
     assert workshop.wrong(STEPS) == {}
     rebuild = make_workshop(tmp_path, "rebuild")
+    give_calibrations(workshop, rebuild)
     rebuild.run(STEPS)
     assert_equals_rebuild(workshop, rebuild)
     (tmp_path / "labels.json").unlink()

@@ -12,16 +12,19 @@ from brain_assets.incremental.update import Update
 from brain_assets.methods.labels import hardness as method
 from brain_assets.resources.dataset import Dataset
 
+CLASSES = """
+    select count(distinct label) from (
+        select unnest(labels) as label from prediction_rows union all select unnest(labels) from ground_truth)"""
 # Without scores over the classes their number matters, and it grows with the dataset.
 INPUTS = """
     select sample_id, label_field, model, logits, list_avg(confidences) as confidence,
-        if(logits is null, classes, null) as classes
-    from effective_predictions cross join (select greatest(count(distinct label), {named}, 1) as classes from (
-        select unnest(labels) as label from prediction_rows union all select unnest(labels) from ground_truth))"""
+        if(logits is null, {classes}, null) as classes
+    from effective_predictions"""
 
 
 def _inputs(update: Update) -> list[Slice]:
-    return [Slice(INPUTS.format(named=int(update.run.settings["classes"])))]
+    classes = max(int(update.value(CLASSES)), int(update.run.settings["classes"]), 1)
+    return [Slice(INPUTS.format(classes=classes))]
 
 
 def judge_hardness(_: Update, rows: pa.Table, __: None) -> pa.Table:
