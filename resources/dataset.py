@@ -24,6 +24,12 @@ if TYPE_CHECKING:
 PREVIEW_PACK, FIRST_PACK = "previews", "previews.pack"
 
 
+def limits_of(settings: DatasetSettings) -> Limits:
+    """Return what decoding one file of a dataset may cost."""
+    decoding = settings.decoding
+    return Limits(decoding.max_pixels, decoding.max_bytes, decoding.timeout, decoding.max_memory)
+
+
 @dataclass
 class Dataset:
     """What a run works with.
@@ -61,8 +67,7 @@ class Dataset:
     @property
     def limits(self) -> Limits:
         """What decoding one file may cost."""
-        decoding = self.settings.decoding
-        return Limits(decoding.max_pixels, decoding.max_bytes, decoding.timeout, decoding.max_memory)
+        return limits_of(self.settings)
 
     @cached_property
     def previews(self) -> PreviewPack:

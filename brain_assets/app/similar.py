@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from brain_assets.app.index_search import candidates
 from brain_assets.methods.similarity.queries import Aggregation, Query, combine, distances_between, ranked
+from brain_assets.resources.dataset import limits_of
 from brain_assets.resources.errors import BrainError, ConfigurationError, MissingError
-from brain_assets.resources.limits import Limits
 from brain_assets.resources.local_files import open_local
 from brain_assets.resources.models.embedding_models import PRECOMPUTED, load_model
 from brain_assets.resources.settings.configuration import load_dataset
@@ -282,8 +282,7 @@ def _of_image(home: Home, name: str, question: Question, model: "EmbeddingModel"
     if isinstance(source, Path) and not source.is_file():
         raise MissingError(f"{source} is no file")
     load = source.read_bytes if isinstance(source, Path) else partial(bytes, source or b"")
-    decoding = load_dataset(home.existing(name).config).settings.decoding
-    limits = Limits(decoding.max_pixels, decoding.max_bytes, decoding.timeout, decoding.max_memory)
+    limits = limits_of(load_dataset(home.existing(name).config).settings)
     with Decoder(inputs=[spec], limits=limits, threads=1) as decoder:
         (decoded,) = decoder.decode([DecodeJob(named, load)])
     if decoded.error:

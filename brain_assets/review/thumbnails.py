@@ -10,6 +10,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from brain_assets.resources.dataset import limits_of
 from brain_assets.resources.decoding.decoding import DecodeJob, Decoder
 from brain_assets.resources.errors import BrainError
 from brain_assets.resources.errors import Refused as Unreadable
@@ -159,8 +160,7 @@ class Pictures:
         return _opened(row.preview)
 
     def _decoder(self, paths: DatasetPaths, side: int) -> Decoder:
-        decoding = load_dataset(paths.config).settings.decoding
-        limits = Limits(decoding.max_pixels, decoding.max_bytes, decoding.timeout, decoding.max_memory)
+        limits = limits_of(load_dataset(paths.config).settings)
         with self.lock:
             if (limits, side) not in self.decoders:
                 self.decoders[limits, side] = Decoder(preview_size=side, limits=limits, threads=1)
