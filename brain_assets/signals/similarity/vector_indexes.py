@@ -252,7 +252,8 @@ def _stamp_of(dataset: Dataset, run: MethodRun) -> str:
     """Return the stamp that the run's collection bears now, or why it cannot be had."""
     try:
         with opened(Place(width=1, **run.settings["place"])) as collection:
-            return f"{collection.stamp()} {collection.count() if collection.stamp() else 0}"
+            stamp = collection.stamp()
+            return f"{stamp} {collection.count() if stamp else 0}"
     except BrainError as error:
         return str(error)
 
