@@ -98,7 +98,7 @@ def _condition(text: str, singular: Mapping[str, str], metrics: set[str]) -> Con
     issue = singular.get(word.removeprefix(NEW) if new else word, "")
     if not issue and word not in metrics:
         raise ConfigurationError(
-            f"--fail-on: there is no issue or number {word!r}{nearest(word, {*singular, *metrics})}"
+            f"--fail-on: there is no issue or number {word!r}{nearest(word, {*singular.values(), *metrics})}"
         )
     if percent and not issue:
         raise ConfigurationError(f"--fail-on {text.strip()!r}: percent are of samples with an issue; give a number")
