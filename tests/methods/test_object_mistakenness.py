@@ -1,6 +1,7 @@
 """Mistakenness of objects: matching against loops, the peer's numbers, and what each kind of error scores."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,10 @@ import pytest
 from hypothesis import given
 from sklearn.metrics import roc_auc_score
 
-from brain_assets.methods.labels.detectors import DetectorProfile, calibrate
+from brain_assets.methods.labels.detectors import DetectorProfile, Rates, calibrate
 from brain_assets.methods.labels.matching import NONE, match
 from brain_assets.methods.labels.mistakenness import certainty
 from brain_assets.methods.labels.object_mistakenness import (
-    UNSEEN,
     Cuts,
     ObjectScores,
     PeerScores,
@@ -162,23 +162,26 @@ def test_scores_do_not_depend_on_scale(images: list[tuple[list, list]]) -> None:
         Objects(side.boxes * factor, side.classes, side.offsets, side.confidence, side.crowd)
         for side in (labels, predictions)
     ]
-    for profile in (DetectorProfile.default(2), calibrate(labels, predictions, classes=2)):
-        ours, theirs = object_scores(labels, predictions, profile), object_scores(small[0], small[1], profile)
+    default = DetectorProfile.default(2)
+    for profiles in ((default, default), (calibrate(labels, predictions, 2), calibrate(small[0], small[1], 2))):
+        ours, theirs = (
+            object_scores(*sides, profile)
+            for sides, profile in zip(((labels, predictions), small), profiles, strict=True)
+        )
         for column in ("mistakenness", "mistakenness_loc", "spurious_score", "missing_score"):
             np.testing.assert_allclose(getattr(ours, column), getattr(theirs, column), atol=1e-9)
 
 
 def test_a_perfect_prediction_clears_its_label() -> None:
     scores = judge([box(0, 0)], [box(0, 0, confidence=1.0)])
-    assert (
-        scores.mistakenness[0] == scores.mistakenness_loc[0] == scores.spurious_score[0] == scores.missing_score[0] == 0
-    )
+    assert scores.missing_score[0] == 0
+    assert max(scores.mistakenness[0], scores.mistakenness_loc[0], scores.spurious_score[0]) < 0.005
 
 
 def test_a_wrong_class_is_contradicted_by_the_prediction_that_fits() -> None:
     right, wrong = judge([box(0, 0)], [box(0, 0)]), judge([box(0, 0)], [box(0, 0, category=2)])
-    assert wrong.mistakenness[0] > 0.9
-    assert right.mistakenness[0] < 0.1
+    assert wrong.mistakenness[0] > 0.25
+    assert right.mistakenness[0] < 0.02
     assert wrong.suggested.tolist() == [2]
     assert right.suggested.tolist() == [-1]
     assert not wrong.possible_missing.any()
@@ -189,8 +192,8 @@ def test_two_objects_of_other_classes_in_one_place_are_no_contradiction() -> Non
     person, sofa = box(0, 0, 10, category=0), box(0, 1, 10, category=1)
     both = judge([person, sofa], [person, sofa])
     alone = judge([sofa], [person])
-    assert both.mistakenness.max() < 0.15
-    assert alone.mistakenness[0] > 0.8
+    assert both.mistakenness.max() < 0.02
+    assert alone.mistakenness[0] > 0.25
 
 
 def test_an_unlabelled_object_scores_by_how_much_the_prediction_is_trusted() -> None:
@@ -209,20 +212,22 @@ def test_a_label_nobody_sees_is_the_more_suspect_the_better_the_detector_knows_i
     assert known > unknown > found
 
 
-@pytest.mark.parametrize("shift", [0.0, 0.2, 0.6, 1.0, 1.6])
-def test_a_box_is_the_worse_placed_the_further_it_is_from_its_object(shift: float) -> None:
-    score = judge([box(shift, 0)], [box(0, 0, confidence=1.0)]).mistakenness_loc[0]
-    assert score == pytest.approx(1 - (2 - shift) / (2 + shift))
+def test_a_box_is_the_worse_placed_the_further_it_is_from_its_object() -> None:
+    shifts = (0.0, 0.1, 0.2, 0.4, 0.6, 1.0, 1.6)
+    scores = [judge([box(shift, 0)], [box(0, 0, confidence=1.0)]).mistakenness_loc[0] for shift in shifts]
+    assert scores == sorted(scores)
+    assert scores[0] < 0.01
+    assert scores[-1] > 0.5
 
 
-def test_a_box_without_prediction_is_neither_well_nor_badly_placed() -> None:
+def test_a_box_without_prediction_is_as_well_placed_as_usual() -> None:
     scores = judge([box(0, 0)], [box(7, 7)])
-    assert (scores.mistakenness_loc.tolist(), scores.placed_by.tolist()) == ([UNSEEN], [NONE])
+    assert (scores.mistakenness_loc.tolist(), scores.placed_by.tolist()) == ([Rates().misplaced], [NONE])
 
 
-def test_a_place_is_told_by_the_prediction_that_fits_best() -> None:
+def test_a_place_is_told_by_the_prediction_that_fits_best_and_no_other_label_better() -> None:
     scores = judge([box(0, 0), box(0.5, 0)], [box(1.2, 0, confidence=0.9), box(0.2, 0, confidence=0.9)])
-    assert scores.placed_by.tolist() == [1, 1]
+    assert scores.placed_by.tolist() == [1, 0]
 
 
 def test_of_two_labels_on_one_object_the_worse_is_one_too_many() -> None:
@@ -254,7 +259,7 @@ def test_a_crowd_has_no_score_and_hides_what_it_holds() -> None:
 def test_cuts_are_parameters() -> None:
     labels, seen = [box(0, 0), box(4, 0)], [box(0, 0, confidence=0.2), box(8, 8, confidence=0.2)]
     assert not judge(labels, seen).possible_missing.any()
-    low = judge(labels, seen, cuts=Cuts(missing=0.1, spurious=0.25))
+    low = judge(labels, seen, cuts=Cuts(missing=0.01, spurious=0.05))
     assert low.possible_missing.tolist() == [False, True]
     assert low.possible_spurious.tolist() == [False, True]
     assert judge([box(0.9, 0)], [box(0, 0)], cuts=Cuts(iou=0.3)).matches.label.tolist() == [0]
@@ -276,11 +281,7 @@ def test_a_second_opinion_raises_and_lowers_the_doubt() -> None:
 def test_an_opinion_counts_by_what_it_says_beyond_the_usual() -> None:
     labels, predictions = batch([[box(0, 0)]]), batch([[]], predicted=True)
     profile = DetectorProfile.default(3)
-    usual = DetectorProfile(
-        *(getattr(profile, name) for name in ("confidence", "precision", "class_trust")),
-        class_recall=profile.class_recall,
-        opinion=np.log(4),
-    )
+    usual = replace(profile, opinion=float(np.log(4)))
     told = object_scores(labels, predictions, usual, opinion=[0.8])
     np.testing.assert_allclose(told.mistakenness, object_scores(labels, predictions, profile).mistakenness)
 
@@ -288,14 +289,14 @@ def test_an_opinion_counts_by_what_it_says_beyond_the_usual() -> None:
 def test_a_prediction_without_confidence_says_nothing() -> None:
     scores = judge([box(0, 0)], [box(0, 0, confidence=np.nan), box(5, 5, confidence=np.nan)])
     assert scores.missing_score.tolist() == [0, 0]
-    assert scores.mistakenness_loc.tolist() == [UNSEEN]
+    assert scores.mistakenness_loc.tolist() == [Rates().misplaced]
 
 
 def test_each_missing_object_is_exported_once() -> None:
     seen = [
-        box(0, 0, confidence=0.8),
-        box(0.2, 0, confidence=0.9),
-        box(5, 5, confidence=0.9),
+        box(0, 0, confidence=0.9),
+        box(0.2, 0, confidence=0.95),
+        box(5, 5, confidence=0.95),
         box(8, 8, confidence=0.1),
     ]
     predictions = batch([seen, seen], predicted=True)

@@ -1,15 +1,55 @@
-"""How far an object detector can be trusted, by confidence and class."""
+"""How far an object detector can be trusted: by confidence, class and size, and how often the labels beside it are wrong."""
 
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import expit
 
-from brain_assets.methods.labels.matching import NONE, confidences, match
-from brain_assets.methods.labels.objects import Floats, Objects
+from brain_assets.methods.labels.matching import NONE, Matches, confidences, match
+from brain_assets.methods.labels.objects import Floats, Objects, overlaps
 
 PRIOR = 3.0
 """How many objects a class needs before its own figures outweigh those of all classes."""
+USUAL_RATE = 0.05
+"""The share of labels taken to have an error of one kind, until there is something to learn it from."""
+LEAST_RATE, MOST_RATE = 0.01, 0.3
+SUREST = 0.1
+"""The share of objects, the easiest, from which rates of errors are learned: there the detector is hardly ever wrong."""
+RATE_PRIOR = 20.0
+"""How many of the easiest objects outweigh `USUAL_RATE`."""
+MISSES, MOST_SPURIOUS = 0.7, 0.1
+"""Of the easiest labels that no prediction finds, so many hold no object: a detector overlooks some of them, too."""
+CAP = 0.98
+"""No detector is trusted more than this."""
+STEPS = 25
+LEAST_SPREAD = 1e-6
+"""Numbers that differ less are the same, and a curve over them is flat."""
+LEAST_GAP = 0.005
+"""Two boxes never differ less than by this, as far as their places are concerned."""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A share that rises with a number: the logistic of ``offset + slope * number``."""
+
+    offset: float
+    slope: float
+
+    def at(self, number: ArrayLike, shift: ArrayLike = 0.0) -> Floats:
+        """Return the share at some numbers; ``shift`` is added in log-odds."""
+        odds = self.offset + self.slope * np.asarray(number, dtype=np.float64) + np.asarray(shift)
+        return np.asarray(expit(odds), dtype=np.float64)
+
+
+@dataclass(frozen=True)
+class Rates:
+    """The shares of labels that are missing, of the wrong class, spurious, or misplaced."""
+
+    missing: float = USUAL_RATE
+    wrong_class: float = USUAL_RATE
+    spurious: float = USUAL_RATE
+    misplaced: float = USUAL_RATE
 
 
 @dataclass(frozen=True)
@@ -18,20 +58,28 @@ class DetectorProfile:
 
     Attributes
     ----------
-    confidence, precision : (k,) float64, both ascending
-        The share of predictions that find a label, at some confidences; between them it is interpolated.
-    class_trust : (c,) float64
-        How much more often, or less, predictions of each class find a label than their confidence says.
-    class_recall : (c,) float64 in (0, 1)
-        The share of the labels of each class that the detector finds.
+    found : Curve
+        The share of predictions that find a label, by the log-odds of their confidence.
+    agreement : Curve
+        The share of those that have its class, likewise.
+    seen : Curve
+        The share of labels that a prediction finds, by the logarithm of their area.
+    class_found, class_seen : (c,) float64
+        What each class adds to ``found`` and ``seen``, in log-odds.
+    gap : tuple of float
+        Mean and standard deviation of the logarithm of one less the IoU of a label and its prediction.
+    rates : Rates
     opinion : float
         The mean log-odds of a second opinion, so that it counts by what it says beyond that.
     """
 
-    confidence: Floats
-    precision: Floats
-    class_trust: Floats
-    class_recall: Floats
+    found: Curve
+    agreement: Curve
+    seen: Curve
+    class_found: Floats
+    class_seen: Floats
+    gap: tuple[float, float]
+    rates: Rates
     opinion: float = 0.0
 
     @classmethod
@@ -40,16 +88,40 @@ class DetectorProfile:
 
         Examples
         --------
-        >>> DetectorProfile.default(2).class_recall
-        array([0.5, 0.5])
+        >>> DetectorProfile.default(2).class_seen
+        array([0., 0.])
         """
-        knots = np.array([0.0, 0.5, 1.0])
-        return cls(knots, np.array([0.0, 0.75, 1.0]), np.ones(classes), np.full(classes, 0.5))
+        none = np.zeros(classes)
+        return cls(Curve(0.0, 1.0), Curve(2.0, 1.0), Curve(0.0, 0.0), none, none, (-1.6, 0.6), Rates())
 
     def trust(self, predictions: Objects) -> Floats:
         """Return the probability that each prediction is an object, NaN where its confidence is unknown."""
-        precision = np.interp(confidences(predictions), self.confidence, self.precision)
-        return np.clip(precision * self.class_trust[predictions.classes], 0.0, 1.0)
+        shares = self.found.at(log_odds(confidences(predictions)), self.class_found[predictions.classes])
+        return np.minimum(shares / (1 - self.rates.missing), CAP)
+
+    def wrong_class(self, predictions: Objects) -> Floats:
+        """Return the probability that a label is of the wrong class where this prediction of another class fits it."""
+        agree = np.minimum(self.agreement.at(log_odds(confidences(predictions))), 1 - self.rates.wrong_class)
+        return self.rates.wrong_class / (1 - agree)
+
+    def unseen(self, labels: Objects) -> Floats:
+        """Return the probability that a label which no prediction finds holds no object."""
+        seen = self.seen.at(log_areas(labels), self.class_seen[labels.classes])
+        rate = self.rates.spurious
+        return rate / (1 - np.minimum(seen, 1 - rate))
+
+    def misplaced(self, iou: ArrayLike) -> Floats:
+        """Return the probability that a box is misplaced whose own prediction overlaps it so far.
+
+        By how few of the other boxes and their predictions overlap as little.
+        """
+        mean, deviation = self.gap
+        gap = np.log(np.maximum(1 - np.asarray(iou, dtype=np.float64), LEAST_GAP))
+        # The density of the usual overlaps, log-normal in the gap; beyond its top it goes on rising, as 1 / gap.
+        beyond = (np.maximum(gap, mean - deviation**2) - mean) / deviation
+        usual = np.exp(-(beyond**2) / 2 - gap) / (deviation * np.sqrt(2 * np.pi))
+        rate = self.rates.misplaced
+        return np.asarray(rate / (rate + (1 - rate) * usual), dtype=np.float64)
 
 
 def calibrate(
@@ -83,35 +155,46 @@ def calibrate(
     --------
     >>> labels = Objects(np.array([[0.0, 0, 4, 4]]), np.array([0]), np.array([0, 1]))
     >>> seen = Objects(np.array([[0.0, 0, 4, 3]]), np.array([0]), np.array([0, 1]), np.array([0.9]))
-    >>> calibrate(labels, seen, classes=1).precision.round(2)
-    array([0.67])
+    >>> calibrate(labels, seen, classes=1).rates.missing < 0.05
+    True
     """
-    matches = match(labels, predictions, iou)
-    right, found = (matches.label != NONE).astype(float), (matches.prediction != NONE).astype(float)
-    known = np.flatnonzero(~np.isnan(confidences(predictions)))
-    if not len(known) or not len(labels):
+    known = ~np.isnan(confidences(predictions))
+    if not known.any() or not len(labels):
         return DetectorProfile.default(classes)
-    confidence, precision = _precision_curve(confidences(predictions)[known], right[known])
-    expected = np.interp(confidences(predictions)[known], confidence, precision)
-    kinds = predictions.classes[known]
-    hits, hoped = np.bincount(kinds, right[known], classes), np.bincount(kinds, expected, classes)
-    every = (found.sum() + 1) / (len(found) + 2)
-    seen, all_ = np.bincount(labels.classes, found, classes), np.bincount(labels.classes, minlength=classes)
+    matches = match(labels, predictions, iou, own_class_first=True)
+    sure = log_odds(confidences(predictions))
+    hits, partners = matches.label != NONE, matches.prediction != NONE
+    found, class_found = _curve(sure[known], hits[known], predictions.classes[known], classes)
+    matched = np.flatnonzero(known & hits)
+    same = predictions.classes[matched] == labels.classes[matches.label[matched]]
+    agreement, _ = _curve(sure[matched], same, np.zeros(len(matched), np.int64), 1)
+    areas = log_areas(labels)
+    seen, class_seen = _curve(areas, partners, labels.classes, classes)
+    near_label, near_prediction, gap, misplaced = _places(labels, predictions, matches)
     return DetectorProfile(
-        confidence=confidence,
-        precision=precision,
-        class_trust=(hits + PRIOR) / (hoped + PRIOR),
-        class_recall=(seen + PRIOR * every) / (all_ + PRIOR),
+        found=found,
+        agreement=agreement,
+        seen=seen,
+        class_found=class_found,
+        class_seen=class_seen,
+        gap=gap,
+        rates=Rates(
+            missing=_rate(sure[known] + class_found[predictions.classes[known]], ~(hits | near_label)[known]),
+            wrong_class=_rate(sure[matched], ~same),
+            spurious=min(
+                MISSES * _rate(areas * seen.slope + class_seen[labels.classes], ~(partners | near_prediction)),
+                MOST_SPURIOUS,
+            ),
+            misplaced=misplaced,
+        ),
         opinion=0.0 if opinion is None else float(np.nan_to_num(log_odds(opinion)).mean()),
     )
 
 
-def _precision_curve(confidence: Floats, right: Floats) -> tuple[Floats, Floats]:
-    """Return mean confidence and share of right ones in up to eight groups of equal size, never falling."""
-    order = np.argsort(confidence, kind="stable")
-    groups = np.array_split(order, max(1, min(8, len(order) // 10)))
-    shares = np.array([(right[group].sum() + 1) / (len(group) + 2) for group in groups])
-    return np.array([confidence[group].mean() for group in groups]), np.maximum.accumulate(shares)
+def log_areas(objects: Objects) -> Floats:
+    """Return the logarithms of the areas of boxes, (n,) float64."""
+    sides = np.maximum(objects.boxes[:, 2:], 1e-6)
+    return np.asarray(np.log(sides[:, 0] * sides[:, 1]), dtype=np.float64)
 
 
 def log_odds(probability: ArrayLike) -> Floats:
@@ -132,3 +215,56 @@ def log_odds(probability: ArrayLike) -> Floats:
     """
     bounded = np.clip(np.asarray(probability, dtype=np.float64), 0.01, 0.99)
     return np.asarray(np.log(bounded / (1 - bounded)), dtype=np.float64)
+
+
+def _curve(numbers: Floats, hits: NDArray[np.bool_], groups: NDArray[np.int64], count: int) -> tuple[Curve, Floats]:
+    """Fit a curve by maximum likelihood with a weak prior, and what each group adds to it."""
+    center, spread = (float(numbers.mean()), float(numbers.std())) if len(numbers) else (0.0, 0.0)
+    spread = spread if spread > LEAST_SPREAD else np.inf
+    scaled, target = (numbers - center) / spread, hits.astype(float)
+    offset, slope = 0.0, 1.0
+    for _ in range(STEPS):  # Newton; the prior is one hit and one miss at the mean, and a slope of about 1
+        share = expit(offset + slope * scaled)
+        weight, middle = share * (1 - share), float(expit(offset))
+        gradient = np.array([
+            (target - share).sum() + 1 - 2 * middle, ((target - share) * scaled).sum() + (1 - slope),
+        ])  # fmt: skip
+        cross = (weight * scaled).sum()
+        curvature = np.array([
+            [weight.sum() + 2 * middle * (1 - middle), cross], [cross, (weight * scaled**2).sum() + 1],
+        ])  # fmt: skip
+        step = np.clip(np.linalg.solve(curvature, gradient), -2, 2)
+        offset, slope = offset + float(step[0]), max(slope + float(step[1]), 0.0)
+    expected = np.bincount(groups, expit(offset + slope * scaled), count)
+    seen, size = np.bincount(groups, target, count), np.bincount(groups, minlength=count)
+    usual = (expected.sum() + 0.5) / (size.sum() + 1)
+    added = log_odds((seen + PRIOR * usual) / (size + PRIOR)) - log_odds((expected + PRIOR * usual) / (size + PRIOR))
+    slope /= spread
+    return Curve(offset - slope * center, slope), added
+
+
+def _rate(ease: Floats, faulty: NDArray[np.bool_]) -> float:
+    """Return the share of faulty ones among the easiest, drawn towards `USUAL_RATE`."""
+    size = min(len(ease), max(int(RATE_PRIOR), int(SUREST * len(ease))))
+    easiest = np.argsort(-ease, kind="stable")[:size]
+    rate = (faulty[easiest].sum() + USUAL_RATE * RATE_PRIOR) / (size + RATE_PRIOR)
+    return float(np.clip(rate, LEAST_RATE, MOST_RATE))
+
+
+def _places(
+    labels: Objects, predictions: Objects, matches: Matches
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_], tuple[float, float], float]:
+    """Return which predictions and labels have another nearby, the usual gap between partners, and the share misplaced."""
+    close = overlaps(labels, predictions)
+    reach = close.iou >= 0.35
+    near_label, near_prediction = np.zeros(len(predictions), bool), np.zeros(len(labels), bool)
+    near_label[close.second[reach]] = True
+    near_prediction[close.first[reach]] = True
+    partner = matches.prediction
+    pairs = np.flatnonzero(partner != NONE)
+    gaps = np.log(np.maximum(1 - matches.label_iou[pairs], LEAST_GAP))
+    if len(gaps) < RATE_PRIOR:
+        return near_label, near_prediction, DetectorProfile.default(0).gap, USUAL_RATE
+    middle = float(np.median(gaps))
+    deviation = float(np.clip(1.4826 * np.median(np.abs(gaps - middle)), 0.2, 1.0))
+    return near_label, near_prediction, (middle, deviation), USUAL_RATE

@@ -6,15 +6,17 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from brain_assets.methods.labels.detectors import DetectorProfile, log_odds
+from brain_assets.methods.labels.label_noise import LIKELY
 from brain_assets.methods.labels.matching import NONE, Matches, confidences, match
 from brain_assets.methods.labels.objects import Floats, Indices, Objects, overlaps
 
-RARE = 0.2
-"""The share of labels taken to be faulty before a prediction is looked at."""
-OTHER_CLASS = 0.6
+CHANCE = 0.2
+"""How often a spurious label meets a prediction that cannot be trusted at all."""
+LEAST_FIT, WHOLE_FIT = 0.1, 0.7
+"""Overlaps from which two boxes may be, and surely are, of one object."""
+TINY = 1e-12
+OTHER_CLASS = 0.8
 """How much a box of another class counts towards an object being there."""
-UNSEEN = 0.45
-"""The misplacement of a box on which no prediction throws any light: a little less than even."""
 
 
 @dataclass(frozen=True)
@@ -103,12 +105,12 @@ class Cuts:
     iou : float in (0, 1)
         Two boxes are of one object.
     missing, spurious : float in [0, 1]
-        A prediction is possibly missing, a label possibly spurious.
+        From this probability on, a prediction is possibly missing, a label possibly spurious.
     """
 
     iou: float = 0.5
-    missing: float = 0.5
-    spurious: float = 0.4
+    missing: float = LIKELY
+    spurious: float = LIKELY
 
 
 @dataclass(frozen=True)
@@ -120,10 +122,10 @@ class ObjectScores:
     matches : Matches
         Equal classes first.
     mistakenness : (g,) float64 in [0, 1]
-        That the class is wrong. Below a half unless predictions of another class speak for it.
+        The probability that the class is wrong.
     mistakenness_loc : (g,) float64 in [0, 1]
-        That the box is badly placed: one less the IoU with the prediction that fits it best, drawn towards `UNSEEN` by
-        what that prediction cannot be trusted. `UNSEEN` where there is none.
+        That the box is badly placed: how seldom boxes overlap the prediction that fits them best so little, by what that
+        prediction can be trusted. The usual rate where there is none.
     placed_by : (g,) int
         That prediction, or -1.
     spurious_score : (g,) float64 in [0, 1]
@@ -161,9 +163,10 @@ def object_scores(
 ) -> ObjectScores:
     """Return how likely each label is of the wrong class, badly placed or superfluous, and each prediction unlabelled.
 
-    A prediction counts by the share of its kind that are objects (`DetectorProfile.trust`), and by how well it fits,
-    instead of by one match and a hard cut. That an object was not seen says less the more often the detector misses its
-    class. All scores are free of scale: nothing but overlaps enters.
+    Each number is a probability by Bayes' rule: how often labels have such an error (`Rates`), against how often the
+    detector itself would be the one at fault, by its confidence, the class, the size of the object and how well its boxes
+    usually fit. That an object was not seen says less the more often the detector misses its like. All scores are free of
+    scale: nothing but overlaps and relative sizes enters.
 
     Parameters
     ----------
@@ -196,18 +199,17 @@ def object_scores(
     >>> seen = Objects(boxes, np.array([1, 0]), np.array([0, 2]), np.array([0.9, 0.8]))
     >>> found = object_scores(labels, seen, DetectorProfile.default(2))
     >>> found.mistakenness.round(2), found.suggested, found.missing_score.round(2)
-    (array([0.97]), array([1]), array([0.38, 0.9 ]))
+    (array([1.]), array([1]), array([0.01, 0.21]))
     """
     cuts = cuts or Cuts()
-    evidence = _evidence(labels, predictions, profile.trust(predictions))
-    recall = profile.class_recall[labels.classes]
+    evidence = _evidence(labels, predictions, profile)
     duplicate_of, copied = _duplicates(labels, evidence, cuts.iou)
-    wrong_class, suggested = _class_doubt(labels, predictions, evidence, recall)
+    wrong_class, suggested = _class_doubt(labels, predictions, evidence, profile)
     other_view = None if opinion is None else np.nan_to_num(log_odds(opinion) - profile.opinion)
-    absent, support = _absence(labels, evidence, recall)
+    absent, support = _absence(labels, evidence, profile)
     superfluous = np.maximum(_second(absent, other_view, 1 - support), copied)
-    unlabelled = _unlabelled(len(predictions), evidence)
-    misplaced, placed_by = _misplacement(len(labels), evidence)
+    unlabelled = _unlabelled(len(predictions), evidence, profile)
+    misplaced, placed_by = _misplacement(len(labels), evidence, profile)
     return ObjectScores(
         matches=match(labels, predictions, cuts.iou, own_class_first=True),
         mistakenness=np.where(labels.is_crowd, np.nan, _second(wrong_class, other_view)),
@@ -305,20 +307,16 @@ def image_count(flags: ArrayLike, offsets: ArrayLike) -> NDArray[np.int64]:
 
 @dataclass(frozen=True)
 class _Evidence:
-    """Pairs of overlapping label and prediction: IoU, trust in the prediction, and whether the classes are equal."""
+    """Pairs of overlapping label and prediction: IoU, how well they fit, trust in the prediction, and equal classes."""
 
     label: Indices
     prediction: Indices
     iou: Floats
+    fit: Floats
     trust: Floats
     same: NDArray[np.bool_]
     crowd: NDArray[np.bool_]
     all_trust: Floats
-
-    @property
-    def fit(self) -> Floats:
-        """How well two boxes agree on one object: from 0 at an IoU of .1 to 1 at .7."""
-        return np.clip((self.iou - 0.1) / 0.6, 0.0, 1.0)
 
     @property
     def same_object(self) -> Floats:
@@ -326,12 +324,13 @@ class _Evidence:
         return self.fit * np.where(self.same, 1.0, OTHER_CLASS)
 
 
-def _evidence(labels: Objects, predictions: Objects, trust: Floats) -> _Evidence:
+def _evidence(labels: Objects, predictions: Objects, profile: DetectorProfile) -> _Evidence:
     found = overlaps(labels, predictions)
     label, prediction = found.first, found.second
-    trust = np.nan_to_num(trust)
+    trust = np.nan_to_num(profile.trust(predictions))
     same = labels.classes[label] == predictions.classes[prediction]
-    return _Evidence(label, prediction, found.iou, trust[prediction], same, labels.is_crowd[label], trust)
+    fit = np.clip((found.iou - LEAST_FIT) / (WHOLE_FIT - LEAST_FIT), 0.0, 1.0)
+    return _Evidence(label, prediction, found.iou, fit, trust[prediction], same, labels.is_crowd[label], trust)
 
 
 def _highest(values: Floats, places: Indices, size: int) -> Floats:
@@ -340,26 +339,28 @@ def _highest(values: Floats, places: Indices, size: int) -> Floats:
     return result
 
 
-def _unlabelled(size: int, evidence: _Evidence) -> Floats:
-    """Return trust in each prediction, less where a label, or a crowd of its class, lies there."""
+def _unlabelled(size: int, evidence: _Evidence, profile: DetectorProfile) -> Floats:
+    """Return how likely each prediction is an object without a label: none lies there, nor a crowd of its class.
+
+    Otherwise it is no object, or one whose label lies a little off.
+    """
     counts = evidence.same | ~evidence.crowd
-    return evidence.all_trust * (1 - _highest(evidence.same_object * counts, evidence.prediction, size))
+    covered = _highest(evidence.same_object * counts, evidence.prediction, size)
+    rate, trust = profile.rates.missing, evidence.all_trust
+    unlabelled = rate * trust * (1 - covered)
+    otherwise = (1 - trust) * (1 - covered) + (1 - rate) * trust * covered
+    return unlabelled / np.maximum(unlabelled + otherwise, TINY)
 
 
-def _unsupported(support: Floats, recall: Floats) -> Floats:
-    """Return the probability of a faulty label, by Bayes, when a detector that finds this share of the others sees none."""
-    even = (1 - support) / (2 - recall)
-    return np.asarray(even * RARE / (even * RARE + (1 - even) * (1 - RARE)), dtype=np.float64)
-
-
-def _absence(labels: Objects, evidence: _Evidence, recall: Floats) -> tuple[Floats, Floats]:
+def _absence(labels: Objects, evidence: _Evidence, profile: DetectorProfile) -> tuple[Floats, Floats]:
     """Return the probability that there is no object, and the support by predictions of whatever class."""
-    of_class = _highest(evidence.trust * evidence.same_object, evidence.label, len(labels))
-    return _unsupported(of_class, recall), _highest(evidence.trust * evidence.fit, evidence.label, len(labels))
+    of_class = _highest(evidence.same_object * (1 - CHANCE * (1 - evidence.trust)), evidence.label, len(labels))
+    support = _highest(evidence.trust * evidence.fit, evidence.label, len(labels))
+    return profile.unseen(labels) * (1 - of_class), support
 
 
 def _class_doubt(
-    labels: Objects, predictions: Objects, evidence: _Evidence, recall: Floats
+    labels: Objects, predictions: Objects, evidence: _Evidence, profile: DetectorProfile
 ) -> tuple[Floats, NDArray[np.int64]]:
     """Return the probability that the class is wrong, and the class that the predictions would give.
 
@@ -367,24 +368,30 @@ def _class_doubt(
     """
     weight = evidence.trust * evidence.fit
     at_home = _highest(evidence.iou * evidence.same, evidence.prediction, len(predictions))
-    against = weight * ~evidence.same * (1 - at_home[evidence.prediction])
+    blame = np.nan_to_num(profile.wrong_class(predictions))[evidence.prediction]
+    against = blame * evidence.fit * ~evidence.same * (1 - at_home[evidence.prediction])
     same = _highest(weight * evidence.same, evidence.label, len(labels))
     other = _highest(against, evidence.label, len(labels))
     suggested = np.full(len(labels), NONE, dtype=np.int64)
     order = np.flatnonzero(against)[np.argsort(against[against > 0], kind="stable")]
     suggested[evidence.label[order]] = predictions.classes[evidence.prediction[order]]
     contradicted = other * (1 - same)
-    return contradicted + (1 - contradicted) * _unsupported(same, recall), suggested
+    return contradicted + (1 - contradicted) * profile.rates.wrong_class * (1 - same), suggested
 
 
-def _misplacement(size: int, evidence: _Evidence) -> tuple[Floats, Indices]:
-    """Return how far each box is from the prediction that fits it best, of its class or fitting nothing better; and which."""
+def _misplacement(size: int, evidence: _Evidence, profile: DetectorProfile) -> tuple[Floats, Indices]:
+    """Return how likely each box is misplaced, by the prediction that fits it best and no other label better; and which."""
     best = _highest(evidence.iou, evidence.prediction, len(evidence.all_trust))[evidence.prediction]
-    about_it = evidence.same | ((evidence.iou >= best) & (evidence.iou > 0.3))
+    best_same = _highest(evidence.iou * evidence.same, evidence.prediction, len(evidence.all_trust))[
+        evidence.prediction
+    ]
+    about_it = np.where(evidence.same, evidence.iou >= best_same, (evidence.iou >= best) & (evidence.iou > 0.3))
     usable = np.flatnonzero(about_it & (evidence.iou >= 0.05) & ~evidence.crowd)
     order = usable[np.argsort((evidence.trust * evidence.iou)[usable], kind="stable")]
-    doubt: Floats = np.full(size, UNSEEN)
-    doubt[evidence.label[order]] += evidence.trust[order] * (1 - evidence.iou[order] - UNSEEN)
+    usual = profile.rates.misplaced
+    doubt: Floats = np.full(size, usual)
+    moved = profile.misplaced(evidence.iou[order])
+    doubt[evidence.label[order]] += evidence.trust[order] * (moved - usual)
     placed_by = np.full(size, NONE, dtype=np.intp)
     placed_by[evidence.label[order]] = evidence.prediction[order]
     return doubt, placed_by
@@ -405,7 +412,7 @@ def _duplicates(labels: Objects, evidence: _Evidence, iou: float) -> tuple[Indic
     own = _highest(
         evidence.trust * evidence.fit * (evidence.same & (evidence.iou >= best)), evidence.label, len(labels)
     )
-    score = found.iou[pairs_] * (1 - own[other[pairs_]])
+    score = np.clip((found.iou[pairs_] - 0.5) / 0.4, 0, 1) * (1 - own[other[pairs_]])
     order = pairs_[np.argsort(score, kind="stable")]
     duplicate_of = np.full(len(labels), NONE, dtype=np.intp)
     duplicate_of[other[order]] = one[order]

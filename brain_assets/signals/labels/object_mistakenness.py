@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from brain_assets.incremental.calibrations import CHOSEN, Calibration, calibrated
+from brain_assets.incremental.calibrations import CHOSEN, Calibration, Fitting, calibrated
 from brain_assets.incremental.digests import Slice
 from brain_assets.incremental.signal import (
     Check,
@@ -26,6 +26,7 @@ from brain_assets.incremental.update import Update, literal, section_settings
 from brain_assets.incremental.words import Evidence, number, sure
 from brain_assets.methods.labels import detectors
 from brain_assets.methods.labels import object_mistakenness as method
+from brain_assets.methods.labels.label_noise import DEVIATION, LIKELY
 from brain_assets.methods.labels.matching import NONE
 from brain_assets.methods.labels.objects import Objects, polygon_edges
 from brain_assets.resources.dataset import Dataset
@@ -47,6 +48,8 @@ JUDGED_IN_COMPAT = """
     left join object_images predicted on predicted.sample_id = given.sample_id and predicted.model = models.model
         and predicted.label_field = given.label_field
     where given.model = 'ground_truth'"""
+# What is learned of a detector is drawn towards what is usual, so that a few images do no harm.
+LEAST_IMAGES = 20
 SCHEMA = pa.schema([
     ("object_id", pa.string()), ("model", pa.string()), ("sample_id", pa.string()), ("label_field", pa.string()),
     ("source", pa.string()), ("mistakenness", pa.float64()), ("mistakenness_loc", pa.float64()),
@@ -79,9 +82,11 @@ def _inputs(update: Update) -> Iterator[Slice]:
     """Yield the images of every model and field; how far a detector is trusted is an input."""
     note_strangers(update, "object_class_overlaps")
     judged = JUDGED_IN_COMPAT if _is_compat(update) else JUDGED
+    readable = int(update.dataset.store.value("select count(*) from readable"))
     for field, model in update.dataset.store.rows(f"select distinct label_field, model from ({judged}) order by all"):
         which = f"label_field = {literal(field)} and model = {literal(model)}"
-        profile = calibrated(update, f"detector {field} {model}", partial(_fit, update, which), (0.0, {}))
+        due = Fitting(readable, LEAST_IMAGES, lambda stored: "found" not in stored.evidence)
+        profile = calibrated(update, f"detector {field} {model}", partial(_fit, update, which), (0.0, {}), due)
         context = json.dumps(profile.evidence, default=str)
         yield Slice(f"select * from ({judged}) where {which}", context, (field, model, profile))
 
@@ -155,25 +160,27 @@ def _fit(update: Update, which: str) -> tuple[float, Mapping[str, Any]]:
     names = images.column("label_field")[0].as_py(), images.column("model")[0].as_py()
     both = _read(update, images.column("sample_id"), names)
     profile = detectors.calibrate(both.labels.objects, both.predictions.objects, len(both.classes))
-    return float(images.num_rows), {
-        "confidence": profile.confidence.tolist(),
-        "precision": profile.precision.tolist(),
-        "class_trust": dict(zip(both.classes, profile.class_trust.tolist(), strict=True)),
-        "class_recall": dict(zip(both.classes, profile.class_recall.tolist(), strict=True)),
+    classes = {
+        name: [float(profile.class_found[number]), float(profile.class_seen[number])]
+        for number, name in enumerate(both.classes)
     }
+    return float(images.num_rows), {**asdict(profile), "class_found": None, "class_seen": None, "classes": classes}
 
 
 def _profile(calibration: Calibration, classes: list[str]) -> detectors.DetectorProfile:
-    found, default = calibration.evidence, detectors.DetectorProfile.default(len(classes))
-    if "precision" not in found:
-        return default
-    recall = found["class_recall"]
-    usual = float(np.mean(list(recall.values()) or [0.5]))
+    """Return the stored profile for some classes; one that it does not know is as all others are."""
+    found = calibration.evidence
+    if "found" not in found:
+        return detectors.DetectorProfile.default(len(classes))
+    added = np.array([found["classes"].get(name, (0.0, 0.0)) for name in classes], dtype=np.float64).reshape(-1, 2)
     return detectors.DetectorProfile(
-        confidence=np.array(found["confidence"]),
-        precision=np.array(found["precision"]),
-        class_trust=np.array([found["class_trust"].get(name, 1.0) for name in classes]),
-        class_recall=np.array([recall.get(name, usual) for name in classes]),
+        found=detectors.Curve(**found["found"]),
+        agreement=detectors.Curve(**found["agreement"]),
+        seen=detectors.Curve(**found["seen"]),
+        class_found=added[:, 0],
+        class_seen=added[:, 1],
+        gap=(found["gap"][0], found["gap"][1]),
+        rates=detectors.Rates(**found["rates"]),
     )
 
 
@@ -277,21 +284,26 @@ BAD_BOX = Issue("bad_box", 90, "Badly placed boxes", "The box does not fit the o
 
 
 def _issue(issue: Issue, score: str, is_issue: str, condition: str, partner: str = "matched_id") -> IssueQuery:
+    # The peer's numbers are no probabilities; where they stand, there are no scores of ours.
+    probability = f"if(coalesce(spurious_score, missing_score) is null, null, {score})"
     return IssueQuery(
         f"""
         select object_id as subject_id, scores.sample_id, object_id, '{issue.name}' as issue,
             if(label_field = 'ground_truth', scores.model, label_field || '/' || scores.model) as source,
             {score} as score, {is_issue} as is_issue,
             json_object('label_field', label_field, 'model', scores.model, 'label', objects.label, 'confidence', confidence,
-                'suggested', nullif(suggested, ''), 'matched', {partner}, 'iou', if({partner} = matched_id, iou, null))
-                as evidence
+                'suggested', nullif(suggested, ''), 'matched', {partner}, 'iou', if({partner} = matched_id, iou, null),
+                'probability', {probability}, 'deviation', {DEVIATION}) as evidence
         from object_mistakenness scores join (select object_id, label, confidence from objects) objects using (object_id)
         where {score} is not null and {condition}""",
         (issue,),
     )
 
 
-LEAST_MISTAKE, LEAST_MISPLACED = 0.75, 0.5
+def _flagged(score: str, in_compat: float) -> str:
+    return f"{score} >= if(spurious_score is null, {in_compat}, {LIKELY})"
+
+
 OF_LABELS = "source = 'ground_truth'"
 
 OBJECT_MISTAKENNESS = Signal(
@@ -301,7 +313,7 @@ OBJECT_MISTAKENNESS = Signal(
     group="labels",
     reads=("objects", "object_images", "samples", "media"),
     writes=("object_mistakenness",),
-    version="2",
+    version="3",
     update=PerSubject("object_mistakenness", ("sample_id", "label_field", "model"), _inputs, judge_objects),
     runs=_runs,
     checks=(
@@ -325,12 +337,12 @@ OBJECT_MISTAKENNESS = Signal(
                 "label_field": "The field of labels.",
                 "model": "The model that was compared with.",
                 "source": "ground_truth for a label, else the model whose prediction it is.",
-                "mistakenness": "That the class is wrong, in [0, 1].",
-                "mistakenness_loc": "That the box is misplaced, in [0, 1].",
+                "mistakenness": "The probability that the class is wrong.",
+                "mistakenness_loc": "The probability that the box is misplaced.",
                 "possible_missing": "Whether the prediction is an object without a label.",
                 "possible_spurious": "Whether the label may hold no object, or one that another label holds.",
-                "missing_score": "That the prediction is an object without a label, in [0, 1].",
-                "spurious_score": "That the label is one too many, in [0, 1].",
+                "missing_score": "The probability that the prediction is an object without a label.",
+                "spurious_score": "The probability that the label is one too many.",
                 "matched_id": "The object of the other side that it goes with.",
                 "iou": "Overlap with it.",
                 "suggested": "The class that predictions would give.",
@@ -342,13 +354,13 @@ OBJECT_MISTAKENNESS = Signal(
         _issue(
             LABEL_MISTAKE,
             "mistakenness",
-            f"mistakenness >= {LEAST_MISTAKE}",
+            _flagged("mistakenness", 0.75),
             f"{OF_LABELS} and coalesce(suggested, '') != ''",
         ),
         _issue(
             BAD_BOX,
             "mistakenness_loc",
-            f"mistakenness_loc >= {LEAST_MISPLACED}",
+            _flagged("mistakenness_loc", 0.5),
             OF_LABELS,
             "coalesce(placed_by, matched_id)",
         ),
