@@ -22,7 +22,8 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "resources.written_yaml": (),
     "resources.tabular": ("resources.local_files", "resources.errors", "resources.limits"),
     "resources.store": ("resources.errors", "resources.machine", "resources.limits"),
-    "resources.settings": ("resources.errors", "resources.progress"),
+    "resources.history": (),
+    "resources.settings": ("resources.errors", "resources.progress", "resources.history"),
     "resources.models": (
         "resources.settings",
         "resources.errors",

@@ -73,9 +73,12 @@ def _delete_events(storage: "SqliteEventLogStorage", run_id: str) -> None:
     """Delete a run's own file of events, which Dagster would empty and leave, and what other runs share with it."""
     from sqlalchemy import text
 
+    from brain_assets.resources.history.engines import close
+
     with storage.index_connection() as connection:
         storage.delete_events_for_run(connection, run_id)
         connection.execute(text("delete from asset_check_executions where run_id = :run"), {"run": run_id})
+    close(storage.path_for_shard(run_id))
     for suffix in ("", "-wal", "-shm"):
         with suppress(FileNotFoundError):
             Path(storage.path_for_shard(run_id) + suffix).unlink()

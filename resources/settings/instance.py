@@ -46,7 +46,7 @@ retention:
       failure: 30
 """
 )
-SETTINGS = (
+WITHOUT_DIALOG = (
     WITH_RETENTION
     + """\
 # No dialog asks for an address.
@@ -54,6 +54,16 @@ nux:
   enabled: false
 """
 )
+SETTINGS = (
+    WITHOUT_DIALOG
+    + """\
+# The history of runs is where Dagster keeps it, over connections that stay open.
+instance_class:
+  module: brain_assets.resources.history.storage
+  class: HistoryInstance
+"""
+)
+EARLIER = (FORMER, WITH_RETENTION, WITHOUT_DIALOG)
 
 
 def prepare(home: Home) -> Path:
@@ -68,7 +78,7 @@ def prepare(home: Home) -> Path:
         close_to_others(home.root)
         home.dagster.mkdir(parents=True, exist_ok=True)
         settings = home.dagster / "dagster.yaml"
-        if not settings.exists() or settings.read_text("utf-8") in (FORMER, WITH_RETENTION):
+        if not settings.exists() or settings.read_text("utf-8") in EARLIER:
             settings.write_text(SETTINGS, "utf-8")
     except OSError as error:
         raise unusable(home, error) from None

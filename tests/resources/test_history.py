@@ -126,7 +126,7 @@ def test_each_run_deletes_what_is_beyond_the_setting(
 
 def test_settings_that_nobody_edited_gain_what_came_later(home: Home) -> None:
     settings = home.dagster / "dagster.yaml"
-    former = [(text, instance.SETTINGS) for text in (instance.FORMER, instance.WITH_RETENTION)]
+    former = [(text, instance.SETTINGS) for text in instance.EARLIER]
     for text, after in (*former, ("# mine\n", "# mine\n")):
         settings.write_text(text)
         instance.prepare(home)
