@@ -185,8 +185,8 @@ def _start_code_server(service: Service) -> None:
     listening = service.folder / "code"
     where = {"socket": str(listening), "host": "localhost", "location_name": LOCATION}
     service.workspace.write_text(yaml.safe_dump({"load_from": [{"grpc_server": where}]}), "utf-8")
-    command = ["api", "grpc", "--socket", str(listening), "-m", LOCATION, "--location-name", LOCATION]
-    service.start("the code server", "dagster", *command, "--log-level", "warning")
+    command = ["--socket", str(listening), "-m", LOCATION, "--location-name", LOCATION, "--log-level", "warning"]
+    service.start("the code server", "brain_assets.app.code_server", *command)
     deadline = time.monotonic() + START_SECONDS
     while not _answers(listening):
         service.require_alive()

@@ -1,7 +1,10 @@
 """Dagster's own SQLite storages, over connections that stay open."""
 
+import os
+import shutil
+import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +13,7 @@ import sqlalchemy
 import yaml
 from dagster._core.instance.ref import InstanceRef
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import (
+    INDEX_SHARD_NAME,
     SqliteEventLogStorage,
     SqliteEventLogStorageWatchdog,
 )
@@ -19,6 +23,7 @@ from dagster._core.storage.sqlite import create_db_conn_string
 from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
 from dagster._serdes import ConfigurableClassData
 from sqlalchemy import Connection, Engine
+from sqlalchemy.pool import NullPool
 from watchdog.events import FileSystemEvent
 from watchdog.observers import Observer
 
@@ -35,6 +40,18 @@ def _is_made(engine: Engine) -> bool:
 
 def _path(address: str) -> str:
     return address.removeprefix("sqlite:///")
+
+
+@contextmanager
+def _made_beside(path: Path) -> Iterator[Path]:
+    """Yield the path of a draft that takes the name ``path`` when the block ends, unless another process was first."""
+    draft = path.with_name(f"{path.name}.{os.getpid()}.{threading.get_ident()}.draft")
+    try:
+        yield draft
+        with suppress(FileExistsError):
+            os.link(draft, path)
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 class Runs(SqliteRunStorage):
@@ -89,6 +106,19 @@ class Events(SqliteEventLogStorage):
                 self._initialized_dbs.add(shard)
         with transaction(path) as connection:
             yield connection
+
+    def _initdb(self, engine: Engine, for_index_shard: bool = False) -> None:  # noqa: FBT001, FBT002 - as it is there
+        """Make the file of a run by copying an empty one, as to make its tables takes Dagster a third of a second."""
+        path = Path(str(engine.url.database))
+        if for_index_shard or path.name == f"{INDEX_SHARD_NAME}.db" or path.exists():
+            super()._initdb(engine, for_index_shard)
+            return
+        empty = path.parents[1] / f"empty-{dg.__version__}.db"
+        if not empty.exists():
+            with _made_beside(empty) as draft:
+                super()._initdb(sqlalchemy.create_engine(f"sqlite:///{draft}", poolclass=NullPool))
+        with _made_beside(path) as draft:
+            shutil.copyfile(empty, draft)
 
     def has_table(self, table_name: str) -> bool:
         """Return whether the file that all runs share has a table; asked for at every look at a partition."""
