@@ -19,6 +19,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "resources.threads": (),
     "resources.local_files": (),
     "resources.image_input": (),
+    "resources.fiftyone_samples": (),
     "resources.written_yaml": (),
     "resources.tabular": ("resources.local_files", "resources.errors", "resources.limits"),
     "resources.store": ("resources.errors", "resources.machine", "resources.limits"),
@@ -30,6 +31,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "resources.local_files",
         "resources.image_input",
         "resources.machine",
+        "resources.fiftyone_samples",
     ),
     "resources.decoding": ("resources.store", "resources.local_files", "resources.image_input", "resources.limits"),
     "resources.media": (
@@ -38,6 +40,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "resources.tabular",
         "resources.progress",
         "resources.written_yaml",
+        "resources.fiftyone_samples",
     ),
     "resources.label_formats": (
         "methods",

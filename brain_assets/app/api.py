@@ -335,7 +335,8 @@ class DatasetReader:
         path : str or Path
             A folder that is not there, or empty; outside of what the dataset reads.
         format : str
-            coco, yolo, voc, cvat, labelstudio, csv, parquet, folders, webdataset, huggingface or fiftyone.
+            coco, yolo, voc, cvat, labelstudio, csv, parquet, folders, webdataset, huggingface, fiftyone or
+            fiftyone-dataset.
         force : bool
             Whether an earlier export that is there is replaced.
         **choice

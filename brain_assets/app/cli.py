@@ -158,7 +158,7 @@ def add(home: Home, /, name: str, sources: Sequence[str], media: Sequence[str], 
     undeclared(home, name)
     if folder := says_where_to_look(given, settings):
         settings |= _seen(name, folder, yes=yes)
-    paths = declare(home, name, media=given, **settings)
+    paths = declare(home, name, **{"media": given, **settings})
     for told in looked_at(paths):
         click.echo(told, err=True)
     click.echo(

@@ -235,7 +235,7 @@ def _names(context: click.Context, parameter: click.Parameter, value: str | None
     "form",
     metavar="FORMAT",
     help="Write the cleaned dataset, with its images: coco, yolo, voc, cvat, labelstudio, csv, parquet, folders, webdataset,"
-    " huggingface or fiftyone.",
+    " huggingface, fiftyone or fiftyone-dataset.",
 )
 @click.option("--where", metavar="SQL", help='Of the dataset only samples of which this holds, e.g. "width > 500".')
 @click.option(

@@ -12,13 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from brain_assets.ingest.accounting import in_order, splits_told
-from brain_assets.resources.label_formats.door import LabelFormat, Recognised, formats, recognise
+from brain_assets.resources.fiftyone_samples import FILE as SAMPLES
+from brain_assets.resources.fiftyone_samples import columns_of
+from brain_assets.resources.label_formats.door import HoldsFields, LabelFormat, Recognised, formats, recognise
 from brain_assets.resources.label_formats.input_files import FOLDERS, InputFile
 from brain_assets.resources.local_files import open_local
 from brain_assets.resources.media.candidates import IMAGE_SUFFIXES
 from brain_assets.resources.media.listing import status_of
 from brain_assets.resources.media.media_source import open_source
-from brain_assets.resources.media.splits import FolderSplits
+from brain_assets.resources.media.splits import FolderSplits, split_of
 
 # Folders of images beside which labels may lie, and what folders of labels are called.
 IMAGE_FOLDERS = {"images", "image", "imgs", "img", "jpegimages", "pictures", "photos", "data"}
@@ -73,28 +75,38 @@ class Look:
     splits : dict of str to int
         How many of them the folders put into each split, ``none`` for those in none.
     found : list of Found
+    manifest : str
+        A file in it that names its samples, their splits and tags; empty where there is none.
     """
 
     folder: str
     samples: int
     splits: dict[str, int]
     found: list[Found] = field(default_factory=list)
+    manifest: str = ""
 
     def lines(self) -> list[str]:
         """Return what was seen, for people."""
         splits = splits_told(self.splits, "none")
-        lines = [f"{self.folder}: {self.samples} images" + (f"; splits by folder: {splits}" if splits else "")]
+        by = "tag" if self.manifest else "folder"
+        lines = [f"{self.folder}: {self.samples} images" + (f"; splits by {by}: {splits}" if splits else "")]
         for one in self.found:
             unread = "" if one.is_read else "; this format is not read yet"
-            shown = ", ".join(os.path.relpath(uri, self.folder) if uri != FOLDERS else uri for uri in one.addresses[:4])
+            shown = ", ".join(self._shown(uri) for uri in one.addresses[:4])
             more = f" and {len(one.addresses) - 4} more" if one.addresses[4:] else ""
             lines.append(f"  {one.kind} ({one.files} file{'s'[: one.files != 1]}): {shown}{more}{unread}")
         return lines
 
+    def _shown(self, address: str) -> str:
+        name, equals, path = address.partition("=") if not os.path.exists(address) else ("", "", address)
+        return address if address == FOLDERS else f"{name}{equals}{os.path.relpath(path, self.folder)}"
+
     def proposal(self, *, unsure: bool) -> dict[str, Any]:
         """Return the settings that take in what was seen; what may be no labels at all only where ``unsure`` is asked for."""
         chosen = [one for one in self.found if one.is_read and (one.sure or unsure)]
-        settings: dict[str, Any] = {"split_from": "folder"} if set(self.splits) - {"none"} else {}
+        settings: dict[str, Any] = {"media": [self.manifest]} if self.manifest else {}
+        if set(self.splits) - {"none"}:
+            settings["split_from"] = "column" if self.manifest else "folder"
         for role in ("labels", "predictions"):
             taken = [one for one in chosen if one.role == role]
             if taken:
@@ -129,6 +141,8 @@ def as_options(settings: Mapping[str, Any]) -> str:
 
 def look_at(folder: Path) -> Look:
     """Look at a folder of images and what lies beside it; nothing is decoded, and of label files only beginnings are read."""
+    if exported := _fiftyone(folder):
+        return exported
     listing = open_source(str(folder), "folder").list()
     names = listing.items.column("filepath").to_pylist()
     splits = Counter(split or "none" for split in listing.items.column("split").to_pylist())
@@ -136,6 +150,25 @@ def look_at(folder: Path) -> Look:
     if not found:
         found = list(_class_folders(names))
     return Look(str(folder), len(names) + len(listing.containers), in_order(splits), found)
+
+
+def _fiftyone(folder: Path) -> Look | None:
+    """Return what lies in a folder that FiftyOne exported a dataset to; None where it is none."""
+    path = folder / SAMPLES
+    if not (recognised := _recognised(path, MOST_BYTES)) or not isinstance(recognised.member, HoldsFields):
+        return None
+    rows = columns_of(recognised.content.json, folder)
+    splits = Counter(split_of(row["split"]) or "none" for row in rows)
+    fields = recognised.member.fields(recognised.content)
+    labels = [name for name, role in fields.items() if role == "labels"]
+    # The only field of labels is what is meant by none in particular: its name need not be said.
+    alone = labels[0] if len(labels) == 1 else None
+    addresses = {name: str(path) if name == alone else f"{name}={path}" for name in fields}
+    found = [
+        Found(f"{role} of FiftyOne, field {name}", recognised.form, [addresses[name]], 1, role=role)
+        for name, role in fields.items()
+    ]
+    return Look(str(folder), len(rows), in_order(splits), found, str(path))
 
 
 def _class_folders(names: Sequence[str]) -> Iterator[Found]:
@@ -191,9 +224,9 @@ def _is_prediction(path: Path) -> bool:
     return bool(recognised and any(one.get("confidence") is not None for one in recognised.read().objects))
 
 
-def _recognised(path: Path) -> Recognised | None:
+def _recognised(path: Path, most: int = SMALL) -> Recognised | None:
     status = status_of(str(path))
-    if not 0 < status.bytes <= SMALL:
+    if not 0 < status.bytes <= most:
         return None
     known = (status.bytes, status.modified_ns, status.touched)
     return recognise(InputFile(0, path.name, path, "auto", "ground_truth", None, *known))

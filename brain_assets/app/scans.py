@@ -203,7 +203,7 @@ def _declare(home: Home, name: str, folder: Path, settings: Mapping[str, Any], t
             told(f"not taken, as it may be none: --{role} {everything[role][0]}")
     if certain:
         told(f"taken with what is there: {as_options(certain)}")
-    tree = declaration({"media": [str(folder)], **certain, **given})
+    tree = declaration({**certain, "media": [str(folder)], **given})
     home.root.mkdir(mode=0o700, parents=True, exist_ok=True)
     write_declaration(home.paths(name), tree)
 

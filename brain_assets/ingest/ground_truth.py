@@ -68,7 +68,7 @@ def _read(update: Update, file: InputFile) -> Mapping[str, Reading]:
     found = recognise(file)
     if found.form in TABLE_FORMS:
         return read_table_file(file, found.form, "labels", update.dataset.settings.classes)
-    said = found.read()
+    said = found.read("labels")
     return said.readings(file, HUMAN, LABEL_TABLES) | label_readings(said, file)
 
 

@@ -1,6 +1,7 @@
 """What models say: their predictions for every sample, as dropped files give them."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 from brain_assets.incremental.signal import Check, MethodRun, Publication, Signal, Whole
 from brain_assets.incremental.update import Update
@@ -9,7 +10,7 @@ from brain_assets.resources.dataset import Dataset
 from brain_assets.resources.label_formats.annotations import PREDICTION_TABLES, iter_names, scored
 from brain_assets.resources.label_formats.door import TABLE_FORMS, recognise
 from brain_assets.resources.label_formats.input_files import InputFile, list_predictions
-from brain_assets.resources.label_formats.predictions import PREDICTION_ROWS
+from brain_assets.resources.label_formats.predictions import PREDICTION_ROWS, predicted_rows, predictions_of
 from brain_assets.resources.label_formats.tables import read_table_file
 from brain_assets.resources.store.store import Merge
 from brain_assets.resources.tabular import Reading
@@ -42,7 +43,10 @@ def _read(update: Update, file: InputFile) -> Mapping[str, Reading]:
     found, classes = recognise(file), update.dataset.settings.classes
     if found.form in TABLE_FORMS:
         return read_table_file(file, found.form, "predictions", classes)
-    return scored(found.read(), classes).readings(file, found.model, PREDICTION_TABLES)
+    said, file = found.read("predictions"), replace(file, model=found.model)
+    read = scored(said, classes).readings(file, found.model, PREDICTION_TABLES)
+    of_images = predictions_of(predicted_rows(said.labels.values()), file, classes) if said.labels else None
+    return read | ({"prediction_rows": of_images} if of_images else {})
 
 
 def _runs(dataset: Dataset) -> list[MethodRun]:
@@ -59,7 +63,7 @@ PREDICTIONS = Signal(
     reads=("samples",),
     writes=("predictions", "prediction_rows", "prediction_names", *PREDICTION_TABLES, "input_files", "rejected_rows"),
     update=Whole(update_predictions),
-    version="4",
+    version="5",
     runs=_runs,
     always=True,
     checks=(

@@ -125,7 +125,9 @@ def reader_of(samples: Samples, home: str | None = None) -> DatasetReader:
         folder = Path(samples).expanduser().absolute()
         if not folder.exists():
             raise ConfigurationError(f"there is no dataset, folder or file {str(samples)!r}")
-        return _known(place, str(folder)) or add(_name(folder.name, str(folder)), folder, home=home, **_seen(folder))
+        return _known(place, str(folder)) or add(
+            _name(folder.name, str(folder)), home=home, **{"media": folder, **_seen(folder)}
+        )
     if hasattr(samples, "columns") or hasattr(samples, "column_names"):
         paths = "\n".join(_arrow(samples).column("filepath").to_pylist())
         name = _name("frame", paths)

@@ -75,7 +75,8 @@ class Annotations:
     objects, images, categories : list of dict
         Columns as in ``OBJECT_ROWS``, ``IMAGE_ROWS`` and ``CATEGORY_ROWS``, those of the file itself left out.
     labels : dict of dict
-        Of whole images, by what names them: ``line``, ``key`` and ``labels``.
+        Of whole images, by what names them: ``line``, ``key``, ``labels``, of a model also ``confidences``, and perhaps
+        ``logits`` with the ``classes`` that they are of.
     rejected : list of Rejected
         Its line is the number of the annotation, from 1.
     """
@@ -91,9 +92,14 @@ class Annotations:
         width, height = (number_of(side) or None for side in size)
         self.images.append({"image_id": image_id, "keys": keys, "width": width, "height": height})
 
-    def add_label(self, line: int, key: str, labels: list[str]) -> None:
-        """Add classes of a whole image, to those that it has already."""
-        self.labels.setdefault(key, {"line": line, "key": key, "labels": []})["labels"] += labels
+    def add_label(
+        self, line: int, key: str, labels: list[str], confidence: float | None = None, **scores: Sequence[Any]
+    ) -> None:
+        """Add classes of a whole image, to those that it has already; ``scores`` are ``logits``, and the ``classes`` of these."""
+        row = self.labels.setdefault(key, {"line": line, "key": key, "labels": [], "confidences": []})
+        row["labels"] += labels
+        row["confidences"] += [math.nan if confidence is None else confidence] * len(labels)
+        row |= scores
 
     def add(self, line: int, row: Row) -> None:
         """Add an object.
@@ -157,7 +163,7 @@ def label_readings(annotations: Annotations, file: InputFile) -> dict[str, Readi
         return {}
     several = any(len(one["labels"]) > 1 for one in annotations.labels.values())
     constants = {"source": file.source, "file": file.name, "label_field": file.field, "multilabel": several}
-    rows = [{**constants, **one} for one in annotations.labels.values()]
+    rows = [constants | {name: one[name] for name in ("line", "key", "labels")} for one in annotations.labels.values()]
     return {"label_rows": Reading(pa.Table.from_pylist(rows, schema=LABEL_ROWS), [])}
 
 

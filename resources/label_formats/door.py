@@ -12,14 +12,16 @@ from importlib.metadata import entry_points
 from pathlib import PurePath
 from typing import Protocol, runtime_checkable
 
-from brain_assets.resources.label_formats.annotations import Annotations
+from brain_assets.resources.label_formats.annotations import Annotations, Unusable
 from brain_assets.resources.label_formats.coco import Coco
 from brain_assets.resources.label_formats.content import Content, line_of
 from brain_assets.resources.label_formats.cvat import Cvat
 from brain_assets.resources.label_formats.fiftyone import FiftyOne
-from brain_assets.resources.label_formats.input_files import TABLES, InputFile
+from brain_assets.resources.label_formats.fiftyone_dataset import FiftyOneDataset
+from brain_assets.resources.label_formats.input_files import TABLES, InputFile, Role
 from brain_assets.resources.label_formats.labelled import Writer
 from brain_assets.resources.label_formats.labelme import LabelMe
+from brain_assets.resources.label_formats.labels import DEFAULT_FIELD
 from brain_assets.resources.label_formats.labelstudio import LabelStudio
 from brain_assets.resources.label_formats.supervisely import Supervisely
 from brain_assets.resources.label_formats.via import Via
@@ -68,8 +70,19 @@ class LabelFormat(Protocol):
         """Return what a file says; an error costs the whole file, so catch what one odd entry raises."""
 
 
+@runtime_checkable
+class HoldsFields(Protocol):
+    """Of a format whose files hold several fields of labels: of people, and of models, whose names are those of the fields."""
+
+    def fields(self, content: Content) -> Mapping[str, Role]:
+        """Return which fields a file has, and whether each holds labels or predictions."""
+
+    def read_field(self, content: Content, name: str) -> Annotations:
+        """Return what a field says."""
+
+
 OURS: tuple[LabelFormat, ...] = (
-    Coco(), Yolo(), Voc(), Cvat(), LabelMe(), LabelStudio(), Via(), Supervisely(), FiftyOne(),
+    Coco(), Yolo(), Voc(), Cvat(), LabelMe(), LabelStudio(), Via(), Supervisely(), FiftyOne(), FiftyOneDataset(),
 )  # fmt: skip
 
 
@@ -100,9 +113,14 @@ class Recognised:
 
     @property
     def model(self) -> str:
-        """The model whose predictions it holds: that of its address, else its name or, where that is an image's, its folder."""
+        """The model whose predictions it holds: that of its address, else its name or, where that is an image's, its folder.
+
+        Of a file of several fields it is the one that holds predictions.
+        """
         if self.file.model:
             return self.file.model
+        if isinstance(self.member, HoldsFields) and len(models := list(self._fields("predictions"))) == 1:
+            return models[0]
         if self.member is None or not self.member.per_image:
             return self.file.path.stem
         folders = PurePath(self.file.name).parts[:-1]
@@ -110,14 +128,37 @@ class Recognised:
         # Tools write a run's files into its folder `labels`: the run is what the model is called by.
         return folders[0] if folders else above.parent.name if above.name == "labels" else above.name
 
-    def read(self) -> Annotations:
+    def read(self, role: Role = "labels") -> Annotations:
         """Return the objects of the file; what cannot be used is named, not raised."""
         if self.member is None:
             return Annotations(rejected=[Rejected(WHOLE_FILE, self.reason, self.fault)])
         try:
+            if isinstance(self.member, HoldsFields) and self._fields():
+                return self.member.read_field(self.content, self._field(role))
             return self.member.read(self.content)
+        except Unusable as fault:
+            return Annotations(rejected=[Rejected(WHOLE_FILE, *fault.args)])
         except Exception as error:  # noqa: BLE001 - parsers raise anything, and no file may end a run
             return Annotations(rejected=[Rejected(WHOLE_FILE, "unreadable", line_of(error))])
+
+    def _field(self, role: Role) -> str:
+        """Return the field that is meant: the one that is named, else the only one that there is."""
+        wanted = self.file.model if role == "predictions" else self.file.field
+        known = self._fields()
+        if wanted in known:
+            return wanted
+        said = bool(self.file.model) if role == "predictions" else self.file.field != DEFAULT_FIELD
+        if not said and len(found := list(self._fields(role))) == 1:
+            return found[0]
+        told = ", ".join(f"{name} ({of})" for name, of in known.items()) or "none"
+        raise Unusable(
+            "which_field", f"say which field is meant, as in --{role} FIELD={self.file.path.name}; fields: {told}"
+        )
+
+    def _fields(self, role: Role | None = None) -> dict[str, Role]:
+        member = self.member
+        given: Mapping[str, Role] = member.fields(self.content) if isinstance(member, HoldsFields) else {}
+        return {name: of for name, of in given.items() if role in {None, of}}
 
 
 def recognise(file: InputFile) -> Recognised:

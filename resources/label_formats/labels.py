@@ -1,5 +1,6 @@
 """Labels in tables: which classes a file gives which sample."""
 
+import json
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 
@@ -7,9 +8,12 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from brain_assets.resources.fiftyone_samples import FILE as FIFTYONE_SAMPLES
+from brain_assets.resources.fiftyone_samples import columns_of
 from brain_assets.resources.label_formats.columns import NAMES, recognised
 from brain_assets.resources.label_formats.input_files import TABLES, InputFile, Role
 from brain_assets.resources.label_formats.vocabulary import class_lists, class_names
+from brain_assets.resources.local_files import bytes_of
 from brain_assets.resources.media.listing import split_of, tags_of
 from brain_assets.resources.tabular import (
     WHOLE_FILE,
@@ -114,6 +118,10 @@ def read_sample_columns(files: Iterable[InputFile]) -> pa.Table:
     """
     parts = [SAMPLE_COLUMNS.empty_table()]
     for file in files:
+        if file.path.name == FIFTYONE_SAMPLES:
+            with suppress(OSError, ValueError, TypeError, AttributeError, RecursionError):
+                parts.append(_columns_of_samples(file))
+            continue
         form = file.suffix[1:] if file.format == "auto" else file.format
         # What is in JSON may be annotations, which would be read twice.
         if f".{form}" not in TABLES or form == "json":
@@ -135,6 +143,15 @@ def _sample_columns(file: InputFile, form: str) -> pa.Table:
         pa.array([tags_of(one) for one in _values(tags, len(rows.lines))], pa.list_(pa.string())),
     ]
     return pa.table(columns, schema=SAMPLE_COLUMNS)
+
+
+def _columns_of_samples(file: InputFile) -> pa.Table:
+    constants = {"source": file.source, "file": file.name, "folder": file.folder}
+    rows = [
+        constants | row | {"key": row["filepath"], "split": split_of(row["split"])}
+        for row in columns_of(json.loads(bytes_of(file.path)), file.path.parent)
+    ]
+    return pa.Table.from_pylist(rows, schema=SAMPLE_COLUMNS)
 
 
 def _place(file: InputFile) -> list[tuple[object, pa.DataType]]:

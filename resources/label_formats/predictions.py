@@ -1,7 +1,8 @@
 """Predictions in tables: what a model says of which sample, and how sure it is."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -16,7 +17,17 @@ from brain_assets.resources.label_formats.labels import (
 )
 from brain_assets.resources.label_formats.scores import Mask, Scores, read_scores
 from brain_assets.resources.label_formats.vocabulary import class_lists, class_names
-from brain_assets.resources.tabular import Reading, Rows, as_text, keys, number_lists, numbers, text_lists, texts
+from brain_assets.resources.tabular import (
+    Reading,
+    Rows,
+    as_text,
+    column_of,
+    keys,
+    number_lists,
+    numbers,
+    text_lists,
+    texts,
+)
 
 BUILTIN = "builtin"
 """A reserved name: the model that the dataset's own labels are fitted with."""
@@ -82,6 +93,23 @@ def predictions_of(rows: Rows, file: InputFile, classes: Sequence[str]) -> Readi
     constants = {"source": file.source, "file": file.name, "is_probability": scores.probable}
     table = with_constants(pa.table(columns).filter(pa.array(last)), constants, PREDICTION_ROWS)
     return Reading(table, rows.rejected, order or None, rows.note)
+
+
+def predicted_rows(labels: Iterable[Mapping[str, Any]]) -> Rows:
+    """Return what annotations say of whole images, as rows of `Annotations.labels`, in the columns of a table of predictions."""
+    said = list(labels)
+    several = any(len(one["labels"]) > 1 for one in said)
+    listed = {"labels": "labels", "confidences": "confidences"}
+    alone = {"label": "labels", "confidence": "confidences"}
+    columns: dict[str, Any] = {
+        name: column_of([one[own] if several else one[own][0] for one in said])
+        for name, own in (listed if several else alone).items()
+    }
+    for name in ("logits", "classes"):
+        if any(name in one for one in said):
+            columns[name] = column_of([one.get(name) for one in said])
+    table = pa.table({"filepath": pa.array([one["key"] for one in said], pa.string()), **columns})
+    return Rows(table, np.array([one["line"] for one in said], np.int64))
 
 
 def _classes(rows: Rows, classes: Sequence[str]) -> list[str]:

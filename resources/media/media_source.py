@@ -7,6 +7,7 @@ listing has a *state*, a digest that changes when any item is added, changed or 
 import errno
 import glob
 import io
+import json
 import os
 import re
 from collections import Counter
@@ -20,6 +21,8 @@ from typing import Any, BinaryIO, Protocol
 import pyarrow as pa
 
 from brain_assets.resources.errors import SourceError
+from brain_assets.resources.fiftyone_samples import FILE as SAMPLES
+from brain_assets.resources.fiftyone_samples import columns_of
 from brain_assets.resources.limits import DEFAULT_LIMITS, Limits
 from brain_assets.resources.local_files import bytes_of, open_local
 from brain_assets.resources.media import addresses, archives, object_stores, videos
@@ -87,6 +90,7 @@ def open_source(
         A folder (searched with its subfolders), an archive (zip, tar, tar.gz), a video, a glob, a text file of paths, a
         manifest (CSV, Parquet or JSONL with a ``filepath`` column, optionally ``split`` and ``tags``), or a ``data.yaml``;
         or a folder of an object store (``s3://``, ``gs://``, ``az://``), an archive or a video there or behind a web address.
+        ``samples.json`` of a FiftyOne dataset is a manifest, too; a tag that names a split is its ``split``.
         Lists and manifests may name folders, objects and web addresses. Of several, the paths begin with their names.
     split_from : {"folder", "column", "none"}
         Where a sample's split comes from.
@@ -118,13 +122,13 @@ def _near_source(uri: str, reading: "Reading") -> MediaSource:
         return GlobSource(reading, str(Path(*_before_wildcard(path.parts))), str(path))
     raise SourceError(
         f"no media at {uri}: give a folder, an archive (.zip, .tar, .tar.gz, .tgz), a video, a glob, a list of paths"
-        " (.txt), a manifest (.csv, .parquet, .jsonl), a data.yaml or an object store (s3://, gs://, az://)"
+        " (.txt), a manifest (.csv, .parquet, .jsonl, samples.json of FiftyOne), a data.yaml or an object store (s3://, gs://, az://)"
     )
 
 
 def _of_file(path: Path, reading: "Reading") -> MediaSource | None:
     suffix = path.suffix.lower()
-    if suffix in LIST_SUFFIXES | MANIFEST_SUFFIXES:
+    if suffix in LIST_SUFFIXES | MANIFEST_SUFFIXES or path.name == SAMPLES:
         return ManifestSource(reading, path)
     if suffix in YAML_SUFFIXES:
         return DataYamlSource(reading, path)
@@ -459,6 +463,9 @@ class ManifestSource(_Source):
         if self.path.suffix.lower() in LIST_SUFFIXES:
             yield from _rows_of(self.path)
             return
+        if self.path.name == SAMPLES:
+            yield from _rows_of_fiftyone(self.path)
+            return
         table = read_table(self.path)
         if "filepath" not in table.column_names:
             raise SourceError(f"{self.path} has no column 'filepath' (columns: {', '.join(table.column_names)})")
@@ -470,6 +477,13 @@ def _lines_of(path: Path) -> Iterator[str]:
     """Yield the absolute paths that a list of a ``data.yaml`` names, from its own folder on."""
     for row in _rows_of(path):
         yield os.path.normpath(path.parent / os.path.expanduser(row["filepath"]))
+
+
+def _rows_of_fiftyone(path: Path) -> list[Row]:
+    try:
+        return columns_of(json.loads(bytes_of(path)), path.absolute().parent)
+    except (ValueError, RecursionError) as error:
+        raise SourceError(f"{path} cannot be read as FiftyOne's samples: {' '.join(str(error).split())}") from None
 
 
 def _rows_of(path: Path) -> Iterator[Row]:

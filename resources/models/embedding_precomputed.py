@@ -5,7 +5,8 @@ The file names each sample by a column or array ``filepath`` or ``sample_id`` an
 - ``.npz``: an array ``vectors`` beside the array of keys;
 - ``.npy``: a matrix, with its keys in a ``.csv`` of the same stem whose rows are in the same order;
 - ``.parquet``: a column ``vector`` of lists;
-- ``.csv``: a column ``vector`` of JSON lists, or one numeric column per dimension.
+- ``.csv``: a column ``vector`` of JSON lists, or one numeric column per dimension;
+- ``samples.json`` of a FiftyOne dataset, with ``#FIELD`` behind it where there are several fields of vectors.
 
 Names in the plural are understood, and ``embedding`` for ``vector``.
 """
@@ -14,6 +15,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -21,7 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brain_assets.resources.errors import BrainError, ConfigurationError
-from brain_assets.resources.local_files import open_local
+from brain_assets.resources.fiftyone_samples import FILE, vectors_of
+from brain_assets.resources.local_files import bytes_of, open_local
 from brain_assets.resources.models.embedding_cache import fingerprint
 from brain_assets.resources.models.embedding_files import existing_file
 from brain_assets.resources.models.embedding_networks import first_line
@@ -97,10 +100,13 @@ def load_vectors(target: str) -> PrecomputedVectors:
     ConfigurationError
         It lacks keys or vectors, they differ in number or length, or a key is given twice.
     """
-    path = existing_file(target)
-    read = READERS.get(path.suffix.lower())
+    named, _, field = target.rpartition("#") if "#" in target and not Path(target).exists() else (target, "", "")
+    path = existing_file(named)
+    read = partial(_read_samples, field=field) if path.name == FILE else READERS.get(path.suffix.lower())
     if read is None:
-        raise ConfigurationError(f"{path}: precomputed vectors are read from {', '.join(READERS)}")
+        raise ConfigurationError(
+            f"{path}: precomputed vectors are read from {', '.join(READERS)}, or {FILE} of FiftyOne"
+        )
     try:
         key, keys, matrix = read(path)
     except BrainError:
@@ -145,6 +151,13 @@ def _read_rows(path: Path) -> Vectors:
     if path.suffix.lower() == ".parquet" or not names:
         raise ConfigurationError(f"{path} lacks a column {VECTOR_NAMES[0]!r}: it has {', '.join(table.column_names)}")
     return key, keys, np.column_stack([table[name].to_numpy().astype(np.float32) for name in names])
+
+
+def _read_samples(path: Path, field: str) -> Vectors:
+    keys, vectors = vectors_of(json.loads(bytes_of(path)), path.absolute().parent, field)
+    if len({len(one) for one in vectors}) > 1:
+        raise ValueError("vectors differ in length")
+    return "filepath", keys, np.array(vectors, np.float32)
 
 
 def _read_table(path: Path) -> "pa.Table":

@@ -33,6 +33,7 @@ LABELS = "select label from (select unnest(labels) as label from ground_truth) o
 READ_BACK: dict[str, tuple[str, tuple[str, ...]]] = {
     "coco": ("images", ("annotations",)), "yolo": ("images", ("labels",)), "voc": ("JPEGImages", ("Annotations",)),
     "cvat": ("images", ("annotations.xml",)), "fiftyone": ("data", ("labels.json",)), "labelstudio": (".", ("tasks.json",)),
+    "fiftyone-dataset": ("samples.json", ("ground_truth=samples.json", "labels=samples.json")),
     "csv": ("images", ("labels.csv", "boxes.csv")),
     "parquet": ("images", ("labels.parquet", "boxes.parquet")), "folders": (".", ("folder",)),
     "huggingface": (".", ("test/metadata.jsonl", "train/metadata.jsonl")),
@@ -197,7 +198,11 @@ def test_images_are_links_or_copies(workshop: Workshop, tmp_path: Path) -> None:
 def test_what_is_read_back_is_what_was_written(workshop: Workshop, tmp_path: Path, form: str) -> None:
     exported = export(workshop, tmp_path / "out", form, images="copy")
     media, labels = READ_BACK[form]
-    declared = [{"uri": one if one == "folder" else str(tmp_path / "out" / one)} for one in labels]
+    fields = [one.rpartition("=")[::2] for one in labels]
+    declared = [
+        {"uri": one if one == "folder" else str(tmp_path / "out" / one), "field": field or "ground_truth"}
+        for field, one in fields
+    ]
     again = Workshop(tmp_path / "home", tmp_path / "out" / media, "again", labels=declared, split_from="folder")
     again.run(("samples", "media", "ground_truth", "predictions", "objects", "published"))
     holds = writers()[form].holds

@@ -132,6 +132,29 @@ def test_texts_with_confidences_are_a_models(tmp_path: Path) -> None:
     assert proposal["labels_format"] == proposal["predictions_format"] == "yolo"
 
 
+def test_a_dataset_that_fiftyone_exported_is_taken_with_all_its_fields(tmp_path: Path) -> None:
+    write_pictures(tmp_path / "set" / "data", range(2))
+    label = {"_cls": "Classification", "label": "cat"}
+    samples = [
+        {
+            "filepath": f"data/0000{place}.png",
+            "tags": ["test", "x"],
+            "animal": label,
+            "resnet": {**label, "confidence": 0.5},
+        }
+        for place in range(2)
+    ]
+    path = tmp_path / "set" / "samples.json"
+    path.write_text(json.dumps({"samples": samples}))
+    look = look_at(tmp_path / "set")
+    assert look.lines()[0].endswith("2 images; splits by tag: test 2")
+    form = {"labels_format": "fiftyone-dataset", "predictions_format": "fiftyone-dataset"}
+    settings = {"media": [str(path)], "split_from": "column", "labels": [str(path)], "predictions": [f"resnet={path}"]}
+    assert look.proposal(unsure=False) == settings | form
+    assert brain(tmp_path, "add", "a", str(tmp_path / "set")).exit_code == 0
+    assert declared(tmp_path)["media"] == str(path)
+
+
 def brain(root: Path, *words: str, **more: str) -> Result:
     return CliRunner().invoke(main, ["--home", str(root / "home"), *words], **more)
 

@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import zlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,9 @@ from PIL import Image
 
 from brain_assets.methods.labels.objects import encode_rle, fill_rings
 from brain_assets.resources.label_formats.annotations import Annotations, names_beside
+from brain_assets.resources.label_formats.content import Content
 from brain_assets.resources.label_formats.door import TABLE_FORMS, formats, recognise
+from brain_assets.resources.label_formats.fiftyone_dataset import packed
 from brain_assets.resources.settings.configuration import FORMATS
 from tests.resources.formats import file_of
 
@@ -473,6 +476,72 @@ def test_fiftyone(tmp_path: Path) -> None:
     assert told(found) == [(3, "unknown_class"), (4, "unreadable"), (5, "unknown_class")]
 
 
+def sample(name: str, **fields: Any) -> dict[str, Any]:
+    return {"_id": {"$oid": name}, "filepath": f"data/{name}.jpg", "tags": ["night", "train"], **fields}
+
+
+def label(kind: str, **said: Any) -> dict[str, Any]:
+    return {"_id": {"$oid": "9"}, "_cls": kind, "tags": [], "label": "cat", **said}
+
+
+def of_fiftyone(tmp_path: Path) -> Path:
+    """Write samples of which each has a field of every kind."""
+    mask = np.zeros((2, 4), bool)
+    mask[:, 2:] = True
+    boxed = label("Detection", bounding_box=[0.2, 0.2, 0.4, 0.4])
+    one, line = label("Classification"), label("Polyline", points=[[[0.1, 0.1], [0.5, 0.1], [0.5, 0.5]]])
+    fields = {
+        "boxes": {"_cls": "Detections", "detections": [boxed | {"iscrowd": True}, boxed | {"mask": packed(mask)},
+            boxed | {"mask_path": "fields/m.png"}, boxed | {"mask_path": "fields/none.png"}, boxed | {"label": ""}]},
+        "model": {"_cls": "Detections", "detections": [boxed | {"confidence": 0.25}, boxed | {"confidence": 2}]},
+        "outlines": {"_cls": "Polylines", "polylines": [line | {"closed": True}, line]},
+        "animal": one, "guess": one | {"confidence": 0.75, "logits": packed(np.array([1.5, 0.5]))},
+        "weather": {"_cls": "Classifications", "classifications": [one, one | {"label": "dog"}]},
+        "points": {"_cls": "Keypoints", "keypoints": []}, "uniqueness": 0.5, "vector": packed(np.arange(3.0)),
+    }  # fmt: skip
+    (tmp_path / "fields").mkdir()
+    Image.fromarray(np.repeat(mask, 2, axis=1).astype(np.uint8) * 255).save(tmp_path / "fields" / "m.png")
+    written(tmp_path / "metadata.json", {"sample_fields": [], "classes": {"guess": ["dog", "cat"]}})
+    return written(
+        tmp_path / "samples.json", {"samples": [sample("a", **fields), sample("b", animal=None), sample("c")]}
+    )
+
+
+def test_each_field_of_a_fiftyone_dataset_is_one_of_labels_or_of_a_model(tmp_path: Path) -> None:
+    path = of_fiftyone(tmp_path)
+    labels = lambda field: recognise(replace(file_of(path), field=field)).read()  # noqa: E731
+    model = lambda name: recognise(replace(file_of(path), model=name)).read("predictions")  # noqa: E731
+    boxed = labels("boxes")
+    assert boxes(boxed) == [[0.2, 0.2, 0.4, 0.4]] * 4
+    assert [row["iscrowd"] for row in boxed.objects] == [True, False, False, False]
+    corners = [sorted(np.reshape(row["polygon"], (-1, 2)).round(6).tolist()) for row in boxed.objects[1:3]]
+    assert corners == [[[0.4, 0.2], [0.4, 0.6], [0.6, 0.2], [0.6, 0.6]]] * 2
+    assert told(boxed) == [(4, "mask"), (5, "no_label")]
+    assert boxed.objects[0]["keys"] == [f"{tmp_path}/data/a.jpg", "data/a.jpg", "//a.jpg"]
+    assert [row["confidence"] for row in model("model").objects] == [0.25]
+    assert told(labels("outlines")) == [(2, "shape")]
+    assert [row["labels"] for row in labels("weather").labels.values()] == [["cat", "dog"]]
+    (guess,) = model("guess").labels.values()
+    assert (guess["confidences"], guess["logits"], guess["classes"]) == ([0.75], [1.5, 0.5], ["dog", "cat"])
+    roles = {
+        "boxes": "labels",
+        "model": "predictions",
+        "outlines": "labels",
+        "animal": "labels",
+        "guess": "predictions",
+    }
+    assert recognise(file_of(path)).member.fields(Content(path)) == {**roles, "weather": "labels"}
+
+
+def test_a_field_that_is_not_said_is_the_only_one_or_asked_for(tmp_path: Path) -> None:
+    (fault,) = recognise(file_of(of_fiftyone(tmp_path))).read().rejected
+    assert (fault.line, fault.reason) == (0, "which_field")
+    assert "animal (labels), guess (predictions)" in fault.detail
+    alone = written(tmp_path / "one" / "samples.json", {"samples": [sample("a", animal=label("Classification"))]})
+    assert [row["labels"] for row in read(alone).labels.values()] == [["cat"]]
+    assert read(tmp_path / "metadata.json") == Annotations()
+
+
 @pytest.mark.parametrize("stem", ["test", "val"])
 def test_labels_of_an_image_that_is_called_like_a_split_are_no_list(tmp_path: Path, stem: str) -> None:
     found = read(tmp_path / f"{stem}.txt", "0 .5 .5 .2 .2\n")
@@ -485,6 +554,9 @@ def test_labels_of_an_image_that_is_called_like_a_split_are_no_list(tmp_path: Pa
 
 EXAMPLES: dict[str, tuple[str, Any]] = {
     "fiftyone": ("labels.json", {"classes": ["cat"], "labels": {"a": [{"label": 0, "bounding_box": [0.1, 0.2, 0.3, 0.4]}] * 2}}),
+    "fiftyone-dataset": ("samples.json", {"samples": [{"filepath": f"data/{name}.jpg", "tags": ["train"], "ground_truth": {
+        "_cls": "Detections", "detections": [{"_id": {"$oid": "1"}, "label": "cat", "bounding_box": [0.1, 0.2, 0.3, 0.4],
+                                              "mask": [[True, False]]}]}} for name in "ab"]}),
     "coco": ("a.json", coco(one(), one())),
     "yolo": ("a.txt", "0 .5 .5 .2 .2\n0 .4 .5 .2 .2\n"),
     "voc": ("a.xml", VOC.format(name="a.jpg")),

@@ -115,7 +115,7 @@ def own_mask(one: LabelledObject) -> np.ndarray:
 
 
 def test_these_write() -> None:
-    assert WRITING == ["coco", "cvat", "fiftyone", "labelstudio", "voc", "yolo"]
+    assert WRITING == ["coco", "cvat", "fiftyone", "fiftyone-dataset", "labelstudio", "voc", "yolo"]
 
 
 @pytest.mark.parametrize("name", WRITING)
