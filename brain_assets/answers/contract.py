@@ -194,9 +194,10 @@ def clauses(contract: Contract) -> Iterator[Clause]:
     yield from _of_images(contract.images)
     yield from _of_boxes(contract.boxes)
     if contract.leaks is not None:
-        leaking = (
-            "select sample_id, 'it has a copy in ' || string_agg(distinct partner_split, ', ') as says from {leaks}"
-        )
+        # Of what is both a copy and of the group, a copy is said.
+        leaking = """
+            select sample_id, if(bool_and(kind = 'group'), 'others of its group are in ', 'it has a copy in ')
+                || string_agg(distinct partner_split, ', ') as says from {leaks}"""
         yield _at_most("leaks", contract.leaks, f"{leaking} where brain_key = 'leaks' group by sample_id")
     for metric, bounds in contract.health.items():
         yield from _within(metric, bounds, "")

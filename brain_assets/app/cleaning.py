@@ -21,7 +21,10 @@ GROUPS = {
 }
 LEAKS = """
     select sample_id, partner_id, partner_split, kind from leaks
-    where brain_key = 'leaks' and object_id is null order by distance, partner_id"""
+    where brain_key = 'leaks' and object_id is null and kind != 'group' order by distance, partner_id"""
+MEMBERS = """
+    select shared, sample_id, split from (select sample_id, split, status, unnest("groups") as shared from samples)
+    where status = 'ok' and split is not null order by all"""
 FLAGGED = """
     select sample_id, issue from issues
     where is_issue and object_id is null and issue in (select unnest($issues)) order by all"""
@@ -83,6 +86,7 @@ def left_out(connection: Connection, cleaning: Cleaning, keep_first: Sequence[st
             _resolve([row for row in _rows(connection, query) if row[1] not in retained], issue, kept, out)
     if LEAK.name not in cleaning.retain and _has(connection, "leaks"):
         _resolve_leaks(connection, keep_first, kept, out)
+        _resolve_groups(connection, keep_first, kept, out)
     for sample, split in _rows(connection, "select sample_id, split from samples") if cleaning.splits else []:
         if split not in cleaning.splits:
             out.setdefault(sample, LeftOut("split", split or "none"))
@@ -126,6 +130,24 @@ def _resolve_leaks(
         later = (own, splits.get(sample) or "", sample) > (other, split or "", partner)
         if later and sample not in kept and sample not in out and partner not in out:
             out[sample] = LeftOut(LEAK.name, f"{kind} copy in {split}")
+
+
+def _resolve_groups(
+    connection: Connection, keep_first: Sequence[str], kept: Collection[str], out: dict[str, LeftOut]
+) -> None:
+    """Leave out of each group what is not in its first split."""
+    if not _rows(connection, "select 1 from duckdb_columns() where table_name = 'samples' and column_name = 'groups'"):
+        return
+    rank = {split: place for place, split in enumerate(keep_first)}
+    groups: dict[str, list[tuple[str, str]]] = defaultdict(list)
+    for shared, sample, split in _rows(connection, MEMBERS):
+        groups[shared].append((sample, split))
+    for shared, members in groups.items():
+        there = [one for one in members if one[0] not in out]
+        first = min((split for _, split in there), key=lambda split: (rank.get(split, len(rank)), split), default="")
+        for sample, split in there:
+            if split != first and sample not in kept:
+                out[sample] = LeftOut(LEAK.name, f"others of {shared} are in {first}")
 
 
 def _check(connection: Connection, cleaning: Cleaning) -> None:

@@ -1,7 +1,7 @@
 """Which images there are: the source's listing, with a hash of every content."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from functools import partial
@@ -21,7 +21,15 @@ from brain_assets.resources.label_formats.input_files import InputListing, list_
 from brain_assets.resources.label_formats.labels import read_sample_columns
 from brain_assets.resources.limits import OUTSIDE
 from brain_assets.resources.media.candidates import left_out_told
-from brain_assets.resources.media.listing import ITEM, Container, Listing, content_hash, distinct, readable
+from brain_assets.resources.media.listing import (
+    ITEM,
+    Container,
+    Listing,
+    content_hash,
+    distinct,
+    groups_of,
+    readable,
+)
 from brain_assets.resources.settings.configuration import DatasetSettings
 from brain_assets.resources.store.store import Merge
 
@@ -38,12 +46,14 @@ NAMES = resolution(
 )
 WITH_COLUMNS = """
     with said as (
-        select sample_id, arg_max(split, place) as split, list_distinct(flatten(list(tags))) as tags
+        select sample_id, arg_max(split, place) as split, list_distinct(flatten(list(tags))) as tags,
+            list_distinct(flatten(list("groups"))) as "groups"
         from sample_columns columns join ({names}) names
             on names.source = columns.source and names.file = columns.file and name = key
         where sample_id is not null group by sample_id
     )
-    select listed.* replace ({split} as split, list_sort(list_distinct(listed.tags || coalesce(said.tags, []))) as tags)
+    select listed.* replace ({split} as split, list_sort(list_distinct(listed.tags || coalesce(said.tags, []))) as tags,
+        list_sort(list_distinct(listed."groups" || coalesce(said."groups", []))) as "groups")
     from listed left join said using (sample_id)"""
 
 
@@ -59,9 +69,9 @@ def update_samples(update: Update) -> Iterator[Merge]:
         return
     items, marks = _items(update, listing)
     update.notes["listed"] = items.num_rows
-    items = _with_label_columns(
-        update, first_look(wanted(items, update.dataset.settings), update.dataset.settings.limit)
-    )
+    chosen = first_look(wanted(items, update.dataset.settings), update.dataset.settings.limit)
+    items = _with_label_columns(update, with_path_groups(chosen, update.dataset.settings.group_patterns))
+    update.notes |= _groups_told(items, update.dataset.settings)
     store.connection.register("listing", items)
     _read_touched(update)
     gone = _known_to_be_gone(listing)
@@ -92,6 +102,36 @@ def first_look(items: pa.Table, limit: int | None) -> pa.Table:
     return items.sort_by("sample_id").slice(0, limit)
 
 
+def with_path_groups(items: pa.Table, patterns: Sequence[str]) -> pa.Table:
+    """Return the items with the groups that the named parts of regular expressions find in their paths.
+
+    Examples
+    --------
+    >>> paths = pa.table({"filepath": ["p17/a.png", "b.png"], "groups": [["site=north"], []]})
+    >>> with_path_groups(paths, ["p(?P<patient>[0-9]+)/"]).column("groups").to_pylist()
+    [['patient=17', 'site=north'], []]
+    """
+    if not patterns:
+        return items
+    searches = [re.compile(pattern).search for pattern in patterns]
+    found = [
+        sorted({*known, *(one for search in searches if (part := search(path)) for one in groups_of(part.groupdict()))})
+        for path, known in zip(items.column("filepath").to_pylist(), items.column("groups").to_pylist(), strict=True)
+    ]
+    place = items.column_names.index("groups")
+    return items.set_column(place, "groups", pa.array(found, pa.list_(pa.string())))
+
+
+def _groups_told(items: pa.Table, settings: DatasetSettings) -> dict[str, str]:
+    """Return for each name of groups how many there are, and how many samples are in none."""
+    said = [{one.partition("=")[0]: one for one in groups} for groups in items.column("groups").to_pylist()]
+    told = {}
+    for name in settings.group_names:
+        members = [one[name] for one in said if name in one]
+        told[f"groups by {name}"] = f"{len(set(members))}, {len(said) - len(members)} samples in none"
+    return told
+
+
 def source_told(listing: Listing, settings: DatasetSettings) -> list[str]:
     """Return what there is to say of a source: which files are no samples, and what it names in vain."""
     without = listing.items.num_rows - wanted(listing.items, settings).num_rows
@@ -118,8 +158,8 @@ def _label_files(dataset: Dataset) -> InputListing:
 
 
 def _with_label_columns(update: Update, items: pa.Table) -> pa.Table:
-    """Return the items with the tags that files of labels give them, and with the splits where columns shall give them."""
-    columns = read_sample_columns(_label_files(update.dataset).files)
+    """Return the items with the tags and groups that files of labels give, and with the splits where columns shall give them."""
+    columns = read_sample_columns(_label_files(update.dataset).files, update.dataset.settings.group_columns)
     if not columns.num_rows:
         return items
     connection = update.dataset.store.connection
@@ -220,11 +260,12 @@ STATES = "select sample_id, bytes, modified_ns, touched_ns from listing"
 # Members of a container that did not change, and its own row where it is damaged; those without a state are read again.
 MEMBERS = f"""
     select sample_id, filepath, uri, coalesce(files.bytes, samples.bytes) as bytes,
-        coalesce(modified_ns, epoch_ns(modified_at)) as modified_ns, coalesce(touched_ns, 0) as touched_ns, split, tags,
+        coalesce(modified_ns, epoch_ns(modified_at)) as modified_ns, coalesce(touched_ns, 0) as touched_ns, split, tags, "groups",
         content_hash, if({SETTLED}, error, null) as error
     from samples left join files using (sample_id) where starts_with(filepath, ?) or filepath = ?"""
 ROW_COLUMNS = """
     listing.sample_id, listing.filepath, listing.uri, greatest(listing.bytes, 0) as bytes, listing.split, listing.tags,
+    listing."groups",
     make_timestamp_ns(listing.modified_ns)::timestamptz as modified_at,
     coalesce(samples.added_at, now()) as added_at, now() as changed_at,
     coalesce(samples.ordinal, nextval('ordinals')) as ordinal"""
@@ -265,7 +306,7 @@ def _fact(name: str, value: str) -> str:
 def _runs(dataset: Dataset) -> list[MethodRun]:
     settings = dataset.settings
     named = {"media": settings.media, "split_from": settings.split_from, "max_bytes": settings.decoding.max_bytes}
-    chosen = {name: getattr(settings, name) for name in ("limit", "min_file_size", "pattern")}
+    chosen = {name: getattr(settings, name) for name in ("limit", "min_file_size", "pattern", "groups")}
     return [MethodRun("samples", named | {name: value for name, value in chosen.items() if value})]
 
 
@@ -307,7 +348,8 @@ SAMPLES = Signal(
                 case when dropped then 'dropped' when media.status = 'ok' and samples.error is null then 'ok'
                     else 'error' end as status,
                 coalesce(samples.error, media.error, if(media.status is null, 'pending: not decoded yet', null)) as error,
-                retry_at, content_hash, bytes, width, height, format, split, tags, taken_at, modified_at, added_at, changed_at
+                retry_at, content_hash, bytes, width, height, format, split, tags, "groups", taken_at, modified_at, added_at,
+                changed_at
             from samples left join media using (content_hash) order by filepath""",
             {
                 "sample_id": "Stable id: hash of the source's name and the path inside it.",
@@ -324,6 +366,7 @@ SAMPLES = Signal(
                 "format": "Format by content, whatever the name says.",
                 "split": "train, val, test, or the name that the source gives; NULL without one.",
                 "tags": "Tags that the source gives.",
+                "groups": "What it belongs to, as NAME=VALUE: the columns and parts of paths that the setting groups names.",
                 "taken_at": "When the picture was taken, by EXIF and without a zone; NULL where it does not say.",
                 "modified_at": "When the file was last changed.",
                 "added_at": "When the sample was first seen.",

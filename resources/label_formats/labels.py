@@ -14,7 +14,7 @@ from brain_assets.resources.label_formats.columns import NAMES, recognised
 from brain_assets.resources.label_formats.input_files import TABLES, InputFile, Role
 from brain_assets.resources.label_formats.vocabulary import class_lists, class_names
 from brain_assets.resources.local_files import bytes_of
-from brain_assets.resources.media.listing import split_of, tags_of
+from brain_assets.resources.media.listing import groups_of, split_of, tags_of
 from brain_assets.resources.tabular import (
     WHOLE_FILE,
     Reading,
@@ -46,6 +46,7 @@ SAMPLE_COLUMNS = pa.schema([
     ("key", pa.string()),
     ("split", pa.string()),
     ("tags", pa.list_(pa.string())),
+    ("groups", pa.list_(pa.string())),
 ])  # fmt: skip
 
 
@@ -111,8 +112,10 @@ def understood(name: str) -> str:
     return f"understood are {', '.join(NAMES[name][:8])}, or say columns: {{{name}: NAME}} in dataset.yaml"
 
 
-def read_sample_columns(files: Iterable[InputFile]) -> pa.Table:
-    """Return the splits and tags that tables of labels give: columns as in ``SAMPLE_COLUMNS``, later rows counting more.
+def read_sample_columns(files: Iterable[InputFile], groups: Sequence[str] = ()) -> pa.Table:
+    """Return the splits and tags that tables of labels give, and what columns called ``groups`` say of belonging together.
+
+    Columns are as in ``SAMPLE_COLUMNS``, later rows counting more.
 
     What cannot be read is left out here and listed where the labels are read.
     """
@@ -127,20 +130,24 @@ def read_sample_columns(files: Iterable[InputFile]) -> pa.Table:
         if f".{form}" not in TABLES or form == "json":
             continue
         with suppress(pa.ArrowException, ValueError, TypeError):
-            parts.append(_sample_columns(file, form))
+            parts.append(_sample_columns(file, form, groups))
     return pa.concat_tables(parts)
 
 
-def _sample_columns(file: InputFile, form: str) -> pa.Table:
-    rows = read_rows(file, form, "labels")
+def _sample_columns(file: InputFile, form: str, groups: Sequence[str]) -> pa.Table:
+    table = read_table(file.path, form)
+    rows = named_rows(table, file, "labels")
     splits, tags = rows.column("split"), rows.column("tags")
-    if not rows.lines.size or (splits is None and tags is None):
+    said = {name: table.table.column(name).to_pylist() for name in groups if name in table.table.column_names}
+    if not rows.lines.size or (splits is None and tags is None and not said):
         return SAMPLE_COLUMNS.empty_table()
+    belongs = [groups_of(dict(zip(said, row, strict=True))) for row in zip(*said.values(), strict=True)]
     columns = [
         *(pa.repeat(pa.scalar(value, kind), len(rows.lines)) for value, kind in _place(file)),
         keys(rows),
         pa.array([split_of(one) for one in texts(splits, len(rows.lines)).to_pylist()], pa.string()),
         pa.array([tags_of(one) for one in _values(tags, len(rows.lines))], pa.list_(pa.string())),
+        pa.array(belongs or [[]] * len(rows.lines), pa.list_(pa.string())),
     ]
     return pa.table(columns, schema=SAMPLE_COLUMNS)
 

@@ -5,6 +5,7 @@ and not known, because the container's own state tells whether anything in it ca
 """
 
 import hashlib
+import math
 import os
 import unicodedata
 from collections import Counter
@@ -36,6 +37,7 @@ ITEM = pa.schema([
     ("touched_ns", pa.int64()),
     ("split", pa.string()),
     ("tags", pa.list_(pa.string())),
+    ("groups", pa.list_(pa.string())),
     ("content_hash", pa.string()),
     ("error", pa.string()),
 ])  # fmt: skip
@@ -128,7 +130,8 @@ class Container:
         Lists what is inside; raises OSError where it cannot be read this time.
     splits : callable
         Returns the split of each member, given their paths below the media root.
-    tags : list of str
+    tags, groups : list of str
+        Of each member.
     """
 
     filepath: str
@@ -139,6 +142,7 @@ class Container:
     contents: Callable[[], Contents]
     splits: Callable[[Sequence[str]], list[str | None]]
     tags: list[str]
+    groups: list[str]
 
     @property
     def prefix(self) -> str:
@@ -173,7 +177,7 @@ class Container:
     def _row(self, suffix: str, member: Member, split: str | None) -> tuple[Any, ...]:
         path, status = self.filepath + suffix, member.status
         touched = int(content_hash(member.error.encode())[:15], 16) if member.error else status.touched
-        known = (status.bytes, status.modified_ns, touched, split, self.tags)
+        known = (status.bytes, status.modified_ns, touched, split, self.tags, self.groups)
         return (sample_id(path), readable(path), address(self.uri + suffix), *known, member.content_hash, member.error)
 
 
@@ -408,28 +412,31 @@ def _folder(relative: str) -> str:
 
 def _row(found: _Found, splits: _Splits) -> tuple[Any, ...]:
     status, split = found.status, splits.of(found.relative, found.row)
-    known = (status.bytes, status.modified_ns, status.touched, split, tags_of(found.row.get("tags")))
+    said = (split, tags_of(found.row.get("tags")), found.row.get("groups") or [])
+    known = (status.bytes, status.modified_ns, status.touched, *said)
     return (sample_id(found.relative), readable(found.relative), found.uri, *known, None, found.error)
 
 
 def _container(found: _Found, kind: Kind, splits: _Splits) -> Container:
     prefix, tags = found.relative + kind.separator, tags_of(found.row.get("tags"))
+    groups = found.row.get("groups") or []
     # Where another file beside it changes its split, it is listed again.
     split = f"{splits.split_from} {splits.of(prefix, found.row)} {found.row.get('split')}"
-    mark = content_hash(f"{found.uri} {found.status} {kind.options} {split} {tags}".encode(errors="surrogateescape"))
+    said = " ".join(map(str, [found.uri, found.status, kind.options, split, tags, *([groups] if groups else [])]))
+    mark = content_hash(said.encode(errors="surrogateescape"))
     contents = partial(kind.contents, found.uri)
     of_members = partial(splits.of_members, readable(prefix), found.row)
     return Container(
-        readable(found.relative), found.uri, kind.separator, mark, found.status, contents, of_members, tags
+        readable(found.relative), found.uri, kind.separator, mark, found.status, contents, of_members, tags, groups
     )
 
 
 def _marks(items: pa.Table) -> Iterator[str]:
-    names = ("sample_id", "bytes", "modified_ns", "touched_ns", "split", "tags")
-    for item_id, size, modified, touched, split, tags in zip(
+    names = ("sample_id", "bytes", "modified_ns", "touched_ns", "split", "tags", "groups")
+    for item_id, size, modified, touched, split, tags, groups in zip(
         *(items.column(n).to_pylist() for n in names), strict=True
     ):
-        yield f"{item_id}{size} {modified} {touched} {split} {tags}"
+        yield f"{item_id}{size} {modified} {touched} {split} {tags}" + (f" {groups}" if groups else "")
 
 
 def _digest(mark: str) -> int:
@@ -446,3 +453,26 @@ def tags_of(value: Any) -> list[str]:
     else:
         parts = value if isinstance(value, list | tuple | dict) else [value]
     return sorted({str(part).strip() for part in parts if str(part).strip()})
+
+
+def groups_of(values: Mapping[str, Any]) -> list[str]:
+    """Return what a sample belongs to, as ``NAME=VALUE``; a value that is missing or empty is none, a list several.
+
+    Examples
+    --------
+    >>> groups_of({"patient": 17, "site": ["north", " "], "camera": None})
+    ['patient=17', 'site=north']
+    """
+    found = set()
+    for name, value in values.items():
+        for one in value if isinstance(value, list | tuple) else [value]:
+            if text := _plainly(one):
+                found.add(f"{name}={text}")
+    return sorted(found)
+
+
+def _plainly(value: Any) -> str:
+    """Return a value as text, empty for none; whole numbers without a point, as a column with a gap would give them one."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value).strip()

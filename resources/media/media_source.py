@@ -36,6 +36,7 @@ from brain_assets.resources.media.listing import (
     Listing,
     Status,
     content_hash,
+    groups_of,
     is_archive,
     readable,
     sample_id,
@@ -76,11 +77,15 @@ class MediaSource(Protocol):
 
 def open_media(settings: DatasetSettings, limits: Limits = DEFAULT_LIMITS) -> MediaSource:
     """Return the source of a dataset's images; raises SourceError if there is nothing of that name."""
-    return open_source(settings.media, settings.split_from, settings.frames, limits)
+    return open_source(settings.media, settings.split_from, settings.frames, limits, settings.group_columns)
 
 
 def open_source(
-    uri: str | Sequence[str], split_from: str = "none", frames: Frames = None, limits: Limits = DEFAULT_LIMITS
+    uri: str | Sequence[str],
+    split_from: str = "none",
+    frames: Frames = None,
+    limits: Limits = DEFAULT_LIMITS,
+    groups: Sequence[str] = (),
 ) -> MediaSource:
     """Return the source that ``uri`` names.
 
@@ -99,6 +104,8 @@ def open_source(
         samples, and one that is given as such is looked at every second.
     limits : Limits
         What decoding a video may use.
+    groups : sequence of str
+        Columns of a manifest that say what belongs together.
 
     Raises
     ------
@@ -106,9 +113,9 @@ def open_source(
         If there is nothing of that name.
     """
     if not isinstance(uri, str):
-        sources = [open_source(one, split_from, frames, limits) for one in uri]
+        sources = [open_source(one, split_from, frames, limits, groups) for one in uri]
         return sources[0] if len(sources) == 1 else _several(uri, sources, Reading(split_from, frames, limits))
-    reading = Reading(split_from, frames, limits)
+    reading = Reading(split_from, frames, limits, tuple(groups))
     return _far_source(uri, reading) if is_remote(uri) else _near_source(uri, reading)
 
 
@@ -160,6 +167,7 @@ class Reading:
     split_from: str
     frames: Frames
     limits: Limits
+    groups: tuple[str, ...] = ()
 
     def kind_of(self, path: str) -> Kind | None:
         """Return the kind of container that a file is by its name, or None."""
@@ -469,8 +477,11 @@ class ManifestSource(_Source):
         table = read_table(self.path)
         if "filepath" not in table.column_names:
             raise SourceError(f"{self.path} has no column 'filepath' (columns: {', '.join(table.column_names)})")
+        groups = [name for name in self.reading.groups if name in table.column_names]
         wanted = [name for name in ("filepath", "split", "tags") if name in table.column_names]
-        yield from (row for row in table.select(wanted).to_pylist() if row["filepath"])
+        for row in table.select(dict.fromkeys([*wanted, *groups])).to_pylist():
+            if row["filepath"]:
+                yield row | {"groups": groups_of({name: row[name] for name in groups})}
 
 
 def _lines_of(path: Path) -> Iterator[str]:

@@ -56,6 +56,18 @@ def _regular(text: str) -> str:
     return text
 
 
+NAMED_PART = "(?P<"
+
+
+def _group(text: str) -> str:
+    """Return the name of a column, or a regular expression with a named part; raises PydanticCustomError where it is neither."""
+    if not text.strip() or (NAMED_PART not in text and re.search(r"[()\[\]*+?|\\]", text)):
+        raise PydanticCustomError(
+            "group", "is a column's name, or a regular expression with a named part (?P<NAME>...)"
+        )
+    return _regular(text) if NAMED_PART in text else text
+
+
 FormatName = Annotated[str, AfterValidator(_known_format)]
 
 VECTOR_INDEXES = "brain_assets.vector_indexes"
@@ -515,6 +527,11 @@ class DatasetSettings(Section):
         "none",
         description="Where a sample's split comes from: the folders above it, the manifest's column, or nowhere.",
     )
+    groups: list[Annotated[str, AfterValidator(_group)]] = Field(
+        [],
+        description="What belongs together and must not lie in two splits: columns of the manifest or of tables of labels, such"
+        ' as patient, or regular expressions whose named part is found in paths, such as "(?P<site>[^/]+)/".',
+    )
     frames: Annotated[float, Field(gt=0, allow_inf_nan=False)] | Literal["key"] | None = Field(
         None,
         description="Frames taken of videos: seconds between two, or key for all key frames. By default a video that is given"
@@ -572,6 +589,22 @@ class DatasetSettings(Section):
         run = runs.get(embeddings)
         mean = run is not None and run.embeddings in runs
         return embeddings if run is not None and run.method == "object_embeddings" and not mean else None
+
+    @property
+    def group_columns(self) -> list[str]:
+        """Columns that say what belongs together."""
+        return [one for one in self.groups if NAMED_PART not in one]
+
+    @property
+    def group_patterns(self) -> list[str]:
+        """Regular expressions whose named parts say it of paths."""
+        return [one for one in self.groups if NAMED_PART in one]
+
+    @property
+    def group_names(self) -> list[str]:
+        """What groups are called."""
+        parts = [name for pattern in self.group_patterns for name in re.compile(pattern).groupindex]
+        return list(dict.fromkeys([*self.group_columns, *parts]))
 
     @property
     def media_addresses(self) -> list[str]:

@@ -31,8 +31,8 @@ create table objects as from (values
     ('c', 'ground_truth', 'model', 'cow', 0, 0, 1, 1)
 ) t (sample_id, label_field, source, label, x, y, width, height);
 create table leaks as from (values
-    ('leaks', 'a', 'c', 'test'), ('leaks', 'c', 'a', 'train'), ('other', 'b', 'c', 'test')
-) t (brain_key, sample_id, partner_id, partner_split);
+    ('leaks', 'a', 'c', 'test', 'near'), ('leaks', 'c', 'a', 'train', 'group'), ('other', 'b', 'c', 'test', 'near')
+) t (brain_key, sample_id, partner_id, partner_split, kind);
 """
 CLAUSES: list[tuple[dict[str, Any], dict[str, float]]] = [
     ({"classes": ["cat", "dog", "owl"]}, {"classes.unknown <= 0": 0}),

@@ -1,6 +1,6 @@
 """The same image in two splits: what a model was trained on, it must not be judged on."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import pyarrow as pa
@@ -34,7 +34,33 @@ def update_leaks(update: Update) -> Iterator[Merge]:
         "kind": pa.array(np.where(leaks.exact, "exact", "near").tolist(), pa.string()),
         "relation": pa.array(list(map(samples.relation, leaks.sample, leaks.partner)), pa.string()),
     }
-    yield update.replace("leaks", pa.table(rows))
+    rows["shared"] = pa.nulls(len(leaks.sample), pa.string())
+    if update.run.brain_key == "leaks":
+        yield update.replace("leaks", pa.concat_tables([pa.table(rows), _between_groups(update, rows)]))
+    else:
+        yield update.replace("leaks", pa.table(rows))
+
+
+def _between_groups(update: Update, known: Mapping[str, pa.Array]) -> pa.Table:
+    """Return a row for each sample and each other split that has members of a group of its own, but for known pairs."""
+    update.dataset.store.connection.register("known_leaks", pa.table({name: known[name] for name in PAIR}))
+    found = update.query(BETWEEN_GROUPS, [update.run.brain_key])
+    update.dataset.store.connection.unregister("known_leaks")
+    return found
+
+
+PAIR = ("sample_id", "partner_id")
+# One partner for each split, the one with the smallest id: of a patient with a thousand images on both sides, a thousand rows.
+BETWEEN_GROUPS = """
+    with members as (
+        select sample_id, split, unnest("groups") as shared from samples
+        where split is not null and sample_id in (select sample_id from readable)),
+    firsts as (select shared, split as partner_split, min(sample_id) as partner_id from members group by all)
+    select ? as brain_key, sample_id, split, partner_id, partner_split, null::double as distance, 'group' as kind,
+        null::varchar as relation, min(shared) as shared
+    from members join firsts using (shared) where split != partner_split
+        and (sample_id, partner_id) not in (select (sample_id, partner_id) from known_leaks)
+    group by sample_id, split, partner_id, partner_split order by sample_id, partner_id"""
 
 
 def _runs(dataset: Dataset) -> list[MethodRun]:
@@ -52,6 +78,8 @@ def _key(duplicates: str) -> str:
 
 def _say(evidence: Evidence, labels: str, partner: str) -> str:
     distance = evidence.get("distance")
+    if distance is None:
+        return f"In {evidence.get('split')}; another of {evidence.get('shared')} is in {evidence.get('partner_split')}."
     copy = "the same pixels" if distance == 0 else f"a near copy (distance {number(distance)})"
     more = int(evidence.get("partners") or 1) - 1
     also = f", and {more} more beside it" if more else ""
@@ -62,14 +90,15 @@ LEAK = Issue(
     "leak",
     20,
     "Leaks between splits",
-    "The same image, or a near copy, is in two splits, so that results on one are inflated by the other.",
+    "The same image, a near copy, or another of its group is in two splits, so that results on one are inflated by the other.",
     "Remove one side of each pair, best the one in the training split.",
     _say,
 )
 
 LEAKS = Signal(
     name="leaks",
-    description="Images of one split that have a copy in another: every pair across splits, exact or near.",
+    description="Images of one split that have a copy in another: every pair across splits, exact or near; and those of a group,"
+    " such as a patient, that is in several splits.",
     group="duplicates",
     reads=(
         "content_pairs",
@@ -91,18 +120,20 @@ LEAKS = Signal(
         Publication(
             "leaks",
             """
-            select brain_key, sample_id, split, partner_id, partner_split, distance, kind, relation, sample_id as subject_id,
-                null::varchar as object_id
+            select brain_key, sample_id, split, partner_id, partner_split, distance, kind, relation, shared,
+                sample_id as subject_id, null::varchar as object_id
             from leaks order by brain_key, sample_id, partner_id""",
             {
                 "brain_key": "The run.",
                 "sample_id": "A sample.",
                 "split": "Its split.",
-                "partner_id": "Its copy in another split; each pair is listed in both directions.",
-                "partner_split": "The copy's split.",
-                "distance": "0 for exact copies.",
-                "kind": "exact (same bytes or pixels) or near.",
+                "partner_id": "Its copy in another split; each pair is listed in both directions. Of a group, the member with the"
+                " smallest id in each other split.",
+                "partner_split": "The partner's split.",
+                "distance": "0 for exact copies; NULL where only the group is the same.",
+                "kind": "exact (same bytes or pixels), near, or group (no copies, but of one group).",
                 "relation": "What the two are to each other: same (but for its encoding), edited or same_scene.",
+                "shared": "The group that both belong to, as NAME=VALUE; NULL for copies.",
                 "subject_id": "The sample.",
                 "object_id": "NULL.",
             },
@@ -112,10 +143,15 @@ LEAKS = Signal(
         IssueQuery(
             """
             select sample_id as subject_id, sample_id, null as object_id, 'leak' as issue, brain_key as source,
-                1.0 - 0.5 * min(distance) as score, true as is_issue,
-                json_object('partner', arg_min(partner_id, distance), 'partner_split', arg_min(partner_split, distance),
-                    'split', any_value(split), 'distance', min(distance), 'partners', count(*)) as evidence
-            from (from leaks order by distance, partner_id) group by brain_key, sample_id""",
+                1.0 - 0.5 * coalesce(nearest.distance, 1) as score, true as is_issue,
+                if(nearest.distance is null,
+                    json_object('partner', nearest.partner_id, 'partner_split', nearest.partner_split, 'split', nearest.split,
+                        'shared', nearest.shared, 'partners', partners),
+                    json_object('partner', nearest.partner_id, 'partner_split', nearest.partner_split, 'split', nearest.split,
+                        'distance', nearest.distance, 'partners', partners)) as evidence
+            from (
+                select brain_key, sample_id, count(*) as partners, arg_min(leaks, (coalesce(distance, 2), partner_id)) as nearest
+                from leaks group by brain_key, sample_id)""",
             (LEAK,),
         ),
     ),
