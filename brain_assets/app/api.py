@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from brain_assets.app.duplicates import By, FoundDuplicates, FoundUnique, Histogram
     from brain_assets.app.exporting import Exported
     from brain_assets.app.split_leaks import Splits
+    from brain_assets.app.splitting import SplitPlan
     from brain_assets.app.views import View
     from brain_assets.resources.settings.configuration import DatasetSettings
 
@@ -292,6 +293,48 @@ class DatasetReader:
         from brain_assets.app.split_leaks import tag_leaks
 
         return tag_leaks(self._current(), self.paths, self._leaks(splits, threshold), tag)
+
+    def split(
+        self,
+        shares: Mapping[str, float] | None = None,
+        *,
+        where: str | None = None,
+        previous: str | Path | None = None,
+        **settings: Any,
+    ) -> "SplitPlan":
+        """Plan splits that cannot leak, from what is published; nothing is written.
+
+        Parameters
+        ----------
+        shares : mapping of str to float, optional
+            Of each split, such as ``{"train": 0.8, "test": 0.2}``; 1 together.
+        where : str, optional
+            SQL condition on samples: only these are planned.
+        previous : str or Path, optional
+            An earlier plan that was written: what it names stays where it is.
+        **settings
+            ``folds`` instead of shares, ``given`` (start from the splits that samples have), ``repair`` (end leaks of these by
+            the fewest moves), ``relations`` and ``seed``, as the section ``splits`` of ``dataset.yaml`` has them.
+
+        Returns
+        -------
+        brain_assets.app.splitting.SplitPlan
+            ``table``, ``proof``, ``splits`` (ids by split), ``df()`` and ``write(path)``.
+
+        Raises
+        ------
+        BrainError
+            In one line, if a setting is wrong or copies are not known yet.
+
+        Examples
+        --------
+        >>> flowers.split({"train": 0.8, "val": 0.1, "test": 0.1}).write("splits.csv")  # doctest: +SKIP
+        """
+        from brain_assets.app.splitting import Question, asked_for, split
+
+        wanted = asked_for(self._settings().splits, shares or {}, settings)
+        question = Question(wanted, where, Path(previous).expanduser() if previous else None)
+        return split(self._current(), self._settings(), question)
 
     def _leaks(self, splits: "Splits", threshold: float | None) -> "pa.Table":
         from brain_assets.app.split_leaks import leaks

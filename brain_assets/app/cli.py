@@ -13,6 +13,7 @@ import click
 
 from brain_assets.app.commands import COMMANDS, PORT, with_output
 from brain_assets.app.scan_commands import COMMANDS as SCAN_COMMANDS
+from brain_assets.app.split_commands import COMMANDS as SPLIT_COMMANDS
 from brain_assets.resources.errors import BrainError
 from brain_assets.resources.settings.home import Home, unusable
 
@@ -347,7 +348,7 @@ def _assignment(text: str) -> tuple[str, str]:
     return key.strip(), value
 
 
-for command in (*COMMANDS, *SCAN_COMMANDS):
+for command in (*COMMANDS, *SCAN_COMMANDS, *SPLIT_COMMANDS):
     main.add_command(command)
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from brain_assets.resources.settings.validation import where, wrong
 
 NEIGHBORS = "neighbors"
 # These narrow the subjects themselves; the others see a part of a dataset through the neighbours within it.
-NARROWED = frozenset({"similarity", "representativeness", "selections"})
+NARROWED = frozenset({"similarity", "representativeness", "selections", "planned_splits"})
 
 SectionT = TypeVar("SectionT", bound=Section)
 

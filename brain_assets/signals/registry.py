@@ -29,6 +29,7 @@ from brain_assets.signals.similarity.similarity import SIMILARITY
 from brain_assets.signals.similarity.uniqueness import UNIQUENESS
 from brain_assets.signals.similarity.vector_indexes import VECTOR_INDEXES
 from brain_assets.signals.similarity.visualization import VISUALIZATION
+from brain_assets.signals.splits.planned_splits import PLANNED_SPLITS
 
 SIGNALS: tuple[Signal, ...] = with_plugins(
     (
@@ -48,6 +49,7 @@ SIGNALS: tuple[Signal, ...] = with_plugins(
         UNIQUENESS,
         NEAR_DUPLICATES,
         LEAKS,
+        PLANNED_SPLITS,
         OUTLIERS,
         REPRESENTATIVENESS,
         SELECTIONS,

@@ -316,6 +316,43 @@ class NearDuplicateSettings(Section):
         return self
 
 
+class SplitSettings(Section):
+    """Splits that are planned, so that nothing leaks between them, and kept as data arrives."""
+
+    shares: dict[str, Annotated[float, Field(gt=0, lt=1)]] = Field(
+        {},
+        description="Share of each split, such as {train: 0.8, val: 0.1, test: 0.1}; nothing is planned without any.",
+    )
+    folds: int | None = Field(
+        None, ge=2, le=100, description="Equal folds, called fold_1 and so on, instead of shares."
+    )
+    given: bool = Field(
+        False,
+        description="Start from the splits that samples have, and plan the others; without shares, by those that these have.",
+    )
+    repair: bool = Field(
+        False, description="Move the fewest samples where those that stay in their split leak; else nothing ever moves."
+    )
+    relations: list[Relation] = Field(
+        ["same", "edited", "same_scene"], description="Pairs that stay together, by what the two are to each other."
+    )
+    seed: int = Field(51, ge=0, description="Seed of the order in which equals are dealt out; another plans all anew.")
+
+    @property
+    def wanted(self) -> bool:
+        """Whether anything is to be planned."""
+        return bool(self.shares or self.folds or self.given)
+
+    @model_validator(mode="after")
+    def _add_up(self) -> Self:
+        if self.shares and self.folds:
+            raise PydanticCustomError("splits", "say shares or folds, not both")
+        total = sum(self.shares.values())
+        if self.shares and abs(total - 1) > 1e-6:
+            raise PydanticCustomError("splits", "shares add up to {total}, not to 1", {"total": f"{total:.6g}"})
+        return self
+
+
 Limit = Annotated[float, Field(gt=0, allow_inf_nan=False)] | Literal[False] | None
 Switch = Literal[False] | None
 
@@ -554,6 +591,7 @@ class DatasetSettings(Section):
     embeddings: EmbeddingSettings = EmbeddingSettings()
     similarity: SimilaritySettings = SimilaritySettings()
     near_duplicates: NearDuplicateSettings = NearDuplicateSettings()
+    splits: SplitSettings = SplitSettings()
     outliers: OutlierSettings = OutlierSettings()
     uniqueness: UniquenessSettings = UniquenessSettings()
     representativeness: RepresentativenessSettings = RepresentativenessSettings()

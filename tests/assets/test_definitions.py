@@ -44,6 +44,7 @@ object_embeddings: similarity <- embedding_models, media, objects, samples
 object_mistakenness: labels <- media, objects, samples
 objects: labels <- ground_truth, label_files, media, prediction_files, predictions, reviews, samples
 outliers: similarity <- embeddings, media, object_embeddings, similarity
+planned_splits: duplicates <- exact_duplicates, ground_truth, media, near_duplicates, objects, reviews, samples
 prediction_files: sources <- the outside world
 predictions: labels <- prediction_files, samples
 published: answers <- everything

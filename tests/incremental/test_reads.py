@@ -32,8 +32,9 @@ CUTS = [
 # What this story does not tell of: a map whose points a file gives, and tags of a file that is renamed.
 ELSEWHERE = {"visualization": {"samples"}, "samples": {"said_tags"}}
 EVERYTHING = Story(
-    tuple(SUBJECTS),
+    (*SUBJECTS, "planned_splits"),
     (
+        ("set", "splits", {"shares": {"train": 0.5, "test": 0.5}}),
         ("calibrate_early",),
         ("set", "split_from", "column"),
         ("vectors", "main", {name: 2 * number for number, name in enumerate(NAMES)}),

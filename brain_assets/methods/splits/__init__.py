@@ -1,0 +1,1 @@
+"""Pure methods that say which split a sample is to be in."""

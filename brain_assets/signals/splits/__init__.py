@@ -1,0 +1,1 @@
+"""Splits that are planned and kept."""
