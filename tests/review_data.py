@@ -12,7 +12,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
-from PIL import Image, ImageDraw
+from PIL import Image, ImageColor, ImageDraw
+
+from brain_assets.resources.models.embedding_models import load_model
 
 CLASSES = ["ant", "bee", "cat", "deer", "eel", "fox", "goose", "hare", "ibex", "jay", "kiwi", "lynx"]
 HOSTILE = [
@@ -24,12 +26,28 @@ HOSTILE = [
     "'; drop table samples; --",
     "a" * 300,
 ]
+COLOURS = "python:tests.review_data:Colours"
 STARTED = dt.datetime(2024, 5, 1, 8, tzinfo=dt.UTC)
 Rows = dict[str, Any]
 
 
 def digest(*parts: object) -> str:
     return hashlib.sha256("\0".join(map(str, parts)).encode()).hexdigest()[:32]
+
+
+class Colours:
+    """Embeds a picture as its pixels at 8x8, and the name of a colour as a picture of nothing else."""
+
+    version = "colours-1"
+    dimension = 192
+    input = 8
+
+    def embed(self, images: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        return np.asarray(images.reshape(len(images), -1).astype(np.float32) - 64)
+
+    def embed_text(self, texts: list[str]) -> np.ndarray[Any, Any]:
+        colours = np.array([ImageColor.getrgb(text) for text in texts], np.uint8)
+        return self.embed(np.broadcast_to(colours[:, None, None], (len(texts), 8, 8, 3)))
 
 
 @dataclass
@@ -462,24 +480,24 @@ class Synthetic:
         }
 
     def runs(self) -> Rows:
-        starts = [STARTED + dt.timedelta(hours=hours) for hours in (1, 30)]
+        starts = [STARTED + dt.timedelta(hours=hours) for hours in (1, 30, 30)]
         return {
-            "run_id": ["run-one", "run-two"],
-            "brain_key": ["uniqueness", "uniqueness"],
-            "method": ["uniqueness", "uniqueness"],
-            "config": ["{}", "{}"],
-            "state": ["done", "done"],
+            "run_id": ["run-one", "run-two", "run-two"],
+            "brain_key": ["uniqueness", "uniqueness", "colours"],
+            "method": ["uniqueness", "uniqueness", "embeddings"],
+            "config": ["{}", "{}", json.dumps({"model": COLOURS})],
+            "state": ["done"] * 3,
             "started_at": pa.array(starts, pa.timestamp("us", "UTC")),
             "finished_at": pa.array([at + dt.timedelta(minutes=4) for at in starts], pa.timestamp("us", "UTC")),
-            "code_version": ["1", "1"],
-            "model_version": ["m", "m"],
-            "rows_changed": [self.count * 4 // 5, self.count // 5],
-            "error": [None, None],
+            "code_version": ["1"] * 3,
+            "model_version": ["m"] * 3,
+            "rows_changed": [self.count * 4 // 5, self.count // 5, self.count],
+            "error": [None] * 3,
         }
 
     def health(self) -> Rows:
         runs, rows = self.runs(), []
-        for run, at, scale in zip(runs["run_id"], runs["finished_at"], (0.8, 1.0), strict=True):
+        for run, at, scale in zip(runs["run_id"], runs["finished_at"], (0.8, 1.0), strict=False):
             for metric, value in (
                 ("samples", self.count * scale),
                 ("duplicate_rate", 0.12 * scale),
@@ -508,11 +526,26 @@ class Synthetic:
     def publish_embeddings(self, folder: Path) -> None:
         folder.mkdir()
         for part, indices in enumerate(np.array_split(self.good, 2)):
-            rows = self.keyed("similarity", indices.tolist()) | {
+            rows = self.keyed("embeddings", indices.tolist()) | {
                 "model": ["synthetic"] * len(indices),
                 "vector": pa.array(list(self.vectors[indices]), pa.list_(pa.float32())),
             }
             pq.write_table(pa.table(rows), folder / f"part-{part}.parquet")
+        rows = self.keyed("colours", self.good) | {
+            "model": [self.colours.version] * len(self.good),
+            "vector": pa.array(list(self.colours.embed(self.shrunk)), pa.list_(pa.float32())),
+        }
+        pq.write_table(pa.table(rows), folder / "part-2.parquet")
+
+    @cached_property
+    def colours(self) -> Any:
+        """The model of the run ``colours``, as the page loads it."""
+        return load_model(COLOURS, cache=self.home / "cache")
+
+    @cached_property
+    def shrunk(self) -> np.ndarray[Any, Any]:
+        """Every picture at 8x8."""
+        return np.array([self.draw(i).resize((8, 8), Image.Resampling.BOX) for i in self.good], np.uint8)
 
     def create(self) -> "Synthetic":
         self.write_media()

@@ -56,7 +56,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "ingest": ("incremental", "methods"),
     "signals": ("ingest",),
     "answers": ("ingest",),
-    "review": ("signals",),
+    "review": ("answers", "signals"),
     "report": ("answers", "signals"),
     "assets": ("signals", "report", "review"),
     "sensors": ("assets",),

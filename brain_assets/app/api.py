@@ -103,7 +103,7 @@ class DatasetReader:
         **options
             ``farthest`` (bool), ``aggregate`` (mean, post-mean, post-min or post-max), ``metric`` (cosine, euclidean,
             dotproduct, manhattan, chebyshev, canberra, braycurtis or correlation), ``where`` (SQL condition on samples),
-            ``brain_key`` and ``index``, as `brain_assets.app.similar.Question` has them.
+            ``brain_key`` and ``index``, as `brain_assets.answers.similar.Question` has them.
 
         Returns
         -------
@@ -115,7 +115,7 @@ class DatasetReader:
         BrainError
             In one line, if an id is unknown, a vector does not fit, or the model does not embed text.
         """
-        from brain_assets.app.similar import question_of, similar
+        from brain_assets.answers.similar import question_of, similar
 
         connection = self._current()
         question = question_of(connection, query, k=k, **options)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from brain_assets.methods.similarity.metrics import AGGREGATIONS, METRICS
 from brain_assets.resources.errors import BrainError
 from brain_assets.resources.settings.home import Home
 
@@ -38,28 +39,14 @@ def with_output(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--farthest", is_flag=True, help="The least similar first.")
 @click.option(
     "--aggregate",
-    type=click.Choice(["mean", "post-mean", "post-min", "post-max"]),
+    type=click.Choice(AGGREGATIONS),
     default="mean",
     show_default=True,
     help="How several queries combine: the mean of their vectors, or the mean, minimum or maximum of the distances.",
 )
 @click.option(
     "--metric",
-    type=click.Choice(
-        [
-            "cosine",
-            "euclidean",
-            "dotproduct",
-            "manhattan",
-            "chebyshev",
-            "canberra",
-            "braycurtis",
-            "correlation",
-            "l1",
-            "l2",
-            "linf",
-        ]
-    ),
+    type=click.Choice(METRICS),
     default="cosine",
     show_default=True,
     help="Distance between vectors.",
@@ -74,9 +61,9 @@ def similar(home: Home, /, name: str, form: str | None, output: Path | None, **a
     given = [option for option in ("ids", "vector", "text", "image") if asked[option]]
     if len(given) != 1:
         raise click.UsageError("say what to look for by one of --id (may be repeated), --vector, --text or --image")
+    from brain_assets.answers.similar import Question, read_vectors
+    from brain_assets.answers.similar import similar as find
     from brain_assets.app.querying import write_rows
-    from brain_assets.app.similar import Question, read_vectors
-    from brain_assets.app.similar import similar as find
     from brain_assets.resources.store.publishing import connect
 
     path = asked.pop("vector")

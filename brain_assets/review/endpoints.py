@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
 import numpy as np
@@ -13,9 +13,10 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from brain_assets.ingest.accounting import accounts
+from brain_assets.methods.similarity.metrics import Aggregation, Metric
 from brain_assets.resources.settings.validation import where, wrong
 from brain_assets.resources.store.events import Event, Events
-from brain_assets.review import arrays, corrections, detail, queues, search, subjects
+from brain_assets.review import alike, arrays, corrections, detail, queues, search, subjects
 from brain_assets.review.columns import columns
 from brain_assets.review.refusal import Refused
 from brain_assets.review.reviews import Selection, ids_of, record, synchronise
@@ -36,6 +37,7 @@ class Page:
     sets: Sets
     pictures: Pictures
     user: str
+    models: alike.Models = field(default_factory=alike.Models)
 
     def events(self, dataset: str) -> Events:
         """Return the store of what people said about a dataset."""
@@ -78,12 +80,6 @@ class SubjectQuestion(Question):
     """Everything about one image or object."""
 
     id: Identifier
-
-
-class SimilarQuestion(SubjectQuestion):
-    """The nearest neighbours of one image or object."""
-
-    brain_key: Name | None = None
 
 
 class QueueQuestion(Question):
@@ -160,6 +156,32 @@ class Shape(BaseModel):
         return self
 
 
+class PartSought(BaseModel):
+    """A part of an image, relative to it."""
+
+    model_config = ConfigDict(extra="forbid")
+    sample: Identifier
+    x: Share
+    y: Share
+    width: Annotated[float, Field(gt=0, le=1)]
+    height: Annotated[float, Field(gt=0, le=1)]
+
+
+class AlikeQuestion(FrameQuestion):
+    """What looks like some subjects, a picture, a part of an image, or words."""
+
+    ids: list[Identifier] = Field([], max_length=1000)
+    text: Annotated[str, Field(max_length=1000)] | None = None
+    picture: str | None = None
+    part: PartSought | None = None
+    brain_key: Name = "embeddings"
+    k: int = Field(48, ge=1, le=5000)
+    farthest: bool = False
+    aggregate: Aggregation = "mean"
+    metric: Metric = "cosine"
+    bits: str | None = None
+
+
 class CorrectionSaid(Question):
     """A correction of one object of an image."""
 
@@ -201,10 +223,11 @@ Asked = TypeVar("Asked", bound=Question)
 
 @dataclass(frozen=True)
 class Answer(Generic[Asked]):
-    """An endpoint: how the question is checked, and who answers."""
+    """An endpoint: how the question is checked, who answers, and how many bytes it may have if not as many as all."""
 
     question: type[Asked]
     answer: Callable[[Page, str, Asked], Any]
+    most_body: int | None = None
 
 
 def routes(page: Page) -> list[Route]:
@@ -213,7 +236,7 @@ def routes(page: Page) -> list[Route]:
         Route("/api/datasets", _endpoint(page, Answer(Question, lambda page, _, __: page.sets.datasets()))),
         *(Route(f"/api/{{dataset}}/{name}", _endpoint(page, answer)) for name, answer in READING.items()),
         *(
-            Route(f"/api/{{dataset}}/{name}", _endpoint(page, answer), methods=["POST"])
+            Route(f"/api/{{dataset}}/{name}", _endpoint(page, answer), methods=["POST"], max_body_size=answer.most_body)
             for name, answer in POSTED.items()
         ),
         Route("/image/{dataset}/{sample}", _picture_endpoint(page)),
@@ -261,13 +284,12 @@ def overview(page: Page, dataset: str, question: Question) -> Any:
             "user": page.user,
             "tables": sorted(opened.tables),
             "damaged": sorted(opened.damaged),
-            "frames": {frame: _frame(opened, frame) for frame in opened.frames()},
+            "frames": {frame: _frame(page, opened, frame) for frame in opened.frames()},
             "issues": queues.issue_counts(opened),
             "words": queues.words(opened),
             "groups": queues.group_tables(opened),
             "runs": queues.runs(opened),
             "inputs": inputs(opened),
-            "similar": opened.has("neighbors", "neighbor_id"),
         }
 
 
@@ -276,9 +298,14 @@ def inputs(opened: OpenSet) -> Any:
     return [{"says": str(one), "lossy": one.is_lossy} for one in accounts(opened.database.cursor())]
 
 
-def _frame(opened: OpenSet, frame: Frame) -> Any:
+def _frame(page: Page, opened: OpenSet, frame: Frame) -> Any:
     listed = [{"name": c.name, "kind": c.kind, "group": c.group} for c in columns(opened, frame).values()]
-    return {"count": opened.count(frame), "columns": listed, "maps": arrays.maps(opened, frame)}
+    return {
+        "count": opened.count(frame),
+        "columns": listed,
+        "maps": arrays.maps(opened, frame),
+        "alike": alike.offered(opened, page.sets.home, frame),
+    }
 
 
 def version(page: Page, dataset: str, question: Question) -> Any:
@@ -303,17 +330,6 @@ def subject(page: Page, dataset: str, question: SubjectQuestion) -> Any:
     """Return everything about one image or object."""
     with page.sets.use(dataset, question.version) as opened:
         return detail.detail(opened, question.id, page.events(dataset))
-
-
-def similar(page: Page, dataset: str, question: SimilarQuestion) -> Any:
-    """Return the positions of a subject and its nearest neighbours, nearest first, with their distances."""
-    with page.sets.use(dataset, question.version) as opened:
-        frame = detail.frame_of(opened, question.id)
-        near = detail.neighbors_of(opened, question.id, question.brain_key)
-        positions = opened.positions(frame, [question.id, *(row["neighbor_id"] for row in near)])
-        distances = [0.0, *(row["distance"] for row in near)]
-        known = [(position, distance) for position, distance in zip(positions, distances, strict=True) if position >= 0]
-        return {"frame": frame, "positions": [p for p, _ in known], "distances": [d for _, d in known]}
 
 
 def queue(page: Page, dataset: str, question: QueueQuestion) -> Any:
@@ -346,7 +362,6 @@ READING: dict[str, Answer[Any]] = {
     "column": Answer(ColumnQuestion, column),
     "map": Answer(ColumnQuestion, coordinates),
     "subject": Answer(SubjectQuestion, subject),
-    "similar": Answer(SimilarQuestion, similar),
     "queue": Answer(QueueQuestion, queue),
     "groups": Answer(GroupsQuestion, groups),
     "news": Answer(NewsQuestion, news),
@@ -370,6 +385,14 @@ def find(page: Page, dataset: str, question: FindQuestion) -> bytes:
                 found, search.find_text(opened, question.frame, question.text.strip()), assume_unique=True
             )
         return pack({"count": len(found)}, {"bits": bits_of(found, count)})
+
+
+def find_alike(page: Page, dataset: str, question: AlikeQuestion) -> Any:
+    """Return who looks like what is sought, nearest first."""
+    given = question.model_dump(exclude={"version", "part"}) | {"ids": tuple(question.ids)}
+    part = alike.Part(**question.part.model_dump()) if question.part else None
+    with page.sets.use(dataset, question.version) as opened:
+        return alike.find_alike(opened, page.sets.home, alike.Sought(**given, part=part), page.pictures, page.models)
 
 
 def rows(page: Page, dataset: str, question: RowsQuestion) -> Any:
@@ -437,6 +460,7 @@ def save_view(page: Page, dataset: str, said: ViewSaid) -> Any:
 
 POSTED: dict[str, Answer[Any]] = {
     "find": Answer(FindQuestion, find),
+    "alike": Answer(AlikeQuestion, find_alike, most_body=alike.MOST_PICTURE * 3 // 2),
     "rows": Answer(RowsQuestion, rows),
     "say": Answer(Said, say),
     "correct": Answer(CorrectionSaid, correct),

@@ -15,7 +15,8 @@ def link(base: str, dataset: str, **view: Any) -> str:
     dataset : str
     **view
         What to show: ``tab`` (explore, queue, groups, news), ``issue``, ``id``, ``frame``, ``map``, ``colour``, ``size``,
-        ``sort``, ``where``, ``text``, ``similar``; ``filters`` as a mapping of column to words or to [least, most].
+        ``sort``, ``where``, ``text``, ``similar`` (ids, parted by commas), ``words`` (what the images look like);
+        ``filters`` as a mapping of column to words or to [least, most].
 
     Examples
     --------

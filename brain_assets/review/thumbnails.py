@@ -112,6 +112,29 @@ class Pictures:
         self._keep(key, picture)
         return picture
 
+    def part(self, opened: OpenSet, sample_id: str, box: tuple[float, float, float, float]) -> bytes:
+        """Return a part of an image with all its pixels, as a PNG.
+
+        Parameters
+        ----------
+        opened : OpenSet
+        sample_id : str
+        box : tuple of float
+            x, y, width and height, relative to the image.
+
+        Raises
+        ------
+        Refused
+            404 for an unknown id, or where there are no pixels.
+        """
+        with self.wide:
+            image = self._image(opened, _sample(opened, sample_id), SIDES["full"])
+            x, y, width, height = box
+            (left, right), (top, bottom) = _span(x, width, image.width), _span(y, height, image.height)
+            out = io.BytesIO()
+            image.crop((left, top, right, bottom)).save(out, "PNG", compress_level=1)
+            return out.getvalue()
+
     def _keep(self, key: tuple[str, ...], picture: Picture) -> None:
         with self.lock:
             if key not in self.cache:
@@ -204,14 +227,14 @@ def _crop(image: Image.Image, opened: OpenSet, sample_id: str, object_id: str) -
     if not found or None in found[0].values():
         raise Refused(404, "there is no such object")
     box = found[0]
-    left, right = _span(box["x"], box["width"], image.width, box["height"] * image.height)
-    top, bottom = _span(box["y"], box["height"], image.height, box["width"] * image.width)
+    margin = MARGIN * max(box["width"] * image.width, box["height"] * image.height)
+    left, right = _span(box["x"], box["width"], image.width, margin)
+    top, bottom = _span(box["y"], box["height"], image.height, margin)
     return image.crop((left, top, right, bottom))
 
 
-def _span(start: float, length: float, pixels: int, other: float) -> tuple[int, int]:
+def _span(start: float, length: float, pixels: int, margin: float = 0) -> tuple[int, int]:
     """Return first and last pixel of a side with its margin, at least one pixel and inside the image."""
-    margin = MARGIN * max(length * pixels, other)
     first = min(max(0, round(start * pixels - margin)), pixels - 1)
     return first, max(first + 1, min(pixels, round((start + length) * pixels + margin)))
 

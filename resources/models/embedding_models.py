@@ -138,6 +138,8 @@ ALIASES = {
     "resnet50": "timm:resnet50.tv_in1k",
     "resnet50-imagenet-torch": "timm:resnet50.tv_in1k",
 }
+# Of these some embed text.
+WITH_TEXT = ("hf", "open_clip", "python")
 # Of these what follows is the path of a file.
 FILES = ("onnx", "torchscript", PRECOMPUTED)
 
@@ -231,6 +233,11 @@ def check_model(uri: str) -> None:
         BuiltinSource(target, Path())
     if scheme in FILES and not Path(target).expanduser().is_file():
         raise MissingError(f"no model file at {target}: give {scheme}:FILE")
+
+
+def may_embed_text(uri: str) -> bool:
+    """Return whether a model of this kind may embed text, without loading it."""
+    return ALIASES.get(uri, uri).partition(":")[0] in WITH_TEXT
 
 
 def _version(source: ModelSource, placement: Placement) -> str:

@@ -10,9 +10,9 @@ from click.testing import CliRunner, Result
 from numpy.typing import NDArray
 from sklearn.metrics import pairwise_distances
 
+from brain_assets.answers.similar import read_vectors
 from brain_assets.app.api import DatasetReader
 from brain_assets.app.cli import main
-from brain_assets.app.similar import read_vectors
 from brain_assets.resources.errors import BrainError, ConfigurationError, MissingError
 from tests.models import Pixels
 from tests.workshop import Workshop, write_pictures

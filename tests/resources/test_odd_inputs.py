@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from brain_assets.app.similar import read_vectors
+from brain_assets.answers.similar import read_vectors
 from brain_assets.resources.errors import ConfigurationError, Refused, SourceError
 from brain_assets.resources.label_formats.annotations import LABEL_TABLES, PREDICTION_TABLES, scored
 from brain_assets.resources.label_formats.input_files import InputFile
@@ -378,7 +378,7 @@ def test_pipes_instead_of_vectors_points_and_sidecars_are_refused(tmp_path: Path
 
 
 USERS_FILES = [
-    "brain_assets/app/similar.py", "brain_assets/signals/similarity/visualization.py",
+    "brain_assets/answers/similar.py", "brain_assets/signals/similarity/visualization.py",
     "resources/label_formats/content.py", "resources/label_formats/yolo.py", "resources/label_formats/input_files.py",
     "resources/label_formats/labels.py",
     "resources/label_formats/predictions.py", "resources/media/addresses.py", "resources/media/archives.py",

@@ -297,7 +297,7 @@ def test_detail_says_why_and_shows_the_partner(visit: Visit, synthetic: Syntheti
     detail.locator(".partner").first.click()
     visit.wait_for_text("#detail h2", synthetic.files[0].split("/")[1])
     detail.get_by_text("Similar to this").click()
-    visit.wait_for_status("20 similar to the first")
+    visit.wait_for_status("48 most similar")
     detail.wait_for(state="hidden")
     visit.page.keyboard.press("Escape")
     visit.wait_for_status("300 images")

@@ -224,14 +224,6 @@ def test_odd_evidence_is_shown_as_it_is(small: Synthetic, evidence: str) -> None
     assert client.get("queue", issue="leak").json()["total"] == 60
 
 
-def test_similar_are_the_nearest_first(reader: Client, synthetic: Synthetic) -> None:
-    found = reader.get("similar", id=synthetic.ids[0]).json()
-    rows = reader.post("rows", {"positions": found["positions"]}).json()
-    order, _ = synthetic.graph
-    assert [row["subject_id"] for row in rows] == [synthetic.ids[0], *(synthetic.ids[i] for i in order[0])]
-    assert found["distances"] == sorted(found["distances"])
-
-
 def test_rows_come_in_the_order_asked_and_strangers_are_left_out(reader: Client) -> None:
     rows = reader.post("rows", {"positions": [7, 3, 100_000, 3]}).json()
     assert [row["position"] for row in rows] == [7, 3, 3]

@@ -194,15 +194,6 @@ def test_any_two_are_picked_and_compared(visit: Visit) -> None:
     visit.page.wait_for_function("() => !document.querySelectorAll('#detail .pane')[1].hidden")
 
 
-def test_what_is_similar_obeys_the_filters(visit: Visit, synthetic: Synthetic) -> None:
-    order, _ = synthetic.graph
-    near = [i for i in order[70] if synthetic.splits[i] == "train"]
-    visit.open(f"similar={synthetic.ids[70]}&f.split=[%22train%22]")
-    visit.wait_for_status(f"{len(near)} similar to the first")
-    visit.page.click("text=Clear all")
-    visit.wait_for_status("20 similar to the first")
-
-
 @pytest.mark.slow
 def test_the_next_of_a_hundred_thousand(browser: Any, tmp_path: Any) -> None:
     points_only(tmp_path, 100_000, "demo")

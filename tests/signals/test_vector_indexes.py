@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from brain_assets.answers.similar import Question, similar
 from brain_assets.app.declaring import remove
-from brain_assets.app.similar import Question, similar
 from brain_assets.resources.errors import BrainError, MissingError
 from brain_assets.resources.store.publishing import connect
 from tests.vector_indexes.toy import SENT, SERVER, Held

@@ -2,17 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from brain_assets.methods.duplicates.duplicates import Pairs
+from brain_assets.methods.similarity.metrics import AGGREGATIONS, Aggregation
 
 Rows = NDArray[np.int64]
 Vectors = NDArray[np.floating]
-Aggregation = Literal["mean", "post-mean", "post-min", "post-max"]
-AGGREGATIONS = ("mean", "post-mean", "post-min", "post-max")
 
 
 @dataclass(frozen=True)

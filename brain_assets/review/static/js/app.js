@@ -153,6 +153,7 @@ const KEYS = [
       ["Ctrl A", "select all that match"],
       ["T", "tag"],
       ["K D R", "keep, drop, relabel"],
+      ["S", "what is similar to the selected"],
     ],
   ],
   [
@@ -166,6 +167,7 @@ const KEYS = [
       ["X", "difference from the one beside it"],
       ["K C D T R", "keep, confirm, drop, tag, relabel"],
       ["B", "draw a box"],
+      ["S", "draw around a part, and find what looks like it"],
       ["[ ], click", "choose an object"],
       ["arrows", "move the chosen box; with Shift by ten pixels, with Alt its corner"],
       ["A M R Del", "add what a model found, take its box, rename, remove"],
@@ -236,11 +238,12 @@ function key(event) {
     t: () => exploring && explore.saySelected("tag"),
     k: () => exploring && explore.saySelected("keep"),
     d: () => exploring && explore.saySelected("drop"),
+    s: () => exploring && explore.seekSelected(),
     r: () => exploring && state.frame === "images" && explore.saySelected("relabel"),
   };
   const tab = state.tab === "groups" ? undefined : TABS[Number(event.key) - 1];
   const run = tab ? () => set({ tab }, { push: true }) : runs[event.key];
-  if (!run || (!exploring && "tkdr".includes(event.key))) return;
+  if (!run || (!exploring && "tkdrs".includes(event.key))) return;
   event.preventDefault();
   run();
 }

@@ -3,6 +3,8 @@
 import { askWord } from "/static/js/dialogs.js";
 import { debounce, h, number, put, s } from "/static/js/dom.js";
 import { correct } from "/static/js/say.js";
+import { partNamed } from "/static/js/alike.js";
+import { NOTHING_SOUGHT, set } from "/static/js/state.js";
 import { drawShapes, given, nameOf, visible } from "/static/js/shapes.js";
 
 /** How far from an edge, in pixels of the screen, it is still taken hold of. */
@@ -19,7 +21,7 @@ export class Corrector {
    * @param {() => object} context
    */
   constructor(viewer, context) {
-    Object.assign(this, { viewer, context, selected: "", drawing: false, draft: null, usual: "" });
+    Object.assign(this, { viewer, context, selected: "", drawing: false, seeking: false, draft: null, usual: "" });
     viewer.tool = this;
     this.panel = h("section", { class: "objects", "aria-label": "Objects" });
     this.noteLater = debounce(() => this.note(), PAUSE);
@@ -53,8 +55,10 @@ export class Corrector {
     this.viewer.place();
   }
 
-  draw(on = !this.drawing) {
+  /** Lets a box be drawn: to add an object, or to look for what is like the part of the image in it. */
+  draw(on = !this.drawing, seeking = false) {
     this.drawing = on;
+    this.seeking = on && seeking;
     this.viewer.root.classList.toggle("drawing", on);
     this.list();
   }
@@ -75,12 +79,29 @@ export class Corrector {
     const boxes = this.subject?.boxes ?? [];
     const add = h(
       "button",
-      { type: "button", class: "small", "aria-pressed": String(this.drawing), title: "Draw a box (B)", onclick: () => this.draw() },
-      this.drawing ? "Draw a box on the image…" : "Draw…",
+      {
+        type: "button",
+        class: "small",
+        "aria-pressed": String(this.drawing && !this.seeking),
+        title: "Draw a box (B)",
+        onclick: () => this.draw(),
+      },
+      this.drawing && !this.seeking ? "Draw a box on the image…" : "Draw…",
+    );
+    const seek = h(
+      "button",
+      {
+        type: "button",
+        class: "small",
+        "aria-pressed": String(this.seeking),
+        title: "Draw around a part, and find what looks like it (S)",
+        onclick: () => this.seekPart(),
+      },
+      this.seeking ? "Draw around the part…" : "Find a part…",
     );
     put(
       this.panel,
-      h("div", { class: "row between" }, h("h3", {}, boxes.length ? `Objects (${number(boxes.length)})` : "Objects"), add),
+      h("div", { class: "row between" }, h("h3", {}, boxes.length ? `Objects (${number(boxes.length)})` : "Objects"), this.canSeek && seek, add),
       boxes.length > 0 && h("ul", {}, boxes.map((box) => this.entry(box))),
     );
   }
@@ -114,6 +135,7 @@ export class Corrector {
           !given(box) && box.fate !== "keep" && button("Not missing", () => this.say("keep"), "Nothing is missing here"),
           given(box) && !box.dropped && button("Rename…", () => this.relabel(), "R"),
           given(box) && !box.dropped && this.alike(box) && button("Take the model's box", () => this.take(), "M"),
+          this.canSeek && button("Find alike", () => this.seek(box), "Find what looks like this part of the image"),
           !box.dropped && button("Remove", () => this.remove(), "Delete", "small danger"),
           box.dropped && button("Put back", () => this.say("keep"), "It stays"),
         ),
@@ -174,7 +196,27 @@ export class Corrector {
     return label;
   }
 
+  /** Whether a model is at hand that could look at a part. */
+  get canSeek() {
+    return Boolean(this.context().frames?.images.alike.some((run) => run.by_picture));
+  }
+
+  seekPart() {
+    if (this.canSeek) this.draw(!this.seeking, true);
+  }
+
+  /** Finds the images that look like a part of this one. */
+  seek(shape) {
+    this.draw(false);
+    const part = partNamed(this.subject.sample_id, shape);
+    set({ ...NOTHING_SOUGHT, part, frame: "images", tab: "explore", id: "", beside: "" }, { push: true });
+  }
+
   async made(shape) {
+    if (this.seeking) {
+      this.seek(shape);
+      return;
+    }
     this.draw(false);
     const draft = { ...shape, object_id: "draft", source: "ground_truth", label: "", confidence: null, polygon: null };
     Object.assign(this, { draft, selected: "draft" });
@@ -307,7 +349,7 @@ export class Corrector {
     const { box } = this;
     if (!this.subject) return false;
     const lower = event.key.length === 1 ? event.key.toLowerCase() : event.key;
-    const any = { b: () => this.draw(), "[": () => this.walk(-1), "]": () => this.walk(1) };
+    const any = { b: () => this.draw(), s: () => this.seekPart(), "[": () => this.walk(-1), "]": () => this.walk(1) };
     const label = {
       r: () => this.relabel(),
       m: () => this.take(),

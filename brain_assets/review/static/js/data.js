@@ -4,7 +4,7 @@ import { ask, askArrays, post } from "/static/js/api.js";
 
 export class Frame {
   constructor(dataset, version, name, described) {
-    Object.assign(this, { dataset, version, name, count: described.count, maps: described.maps });
+    Object.assign(this, { dataset, version, name, count: described.count, maps: described.maps, alike: described.alike });
     this.columns = new Map(described.columns.map((column) => [column.name, column]));
     this.loaded = new Map();
     this.rows = new Map();

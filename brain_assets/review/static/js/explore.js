@@ -1,19 +1,20 @@
 // Map, filters and grid beside each other: colour, lasso, look, tag.
 
-import { askWord, trying } from "/static/js/dialogs.js";
+import { Alike, MOST_IDS } from "/static/js/alike.js";
+import { askWord, notice, trying } from "/static/js/dialogs.js";
 import { $, h, number, plural, put, title } from "/static/js/dom.js";
 import { valueAt } from "/static/js/data.js";
 import { colouring, sizing } from "/static/js/colouring.js";
 import { Filtering } from "/static/js/filter.js";
 import { Filters } from "/static/js/filters.js";
-import { Grid, distanceNote } from "/static/js/grid.js";
+import { Grid } from "/static/js/grid.js";
 import { Legend } from "/static/js/legend.js";
 import { MOST_WORDS, SLOTS, slotColours } from "/static/js/palette.js";
 import { picture, spoken } from "/static/js/pictures.js";
-import { count, maskOf, ordered } from "/static/js/positions.js";
+import { count, maskOf, members, ordered } from "/static/js/positions.js";
 import { approve, say, words } from "/static/js/say.js";
 import { GHOST, HIDDEN, SELECTED, SHOWN, Scatter } from "/static/js/scatter.js";
-import { fromView, set, state, watch } from "/static/js/state.js";
+import { NOTHING_SOUGHT, fromView, set, state, watch } from "/static/js/state.js";
 import { Views } from "/static/js/views.js";
 
 export class Explore {
@@ -25,6 +26,7 @@ export class Explore {
     this.grid = new Grid($("#grid"));
     this.scatter = new Scatter($("#points"), $("#lasso"));
     this.legend = new Legend($("#legend"));
+    this.alike = new Alike($("#alike"), $("#sought"));
     this.listen();
     this.watch();
   }
@@ -37,11 +39,12 @@ export class Explore {
     this.grid.addEventListener("picked", () => this.status());
     this.grid.addEventListener("all", () => this.selectMatching());
     this.legend.addEventListener("pinned", () => this.recolour());
+    this.alike.addEventListener("found", () => (this.showStates(), this.fillGrid()));
     words.addEventListener("said", () => this.reviewed());
     for (const id of ["map", "colour", "size", "sort"])
       $(`#${id}`).addEventListener("change", (event) => set({ [id]: event.target.value }));
     $("#frame").addEventListener("change", (event) =>
-      set({ ...fromView({ frame: event.target.value }), similar: "" }),
+      set({ ...fromView({ frame: event.target.value }), ...NOTHING_SOUGHT }),
     );
     $("#direction").addEventListener("click", () => set({ descending: !state.descending }));
     $("#card-side").addEventListener("input", (event) => this.grid.resize(Number(event.target.value)));
@@ -54,6 +57,7 @@ export class Explore {
     $("#fit").addEventListener("click", () => ((this.scatter.touched = false), this.scatter.fit()));
     $("#select-all").addEventListener("click", () => this.selectMatching());
     $("#clear").addEventListener("click", () => this.clear());
+    $("#find-alike").addEventListener("click", () => this.seekSelected());
     $("#compare").addEventListener("click", () => this.comparePicked());
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.themed());
   }
@@ -65,7 +69,6 @@ export class Explore {
     watch("size", () => this.loadSizes());
     watch("filters where text", () => this.refilter());
     watch("sort descending", () => this.reorder());
-    watch("similar", () => this.loadSimilar());
   }
 
   /** Starts with a dataset: its frames by name and what it offers. */
@@ -86,16 +89,14 @@ export class Explore {
     this.filtering = new Filtering(frame);
     this.selected = new Uint8Array(frame.count);
     this.selecting = false;
-    this.list = null;
+    this.alike.start(frame, this.filtering);
     this.filters.empty();
     this.defaults(frame);
     this.fillSelects(frame);
     // The map comes first and alone: what is asked beside it would only make it wait.
     await trying(() => this.loadMap());
     await Promise.all(
-      [this.loadColour(), this.loadSizes(), this.refilter(), state.similar && this.loadSimilar()].map((step) =>
-        trying(() => step),
-      ),
+      [this.loadColour(), this.loadSizes(), this.refilter()].map((step) => trying(() => step)),
     );
     this.filters.list(frame, this.filtering);
     document.body.dataset.ready = Math.round(performance.now());
@@ -204,8 +205,13 @@ export class Explore {
     const states = new Uint8Array(this.frame.count);
     const { selected, selecting, filtering, list } = this;
     const marked = list ? maskOf(states.length, this.listed()) : selecting ? selected : null;
-    for (let i = 0; i < states.length; i++) states[i] = !filtering.passes(i) ? GHOST : marked?.[i] ? SELECTED : SHOWN;
+    let shown = 0;
+    for (let i = 0; i < states.length; i++) {
+      states[i] = !filtering.passes(i) ? GHOST : marked?.[i] ? SELECTED : SHOWN;
+      shown += states[i] === SELECTED;
+    }
     this.scatter.show(states, Boolean(marked));
+    $("#lasso").dataset.selected = shown;
   }
 
   takeTool(tool) {
@@ -224,8 +230,7 @@ export class Explore {
       else selected[i] = hit || (adding && selected[i]) ? 1 : 0;
     }
     this.selecting = count(selected) > 0;
-    this.list = null;
-    if (state.similar) set({ similar: "" });
+    this.alike.clear();
     this.showStates();
     this.fillGrid({ started });
   }
@@ -267,6 +272,7 @@ export class Explore {
     if (!done || filtering !== this.filtering) return;
     this.showStates();
     await this.reorder();
+    this.alike.ask();
     this.filters.updateAll();
     if (this.colourColumn) this.legend.show(this.colourColumn, this.coloured, filtering);
   }
@@ -293,11 +299,14 @@ export class Explore {
     this.status();
   }
 
-  /** Those of the list that pass the filters; the first, of which the others are neighbours, always. */
+  /** What was found to look alike. */
+  get list() {
+    return this.alike.list;
+  }
+
+  /** Those of the list that pass the filters, which may be newer than it is. */
   listed() {
-    return Uint32Array.from(
-      this.list.positions.filter((position, index) => index === 0 || this.filtering.passes(position)),
-    );
+    return Uint32Array.from(this.list.positions.filter((position) => this.filtering.passes(position)));
   }
 
   status() {
@@ -306,12 +315,11 @@ export class Explore {
     const { list, selecting } = this;
     const parts = [
       list
-        ? `${this.grid.positions.length - 1} similar to the first`
+        ? `${number(this.grid.positions.length)} ${state.farthest ? "least" : "most"} similar`
         : selecting
           ? `${number(this.grid.positions.length)} selected`
           : plural(this.grid.positions.length, one),
-      !list &&
-        this.filtering.matching < this.frame.count &&
+      this.filtering.matching < this.frame.count &&
         `${number(this.filtering.matching)} of ${number(this.frame.count)} match`,
       picked > 0 && `${number(picked)} picked`,
     ];
@@ -319,6 +327,8 @@ export class Explore {
     $("#clear").hidden = !(selecting || picked || list);
     $("#compare").hidden = picked !== 2;
     const none = !(picked || selecting);
+    $("#find-alike").hidden = !this.alike.runs.length;
+    $("#find-alike").disabled = none;
     for (const button of document.querySelectorAll("[data-say]")) {
       const wrong = button.dataset.say === "relabel" && this.frame.name === "objects";
       const found = this.frame.name === "objects" || this.frame.has("prediction");
@@ -329,7 +339,7 @@ export class Explore {
   }
 
   selectMatching() {
-    this.list = null;
+    this.alike.clear();
     for (let i = 0; i < this.selected.length; i++) this.selected[i] = this.filtering.passes(i) ? 1 : 0;
     this.selecting = true;
     this.showStates();
@@ -339,27 +349,21 @@ export class Explore {
   clear() {
     this.selected.fill(0);
     this.selecting = false;
-    this.list = null;
-    if (state.similar) set({ similar: "" });
+    this.alike.clear();
     this.showStates();
     this.fillGrid();
   }
 
-  async loadSimilar() {
-    if (!state.similar) {
-      this.list = null;
-      this.showStates();
-      this.fillGrid();
-      return;
-    }
-    const found = await trying(() => this.frame.ask("similar", { id: state.similar }));
-    if (!found || found.frame !== this.frame.name) return;
-    const notes = new Map(
-      found.positions.map((position, index) => [position, index ? distanceNote(found.distances[index]) : "this"]),
-    );
-    this.list = { positions: found.positions, notes };
-    this.showStates();
-    this.fillGrid();
+  /** Looks for what is like the picked cards, else like the selection. */
+  async seekSelected() {
+    const mask = this.meant();
+    if (!mask) return;
+    const meant = members(mask);
+    const rows = await trying(() => this.frame.rowsAt([...meant.subarray(0, MOST_IDS)]));
+    if (!rows) return;
+    if (meant.length > MOST_IDS) notice(`Looked for what is like the first ${MOST_IDS} of ${number(meant.length)}.`);
+    this.grid.unpick();
+    this.alike.seek({ similar: rows.map((row) => row.subject_id).join(",") });
   }
 
   // -- saying something

@@ -4,7 +4,7 @@ import { askWord } from "/static/js/dialogs.js";
 import { h, heading, number, share, title } from "/static/js/dom.js";
 import { badges, picture, spoken } from "/static/js/pictures.js";
 import { say } from "/static/js/say.js";
-import { set } from "/static/js/state.js";
+import { NOTHING_SOUGHT, set } from "/static/js/state.js";
 import { compareButton, inWords, relabelable, suggestionOf, why } from "/static/js/why.js";
 
 export class Facts {
@@ -59,9 +59,12 @@ export class Facts {
       (subject.tags ?? []).map((tag) =>
         button(["✕ ", h("bdi", {}, tag)], () => say({ ...about, kind: "untag", value: tag }, version), "chip"),
       ),
-      subject.neighbors.length > 0 &&
+      this.context().frames?.[subject.frame]?.alike.length > 0 &&
         button("Similar to this", () =>
-          set({ similar: subject.subject_id, frame: subject.frame, tab: "explore", id: "", beside: "" }, { push: true }),
+          set(
+            { ...NOTHING_SOUGHT, similar: subject.subject_id, frame: subject.frame, tab: "explore", id: "", beside: "" },
+            { push: true },
+          ),
         ),
     );
   }

@@ -16,6 +16,11 @@ export class Filtering {
     return this.fails[position] === 0;
   }
 
+  /** The mask of those that pass. */
+  passing() {
+    return this.fails.map((fails) => (fails ? 0 : 1));
+  }
+
   /** Brings the masks up to a state's filters, where and text. */
   async update({ filters, where, text }) {
     const wanted = new Map(Object.entries(filters).map(([name, filter]) => [`f.${name}`, { name, filter }]));

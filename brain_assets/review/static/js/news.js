@@ -3,7 +3,7 @@
 import { ask } from "/static/js/api.js";
 import { trying } from "/static/js/dialogs.js";
 import { $, h, number, put, s, title } from "/static/js/dom.js";
-import { set, state, watch } from "/static/js/state.js";
+import { NOTHING_SOUGHT, set, state, watch } from "/static/js/state.js";
 
 /** Stands for the time before anything was there. */
 const BEGINNING = "beginning";
@@ -91,7 +91,7 @@ export class News {
         class: "tile",
         disabled: count === 0,
         onclick: () =>
-          set({ tab: "explore", frame: "images", filters, where: "", text: "", similar: "" }, { push: true }),
+          set({ tab: "explore", frame: "images", filters, where: "", text: "", ...NOTHING_SOUGHT }, { push: true }),
       },
       h("strong", {}, number(count)),
       h("span", {}, words),

@@ -13,6 +13,12 @@ const DEFAULTS = {
   where: "",
   text: "",
   similar: "",
+  words: "",
+  part: "",
+  farthest: false,
+  any: false,
+  k: "",
+  near: "",
   id: "",
   beside: "",
   issue: "",
@@ -24,6 +30,9 @@ const DEFAULTS = {
 };
 /** What a saved view keeps. */
 const VIEW = ["frame", "map", "colour", "size", "sort", "descending", "filters", "where", "text"];
+
+/** What is looked for by its looks, gone. */
+export const NOTHING_SOUGHT = { similar: "", words: "", part: "" };
 
 /** The whole state anew, but for what is kept of it. */
 export const fresh = (kept) => ({ ...DEFAULTS, ...kept });

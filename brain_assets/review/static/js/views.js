@@ -4,7 +4,7 @@ import { ask, post } from "/static/js/api.js";
 import { askWord, notice, trying } from "/static/js/dialogs.js";
 import { h, put } from "/static/js/dom.js";
 import { reviewer } from "/static/js/say.js";
-import { fromView, link, set, state, viewOf, watch } from "/static/js/state.js";
+import { NOTHING_SOUGHT, fromView, link, set, state, viewOf, watch } from "/static/js/state.js";
 
 export class Views {
   /** @param {HTMLElement} panel */
@@ -53,7 +53,7 @@ export class Views {
 
   open(name) {
     const view = this.views.find((known) => known.name === name);
-    if (view) set({ ...fromView(view.state), tab: "explore", similar: "", id: "" }, { push: true });
+    if (view) set({ ...fromView(view.state), tab: "explore", ...NOTHING_SOUGHT, id: "" }, { push: true });
   }
 
   async ask() {

@@ -1,22 +1,24 @@
 """Answers to "what is like this?" over the published vectors: by samples, a vector, a text or a picture."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from brain_assets.app.index_search import candidates
-from brain_assets.methods.similarity.queries import Aggregation, Query, combine, distances_between, ranked
+from brain_assets.answers.index_search import candidates
+from brain_assets.methods.similarity.metrics import CALLED, METRICS, Aggregation, Metric
+from brain_assets.methods.similarity.queries import Query, combine, distances_between, ranked
 from brain_assets.resources.dataset import limits_of
 from brain_assets.resources.errors import BrainError, ConfigurationError, MissingError
 from brain_assets.resources.local_files import open_local
-from brain_assets.resources.models.embedding_models import PRECOMPUTED, load_model
+from brain_assets.resources.models.embedding_models import PRECOMPUTED, load_model, may_embed_text
 from brain_assets.resources.settings.configuration import load_dataset
 from brain_assets.resources.settings.home import Home
 from brain_assets.resources.store.publishing import manifest
@@ -24,26 +26,11 @@ from brain_assets.resources.store.publishing import manifest
 if TYPE_CHECKING:
     from brain_assets.resources.models.embedding_models import EmbeddingModel
 
-Metric = Literal[
-    "cosine",
-    "euclidean",
-    "dotproduct",
-    "manhattan",
-    "chebyshev",
-    "canberra",
-    "braycurtis",
-    "correlation",
-    "l1",
-    "l2",
-    "linf",
-]
-# What some are called elsewhere.
-CALLED = {"l1": "manhattan", "l2": "euclidean", "linf": "chebyshev"}
-METRICS: tuple[str, ...] = get_args(Metric)
 BLOCK = 8192
 SUBJECTS = (
     "select coalesce(object_id, sample_id) as subject_id, sample_id, model, vector from embeddings where brain_key = ?"
 )
+ALLOWED = "subjects_that_may_be_answers"
 
 
 @dataclass(frozen=True)
@@ -70,6 +57,8 @@ class Question:
         Cosine is 1 - cosine, dotproduct 1 - dot product; ``l1``, ``l2`` and ``linf`` are understood, too.
     where : str, optional
         SQL condition on the published ``samples``; only these are answers. The query samples may lie outside it.
+    among : array of str or bytes, optional
+        Ids of the subjects that may be answers; the query samples may be others.
     brain_key : str
         The run of the embeddings.
     index : str, optional
@@ -87,6 +76,7 @@ class Question:
     aggregate: Aggregation = "mean"
     metric: Metric = "cosine"
     where: str | None = None
+    among: NDArray[np.str_ | np.bytes_] | None = None
     brain_key: str = "embeddings"
     index: str | None = None
 
@@ -99,6 +89,13 @@ class Question:
         if self.metric not in METRICS:
             raise ConfigurationError(f"metric {self.metric!r} is unknown: use one of {', '.join(METRICS)}")
 
+    @property
+    def condition(self) -> str:
+        """SQL over ``subject_id`` and ``sample_id`` that holds of what may be an answer, while `allowing` the subjects."""
+        parts = [f"sample_id in (select sample_id from samples where {self.where})"] if self.where else []
+        parts += [f"subject_id in (select subject_id from {ALLOWED})"] if self.among is not None else []
+        return " and ".join(parts) or "true"
+
 
 @dataclass(frozen=True)
 class Asked:
@@ -108,7 +105,12 @@ class Asked:
     subjects: Sequence[str] = ()
 
 
-def similar(home: Home, name: str, connection: duckdb.DuckDBPyConnection, question: Question) -> pa.Table:
+Load = Callable[..., "EmbeddingModel"]
+
+
+def similar(
+    home: Home, name: str, connection: duckdb.DuckDBPyConnection, question: Question, load: Load = load_model
+) -> pa.Table:
     """Return the samples nearest to, or farthest from, what is asked for.
 
     Parameters
@@ -119,6 +121,8 @@ def similar(home: Home, name: str, connection: duckdb.DuckDBPyConnection, questi
     connection : duckdb.DuckDBPyConnection
         Sees its published tables.
     question : Question
+    load : callable
+        Loads a model as `load_model` does; who asks often keeps what it loaded.
 
     Returns
     -------
@@ -133,12 +137,80 @@ def similar(home: Home, name: str, connection: duckdb.DuckDBPyConnection, questi
         be decoded.
     """
     try:
-        asked = _asked(home, name, connection, question)
-        found = candidates(home, name, connection, question, asked.vectors)
-        ids, distances = _distances(connection, question, asked, found)
+        asked = _asked(home, name, connection, question, load)
+        with _allowing(connection, question):
+            found = candidates(home, name, connection, question, asked.vectors)
+            ids, distances = _distances(connection, question, asked, found)
     except duckdb.Error as error:
         raise BrainError(f"SQL: {' '.join(str(error).split())}") from None
     return _answers(connection, question, ids, distances)
+
+
+@contextmanager
+def _allowing(connection: duckdb.DuckDBPyConnection, question: Question) -> Iterator[None]:
+    """Let a connection see the subjects that a question is confined to."""
+    if question.among is None:
+        yield
+        return
+    ids = pa.array(question.among)
+    connection.register(ALLOWED, pa.table({"subject_id": ids.cast(pa.string())}))
+    try:
+        yield
+    finally:
+        connection.unregister(ALLOWED)
+
+
+@dataclass(frozen=True)
+class Searchable:
+    """A run of the embeddings, and by what else than samples and vectors it can be searched.
+
+    Attributes
+    ----------
+    brain_key : str
+    of_objects : bool
+        Whether its subjects are objects.
+    subjects : int
+        How many have a vector.
+    model : str
+        As settings name it.
+    """
+
+    brain_key: str
+    of_objects: bool
+    subjects: int
+    model: str
+
+    @property
+    def by_picture(self) -> bool:
+        """Whether a model is at hand to embed a picture."""
+        return not self.model.startswith(f"{PRECOMPUTED}:")
+
+    @property
+    def by_text(self) -> bool:
+        """Whether the model may embed text; a custom one says so when it is loaded."""
+        return may_embed_text(self.model)
+
+
+def searchable(home: Home, name: str, connection: duckdb.DuckDBPyConnection) -> list[Searchable]:
+    """Return the runs of the embeddings whose vectors are published, the default one first."""
+    settings = load_dataset(home.existing(name).config).settings.embeddings
+    try:
+        rows = connection.execute("""
+            select brain_key, count(object_id) > 0, count(*) from embeddings group by brain_key
+            order by brain_key != 'embeddings', brain_key""").fetchall()
+    except duckdb.CatalogException:
+        return []
+    return [Searchable(*row, _uri(connection, row[0], settings.model)) for row in rows]
+
+
+def _uri(connection: duckdb.DuckDBPyConnection, brain_key: str, default: str) -> str:
+    """Return the model that a run was made with."""
+    query = "select config->>'model' from runs where brain_key = ? and state = 'done' order by started_at desc limit 1"
+    try:
+        found = connection.execute(query, [brain_key]).fetchall()
+    except duckdb.CatalogException:
+        found = []
+    return str(found[0][0]) if found and found[0][0] else default
 
 
 def question_of(connection: duckdb.DuckDBPyConnection, query: object, **options: Any) -> Question:
@@ -191,13 +263,13 @@ def _matrix(values: object, origin: str) -> NDArray[np.float64]:
     return matrix
 
 
-def _asked(home: Home, name: str, connection: duckdb.DuckDBPyConnection, question: Question) -> Asked:
+def _asked(home: Home, name: str, connection: duckdb.DuckDBPyConnection, question: Question, load: Load) -> Asked:
     model, dimension = _published_model(connection, question.brain_key)
     if question.ids:
         return _of_samples(connection, question)
     if question.text is not None or question.image is not None:
         embed = _of_text if question.text is not None else _of_image
-        return Asked(embed(home, name, question, _model_of(home, name, connection, question, model)))
+        return Asked(embed(home, name, question, _model_of(home, name, connection, question, model, load)))
     vectors = _matrix(question.vectors, "the query")
     if vectors.shape[1] != dimension:
         raise ConfigurationError(
@@ -237,16 +309,12 @@ def _of_samples(connection: duckdb.DuckDBPyConnection, question: Question) -> As
 
 
 def _model_of(
-    home: Home, name: str, connection: duckdb.DuckDBPyConnection, question: Question, version: str
+    home: Home, name: str, connection: duckdb.DuckDBPyConnection, question: Question, version: str, load: Load
 ) -> "EmbeddingModel":
     """Return the model of the published vectors, in the runtime that they came from."""
     paths = home.existing(name)
     settings = load_dataset(paths.config).settings.embeddings
-    configured = connection.execute(
-        "select config->>'model' from runs where brain_key = ? and state = 'done' order by started_at desc limit 1",
-        [question.brain_key],
-    ).fetchall()
-    uri = str(configured[0][0]) if configured else settings.model
+    uri = _uri(connection, question.brain_key, settings.model)
     if uri.startswith(f"{PRECOMPUTED}:"):
         raise ConfigurationError(
             f"the vectors of {question.brain_key!r} were given as a file: no model is at hand to embed a text or a picture;"
@@ -255,17 +323,23 @@ def _model_of(
     # The runtime that the vectors came from, whatever this machine would choose today.
     remembered = (manifest(paths.published) or {}).get("facts", {}).get("runtimes", {}).get(uri)
     runtime = settings.runtime or (remembered if (settings.device or "cpu") == "cpu" else None)
-    model = load_model(uri, device=settings.device, runtime=runtime, cache=home.cache)
+    if question.text is not None and not may_embed_text(uri):
+        raise _without_text(question.text, uri)
+    model = load(uri, device=settings.device, runtime=runtime, cache=home.cache)
     if question.text is not None and not model.supports_text:
-        raise ConfigurationError(
-            f"{question.text!r} is a text (no sample has this id or filepath), and {uri} does not embed text:"
-            " use a CLIP model (hf: or open_clip:)"
-        )
+        raise _without_text(question.text, uri)
     if model.version != version:
         raise ConfigurationError(
             f"the published vectors are of another version of {uri}: run 'brain materialize {name}'"
         )
     return model
+
+
+def _without_text(text: str, uri: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"{text!r} is a text (no sample has this id or filepath), and {uri} does not embed text:"
+        " use a CLIP model (hf: or open_clip:)"
+    )
 
 
 def _of_text(home: Home, name: str, question: Question, model: "EmbeddingModel") -> NDArray[np.float64]:
@@ -294,7 +368,7 @@ def _distances(
     connection: duckdb.DuckDBPyConnection, question: Question, asked: Asked, among: Sequence[str] | None
 ) -> tuple[list[str], NDArray[np.float64]]:
     """Return the subjects that may be answers with their distances, read block by block; those of a sequence, or all."""
-    within = f"sample_id in (select sample_id from samples where {question.where})" if question.where else "true"
+    within = question.condition
     parameters: list[Any] = [question.brain_key]
     if among is not None:
         within, parameters = f"{within} and subject_id in (select unnest(?::varchar[]))", [*parameters, list(among)]

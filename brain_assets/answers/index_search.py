@@ -16,7 +16,7 @@ from brain_assets.resources.settings.home import Home
 from brain_assets.resources.vector_indexes.door import Collection, Place, backend, opened
 
 if TYPE_CHECKING:
-    from brain_assets.app.similar import Question
+    from brain_assets.answers.similar import Question
 
 EXACT = "exact"
 # More candidates than answers, as an index ranks by its own rounding, and finds equal distances in any order.
@@ -104,10 +104,10 @@ def _enough(
 
 
 def _allowed(connection: duckdb.DuckDBPyConnection, question: "Question", found: Sequence[str]) -> int:
-    if not question.where:
+    if question.condition == "true":
         return len(found)
     query = f"""
-        select count(*) from embeddings where brain_key = ?
-            and coalesce(object_id, sample_id) in (select unnest(?::varchar[]))
-            and sample_id in (select sample_id from samples where {question.where})"""
+        select count(*) from (
+            select coalesce(object_id, sample_id) as subject_id, sample_id from embeddings where brain_key = ?)
+        where subject_id in (select unnest(?::varchar[])) and {question.condition}"""
     return int(connection.execute(query, [question.brain_key, list(found)]).fetchall()[0][0])
