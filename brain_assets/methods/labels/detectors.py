@@ -22,6 +22,8 @@ MISSES, MOST_SPURIOUS = 0.7, 0.1
 """Of the easiest labels that no prediction finds, so many hold no object: a detector overlooks some of them, too."""
 CAP = 0.98
 """No detector is trusted more than this."""
+CERTAIN = 0.95
+"""No label is surer to be of the wrong class than this."""
 STEPS = 25
 LEAST_SPREAD = 1e-6
 """Numbers that differ less are the same, and a curve over them is flat."""
@@ -92,7 +94,7 @@ class DetectorProfile:
         array([0., 0.])
         """
         none = np.zeros(classes)
-        return cls(Curve(0.0, 1.0), Curve(2.0, 1.0), Curve(0.0, 0.0), none, none, (-1.6, 0.6), Rates())
+        return cls(Curve(0.0, 1.0), Curve(1.0, 0.5), Curve(0.0, 0.0), none, none, (-1.6, 0.6), Rates())
 
     def trust(self, predictions: Objects) -> Floats:
         """Return the probability that each prediction is an object, NaN where its confidence is unknown."""
@@ -101,8 +103,9 @@ class DetectorProfile:
 
     def wrong_class(self, predictions: Objects) -> Floats:
         """Return the probability that a label is of the wrong class where this prediction of another class fits it."""
-        agree = np.minimum(self.agreement.at(log_odds(confidences(predictions))), 1 - self.rates.wrong_class)
-        return self.rates.wrong_class / (1 - agree)
+        rate = self.rates.wrong_class
+        agree = self.agreement.at(log_odds(confidences(predictions)))
+        return rate / np.maximum(1 - agree, rate / CERTAIN)
 
     def unseen(self, labels: Objects) -> Floats:
         """Return the probability that a label which no prediction finds holds no object."""

@@ -199,7 +199,7 @@ def object_scores(
     >>> seen = Objects(boxes, np.array([1, 0]), np.array([0, 2]), np.array([0.9, 0.8]))
     >>> found = object_scores(labels, seen, DetectorProfile.default(2))
     >>> found.mistakenness.round(2), found.suggested, found.missing_score.round(2)
-    (array([1.]), array([1]), array([0.01, 0.21]))
+    (array([0.48]), array([1]), array([0.01, 0.21]))
     """
     cuts = cuts or Cuts()
     evidence = _evidence(labels, predictions, profile)
