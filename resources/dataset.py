@@ -181,6 +181,15 @@ def open_dataset(home: Home, name: str, opening: Opening) -> Iterator[Dataset]:
         store = Store(paths.store, service.memory, service.spill)
         dataset = Dataset(home, paths, settings, digest, service, store, opening.run_id, opening.selected)
         try:
+            _note_killed(store, opening)
             yield dataset
         finally:
             dataset.close()
+
+
+def _note_killed(store: Store, opening: Opening) -> None:
+    """Mark as failed what is said to be running: whoever ran it held the dataset, as we do now."""
+    if store.value("select count(*) from runs where state = 'running'"):
+        with store.write(opening.run_id, opening.purpose) as transaction:
+            transaction.execute("update runs set state = 'failed', error = 'killed' where state = 'running'")
+            transaction.mark("runs")

@@ -29,7 +29,7 @@ def data_version(signal: Signal, dataset: Dataset) -> str:
     keys = ", ".join(literal(run.brain_key) for run in signal.method_runs(dataset)) or "null"
     found = _digest(_content(dataset, table, keys if len(_WRITERS[table]) > 1 else "") for table in tables)
     with store.write(dataset.run_id, signal.name) as transaction:
-        transaction.execute("insert or replace into data_versions values (?, ?, ?)", [signal.name, number, found])
+        transaction.put("data_versions", asset=signal.name, number=number, version=found)
     return found
 
 

@@ -63,6 +63,8 @@ class Update:
         Set where all rows are there, and some of them say that something is to be tried again: the next run is woken.
     seen : Digests or None
         What `fresh` compared, to be remembered with the rows.
+    kept : list of str
+        Temporary tables that `keep` made.
     """
 
     dataset: Dataset
@@ -76,6 +78,7 @@ class Update:
     incomplete: bool = False
     retry: bool = False
     seen: Digests | None = None
+    kept: list[str] = field(default_factory=list)
 
     @property
     def key(self) -> str:
@@ -109,6 +112,12 @@ class Update:
     def value(self, query: str, parameters: Sequence[Any] = ()) -> Any:
         """Return the single value of a query."""
         return self.dataset.store.value(query, parameters)
+
+    def keep(self, name: str, query: str) -> None:
+        """Keep the rows of a query, until the update is committed, in a temporary table that several merges read."""
+        self.dataset.store.note(query)
+        self.dataset.store.rows(f"create or replace temp table {name} as {query}")
+        self.kept.append(name)
 
     def together(self, query: str, given: Any = None) -> Slice:
         """Return the slice of subjects of which all are judged again when anything differs of one."""
@@ -194,10 +203,10 @@ def bring_up_to_date(signal: Signal, dataset: Dataset) -> Report:
     A run that the user declared and that fails stops neither the others nor publishing; the default run does.
     """
     report = Report()
-    runs = signal.method_runs(dataset)
-    _retire(signal, dataset, [run.brain_key for run in runs])
+    runs, watermarks = signal.method_runs(dataset), _watermarks(signal, dataset)
+    _retire(signal, dataset, sorted(watermarks.keys() - {run.brain_key for run in runs}))
     for run in runs:
-        update = _pending(signal, dataset, run)
+        update = _pending(signal, dataset, run, watermarks.get(run.brain_key))
         if update is None:
             continue
         report.up_to_date = False
@@ -218,6 +227,8 @@ def bring_up_to_date(signal: Signal, dataset: Dataset) -> Report:
 def _require_sources(update: Update) -> None:
     """Refuse a run whose vectors or neighbours could not be computed: it would answer for what there was before."""
     keys = [update.run.settings.get(name) for name in ("embeddings", "similarity")]
+    if not any(keys):
+        return
     failed = FAILED + " and brain_key in (select unnest(?::varchar[]))"
     for brain_key, method, error in update.dataset.store.rows(failed, [[key for key in keys if key]]):
         raise BrainError(f"it reads the run {brain_key} of {method}, which failed: {error}")
@@ -252,13 +263,18 @@ def wrong_rows(check: Check, signal: Signal, dataset: Dataset) -> int:
 
 def is_up_to_date(signal: Signal, dataset: Dataset) -> bool:
     """Return whether nothing that the signal reads has changed."""
-    return not any(_pending(signal, dataset, run) for run in signal.method_runs(dataset))
+    watermarks = _watermarks(signal, dataset)
+    return not any(_pending(signal, dataset, run, watermarks.get(run.brain_key)) for run in signal.method_runs(dataset))
 
 
-def _pending(signal: Signal, dataset: Dataset, run: MethodRun) -> Update | None:
-    query = """select code_version, settings, model_version, scalars, reads, number, due from watermarks
-        where asset = ? and brain_key = ?"""
-    seen = next(iter(dataset.store.rows(query, [signal.name, run.brain_key])), None)
+def _watermarks(signal: Signal, dataset: Dataset) -> dict[str, tuple[Any, ...]]:
+    """Return what each run of a signal has seen, by its key."""
+    query = """select brain_key, code_version, settings, model_version, scalars, reads, number, due from watermarks
+        where asset = ?"""
+    return {key: tuple(seen) for key, *seen in dataset.store.rows(query, [signal.name])}
+
+
+def _pending(signal: Signal, dataset: Dataset, run: MethodRun, seen: tuple[Any, ...] | None) -> Update | None:
     if seen is None or Identity(*seen[:3]) != signal.identity(run):
         return Update(dataset, signal, run, NOTHING_SEEN, anew=seen is not None)
     scalars, reads, number, due = seen[3:]
@@ -287,6 +303,8 @@ def _perform(update: Update) -> None:
             if update.seen:
                 update.seen.remember(transaction)
                 update.seen.forget(transaction)
+            for name in update.kept:
+                transaction.execute(f"drop table temp.{name}")
             _mark(transaction, update, reads)
             _finish(transaction, update)
 
@@ -302,12 +320,14 @@ def _mark(transaction: Transaction, update: Update, reads: set[str]) -> None:
         return
     # Only this run writes, so whatever was committed before this transaction has been seen.
     number = NOTHING_SEEN if update.incomplete or update.retry else transaction.number - 1
-    identity = signal.identity(update.run)
-    transaction.execute(
-        "insert or replace into watermarks values (?, ?, ?, ?, ?, ?, ?, ?, false)",
-        [*update.owner, identity.code_version, identity.settings, identity.model_version,
-         _scalars(signal, update.dataset, update.run), sorted(read), number],
-    )  # fmt: skip
+    scalars = _scalars(signal, update.dataset, update.run)
+    _put_watermark(transaction, update, scalars=scalars, reads=sorted(read), number=number, due=False)
+
+
+def _put_watermark(transaction: Transaction, update: Update, **seen: Any) -> None:
+    asset, brain_key = update.owner
+    identity = asdict(update.signal.identity(update.run))
+    transaction.put("watermarks", asset=asset, brain_key=brain_key, **identity, **seen)
 
 
 def _each_subject(update: Update, kind: PerSubject) -> Any:
@@ -338,14 +358,10 @@ def _each_subject(update: Update, kind: PerSubject) -> Any:
 
 def _begin(update: Update) -> None:
     """Forget what the run was judged by under another identity, before anything is judged under this one."""
-    identity = update.signal.identity(update.run)
     with update.write() as transaction:
         if update.anew or update.due:
             transaction.execute("delete from seen where asset = ? and brain_key = ?", list(update.owner))
-        transaction.execute(
-            "insert or replace into watermarks values (?, ?, ?, ?, ?, '', [], ?, ?)",
-            [*update.owner, identity.code_version, identity.settings, identity.model_version, NOTHING_SEEN, update.due],
-        )
+        _put_watermark(transaction, update, scalars="", reads=[], number=NOTHING_SEEN, due=update.due)
 
 
 @contextmanager
@@ -355,14 +371,13 @@ def _recorded(update: Update) -> Iterator[None]:
         yield
         return
     signal, run, dataset = update.signal, update.run, update.dataset
+    started = {
+        "run_id": dataset.run_id, "brain_key": run.brain_key, "method": signal.name,
+        "config": json.dumps(run.settings, default=str), "state": "running", "started_at": datetime.now(UTC),
+        "code_version": signal.version, "model_version": run.model_version, "rows_changed": 0,
+    }  # fmt: skip
     with update.write() as transaction:
-        transaction.execute("update runs set state = 'failed', error = 'killed' where state = 'running'")
-        transaction.execute(
-            "insert or replace into runs values (?, ?, ?, ?, 'running', null, ?, null, ?, ?, 0)",
-            [dataset.run_id, run.brain_key, signal.name, json.dumps(run.settings, default=str),
-             datetime.now(UTC), signal.version, run.model_version],
-        )  # fmt: skip
-        transaction.mark("runs")
+        transaction.put("runs", **started)
     try:
         yield
     except BaseException as error:
@@ -399,11 +414,9 @@ def _finish(transaction: Transaction, update: Update) -> None:
     )
 
 
-def _retire(signal: Signal, dataset: Dataset, declared: Sequence[str]) -> None:
+def _retire(signal: Signal, dataset: Dataset, undeclared: Sequence[str]) -> None:
     """Delete the rows of runs that are no longer declared."""
-    query = "select brain_key from watermarks where asset = ?"
-    known = {row[0] for row in dataset.store.rows(query, [signal.name])}
-    for brain_key in sorted(known - set(declared)):
+    for brain_key in undeclared:
         if signal.retire:
             signal.retire(dataset, brain_key)
         delete_run(signal, dataset, brain_key)

@@ -222,13 +222,10 @@ def as_metadata(found: Sequence[Account]) -> dict[str, Any]:
     return shown
 
 
-def _rejected(role: Role) -> str:
-    return f"(select count(*) from {STORED['rejected']} where role = '{role}' and reason <> '{WAITS}')"
-
-
 def _share(role: Role) -> str:
-    used = f"({USED[role].format(**STORED)})"
-    return f"select coalesce({_rejected(role)} / nullif({_rejected(role)} + {used}, 0), 0)"
+    rejected = f"select count(*) from {STORED['rejected']} where role = '{role}' and reason <> '{WAITS}'"
+    return f"""select coalesce(rejected / nullif(rejected + used, 0), 0)
+        from (select ({rejected}) as rejected, {USED[role].format(**STORED)} as used)"""
 
 
 def _lost(role: Role) -> str:

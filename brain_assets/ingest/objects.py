@@ -46,8 +46,8 @@ PLACED = f"""
     )
     select * exclude (made) from reviewed
     where object_id not in (select object_id from twins where common >= {SAME_BOX} * (both_areas - common))"""
-ROWS = f"select * exclude (dropped) from ({PLACED}) where not dropped"
-DROPPED = f"select object_id, sample_id from ({PLACED}) where dropped"
+ROWS = "select * exclude (dropped) from placed where not dropped"
+DROPPED = "select object_id, sample_id from placed where dropped"
 # Hashed twice: of two plain hashes that swap their last value the exclusive or stays.
 # An image that labels speak of and that holds no object has a row too: whatever a model finds there is missing.
 IMAGES = """
@@ -64,7 +64,7 @@ NUMBERED = """
 
 def update_objects(update: Update) -> Iterator[Merge]:
     """Place what files say of objects in the images that are there, as reviewers left it."""
-    del update
+    update.keep("placed", PLACED)
     yield Merge("objects", ROWS, within="true")
     yield Merge("dropped_objects", DROPPED, within="true")
     yield Merge("object_images", IMAGES, within="true")

@@ -40,6 +40,8 @@ FORMATS = (
 
 def _known_format(name: str) -> str:
     """Return the name of a format; raises PydanticCustomError where nobody brings it."""
+    if name in FORMATS:
+        return name
     known = [*FORMATS, *sorted(entry.name for entry in entry_points(group=LABEL_FORMATS))]
     if name not in known:
         expected = ", ".join(map(repr, known[:-1])) + f" or {known[-1]!r}"
@@ -80,8 +82,10 @@ BACKENDS = (
 
 def _known_backend(name: str) -> str:
     """Return the name of a backend; raises PydanticCustomError where nobody brings it."""
+    if name in BACKENDS or re.fullmatch(r"[\w.]+:\w+", name):
+        return name
     known = [*BACKENDS, *sorted(entry.name for entry in entry_points(group=VECTOR_INDEXES))]
-    if name not in known and not re.fullmatch(r"[\w.]+:\w+", name):
+    if name not in known:
         expected = ", ".join(map(repr, known)) + " or 'module:Class'"
         raise PydanticCustomError("literal_error", "Input should be {expected}", {"expected": expected})
     return name

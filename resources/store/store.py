@@ -87,26 +87,18 @@ class Transaction:
         """Bring a table to hold ``merge.rows``; rows that stand there already keep their change number."""
         if merge.within is not None:
             self.store.note(f"select 1 from {merge.table} where {merge.within}")
-        columns = self._stage(merge)
-        table, key = merge.table, self.store.keys[merge.table]
-        self._refuse_twice(table, key)
+        table, key, counts = merge.table, self.store.keys[merge.table], Counts()
+        staged = self._stage(merge)
+        if staged > 1:
+            self._refuse_twice(table, key)
         same_key = " and ".join(f"{table}.{name} = staged.{name}" for name in key)
-        counts = Counts()
         if merge.within is not None:
-            absent = f"not exists (select 1 from staged where {same_key})"
-            counts.deleted = self._count(f"delete from {table} where ({merge.within}) and {absent}")
-        # Of the whole table only keys are read; the other columns only of the rows that stand there already.
-        standing = f"select {table}.rowid as place, staged.rowid as row from {table} join staged on {same_key}"
-        if self._count(f"create temp table standing as {standing}"):
-            compared = [name for name in columns if name not in UNCOMPARED and name not in key]
-            self._drop_unchanged(table, compared)
-            other = "select place from standing join staged on staged.rowid = standing.row"
-            counts.changed = self._count(f"delete from {table} where rowid in ({other})")
-        names = ", ".join(columns)
-        written = self._count(f"insert into {table} ({names}, changed) select {names}, {self.number} from staged")
-        counts.added = written - counts.changed
-        self._run("drop table staged; drop table standing")
-        self._touch(merge.table, counts)
+            absent = f" and not exists (select 1 from staged where {same_key})" if staged else ""
+            counts.deleted = self._count(f"delete from {table} where ({merge.within}){absent}")
+        if staged:
+            counts.added, counts.changed = self._write_staged(table, key, same_key)
+        self._run("drop table staged")
+        self._touch(table, counts)
         return counts
 
     def delete(self, table: str, condition: str) -> Counts:
@@ -120,10 +112,18 @@ class Transaction:
         """Create a table that is not part of the schema, in place of one of this name."""
         self._run(f"drop table if exists {table}")
         self._run(f"create table {table} ({', '.join(f'{name} {kind}' for name, kind in columns.items())})")
-        self._run("insert or replace into keys values (?, ?)", [table, list(key)])
+        self.put("keys", table_name=table, columns=list(key))
         self.store.keys[table] = list(key)
         self.store.tables.add(table)
         self._touch(table, Counts(changed=1))
+
+    def put(self, table: str, **row: Any) -> None:
+        """Write a row of a bookkeeping table in place of the one that has its key: cheaper than to have DuckDB find out."""
+        key = self.store.keys[table]
+        self._run(
+            f"delete from {table} where {' and '.join(f'{name} = ?' for name in key)}", [row[name] for name in key]
+        )
+        self._run(f"insert into {table} ({', '.join(row)}) values ({', '.join('?' * len(row))})", [*row.values()])
 
     def execute(self, query: str, parameters: Sequence[Any] = ()) -> duckdb.DuckDBPyConnection:
         """Run a statement on a bookkeeping table, which carries no change numbers."""
@@ -138,15 +138,31 @@ class Transaction:
         """Let whoever reads a bookkeeping table know that it is another now."""
         self._touch(table, Counts(changed=1))
 
-    def _stage(self, merge: Merge) -> list[str]:
+    def _stage(self, merge: Merge) -> int:
+        """Lay the rows beside the table, and return how many they are."""
         if isinstance(merge.rows, str):
             self.store.note(merge.rows)
-            self._run(f"create temp table staged as {merge.rows}")
-        else:
-            self.connection.register("incoming", merge.rows)
-            self._run("create temp table staged as select * from incoming")
+            return self._count(f"create temp table staged as {merge.rows}")
+        self.connection.register("incoming", merge.rows)
+        try:
+            return self._count("create temp table staged as select * from incoming")
+        finally:
             self.connection.unregister("incoming")
-        return [name for name, *_ in self._run("describe staged").fetchall() if name != "changed"]
+
+    def _write_staged(self, table: str, key: Sequence[str], same_key: str) -> tuple[int, int]:
+        """Write the staged rows that do not stand in the table as they are; return how many are new, and how many changed."""
+        columns = [name for name, *_ in self._run("from staged limit 0").description or () if name != "changed"]
+        # Of the whole table only keys are read; the other columns only of the rows that stand there already.
+        standing = f"select {table}.rowid as place, staged.rowid as row from {table} join staged on {same_key}"
+        changed = 0
+        if self._count(f"create temp table standing as {standing}"):
+            self._drop_unchanged(table, [name for name in columns if name not in UNCOMPARED and name not in key])
+            other = "select place from standing join staged on staged.rowid = standing.row"
+            changed = self._count(f"delete from {table} where rowid in ({other})")
+        names = ", ".join(columns)
+        written = self._count(f"insert into {table} ({names}, changed) select {names}, {self.number} from staged")
+        self._run("drop table standing")
+        return written - changed, changed
 
     def _refuse_twice(self, table: str, key: Sequence[str]) -> None:
         """Raise where two staged rows have one key, as not every table has an index that would."""
@@ -171,8 +187,16 @@ class Transaction:
 
     def _touch(self, table: str, counts: Counts) -> None:
         self.touched[table] = self.touched.get(table, Counts()) + counts
-        if counts.total:
-            self._run("insert or replace into versions values (?, ?)", [table, self.number])
+
+    def number_changes(self, run_id: str, asset: str) -> dict[str, int]:
+        """Note who changed how many rows, where any were changed, and return the newest number of each table of them."""
+        versions = {table: self.number for table, counts in self.touched.items() if counts.total}
+        if versions:
+            rows = sum(counts.total for counts in self.touched.values())
+            self._run("insert into changes values (?, ?, ?, ?, now())", [self.number, run_id, asset, rows])
+            self._run("delete from versions where list_contains(?, table_name)", [[*versions]])
+            self._run("insert into versions select unnest(?), ?", [[*versions], self.number])
+        return versions
 
 
 class Store:
@@ -216,6 +240,10 @@ class Store:
                 ).fetchall()
                 self.tables = {name for (name,) in listed}
                 self.views = _views(self.connection)
+                # Nobody else writes to the file while it is ours: what is known of these is kept in step with it.
+                self.number = int(self.value("select coalesce(max(number), 0) from changes"))
+                self.versions: dict[str, int] = dict(self.rows("select table_name, number from versions"))
+                self._facts: dict[str, str] | None = None
             except BaseException:
                 self.close()
                 raise
@@ -234,8 +262,7 @@ class Store:
 
     def columns(self, table: str) -> dict[str, str]:
         """Return the SQL type of every column of a table; none where there is no such table."""
-        query = "select column_name, data_type from duckdb_columns() where table_name = ? order by column_index"
-        return dict(self.rows(query, [table]))
+        return {name: kind for name, kind, *_ in self.rows(f"describe {table}")} if table in self.tables else {}
 
     def stream(self, query: str, rows: int = 2048) -> Iterator[pa.RecordBatch]:
         """Yield the rows of a query as they come, so that no more than some batches are in memory.
@@ -278,32 +305,30 @@ class Store:
     @contextmanager
     def write(self, run_id: str, asset: str) -> Iterator[Transaction]:
         """Commit what the block does, all or nothing."""
-        number = self.value("select coalesce(max(number), 0) + 1 from changes")
-        transaction = Transaction(self.connection, self, number)
+        transaction = Transaction(self.connection, self, self.number + 1)
         with told(self.path):
             self.connection.begin()
             try:
                 yield transaction
-                self._number(transaction, run_id, asset)
+                versions = transaction.number_changes(run_id, asset)
                 self.connection.commit()
             except BaseException:
                 self._rollback()
                 raise
-
-    def _number(self, transaction: Transaction, run_id: str, asset: str) -> None:
-        rows = sum(counts.total for counts in transaction.touched.values())
-        if rows:
-            values = [transaction.number, run_id, asset, rows]
-            self.connection.execute("insert into changes values (?, ?, ?, ?, now())", values)
+            finally:
+                self._facts = None
+        self.versions |= versions
+        self.number += bool(versions)
 
     def version(self, tables: Collection[str]) -> int:
         """Return the newest change number of ``tables``, 0 when nothing was ever written."""
-        names = ", ".join(f"'{name}'" for name in tables)
-        return int(self.value(f"select coalesce(max(number), 0) from versions where table_name in ({names})"))
+        return max((self.versions.get(name, 0) for name in tables), default=0)
 
     def fact(self, name: str) -> Any:
         """Return a remembered value, or None."""
-        text = self.value("select value from facts where name = ?", [name])
+        if self._facts is None:
+            self._facts = dict(self.rows("select name, value from facts"))
+        text = self._facts.get(name)
         return None if text is None else json.loads(text)
 
     def _rollback(self) -> None:
