@@ -66,8 +66,8 @@ class DetectorProfile:
         The share of those that have its class, likewise.
     seen : Curve
         The share of labels that a prediction finds, by the logarithm of their area.
-    class_found, class_seen : (c,) float64
-        What each class adds to ``found`` and ``seen``, in log-odds.
+    class_found, class_agreement, class_seen : (c,) float64
+        What each class adds to ``found``, ``agreement`` and ``seen``, in log-odds.
     gap : tuple of float
         Mean and standard deviation of the logarithm of one less the IoU of a label and its prediction.
     rates : Rates
@@ -79,6 +79,7 @@ class DetectorProfile:
     agreement: Curve
     seen: Curve
     class_found: Floats
+    class_agreement: Floats
     class_seen: Floats
     gap: tuple[float, float]
     rates: Rates
@@ -94,7 +95,7 @@ class DetectorProfile:
         array([0., 0.])
         """
         none = np.zeros(classes)
-        return cls(Curve(0.0, 1.0), Curve(1.0, 0.5), Curve(0.0, 0.0), none, none, (-1.6, 0.6), Rates())
+        return cls(Curve(0.0, 1.0), Curve(1.0, 0.5), Curve(0.0, 0.0), none, none, none, (-1.6, 0.6), Rates())
 
     def trust(self, predictions: Objects) -> Floats:
         """Return the probability that each prediction is an object, NaN where its confidence is unknown."""
@@ -104,7 +105,7 @@ class DetectorProfile:
     def wrong_class(self, predictions: Objects) -> Floats:
         """Return the probability that a label is of the wrong class where this prediction of another class fits it."""
         rate = self.rates.wrong_class
-        agree = self.agreement.at(log_odds(confidences(predictions)))
+        agree = self.agreement.at(log_odds(confidences(predictions)), self.class_agreement[predictions.classes])
         return rate / np.maximum(1 - agree, rate / CERTAIN)
 
     def unseen(self, labels: Objects) -> Floats:
@@ -170,7 +171,7 @@ def calibrate(
     found, class_found = _curve(sure[known], hits[known], predictions.classes[known], classes)
     matched = np.flatnonzero(known & hits)
     same = predictions.classes[matched] == labels.classes[matches.label[matched]]
-    agreement, _ = _curve(sure[matched], same, np.zeros(len(matched), np.int64), 1)
+    agreement, class_agreement = _curve(sure[matched], same, predictions.classes[matched], classes)
     areas = log_areas(labels)
     seen, class_seen = _curve(areas, partners, labels.classes, classes)
     near_label, near_prediction, gap, misplaced = _places(labels, predictions, matches)
@@ -179,6 +180,7 @@ def calibrate(
         agreement=agreement,
         seen=seen,
         class_found=class_found,
+        class_agreement=class_agreement,
         class_seen=class_seen,
         gap=gap,
         rates=Rates(

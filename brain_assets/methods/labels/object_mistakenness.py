@@ -319,6 +319,11 @@ class _Evidence:
     all_trust: Floats
 
     @property
+    def support(self) -> Floats:
+        """How much a prediction shows that the label holds an object: its place says more than its confidence."""
+        return self.fit * (1 - CHANCE * (1 - self.trust))
+
+    @property
     def same_object(self) -> Floats:
         """How much one box shows that the other holds an object."""
         return self.fit * np.where(self.same, 1.0, OTHER_CLASS)
@@ -354,7 +359,7 @@ def _unlabelled(size: int, evidence: _Evidence, profile: DetectorProfile) -> Flo
 
 def _absence(labels: Objects, evidence: _Evidence, profile: DetectorProfile) -> tuple[Floats, Floats]:
     """Return the probability that there is no object, and the support by predictions of whatever class."""
-    of_class = _highest(evidence.same_object * (1 - CHANCE * (1 - evidence.trust)), evidence.label, len(labels))
+    of_class = _highest(evidence.support * np.where(evidence.same, 1.0, OTHER_CLASS), evidence.label, len(labels))
     support = _highest(evidence.trust * evidence.fit, evidence.label, len(labels))
     return profile.unseen(labels) * (1 - of_class), support
 
@@ -366,11 +371,10 @@ def _class_doubt(
 
     A prediction that fits another label of its own class speaks that much less for this one.
     """
-    weight = evidence.trust * evidence.fit
     at_home = _highest(evidence.iou * evidence.same, evidence.prediction, len(predictions))
     blame = np.nan_to_num(profile.wrong_class(predictions))[evidence.prediction]
     against = blame * evidence.fit * ~evidence.same * (1 - at_home[evidence.prediction])
-    same = _highest(weight * evidence.same, evidence.label, len(labels))
+    same = _highest(evidence.support * evidence.same, evidence.label, len(labels))
     other = _highest(against, evidence.label, len(labels))
     suggested = np.full(len(labels), NONE, dtype=np.int64)
     order = np.flatnonzero(against)[np.argsort(against[against > 0], kind="stable")]

@@ -50,6 +50,8 @@ JUDGED_IN_COMPAT = """
     where given.model = 'ground_truth'"""
 # What is learned of a detector is drawn towards what is usual, so that a few images do no harm.
 LEAST_IMAGES = 20
+# What a detector's profile says of each class.
+OF_CLASSES = ("class_found", "class_agreement", "class_seen")
 SCHEMA = pa.schema([
     ("object_id", pa.string()), ("model", pa.string()), ("sample_id", pa.string()), ("label_field", pa.string()),
     ("source", pa.string()), ("mistakenness", pa.float64()), ("mistakenness_loc", pa.float64()),
@@ -160,11 +162,8 @@ def _fit(update: Update, which: str) -> tuple[float, Mapping[str, Any]]:
     names = images.column("label_field")[0].as_py(), images.column("model")[0].as_py()
     both = _read(update, images.column("sample_id"), names)
     profile = detectors.calibrate(both.labels.objects, both.predictions.objects, len(both.classes))
-    classes = {
-        name: [float(profile.class_found[number]), float(profile.class_seen[number])]
-        for number, name in enumerate(both.classes)
-    }
-    return float(images.num_rows), {**asdict(profile), "class_found": None, "class_seen": None, "classes": classes}
+    added = {name: dict(zip(both.classes, getattr(profile, name).tolist(), strict=True)) for name in OF_CLASSES}
+    return float(images.num_rows), {**asdict(profile), **added}
 
 
 def _profile(calibration: Calibration, classes: list[str]) -> detectors.DetectorProfile:
@@ -172,13 +171,14 @@ def _profile(calibration: Calibration, classes: list[str]) -> detectors.Detector
     found = calibration.evidence
     if "found" not in found:
         return detectors.DetectorProfile.default(len(classes))
-    added = np.array([found["classes"].get(name, (0.0, 0.0)) for name in classes], dtype=np.float64).reshape(-1, 2)
+    added = {one: np.array([found[one].get(name, 0.0) for name in classes], dtype=np.float64) for one in OF_CLASSES}
     return detectors.DetectorProfile(
         found=detectors.Curve(**found["found"]),
         agreement=detectors.Curve(**found["agreement"]),
         seen=detectors.Curve(**found["seen"]),
-        class_found=added[:, 0],
-        class_seen=added[:, 1],
+        class_found=added["class_found"],
+        class_agreement=added["class_agreement"],
+        class_seen=added["class_seen"],
         gap=(found["gap"][0], found["gap"][1]),
         rates=detectors.Rates(**found["rates"]),
     )
