@@ -200,7 +200,7 @@ def searchable(home: Home, name: str, connection: duckdb.DuckDBPyConnection) -> 
             order by brain_key != 'embeddings', brain_key""").fetchall()
     except duckdb.CatalogException:
         return []
-    return [Searchable(*row, _uri(connection, row[0], settings.model)) for row in rows]
+    return [Searchable(key, objects, count, _uri(connection, key, settings.model)) for key, objects, count in rows]
 
 
 def _uri(connection: duckdb.DuckDBPyConnection, brain_key: str, default: str) -> str:

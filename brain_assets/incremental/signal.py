@@ -101,6 +101,10 @@ class Publication:
     parts: str | None = None
 
 
+# Issues of which a smaller share is assumed to want a correction come after all others, however many there are.
+NOTICE = 0.2
+
+
 @dataclass(frozen=True)
 class Issue:
     """Something that can be wrong with a sample or an object, in words.
@@ -120,6 +124,9 @@ class Issue:
         Whether another label settles it: the evidence may have the one to give as ``suggested``.
     groups : str, optional
         Published table of the groups that its subjects form.
+    share : float
+        Share of what is flagged that is assumed to want a correction, where scores are not calibrated and nobody has reviewed
+        any: 1 for a fact that harms, such as a leak; below `NOTICE` for what may well be meant, such as a grey picture.
     """
 
     name: str
@@ -130,6 +137,7 @@ class Issue:
     say: Say = measured
     relabels: bool = False
     groups: str | None = None
+    share: float = 0.5
 
     def reason(self, evidence: Evidence, labels: str = "", partner: str = "") -> str:
         """Return why a subject was flagged, from its evidence, its labels and its partner's path."""

@@ -320,6 +320,7 @@ UNREADABLE_FILE = Issue(
     "Their stream cannot be decoded to its end.",
     "Export or fetch them again; nothing else is known of them.",
     lambda evidence, labels, partner: str(evidence.get("reason") or ""),
+    share=1,
 )
 
 SAMPLES = Signal(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from brain_assets.review.sets import CARD, Frame, OpenSet, literal, quote
-from brain_assets.signals.registry import SIGNALS
+from brain_assets.signals.registry import SIGNALS, issue_named
 
 Kind = Literal["number", "time", "category", "flag", "labels", "text"]
 
@@ -220,9 +220,24 @@ def _issues(opened: OpenSet, frame: Frame) -> Iterator[Column]:
     """
     yield Column("issues", "labels", "issues", flagged, "issues")
     yield Column("worst_issue", "number", "issues", flagged, "worst")
+    yield Column("expected_problems", "number", "issues", _expected(opened, rows), "expected")
     for issue in _values(opened, f"({rows})", "issue"):
         scores = f"select subject_id, max(score) as score from ({rows}) where issue = {literal(issue)} group by 1"
         yield Column(f"issue:{issue}", "number", "issues", scores, "score")
+
+
+def _expected(opened: OpenSet, rows: str) -> str:
+    """Return a query of how many of each subject's issues are expected to be true: scores of different kinds made one."""
+    assumed = " ".join(
+        f"when {literal(name)} then {issue_named(name).share}" for name in _values(opened, f"({rows})", "issue")
+    )
+    share = f"case issue {assumed} else 0 end" if assumed else "0"
+    known = f"coalesce(probability, {share})" if opened.has("issues", "probability") else share
+    return f"""
+        select subject_id, sum(likely) as expected from (
+            select subject_id, issue, max({known}) as likely from ({rows}) where is_issue group by all)
+        group by 1
+    """
 
 
 def _reviews(opened: OpenSet, frame: Frame) -> Iterator[Column]:

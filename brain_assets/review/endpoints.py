@@ -18,6 +18,7 @@ from brain_assets.resources.settings.validation import where, wrong
 from brain_assets.resources.store.events import Event, Events
 from brain_assets.review import alike, arrays, corrections, detail, queues, search, subjects
 from brain_assets.review.columns import columns
+from brain_assets.review.first import first, priorities
 from brain_assets.review.refusal import Refused
 from brain_assets.review.reviews import Selection, ids_of, record, synchronise
 from brain_assets.review.sets import Frame, OpenSet, Sets
@@ -88,6 +89,7 @@ class QueueQuestion(Question):
     issue: Name
     offset: int = Field(0, ge=0)
     reviewed: bool = False
+    below: bool = False
 
 
 class GroupsQuestion(Question):
@@ -285,7 +287,7 @@ def overview(page: Page, dataset: str, question: Question) -> Any:
             "tables": sorted(opened.tables),
             "damaged": sorted(opened.damaged),
             "frames": {frame: _frame(page, opened, frame) for frame in opened.frames()},
-            "issues": queues.issue_counts(opened),
+            "issues": priorities(opened, page.events(dataset)),
             "words": queues.words(opened),
             "groups": queues.group_tables(opened),
             "runs": queues.runs(opened),
@@ -306,6 +308,12 @@ def _frame(page: Page, opened: OpenSet, frame: Frame) -> Any:
         "maps": arrays.maps(opened, frame),
         "alike": alike.offered(opened, page.sets.home, frame),
     }
+
+
+def first_screen(page: Page, dataset: str, question: Question) -> Any:
+    """Return the issues in the order in which they should be looked at, their worst cases, and what changed."""
+    with page.sets.use(dataset, question.version) as opened:
+        return first(opened, page.events(dataset))
 
 
 def version(page: Page, dataset: str, question: Question) -> Any:
@@ -336,7 +344,9 @@ def queue(page: Page, dataset: str, question: QueueQuestion) -> Any:
     """Return a page of an issue's queue."""
     with page.sets.use(dataset, question.version) as opened:
         events = page.events(dataset)
-        return queues.queue(opened, question.issue, events, offset=question.offset, reviewed=question.reviewed)
+        return queues.queue(
+            opened, question.issue, events, offset=question.offset, reviewed=question.reviewed, below=question.below
+        )
 
 
 def groups(page: Page, dataset: str, question: GroupsQuestion) -> Any:
@@ -359,6 +369,7 @@ def views(page: Page, dataset: str, question: Question) -> Any:
 READING: dict[str, Answer[Any]] = {
     "overview": Answer(Question, overview),
     "version": Answer(Question, version),
+    "first": Answer(Question, first_screen),
     "column": Answer(ColumnQuestion, column),
     "map": Answer(ColumnQuestion, coordinates),
     "subject": Answer(SubjectQuestion, subject),

@@ -25,19 +25,13 @@ OF_COPIES = {issue.name for issue in (EXACT_DUPLICATE, NEAR_DUPLICATE, LEAK)}
 GROUPED = {issue.groups: issue.name for issue in ISSUES.values() if issue.groups}
 
 
-def issue_counts(opened: OpenSet) -> list[Row]:
-    """Return each issue with how many subjects have it, the commonest first."""
-    if not opened.has("issues", "issue"):
-        return []
-    return fetch(
-        opened,
-        f"{COUNTED} group by 1 order by 2 desc, 1",
-    )
-
-
 def words(opened: OpenSet) -> dict[str, Row]:
     """Return the words for each issue, those that this set has and all that are known: title, meaning, advice, relabels."""
-    found = {row["issue"] for row in issue_counts(opened)}
+    found = (
+        {row["issue"] for row in fetch(opened, "select distinct issue from issues")}
+        if opened.has("issues", "issue")
+        else set()
+    )
     named = [*ISSUES.values(), *(issue_named(name) for name in sorted(found - ISSUES.keys()))]
     expected = _expected(opened)
     return {
@@ -62,24 +56,40 @@ def _expected(opened: OpenSet) -> dict[str, str]:
     }
 
 
-def queue(opened: OpenSet, issue: str, events: Events, *, offset: int = 0, reviewed: bool = False) -> Row:
+def queue(
+    opened: OpenSet, issue: str, events: Events, *, offset: int = 0, reviewed: bool = False, below: bool = False
+) -> Row:
     """Return a page of the subjects with an issue, the most severe first, with why each was flagged.
 
     Subjects that somebody has decided on are left out unless ``reviewed``; they come again when their content changes.
+    With ``below`` these are the subjects below the threshold instead of the flagged ones.
 
     Returns
     -------
     dict
-        ``total``, ``remaining``, and ``items``: issue, score, is_issue, source, evidence, reason, subject, partners.
+        ``total`` (of these), ``remaining``, ``below`` (all below the threshold), and ``items``: issue, score, is_issue, source,
+        evidence, reason, subject, partners.
     """
     if not opened.has("issues", "issue"):
         raise Refused(404, "no issues are published yet")
-    rows = fetch(opened, QUEUE, [issue])
+    found = fetch(opened, QUEUE, [issue])
+    rows = [row for row in found if row["is_issue"] != below]
     open_rows = rows if reviewed else _undecided(opened, rows, issue, events)
     page = open_rows[offset : offset + PAGE]
     for row in page:
         row["evidence"] = evidence(row["evidence"])
-    return {"total": len(rows), "remaining": len(open_rows), "items": _with_subjects(opened, page, events)}
+    return {
+        "total": len(rows),
+        "remaining": len(open_rows),
+        "below": sum(not row["is_issue"] for row in found),
+        "items": _with_subjects(opened, page, events),
+    }
+
+
+def left(opened: OpenSet, issue: str, events: Events) -> int:
+    """Return how many flagged subjects of an issue nobody has decided on."""
+    rows = [row for row in fetch(opened, QUEUE, [issue]) if row["is_issue"]]
+    return len(_undecided(opened, rows, issue, events))
 
 
 # One item per subject: the worst of its rows.

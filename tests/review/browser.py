@@ -95,7 +95,7 @@ class Visit:
 
     def open(self, query: str = "", *, timeout: float = 30_000) -> "Visit":
         """Go to a link as somebody who has just been given it, and wait until it can be used."""
-        self.page.goto(f"{self.address}/?token={TOKEN}&dataset={self.dataset}&{query}")
+        self.page.goto(f"{self.address}/?token={TOKEN}&dataset={self.dataset}&{query or 'tab=explore'}")
         self.page.wait_for_selector("body[data-ready]", timeout=timeout)
         return self
 

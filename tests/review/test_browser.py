@@ -1,6 +1,7 @@
 """The page as a reviewer meets it, in a real browser."""
 
 import io
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from PIL import Image
 from brain_assets.resources.store.events import Decision
 from brain_assets.review import link
 from tests.review.browser import Visit, serious, served, visiting
+from tests.review.client import TOKEN
 from tests.review_data import HOSTILE, Synthetic, points_only
 
 
@@ -64,7 +66,7 @@ def test_lasso_tag_filter_save_and_come_back(own: Visit, small: Synthetic) -> No
     address = own.page.url
     assert "f.tags" in address
 
-    own.page.goto(own.address)
+    own.page.goto(f"{own.address}/?tab=explore")
     own.wait_for_status("100 images")
     own.page.select_option("#views", "my odd ones")
     own.wait_for_status(f"{chosen.sum()} of 100 match")
@@ -436,10 +438,31 @@ def test_map_and_grid_by_keyboard(own: Visit) -> None:
     own.page.wait_for_function("() => document.activeElement.classList.contains('card')")
 
 
+def test_the_first_screen_leads_to_what_matters_most(visit: Visit, synthetic: Synthetic) -> None:
+    page = visit.page
+    page.goto(f"{visit.address}/?token={TOKEN}&dataset=demo")
+    visit.wait_for_text("#overview .next h3", "Leaks between splits")
+    assert page.locator("#tab-overview").get_attribute("aria-selected") == "true"
+    visit.wait_for_text("#overview .next", "Remove one side of each pair")
+    visit.wait_for_text("#overview header", f"{synthetic.count // 5} added")
+    assert serious(page) == []
+    # Queue, side bar and first screen tell one count.
+    entry = page.locator("#overview [data-issue=outlier]")
+    (count,) = re.findall(r"(\d+) flagged", entry.inner_text())
+    entry.get_by_role("button", name="Review").click()
+    visit.wait_for_text("#queue-status", f" · {count} flagged")
+    assert page.locator("#issue-list [aria-current] .count").inner_text() == count
+    page.get_by_label("Below the threshold").check()
+    visit.wait_for_text("#queue-status", "below the threshold")
+    page.go_back()
+    page.locator("#overview [data-issue=outlier]").get_by_role("button", name="On the map").click()
+    visit.wait_for_status(f"{count} of 300 match")
+
+
 def test_tabs_help_and_search_by_keyboard(visit: Visit) -> None:
     visit.open()
     press = visit.page.keyboard.press
-    for key, tab in (("3", "groups"), ("ArrowLeft", "queue"), ("4", "news"), ("1", "explore")):
+    for key, tab in (("4", "groups"), ("ArrowLeft", "queue"), ("5", "news"), ("1", "overview"), ("2", "explore")):
         press(key)
         visit.page.wait_for_selector(f"#tab-{tab}[aria-selected=true]")
         visit.page.focus(f"#tab-{tab}")

@@ -517,3 +517,89 @@ def test_full_pictures_are_the_pixels_of_the_original(reader: Client, synthetic:
     assert (reply.status, reply.headers["content-type"]) == (200, "image/png")
     original = Image.open(synthetic.media / synthetic.files[70]).convert("RGB")
     assert np.array_equal(np.asarray(Image.open(io.BytesIO(reply.body))), np.asarray(original))
+
+
+# -- the first screen
+
+
+def published_issues(home: Path, rows: list[dict[str, Any]], **tables: dict[str, Any]) -> Client:
+    """Publish a small set with these issues and other tables instead of its own."""
+    synthetic = Synthetic(home, count=200)
+    folder = synthetic.publish(without=("issues",))
+    pq.write_table(pa.Table.from_pylist(rows), folder / "issues.parquet")
+    for name, columns in tables.items():
+        pq.write_table(pa.table(columns), folder / f"{name}.parquet")
+    declare(synthetic.folder, home)
+    return Client(create_app(home, token=TOKEN)).sign_in()
+
+
+def flagged(
+    synthetic: Synthetic, issue: str, count: int, score: float, *, is_issue: bool = True
+) -> list[dict[str, Any]]:
+    return [
+        {
+            "sample_id": synthetic.ids[i], "object_id": None, "issue": issue, "source": issue, "score": score,
+            "is_issue": is_issue, "evidence": "{}", "probability": None, "run_id": "run-two",
+        }
+        for i in range(count)
+    ]  # fmt: skip
+
+
+def test_what_may_be_meant_never_comes_before_mistakes_and_leaks(tmp_path: Path) -> None:
+    synthetic = Synthetic(tmp_path / "other", count=200)
+    rows = [
+        *flagged(synthetic, "grayscale", 190, 1.0),
+        *flagged(synthetic, "label_mistake", 40, 0.6),
+        *flagged(synthetic, "label_mistake", 60, 0.5, is_issue=False)[40:],
+        *flagged(synthetic, "leak", 12, 0.9),
+        *flagged(synthetic, "outlier", 20, 0.9),
+    ]
+    expected = {
+        "issue": ["label_mistake"],
+        "label": [None],
+        "flagged": [40],
+        "expected": [25.0],
+        "low": [20.0],
+        "high": [29.0],
+    }
+    client = published_issues(tmp_path, rows, expected_issues=expected)
+    found = client.get("first").json()
+    assert [row["issue"] for row in found["issues"]] == ["label_mistake", "leak", "outlier", "grayscale"]
+    first = found["issues"][0]
+    assert {name: first[name] for name in ("count", "below", "left", "expected", "low", "notice")} == {
+        "count": 40, "below": 20, "left": 40, "expected": 25, "low": 20, "notice": False,
+    }  # fmt: skip
+    assert found["issues"][2]["rule"] == "taking 1 in 4 for true until some are reviewed"
+    assert found["issues"][3]["notice"]
+    assert [card["subject_id"] for card in found["worst"]["leak"]] == sorted(synthetic.ids[:12])[:4]
+    # One count everywhere.
+    assert client.get("overview").json()["issues"] == found["issues"]
+    queue = client.get("queue", issue="label_mistake").json()
+    assert (queue["total"], queue["remaining"], queue["below"], len(queue["items"])) == (40, 40, 20, 40)
+    under = client.get("queue", issue="label_mistake", below=True).json()
+    assert (under["total"], under["below"], {item["is_issue"] for item in under["items"]}) == (20, 20, {False})
+    # What a subject's issues amount to is one number, too.
+    _, arrays = client.column("expected_problems")
+    likely = dict(zip(sorted(synthetic.ids), arrays["values"], strict=True))
+    assert likely[synthetic.ids[0]] == pytest.approx(0.1 + 0.5 + 1 + 0.25)
+    assert likely[synthetic.ids[100]] == pytest.approx(0.1)
+
+
+def test_decisions_say_how_many_are_true(tmp_path: Path) -> None:
+    synthetic = Synthetic(tmp_path / "other", count=200)
+    client = published_issues(
+        tmp_path, [*flagged(synthetic, "grayscale", 50, 1.0), *flagged(synthetic, "outlier", 60, 0.9)]
+    )
+    for kind, ids in (("drop", synthetic.ids[:20]), ("keep", synthetic.ids[20:24])):
+        assert client.post("say", {"kind": kind, "issue": "grayscale", "ids": ids}).status == 200
+    row = next(row for row in client.get("first").json()["issues"] if row["issue"] == "grayscale")
+    # Twenty of 24, and four more of which a tenth is assumed.
+    assert (row["left"], row["rule"], row["notice"]) == (26, "as 20 of 24 reviewed were true", False)
+    assert row["expected"] == pytest.approx(26 * 20.4 / 28)
+    # What was dropped needs no look at its other issues.
+    assert next(row for row in client.get("first").json()["issues"] if row["issue"] == "outlier")["left"] == 40
+
+
+def test_the_first_screen_tells_what_the_last_run_changed(reader: Client, synthetic: Synthetic) -> None:
+    since = reader.get("first").json()["since"]
+    assert (since["run"]["run_id"], since["added"]) == ("run-one", synthetic.count // 5)

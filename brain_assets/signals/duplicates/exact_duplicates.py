@@ -87,6 +87,7 @@ EXACT_DUPLICATE = Issue(
     "Drop all but the one to keep: they weigh twice in training and tell nothing new.",
     say_copy,
     groups="exact_duplicates",
+    share=1,
 )
 
 EXACT_DUPLICATES = Signal(

@@ -93,6 +93,7 @@ LEAK = Issue(
     "The same image, a near copy, or another of its group is in two splits, so that results on one are inflated by the other.",
     "Remove one side of each pair, best the one in the training split.",
     _say,
+    share=1,
 )
 
 LEAKS = Signal(

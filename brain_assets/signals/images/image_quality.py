@@ -158,12 +158,14 @@ FACTS = {
     "phash": "Perceptual hash, 64 bits.",
 }
 
+# What these rules measure is so, but seldom wrong in itself.
+_Notice = partial(Issue, share=0.1)
 FLAWS = (
-    Issue("dark", 110, "Dark images", "Even the brightest parts are dark.", "Drop them or expose them again."),
-    Issue("bright", 120, "Bright images", "Light everywhere, or burnt out.", "Drop them or expose them again."),
-    Issue("blurry", 130, "Blurred images", "Even the strongest edges are wide.", "Drop them where detail matters."),
-    Issue("noisy", 140, "Noisy images", "Grain that is no texture.", "Drop them or denoise all alike."),
-    Issue("low_information", 150, "Hardly anything to see", "Next to no contrast anywhere.", "Drop blank images."),
+    _Notice("dark", 110, "Dark images", "Even the brightest parts are dark.", "Drop them or expose them again."),
+    _Notice("bright", 120, "Bright images", "Light everywhere, or burnt out.", "Drop them or expose them again."),
+    _Notice("blurry", 130, "Blurred images", "Even the strongest edges are wide.", "Drop them where detail matters."),
+    _Notice("noisy", 140, "Noisy images", "Grain that is no texture.", "Drop them or denoise all alike."),
+    _Notice("low_information", 150, "Hardly anything to see", "Next to no contrast anywhere.", "Drop blank images."),
     Issue(
         "partly_blank",
         152,
@@ -178,35 +180,37 @@ FLAWS = (
         "A sign or some words on an even page instead of a picture.",
         "Fetch the pictures that they stand for, or drop them.",
     ),
-    Issue(
+    _Notice(
         "odd_size", 160, "Odd sizes", "Much larger or smaller than most.", "See whether they are from another source."
     ),
-    Issue(
+    _Notice(
         "odd_aspect_ratio",
         170,
         "Odd shapes",
         "Much longer than high, or the reverse.",
         "See whether resizing distorts them.",
     ),
-    Issue("tiny", 180, "Tiny images", "Smaller than a model can use.", "Fetch the originals, these may be thumbnails."),
-    Issue(
+    _Notice(
+        "tiny", 180, "Tiny images", "Smaller than a model can use.", "Fetch the originals, these may be thumbnails."
+    ),
+    _Notice(
         "grayscale", 190, "Grey among colour", "Grey though most others are in colour.", "See whether that is meant."
     ),
-    Issue(
+    _Notice(
         "type_mismatch",
         200,
         "Misnamed files",
         "The content is of another type than the file's name says.",
         "Rename them.",
     ),
-    Issue(
+    _Notice(
         "rotated",
         210,
         "Stored rotated",
         "Stands upright only where the EXIF orientation is obeyed.",
         "Rotate the pixels: many loaders ignore the mark.",
     ),
-    Issue(
+    _Notice(
         "animated",
         220,
         "Animated images",

@@ -67,6 +67,7 @@ BOX_OUT_OF_IMAGE = Issue(
     "A labelled box sticks out of its image; what lies inside is used.",
     "Check that the labels are of this image and in its size.",
     _say,
+    share=1,
 )
 EMPTY_BOX = Issue(
     "empty_box",
@@ -75,6 +76,7 @@ EMPTY_BOX = Issue(
     "A labelled box has no width or no height, and is left out.",
     "Draw the box again, or remove it.",
     _say,
+    share=1,
 )
 TWIN_BOXES = Issue(
     "twin_boxes",
@@ -83,6 +85,7 @@ TWIN_BOXES = Issue(
     "The same box is labelled twice with one class.",
     "Remove one of the two.",
     _say_twins,
+    share=1,
 )
 
 BOX_FAULTS = Signal(

@@ -206,6 +206,7 @@ OUTLIER = Issue(
     "Alone, or in a small group, unlike the others in the dataset.",
     "Keep rare cases, drop what does not belong here.",
     _say,
+    share=0.25,
 )
 
 OUTLIERS = Signal(

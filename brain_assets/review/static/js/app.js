@@ -8,16 +8,18 @@ import { Explore } from "/static/js/explore.js";
 import { Groups } from "/static/js/groups.js";
 import { News } from "/static/js/news.js";
 import { Queue } from "/static/js/queue.js";
+import { Overview } from "/static/js/overview.js";
 import { rename, reviewer, undo } from "/static/js/say.js";
 import { fresh, set, state, watch } from "/static/js/state.js";
 import { Workspace } from "/static/js/workspace.js";
 
-const TABS = ["explore", "queue", "groups", "news"];
+const TABS = ["overview", "explore", "queue", "groups", "news"];
 const THEMES = { auto: "◐", light: "☀", dark: "☾" };
 const LOOK_EVERY = 10_000;
 
 let overview = { version: "", issues: [], words: {}, groups: [], runs: [], user: "" };
 let frames = {};
+let explored = null;
 
 const wordsOf = async (name) => (frames.images?.has(name) ? ((await frames.images.column(name)).words ?? []) : []);
 const classes = async () => (frames.objects ? ((await frames.objects.column("label")).words ?? []) : wordsOf("label"));
@@ -33,6 +35,7 @@ const workspace = new Workspace($("#detail"), context, order);
 const openDetail = (id) => workspace.open(id);
 const explore = new Explore(openDetail, (one, other) => (workspace.open(one), workspace.compare(other)));
 const queue = new Queue(openDetail, context);
+const first = new Overview(openDetail, context);
 const groups = new Groups(openDetail, context, (one, other) => (workspace.open(one), workspace.compare(other)));
 const news = new News(context);
 
@@ -63,11 +66,17 @@ async function load() {
   );
   $("#reviewer").textContent = reviewer(found.user);
   showLosses(found.inputs);
+  explored = null;
   showTab();
-  await explore.start(frames, overview);
-  explore.views.load();
-  ({ queue, groups, news })[state.tab]?.enter();
+  await (state.tab === "explore" || state.id ? startExplore() : ({ overview: first, queue, groups, news })[state.tab]?.enter());
   workspace.start();
+  document.body.dataset.ready ??= Math.round(performance.now());
+}
+
+/** Loads map and grid of the present version when they are first looked at. */
+function startExplore() {
+  explored ??= overview.version ? explore.start(frames, overview).then(() => explore.views.load()) : null;
+  return explored;
 }
 
 /** Says which rows of labels and predictions are not used, before anything that is judged by the rest. */
@@ -84,6 +93,7 @@ function showTab() {
     $(`#tab-${name}`).tabIndex = name === tab ? 0 : -1;
     $(`#panel-${name}`).hidden = name !== tab;
   }
+  if (tab === "explore") trying(startExplore);
 }
 
 /** Says when newer data has been published. */
@@ -125,7 +135,7 @@ const KEYS = [
   [
     "Anywhere",
     [
-      ["1 2 3 4", "explore, queues, duplicates, what is new"],
+      ["1 2 3 4 5", "overview, explore, queues, duplicates, what is new"],
       ["/", "search"],
       ["Ctrl Z", "undo"],
       ["Esc", "close, then clear the selection"],

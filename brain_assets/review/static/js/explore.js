@@ -109,7 +109,7 @@ export class Explore {
       map: frame.maps.includes(state.map) ? state.map : (frame.maps[0] ?? ""),
       colour: known("colour", frame.named("label", "issues", "split")),
       size: known("size", ""),
-      sort: known("sort", frame.named("worst_issue", "uniqueness", "filepath")),
+      sort: known("sort", frame.named("expected_problems", "uniqueness", "filepath")),
     });
   }
 

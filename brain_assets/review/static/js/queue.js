@@ -24,7 +24,7 @@ export class Queue {
     this.viewers = [new Viewer("Image"), new Viewer("Image it was compared with")];
     together(...this.viewers);
     layers.addEventListener("changed", () => this.viewers.forEach((viewer) => viewer.place()));
-    watch("issue reviewed", () => state.tab === "queue" && this.load());
+    watch("issue reviewed below", () => state.tab === "queue" && this.load());
     watch("tab", () => state.tab === "queue" && this.enter());
     addEventListener("keydown", (event) => state.tab === "queue" && this.key(event));
     words.addEventListener("said", ({ detail }) => this.takenBack(detail));
@@ -45,7 +45,7 @@ export class Queue {
         {},
         h(
           "button",
-          { type: "button", "aria-current": issue === state.issue ? "true" : undefined, onclick: () => set({ issue }) },
+          { type: "button", "aria-current": issue === state.issue ? "true" : undefined, onclick: () => set({ issue, below: false }) },
           h("span", {}, this.words(issue).title),
           h("span", { class: "count" }, number(count)),
         ),
@@ -58,11 +58,11 @@ export class Queue {
 
   async load() {
     this.listIssues();
-    const { issue, reviewed } = state;
+    const { issue, reviewed, below } = state;
     if (!issue) return put(this.panel, h("p", { class: "empty-note" }, "No issues to review."));
-    const found = await trying(() => ask(state.dataset, "queue", { version: this.context().version, issue, reviewed }));
+    const found = await trying(() => ask(state.dataset, "queue", { version: this.context().version, issue, reviewed, below }));
     if (!found || issue !== state.issue) return undefined;
-    Object.assign(this, { items: found.items, total: found.total, remaining: found.remaining, at: 0, done: new Map() });
+    Object.assign(this, { items: found.items, total: found.total, remaining: found.remaining, under: found.below, at: 0, done: new Map() });
     this.draw();
     return undefined;
   }
@@ -109,12 +109,17 @@ export class Queue {
         "span",
         { role: "status", id: "queue-status" },
         this.items.length
-          ? `${number(Math.min(this.at + 1, this.items.length))} of ${number(this.items.length)}${this.remaining > this.items.length ? ` (${number(this.remaining)} in all)` : ""} · ${plural(decided, "decision")}`
+          ? `${number(Math.min(this.at + 1, this.items.length))} of ${number(this.remaining)} · ${number(this.total)} ${state.below ? "below the threshold" : "flagged"} · ${plural(decided, "decision")}`
           : "",
       ),
       h("span", { class: "row wrap" }, layerSwitches(this.item?.subject.boxes ?? [])),
+      (this.under > 0 || state.below) && h("label", {}, this.belowBox(), ` Below the threshold (${number(this.under)})`),
       h("label", {}, this.reviewedBox(), " Show reviewed"),
     );
+  }
+
+  belowBox() {
+    return h("input", { type: "checkbox", checked: state.below, onchange: (event) => set({ below: event.target.checked }) });
   }
 
   reviewedBox() {

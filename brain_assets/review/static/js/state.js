@@ -3,6 +3,7 @@
 const DEFAULTS = {
   dataset: "",
   tab: "explore",
+  below: false,
   frame: "images",
   map: "",
   colour: "",
@@ -72,6 +73,8 @@ export function link(shown = state) {
 
 function read(address) {
   const found = { ...DEFAULTS, filters: {} };
+  // A link that names nothing but a dataset leads to the first screen.
+  if (![...new URLSearchParams(address).keys()].some((key) => key !== "dataset")) found.tab = "overview";
   for (const [key, value] of new URLSearchParams(address)) {
     if (key.startsWith("f.")) {
       const filter = parsed(value);
