@@ -1,11 +1,12 @@
 """One uniform table of everything that is wrong, from all signals."""
 
-from collections.abc import Iterator, Sequence
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
 
 import duckdb
 
-from brain_assets.incremental.signal import Check, Publication, Signal, Whole
-from brain_assets.incremental.update import Update
+from brain_assets.incremental.signal import Check, IssueQuery, Publication, Signal, Whole
+from brain_assets.incremental.update import Update, literal
 from brain_assets.methods.labels.label_noise import QUANTILE
 from brain_assets.resources.store.store import Merge
 
@@ -48,15 +49,39 @@ def expected_issues(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
     return {issue: told_expected(*numbers) for issue, *numbers in rows}
 
 
+def _by_name(queries: Iterable[IssueQuery]) -> list[tuple[set[str], list[IssueQuery]]]:
+    """Return the queries with the issues that they raise, those together that raise one issue."""
+    groups: list[tuple[set[str], list[IssueQuery]]] = []
+    for query in queries:
+        raised, together = {issue.name for issue in query.issues}, [query]
+        for group in [one for one in groups if one[0] & raised]:
+            groups.remove(group)
+            raised, together = group[0] | raised, [*group[1], *together]
+        groups.append((raised, together))
+    return groups
+
+
+def _rows(queries: Iterable[IssueQuery]) -> str:
+    union = " union all by name ".join(f"({query.query})" for query in queries)
+    return f"select {COLUMNS} from ({union}) where is_issue or score >= {LEAST_SCORE}"
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(literal(name) for name in sorted(names))
+
+
 def issues(signals: Sequence[Signal]) -> Signal:
     """Return the signal that gathers the issues of all others."""
     queries = [query for signal in signals for query in signal.issues]
-    names = sorted({f"'{issue.name}'" for query in queries for issue in query.issues})
-    union = " union all by name ".join(f"({query.query})" for query in queries)
-    rows = f"select {COLUMNS} from ({union}) where is_issue or score >= {LEAST_SCORE}"
+    names = _listed({issue.name for query in queries for issue in query.issues})
+    groups = {_listed(raised): _rows(together) for raised, together in _by_name(queries)}
 
-    def update_issues(_: Update) -> Iterator[Merge]:
-        yield Merge("issues", rows, within="true")
+    def update_issues(update: Update) -> Iterator[Merge]:
+        stale = {raised: rows for raised, rows in groups.items() if update.changed(rows)}
+        update.notes["gathered again"] = ", ".join(stale).replace("'", "")
+        for raised, rows in stale.items():
+            yield Merge("issues", rows, within=f"issue in ({raised})")
+        yield update.drop("issues", f"issue not in ({names})")
 
     return Signal(
         name="issues",
@@ -66,6 +91,8 @@ def issues(signals: Sequence[Signal]) -> Signal:
         reads=(),
         after=tuple(signal.name for signal in signals if signal.issues),
         writes=("issues",),
+        # Asked in other words, an issue may be another.
+        version=hashlib.blake2b("".join(groups.values()).encode(), digest_size=8).hexdigest(),
         update=Whole(update_issues),
         checks=(
             Check(
@@ -80,7 +107,7 @@ def issues(signals: Sequence[Signal]) -> Signal:
             ),
             Check(
                 "every_issue_has_words",
-                f"select count(*) from issues where issue not in ({', '.join(names)})",
+                f"select count(*) from issues where issue not in ({names})",
                 "Each issue is one that the signals declare.",
             ),
         ),

@@ -27,6 +27,8 @@ NOTHING_SEEN = -1
 BOOKKEEPING = frozenset(
     {"calibrations", "changes", "data_versions", "facts", "runs", "schema_version", "seen", "versions", "watermarks"}
 )
+# Of these nothing tells when they were last changed.
+UNNUMBERED = frozenset({"changes", "data_versions", "keys", "schema_version", "seen", "versions", "watermarks"})
 # Runs whose last try failed.
 FAILED = """
     select brain_key, method, error from (
@@ -112,6 +114,13 @@ class Update:
     def value(self, query: str, parameters: Sequence[Any] = ()) -> Any:
         """Return the single value of a query."""
         return self.dataset.store.value(query, parameters)
+
+    def changed(self, query: str) -> bool:
+        """Return whether a table that a query reads may be another than the run saw last; it counts as read in any case."""
+        store = self.dataset.store
+        store.note(query)
+        tables = store.tables_of(query)
+        return bool(tables & UNNUMBERED) or store.version(tables) > self.since
 
     def keep(self, name: str, query: str) -> None:
         """Keep the rows of a query, until the update is committed, in a temporary table that several merges read."""

@@ -34,6 +34,17 @@ def test_additions_cost_what_they_are(tmp_path: Path) -> None:
     assert workshop.rows("select count(*) from uniqueness") == [(210,)]
 
 
+def test_issues_are_gathered_again_only_of_signals_that_changed(tmp_path: Path) -> None:
+    write_pictures(tmp_path / "media", range(4))
+    workshop = Workshop(tmp_path / "home", tmp_path / "media")
+    workshop.run()
+    (tmp_path / "media" / "broken.png").write_bytes(b"no picture")
+    gathered = workshop.run()["issues"].notes["gathered again"].split(", ")
+    assert "unreadable" in gathered
+    assert not {"exact_duplicate", "dark", "box_out_of_image"} & {*gathered}
+    assert dict(workshop.rows("select issue, count(*) from issues group by issue"))["unreadable"] == 1
+
+
 def test_a_deletion_searches_only_lists_that_are_too_short(tmp_path: Path) -> None:
     paths = write_pictures(tmp_path / "media", range(60))
     workshop = Workshop(tmp_path / "home", tmp_path / "media", similarity={"k": 3})
