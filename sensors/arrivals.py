@@ -4,6 +4,7 @@ import json
 import os
 import time
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import dagster as dg
 
@@ -13,13 +14,19 @@ from brain_assets.assets.sources import changed, observation
 from brain_assets.resources.errors import BrainError
 from brain_assets.resources.settings.home import DatasetPaths
 from brain_assets.resources.store.publishing import manifest
+from brain_assets.sensors import waiting
 from brain_assets.sensors.abandoned import end_abandoned_runs
 from brain_assets.sensors.asking import Tick, mark_of
 from brain_assets.sensors.looking import PATIENCE_SECONDS, Found, hangs, look_at
 from brain_assets.sensors.slow_sources import ask_for_listing, found_by_run, list_source_of, progress_of_run
+from brain_assets.sensors.waiting import LONGEST_SECONDS, PAUSE_SECONDS
 
 # A source that takes long to list is listed less often, so that looking costs at most this share of one core.
 LOOKING_SHARE = 0.05
+# Where listing takes longer, to find all folders would cost too much, too.
+WATCHED_SECONDS = 2.0
+# The same while a source changes, as somebody waits for it.
+SETTLING_SHARE = 0.2
 
 
 @dataclass
@@ -77,13 +84,13 @@ def arrivals_of(place: Place) -> dg.SensorDefinition:
         except BrainError as error:
             return dg.SensorResult(skip_reason=str(error), cursor=context.cursor)
         end_abandoned_runs(context, place)
-        tick, known = Tick(context, place), _remembered(context.cursor)
-        looks = {name: known.get(name, Look()) for name in place.names()}
-        _look(tick, looks)
-        for name, look in looks.items():
-            if look.found:
-                look.reason = _judged(tick, place.home.paths(name), look, look.found)
-            look.reason = look.reason or "waits for its turn to be looked at"
+        tick, looks, deadline = Tick(context, place), _remembered(context.cursor), time.monotonic() + LONGEST_SECONDS
+        looks = {name: looks.get(name, Look()) for name in place.names()}
+        looking = True
+        while looking:
+            watch = _watch(tick, looks) if waiting.allowed() else None
+            _look_and_judge(tick, looks)
+            looking = watch is not None and not tick.requests and _something_happens(looks, watch, deadline)
         cursor = json.dumps({name: asdict(look) for name, look in looks.items()})
         return tick.answer({name: look.reason for name, look in looks.items()}, cursor)
 
@@ -102,6 +109,41 @@ def _remembered(cursor: str | None) -> dict[str, Look]:
     except (ValueError, TypeError, AttributeError):
         return {}
     return looks
+
+
+def _look_and_judge(tick: Tick, looks: dict[str, Look]) -> None:
+    _look(tick, looks)
+    for name, look in looks.items():
+        if look.found:
+            look.reason = _judged(tick, tick.place.home.paths(name), look, look.found)
+        look.reason = look.reason or "waits for its turn to be looked at"
+
+
+def _watch(tick: Tick, looks: dict[str, Look]) -> waiting.Watch:
+    """Return a watch over what is known of all datasets that are quick to look at, and over which there are."""
+    places = {name: waiting.sources(tick.place.home.paths(name)) for name, look in looks.items() if _is_quick(look)}
+
+    def stamps() -> dict[str, Any]:
+        times = {name: waiting.times(paths) for name, paths in places.items()}
+        return times | {name: () for name in tick.place.names() if name not in looks}
+
+    return waiting.Watch(stamps)
+
+
+def _something_happens(looks: dict[str, Look], watch: waiting.Watch, deadline: float) -> bool:
+    """Wait within the tick until it is time to look again; return whether it is, before the deadline."""
+    settling = [look.found.seconds for look in looks.values() if look.found and look.next_at == 0]
+    if settling and time.monotonic() < deadline:
+        time.sleep(max(PAUSE_SECONDS, *(seconds / SETTLING_SHARE for seconds in settling)))
+        return waiting.allowed()
+    happened = watch.changed(deadline)
+    for name in happened:
+        looks.setdefault(name, Look()).next_at = 0.0
+    return bool(happened)
+
+
+def _is_quick(look: Look) -> bool:
+    return not look.slow and look.found is not None and look.found.seconds < WATCHED_SECONDS
 
 
 def _look(tick: Tick, looks: dict[str, Look]) -> None:

@@ -17,7 +17,7 @@ def failures_of(place: Place) -> dg.SensorDefinition:
     @dg.run_failure_sensor(
         name=place.named("alert_on_failure"),
         default_status=dg.DefaultSensorStatus.RUNNING,
-        minimum_interval_seconds=int(os.environ.get("BRAIN_SENSOR_INTERVAL", "5")),
+        minimum_interval_seconds=int(os.environ.get("BRAIN_SENSOR_INTERVAL", "15")),
         # In the code location of the service all runs are its own.
         monitored_jobs=[refresh_of(place), list_source_of(place)] if place.slug else None,
         description="Writes a line to alerts.jsonl for every failed run, and sends it to alert_webhook where one is configured.",

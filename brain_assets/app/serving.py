@@ -29,6 +29,7 @@ from brain_assets.resources.settings import instance
 from brain_assets.resources.settings.home import Home
 from brain_assets.resources.settings.private import private_files
 from brain_assets.resources.store import locks
+from brain_assets.sensors import waiting
 
 HOST = "127.0.0.1"
 TOKEN = "BRAIN_REVIEW_TOKEN"
@@ -104,6 +105,7 @@ class Service:
 
     def stop(self) -> None:
         """Stop all parts with all they started: ask first, then insist."""
+        self.workspace.unlink(missing_ok=True)
         for process in self.parts.values():
             _signal(process, signal.SIGINT)
         for process in self.parts.values():
@@ -138,7 +140,7 @@ def background(home: Home, purpose: str) -> Iterator[Service]:
         try:
             _start_code_server(service)
             service.start(
-                "the daemon", "dagster._daemon", "run", "-w", str(service.workspace), "--log-level", "warning"
+                "the daemon", "brain_assets.app.daemon", "run", "-w", str(service.workspace), "--log-level", "warning"
             )
             yield service
         finally:
@@ -186,7 +188,9 @@ def _start_code_server(service: Service) -> None:
     where = {"socket": str(listening), "host": "localhost", "location_name": LOCATION}
     service.workspace.write_text(yaml.safe_dump({"load_from": [{"grpc_server": where}]}), "utf-8")
     command = ["--socket", str(listening), "-m", LOCATION, "--location-name", LOCATION, "--log-level", "warning"]
-    service.start("the code server", "brain_assets.app.code_server", *command)
+    # Ticks of sensors wait for something to happen, until the service stops.
+    patient = {waiting.WHILE: str(service.workspace)}
+    service.start("the code server", "brain_assets.app.code_server", *command, environment=patient)
     deadline = time.monotonic() + START_SECONDS
     while not _answers(listening):
         service.require_alive()
