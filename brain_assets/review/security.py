@@ -8,11 +8,14 @@ import socket
 import time
 from collections.abc import Iterable, Mapping
 from http.cookies import CookieError, SimpleCookie
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import parse_qsl, quote, urlencode
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from brain_assets.review.sign_in import POLICY as SIGN_IN_POLICY
+from brain_assets.review.sign_in import sign_in_page
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; "
@@ -27,6 +30,7 @@ HEADERS = {
     "cross-origin-resource-policy": "same-origin",
     "permissions-policy": "camera=(), microphone=(), geolocation=()",
 }
+SIGN_IN_HEADERS = {"content-security-policy": SIGN_IN_POLICY}
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 SESSION_SECONDS = 7 * 24 * 3600
 MOST_SESSIONS = 1000
@@ -120,7 +124,8 @@ class Guard:
         """Answer in the application's place, or let the request pass."""
         if scope["type"] == "http":
             refusal = self._refusal(scope)
-            await (refusal or self.app)(scope, receive, _with_headers(send, self.headers))
+            headers = {**self.headers, **SIGN_IN_HEADERS} if isinstance(refusal, HTMLResponse) else self.headers
+            await (refusal or self.app)(scope, receive, _with_headers(send, headers))
         elif scope["type"] == "websocket" and not self._may_talk(scope):
             await receive()
             await send({"type": "websocket.close", "code": POLICY_VIOLATION})
@@ -143,18 +148,28 @@ class Guard:
         headers = Headers(scope=scope)
         if not self._known_host(headers.get("host", "")):
             return PlainTextResponse("unknown host\n", 421)
-        given = dict(parse_qsl(scope["query_string"].decode("latin-1"))).get("token")
+        given = dict(_query(scope)).get("token")
         if given is not None and scope["method"] in SAFE:
             return self._sign_in(scope, given)
         if not self.sessions.holds(_cookie(headers, cookie_name(scope))):
-            elsewhere = self._arrives(scope, headers) and headers.get("sec-fetch-site") == "cross-site"
-            return HTMLResponse(COME_AGAIN) if elsewhere else PlainTextResponse(SIGN_IN, 401)
+            if not self._arrives(scope, headers):
+                return PlainTextResponse(SIGN_IN, 401)
+            elsewhere = headers.get("sec-fetch-site") == "cross-site"
+            return HTMLResponse(COME_AGAIN) if elsewhere else self._asking(scope, 401)
         return None if self._arrives(scope, headers) else _cross_site(scope, headers)
 
     def _arrives(self, scope: Scope, headers: Headers) -> bool:
         """Return whether a browser opens a page: this changes nothing, and whoever sent it there sees nothing of it."""
         place = scope["path"] == "/" or (self.deep and headers.get("sec-fetch-dest") == "document")
         return place and scope["method"] in SAFE
+
+    def _place(self, scope: Scope) -> str:
+        """Return where a link leads, on this server whatever it says."""
+        return "/" + quote(scope["path"].lstrip("/\\"), safe="/:") if self.deep else "/"
+
+    def _asking(self, scope: Scope, status: int) -> Response:
+        """Return the page that takes the token and goes on to the link."""
+        return HTMLResponse(sign_in_page(self._place(scope), _query(scope), wrong=status == 403), status)
 
     def _known_host(self, header: str) -> bool:
         name = header.rpartition("]")[0].lstrip("[") if header.startswith("[") else header.partition(":")[0]
@@ -164,9 +179,10 @@ class Guard:
 
     def _sign_in(self, scope: Scope, given: str) -> Response:
         if not hmac.compare_digest(given.encode("utf-8", "surrogatepass"), self.token):
-            return PlainTextResponse("wrong token\n", 403)
-        kept = [(key, value) for key, value in parse_qsl(scope["query_string"].decode("latin-1")) if key != "token"]
-        answer = RedirectResponse("/" + ("?" + urlencode(kept) if kept else ""), 303, {"cache-control": "no-store"})
+            return self._asking(scope, 403)
+        kept = [(key, value) for key, value in _query(scope) if key != "token"]
+        there = self._place(scope) + ("?" + urlencode(kept) if kept else "")
+        answer = RedirectResponse(there, 303, {"cache-control": "no-store"})
         answer.set_cookie(
             cookie_name(scope),
             self.sessions.start(),
@@ -176,6 +192,10 @@ class Guard:
             path="/",
         )
         return answer
+
+
+def _query(scope: Scope) -> list[tuple[str, str]]:
+    return parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
 
 
 def cookie_name(scope: Scope) -> str:

@@ -472,3 +472,43 @@ def test_tabs_help_and_search_by_keyboard(visit: Visit) -> None:
     press("/")
     visit.page.keyboard.type("ant-")
     visit.wait_for_status(" match")
+
+
+def test_a_colleague_signs_in_and_a_lost_connection_mends_itself(visit: Visit) -> None:
+    page = visit.page
+    page.goto(f"{visit.address}/?dataset=demo&tab=queue&issue=outlier")
+    visit.wait_for_text("h1", "Sign in")
+    page.keyboard.type("wrong token, but long")
+    page.keyboard.press("Enter")
+    visit.wait_for_text("[role=alert]", "not the token")
+    page.keyboard.type(TOKEN)
+    page.keyboard.press("Enter")
+    visit.wait_for_text("#queue-status", "flagged")
+    assert page.url.endswith("/?dataset=demo&tab=queue&issue=outlier")
+    # The server goes away; what is asked meanwhile is answered once it is back.
+    page.route("**/api/**", lambda route: route.abort("connectionrefused"))
+    page.locator("#issue-list button", has_text="Leaks").click()
+    page.locator("#lost").wait_for()
+    page.keyboard.press("k")
+    visit.wait_for_text(".notice", "Not noted")
+    page.unroute("**/api/**")
+    page.locator("#lost").wait_for(state="hidden")
+    visit.wait_for_text("#queue h2", "Leaks between splits")
+    # Two Tabs lead to the images.
+    page.goto(f"{visit.address}/?dataset=demo&tab=explore")
+    page.locator("#grid .card:not(.waiting)").first.wait_for()
+    page.keyboard.press("Tab")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    page.keyboard.press("ArrowRight")
+    assert page.evaluate("document.activeElement.dataset.index") == "1"
+    page.keyboard.press("Enter")
+    page.locator("#detail h2").wait_for()
+
+
+def test_a_phone_shows_every_tab_in_its_width(visit: Visit) -> None:
+    page = visit.page
+    page.set_viewport_size({"width": 390, "height": 844})
+    for tab in ("overview", "explore", "queue&issue=leak", "groups", "news"):
+        visit.open(f"tab={tab}")
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390, tab

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -70,6 +71,32 @@ def test_a_link_from_elsewhere_gets_a_page_that_reloads_itself_and_nothing_more(
     assert stranger.request("GET", "/?tab=queue", sec_fetch_site="same-origin").status == 401
     assert stranger.request("GET", API, sec_fetch_site="cross-site").status == 401
     assert stranger.request("POST", "/", sec_fetch_site="same-origin").status == 401
+
+
+def test_a_link_without_a_session_asks_for_the_token_and_goes_on(stranger: Client) -> None:
+    reply = stranger.request(
+        "GET", "/?tab=queue&issue=%22%3E%3Cscript%3E", sec_fetch_site="none", sec_fetch_dest="document"
+    )
+    page = reply.body.decode()
+    assert (reply.status, reply.headers["content-type"]) == (401, "text/html; charset=utf-8")
+    assert '<input type="hidden" name="tab" value="queue">' in page
+    assert "<script" not in page
+    assert "script-src" not in reply.headers["content-security-policy"]
+    assert "form-action 'self'" in reply.headers["content-security-policy"]
+    again = stranger.request("GET", "/?tab=queue&token=wrong")
+    assert (again.status, "not the token" in again.body.decode(), "wrong" in again.body.decode()) == (403, True, False)
+    # What scripts and pictures ask gets a line.
+    assert stranger.request("GET", API).headers["content-type"].startswith("text/plain")
+
+
+@pytest.mark.parametrize("path", ["//evil.example/", "/\\evil.example", "/assets/leaks"])
+def test_a_deep_link_goes_on_where_it_led_but_never_elsewhere(path: str) -> None:
+    async def nothing(scope: Any, receive: Any, send: Any) -> None:
+        raise AssertionError
+
+    client = Client(Guard(nothing, TOKEN, deep=True))
+    reply = client.request("GET", f"{path}?token={TOKEN}&view=events")
+    assert reply.headers["location"] == f"/{path.lstrip('/' + chr(92))}?view=events"
 
 
 def test_sessions_end(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,10 +7,41 @@ export class Failed extends Error {
   }
 }
 
+/** Tells `lost` when the server can no longer be reached, and `back` when it can be again. */
+export const connection = new EventTarget();
+const FIRST_WAIT = 1000;
+const LONGEST_WAIT = 10_000;
+let mending = null;
+
+/** Whether the server could not be reached the last time. */
+export const isLost = () => mending !== null;
+
+/** Fetches; what only asks is asked again once the connection is back, what says something is not said twice. */
+async function reach(address, options = {}, asks = true) {
+  for (;;) {
+    try {
+      return await fetch(address, options);
+    } catch {
+      mending ??= mend().finally(() => (mending = null));
+      if (!asks) throw new Failed(0, "Not noted: the server cannot be reached. Say it again once the connection is back.");
+      await mending;
+    }
+  }
+}
+
+async function mend() {
+  connection.dispatchEvent(new Event("lost"));
+  for (let wait = FIRST_WAIT; ; wait = Math.min(LONGEST_WAIT, wait * 1.5)) {
+    await new Promise((resolve) => setTimeout(resolve, wait));
+    if (await fetch("/api/datasets").catch(() => null)) break;
+  }
+  connection.dispatchEvent(new Event("back"));
+}
+
 async function answer(response) {
   if (response.ok) return response;
   let message =
-    response.status === 401 ? "Your session has ended. Open the link that was printed when the page was started." : "";
+    response.status === 401 ? "Your session has ended: sign in again." : "";
   if (response.headers.get("content-type")?.startsWith("application/json")) message ||= (await response.json()).error;
   throw new Failed(response.status, message || `the server answered ${response.status}`);
 }
@@ -24,15 +55,18 @@ function query(given) {
   return parameters;
 }
 
-const asking = async (dataset, name, given) => answer(await fetch(`${path(dataset, name)}?${query(given)}`));
+const asking = async (dataset, name, given) => answer(await reach(`${path(dataset, name)}?${query(given)}`));
+
+/** What is asked with a body and changes nothing. */
+const ASKS = new Set(["find", "rows", "alike"]);
 
 const posting = async (dataset, name, given) =>
   answer(
-    await fetch(path(dataset, name), {
-      method: "POST",
-      headers: { "content-type": "application/json" },
-      body: JSON.stringify(given),
-    }),
+    await reach(
+      path(dataset, name),
+      { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(given) },
+      ASKS.has(name),
+    ),
   );
 
 export const ask = async (dataset, name, given = {}) => (await asking(dataset, name, given)).json();
@@ -42,7 +76,7 @@ export const askArrays = async (dataset, name, given = {}) =>
 export const postForArrays = async (dataset, name, given = {}) =>
   unpack(await (await posting(dataset, name, given)).arrayBuffer());
 
-export const askDatasets = async () => (await answer(await fetch("/api/datasets"))).json();
+export const askDatasets = async () => (await answer(await reach("/api/datasets"))).json();
 
 const TYPES = {
   float32: Float32Array,

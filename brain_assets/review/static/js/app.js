@@ -1,6 +1,6 @@
 // Opens a dataset and hands it to the tabs.
 
-import { ask, askDatasets } from "/static/js/api.js";
+import { ask, askDatasets, connection, isLost } from "/static/js/api.js";
 import { Frame } from "/static/js/data.js";
 import { askWord, notice, tell, trying } from "/static/js/dialogs.js";
 import { $, h, put, typing } from "/static/js/dom.js";
@@ -98,7 +98,7 @@ function showTab() {
 
 /** Says when newer data has been published. */
 async function look() {
-  if (document.hidden || !overview.version) return;
+  if (document.hidden || !overview.version || isLost()) return;
   const { version } = (await ask(state.dataset, "version").catch(() => null)) ?? overview;
   $("#fresh").hidden = version === overview.version;
 }
@@ -282,6 +282,21 @@ addEventListener("keydown", key);
 addEventListener("unhandledrejection", (event) =>
   notice(String(event.reason?.message ?? event.reason), { failed: true }),
 );
+/** Goes to the map or the grid past what lies before them. */
+function skip(event) {
+  event.preventDefault();
+  set({ tab: "explore" }, { push: true });
+  const target = { map: $("#lasso"), grid: $("#grid [tabindex='0']") ?? $("#grid") };
+  target[event.target.dataset.to].focus();
+}
+
+for (const link of document.querySelectorAll("#skip a")) link.addEventListener("click", skip);
+connection.addEventListener("lost", () => ($("#lost").hidden = false));
+connection.addEventListener("back", () => {
+  $("#lost").hidden = true;
+  notice("The connection is back.");
+  look();
+});
 watch("tab", showTab);
 watch("dataset", load);
 setInterval(look, LOOK_EVERY);

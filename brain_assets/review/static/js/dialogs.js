@@ -84,6 +84,7 @@ export async function trying(run) {
     return await run();
   } catch (error) {
     if (error.status === 410) notice(error.message, { action: "Reload", run: () => location.reload(), failed: true });
+    else if (error.status === 401) notice(error.message, { action: "Sign in", run: () => location.reload(), failed: true });
     else notice(error.message, { failed: true });
     return undefined;
   }
