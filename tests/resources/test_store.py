@@ -201,7 +201,7 @@ def test_tables_that_lose_their_index_keep_their_rows(path: Path, monkeypatch: p
     for _ in range(2):
         migrated = Store(path)
         assert migrated.rows("from content_pairs") == [("k", "a", "b", 0.1, 2, None, 0.3, 7, *[None] * 5)]
-        assert migrated.rows("from leaks") == [("k", "a", "b", "train", "test", 0.1, "near", 7, None)]
+        assert migrated.rows("from leaks") == [("k", "a", "b", "train", "test", 0.1, "near", 7, None, None)]
         assert migrated.rows("from graph") == [("k", 1, [2], [0.5], 1, 7)]
         assert migrated.rows("from neighbors") == [("k", "a", ["b"], [0.5], 7)]
         indexed = {

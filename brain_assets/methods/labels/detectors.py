@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import expit
 
 from brain_assets.methods.labels.matching import NONE, Matches, confidences, match
 from brain_assets.methods.labels.objects import Floats, Objects, overlaps
@@ -41,7 +40,7 @@ class Curve:
     def at(self, number: ArrayLike, shift: ArrayLike = 0.0) -> Floats:
         """Return the share at some numbers; ``shift`` is added in log-odds."""
         odds = self.offset + self.slope * np.asarray(number, dtype=np.float64) + np.asarray(shift)
-        return np.asarray(expit(odds), dtype=np.float64)
+        return np.asarray(_logistic(odds), dtype=np.float64)
 
 
 @dataclass(frozen=True)
@@ -222,6 +221,10 @@ def log_odds(probability: ArrayLike) -> Floats:
     return np.asarray(np.log(bounded / (1 - bounded)), dtype=np.float64)
 
 
+def _logistic(odds: ArrayLike) -> Floats:
+    return np.asarray(np.exp(-np.logaddexp(0, -np.asarray(odds, dtype=np.float64))), dtype=np.float64)
+
+
 def _curve(numbers: Floats, hits: NDArray[np.bool_], groups: NDArray[np.int64], count: int) -> tuple[Curve, Floats]:
     """Fit a curve by maximum likelihood with a weak prior, and what each group adds to it."""
     center, spread = (float(numbers.mean()), float(numbers.std())) if len(numbers) else (0.0, 0.0)
@@ -229,8 +232,8 @@ def _curve(numbers: Floats, hits: NDArray[np.bool_], groups: NDArray[np.int64], 
     scaled, target = (numbers - center) / spread, hits.astype(float)
     offset, slope = 0.0, 1.0
     for _ in range(STEPS):  # Newton; the prior is one hit and one miss at the mean, and a slope of about 1
-        share = expit(offset + slope * scaled)
-        weight, middle = share * (1 - share), float(expit(offset))
+        share = _logistic(offset + slope * scaled)
+        weight, middle = share * (1 - share), float(_logistic(offset))
         gradient = np.array([
             (target - share).sum() + 1 - 2 * middle, ((target - share) * scaled).sum() + (1 - slope),
         ])  # fmt: skip
@@ -240,7 +243,7 @@ def _curve(numbers: Floats, hits: NDArray[np.bool_], groups: NDArray[np.int64], 
         ])  # fmt: skip
         step = np.clip(np.linalg.solve(curvature, gradient), -2, 2)
         offset, slope = offset + float(step[0]), max(slope + float(step[1]), 0.0)
-    expected = np.bincount(groups, expit(offset + slope * scaled), count)
+    expected = np.bincount(groups, _logistic(offset + slope * scaled), count)
     seen, size = np.bincount(groups, target, count), np.bincount(groups, minlength=count)
     usual = (expected.sum() + 0.5) / (size.sum() + 1)
     added = log_odds((seen + PRIOR * usual) / (size + PRIOR)) - log_odds((expected + PRIOR * usual) / (size + PRIOR))

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from brain_assets.incremental.update import literal
 from brain_assets.methods.splits.planning import Bonds, Rows
@@ -122,7 +121,7 @@ def read_members(query: Query, source: Source, linked: str, where: str | None) -
     )
     sample = _places(bonds.column("sample_id"), ids)
     kinds, names = bonds.column("kind").combine_chunks(), bonds.column("key").combine_chunks()
-    keys = pc.binary_join_element_wise(kinds, names, "\n").dictionary_encode()
+    keys = _joined(kinds, names).dictionary_encode()
     key = keys.indices.to_numpy(zero_copy_only=False).astype(np.int64)
     ends = [_places(_contents(links.column(name)), keys.dictionary) for name in ("first", "second")]
     there = (ends[0] >= 0) & (ends[1] >= 0)
@@ -140,11 +139,19 @@ def read_members(query: Query, source: Source, linked: str, where: str | None) -
 
 
 def _contents(names: pa.ChunkedArray) -> pa.Array:
-    return pc.binary_join_element_wise(CONTENT, names.combine_chunks(), "\n")
+    return _joined(CONTENT, names.combine_chunks())
+
+
+def _joined(kinds: str | pa.Array, names: pa.Array) -> pa.Array:
+    import pyarrow.compute as pc  # a sixth of a second, that nobody waits for who only looks at the definitions
+
+    return pc.binary_join_element_wise(kinds, names, "\n")
 
 
 def _places(values: pa.Array | pa.ChunkedArray, among: pa.Array) -> Rows:
     """Return where values stand among others, -1 for those that do not."""
+    import pyarrow.compute as pc
+
     found = pc.index_in(values, value_set=among).fill_null(-1)
     found = found.combine_chunks() if isinstance(found, pa.ChunkedArray) else found
     return np.asarray(found.to_numpy(zero_copy_only=False), np.int64)
@@ -152,9 +159,9 @@ def _places(values: pa.Array | pa.ChunkedArray, among: pa.Array) -> Rows:
 
 def _together(kinds: pa.Array, key: Rows) -> dict[str, dict[str, int]]:
     size = np.bincount(key)[key] if len(key) else key
-    found: dict[str, dict[str, int]] = {}
+    names, found = kinds.to_numpy(zero_copy_only=False), {}
     for kind in sorted(set(kinds.unique().to_pylist()) - {CONTENT}):
-        several = (pc.equal(kinds, kind).to_numpy(zero_copy_only=False)) & (size > 1)
+        several = (names == kind) & (size > 1)
         found[kind] = {"groups": len(np.unique(key[several])), "samples": int(several.sum())}
     return found
 
