@@ -222,7 +222,7 @@ def log_odds(probability: ArrayLike) -> Floats:
 
 
 def _logistic(odds: ArrayLike) -> Floats:
-    return np.asarray(np.exp(-np.logaddexp(0, -np.asarray(odds, dtype=np.float64))), dtype=np.float64)
+    return np.asarray(1 / (1 + np.exp(-np.clip(odds, -50, 50))), dtype=np.float64)
 
 
 def _curve(numbers: Floats, hits: NDArray[np.bool_], groups: NDArray[np.int64], count: int) -> tuple[Curve, Floats]:
