@@ -91,7 +91,7 @@ OBJECTS = Signal(
     ),
     writes=("objects", "object_images", "dropped_objects"),
     update=Whole(update_objects),
-    version="5",
+    version="6",
     checks=(
         Check(
             "no_object_without_a_sample",

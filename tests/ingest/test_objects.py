@@ -1,11 +1,13 @@
 """From COCO, YOLO and Pascal VOC files and COCO results to objects, their scores and issues."""
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from brain_assets.resources.media.media_source import sample_id
 from tests import models
 from tests.workshop import Workshop, give_calibrations, write_pictures
 
@@ -128,6 +130,21 @@ def test_objects_are_relative_to_the_image_and_judged(workshop: Workshop, tmp_pa
     waiting = "select file, line, reason from rejected_rows"
     assert workshop.rows(waiting) == [("net.json", 7, "no_sample")]
     check(workshop, tmp_path)
+
+
+def test_an_object_without_a_number_keeps_the_id_that_version_0_1_gave_it(tmp_path: Path) -> None:
+    """It is a hash of the box as it was computed then, to the last bit."""
+    write_pictures(tmp_path / "media", [0])
+    write_coco(tmp_path / "labels.json", {0: []})
+    boxes = [[x / 10, 3.3, width / 10, 1.1] for x in range(1, 60, 7) for width in range(11, 60, 9)]
+    write_results(tmp_path / "predictions" / "net.json", {0: [("dog", box, 0.5) for box in boxes]})
+    workshop = make_workshop(tmp_path, "home")
+    workshop.run(STEPS)
+    image = sample_id("00000.png")
+    spans = [(x / 20, (x + width) / 20 - x / 20, y / 16, (y + height) / 16 - y / 16) for x, y, width, height in boxes]
+    said = [f"net|ground_truth|dog|{x}|{y}|{width}|{height}|1" for x, width, y, height in spans]
+    expected = {image + hashlib.md5(one.encode()).hexdigest()[:12] for one in said}
+    assert {found for (found,) in workshop.rows("select object_id from objects where source = 'net'")} == expected
 
 
 def test_only_images_that_changed_are_compared(workshop: Workshop, tmp_path: Path) -> None:
