@@ -42,8 +42,8 @@ from tests.workshop import (
     Tables,
     Workshop,
     assert_same_tables,
+    copy_calibrations,
     encoded,
-    give_calibrations,
     give_events,
     picture,
     previews,
@@ -354,12 +354,14 @@ class Quick(Workshop):
             self.paths.store.parent.mkdir(parents=True, exist_ok=True)
             self.paths.store.write_bytes(_empty_store())
 
-    def bring(self, select: Collection[str], *, look: bool = False) -> Outcome:
-        """Run some signals, and tell what came of it: with the tables where somebody looks."""
+    def bring(self, select: Collection[str], *, look: bool = False, given: Workshop | None = None) -> Outcome:
+        """Run some signals, with the calibrations of ``given``, and tell what came of it: with the tables for who looks."""
         try:
             with open_dataset(self.home, self.name, Opening(uuid.uuid4().hex, "test", frozenset(select))) as dataset:
                 make_tables(dataset.store, catalog.ALL, dataset.run_id)
                 dataset.store.connection.execute("set threads = 1")
+                if given:
+                    copy_calibrations(given, dataset.store)
                 chosen = [signal for signal in catalog.ALL if signal.name in select]
                 reports = [bring_up_to_date(signal, dataset) for signal in chosen]
                 failed = frozenset(key for report in reports for key in report.failed)
@@ -558,9 +560,8 @@ class World:
         """Check that a dataset is what its rebuild is, but for the rows of runs that fail, which stay as they were."""
         workshop, rebuild = self._workshop("home", name), self._workshop("rebuild", name)
         ours = workshop.bring(self.signals, look=True)
-        give_calibrations(workshop, rebuild)
         give_events(workshop, rebuild)
-        theirs = rebuild.bring(self.signals, look=True)
+        theirs = rebuild.bring(self.signals, look=True, given=workshop)
         assert ours.reason == theirs.reason, f"failure: {ours.reason!r}, that of a rebuild is {theirs.reason!r}"
         assert ours.failed == theirs.failed, f"failed: {ours.failed}, in a rebuild {theirs.failed}"
         assert not ours.wrong or ours.reason, f"checks: {ours.wrong}"

@@ -138,11 +138,15 @@ def described_columns() -> list[tuple[Publication, list[str]]]:
 def give_calibrations(source: Workshop, target: Workshop) -> None:
     """Give a dataset that was never run the calibrations and fitted centres of another: they are inputs, not outputs."""
     with open_dataset(target.home, target.name, Opening("given", "test")) as dataset:
-        connection = dataset.store.connection
-        connection.execute(f"attach '{source.paths.store}' as given (read_only)")
-        for table in INPUT_TABLES:
-            connection.execute(f"insert into {table} select * from given.{table}")
-        connection.execute("detach given")
+        copy_calibrations(source, dataset.store)
+
+
+def copy_calibrations(source: Workshop, store: Store) -> None:
+    """Put the calibrations and fitted centres of a dataset into the store of another."""
+    store.connection.execute(f"attach '{source.paths.store}' as given (read_only)")
+    for table in INPUT_TABLES:
+        store.connection.execute(f"insert into {table} select * from given.{table}")
+    store.connection.execute("detach given")
 
 
 def give_events(source: Workshop, target: Workshop) -> None:
