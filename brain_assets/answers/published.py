@@ -14,6 +14,7 @@ from brain_assets.ingest.reviews import REVIEW_STATE
 from brain_assets.ingest.samples import SOURCE_STATE
 from brain_assets.resources.dataset import Dataset
 from brain_assets.resources.label_formats.input_files import joined_state
+from brain_assets.resources.store.deltas import Retention
 from brain_assets.resources.store.publishing import TableQuery, publish
 from brain_assets.resources.store.store import Merge
 
@@ -65,13 +66,16 @@ def published(signals: Sequence[Signal]) -> Signal:
     def publish_tables(update: Update) -> Iterator[Merge]:
         dataset = update.dataset
         facts: dict[str, Any] = {"source_state": dataset.store.fact(SOURCE_STATE), "settings": dataset.settings_digest}
+        facts["declared"] = dataset.settings.model_dump(mode="json")
         facts["code"] = code_state(signals)
         facts["behind"] = _behind(signals, dataset)
         facts[REVIEW_STATE] = dataset.store.fact(REVIEW_STATE) or ""
         facts["runtimes"] = dataset.runtimes
         facts["input_state"] = joined_state(*(dataset.store.fact(name) or "" for name in INPUT_STATES))
         gates.enforce(dataset)
-        result = publish(dataset.store, dataset.paths.published, tables, facts, dataset.service.keep_sets)
+        retention = Retention(**dataset.settings.versions.model_dump())
+        keep_sets = dataset.service.keep_sets
+        result = publish(dataset.store, dataset.paths.published, tables, facts, keep_sets, retention)
         gates.release(dataset.paths)
         update.notes |= {"set": result.number, "written": ", ".join(result.written), "linked": len(result.linked)}
         if result.damaged:

@@ -17,8 +17,10 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from brain_assets.app.dataset_export import ExportedDataset
+    from brain_assets.app.differences import Difference
     from brain_assets.app.duplicates import By, FoundDuplicates, FoundUnique, Histogram
     from brain_assets.app.exporting import Exported
+    from brain_assets.app.past import PastDataset
     from brain_assets.app.split_leaks import Splits
     from brain_assets.app.splitting import SplitPlan
     from brain_assets.app.views import View
@@ -293,6 +295,55 @@ class DatasetReader:
         from brain_assets.app.split_leaks import tag_leaks
 
         return tag_leaks(self._current(), self.paths, self._leaks(splits, threshold), tag)
+
+    def versions(self) -> duckdb.DuckDBPyRelation:
+        """Return the versions that can be read, the newest first: ``version``, ``published_at``, ``tags``, ``samples``."""
+        from brain_assets.app.past import listed
+        from brain_assets.resources.store.history import open_history
+
+        with open_history(self.paths.published) as history:
+            return self._current().from_arrow(listed(history))
+
+    def tag(self, tag: str, version: str | int = "current") -> None:
+        """Give a version a name, which keeps it for ever; a name that another has moves. Raises BrainError."""
+        from brain_assets.resources.store.history import tag as give_tag
+
+        give_tag(self.paths.published, version, tag)
+
+    def at(self, version: str | int) -> "PastDataset":
+        """Return the dataset as it was published once; what reads published tables answers of that version.
+
+        Parameters
+        ----------
+        version : str or int
+            Number, tag, date (the end of that day), or time.
+
+        Raises
+        ------
+        MissingError
+            If there is no such version, with those that there are.
+
+        Examples
+        --------
+        >>> flowers.at("before-cleanup").table("issues").df()  # doctest: +SKIP
+        """
+        from brain_assets.app.past import PastDataset
+
+        return PastDataset(self, version)
+
+    def diff(self, older: str | int, newer: str | int = "current") -> "Difference":
+        """Return what is different between two versions, and why where it is known; printed, it is told in lines.
+
+        Raises
+        ------
+        BrainError
+            In one line, if there is no such version, or the first is the later one.
+        """
+        from brain_assets.app.differences import compare
+        from brain_assets.resources.store.history import open_history
+
+        with open_history(self.paths.published) as history:
+            return compare(history, history.at(older), history.at(newer))
 
     def split(
         self,

@@ -14,6 +14,7 @@ import click
 from brain_assets.app.commands import COMMANDS, PORT, with_output
 from brain_assets.app.scan_commands import COMMANDS as SCAN_COMMANDS
 from brain_assets.app.split_commands import COMMANDS as SPLIT_COMMANDS
+from brain_assets.app.version_commands import COMMANDS as VERSION_COMMANDS
 from brain_assets.resources.errors import BrainError
 from brain_assets.resources.settings.home import Home, unusable
 
@@ -265,15 +266,17 @@ def status(home: Home, name: str | None, *, as_json: bool) -> None:
 @click.argument("query")
 @with_output
 @click.option("--external", is_flag=True, help="Let the query read and write other files, and change what it likes.")
+@click.option("--at", "version", metavar="VERSION|TAG|DATE", default="current", help="Ask of what was published then.")
 @click.pass_obj
-def sql(home: Home, /, name: str, query: str, form: str | None, output: Path | None, *, external: bool) -> None:
+def sql(home: Home, /, name: str, query: str, *, external: bool, version: str, **written: Any) -> None:
     """Query the published tables; works while a run is writing.
 
     For example: brain sql NAME "select filepath, uniqueness from uniqueness join samples using (sample_id) limit 5"
     """
     from brain_assets.app.querying import run_query
 
-    run_query(home, name, query, form, output, external=external)
+    asked = home.existing(name).published, version
+    run_query(asked, query, written["form"], written["output"], external=external)
 
 
 @main.command()
@@ -348,7 +351,7 @@ def _assignment(text: str) -> tuple[str, str]:
     return key.strip(), value
 
 
-for command in (*COMMANDS, *SCAN_COMMANDS, *SPLIT_COMMANDS):
+for command in (*COMMANDS, *SCAN_COMMANDS, *SPLIT_COMMANDS, *VERSION_COMMANDS):
     main.add_command(command)
 
 if __name__ == "__main__":

@@ -5,12 +5,14 @@ import io
 import shutil
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import duckdb
 
 from brain_assets.resources.errors import BrainError
-from brain_assets.resources.settings.home import Home
+from brain_assets.resources.store.deltas import folder_of
+from brain_assets.resources.store.history import CURRENT, connect_at, open_history
 from brain_assets.resources.store.publishing import connect_to, open_set
 
 # What gives rows; a pivot is several statements, and pragmas that change something meet a locked configuration.
@@ -33,15 +35,14 @@ UNLIMITED = 1_000_000
 
 
 def run_query(
-    home: Home, name: str, query: str, form: str | None, output: Path | None, *, external: bool = False
+    published: tuple[Path, str], query: str, form: str | None, output: Path | None, *, external: bool = False
 ) -> None:
     """Print the rows of a query, or write them to a file.
 
     Parameters
     ----------
-    home : Home
-    name : str
-        The dataset.
+    published : (Path, str)
+        The dataset's ``published`` folder, and what of it is asked: number, tag, date or time of a version, or ``current``.
     query : str
     form : {"table", "csv", "json", "jsonl", "parquet"}, optional
         By default that of the suffix of ``output``, else a table.
@@ -57,12 +58,11 @@ def run_query(
     """
     try:
         with (
-            open_set(home.existing(name).published) as tables,
-            connect_to(tables) as connection,
+            _opened(*published) as (connection, folders),
             tempfile.TemporaryDirectory() as scratch,
         ):
             if not external:
-                _confine(connection, query, tables, Path(scratch))
+                _confine(connection, query, folders, Path(scratch))
             relation = connection.sql(_unended(query))
             if relation is not None:
                 _write(connection, relation, form, output, Path(scratch))
@@ -72,11 +72,22 @@ def run_query(
         raise BrainError(f"SQL: {' '.join(str(error).split())}") from None
 
 
-def _confine(connection: duckdb.DuckDBPyConnection, query: str, tables: Path, scratch: Path) -> None:
+@contextlib.contextmanager
+def _opened(published: Path, version: str) -> Iterator[tuple[duckdb.DuckDBPyConnection, list[Path]]]:
+    """Yield a connection that sees a version, and the folders that its files lie in."""
+    if version == CURRENT:
+        with open_set(published) as tables, connect_to(tables) as connection:
+            yield connection, [tables]
+        return
+    with open_history(published) as history, connect_at(history, history.at(version)) as connection:
+        yield connection, [history.path, folder_of(published)]
+
+
+def _confine(connection: duckdb.DuckDBPyConnection, query: str, tables: list[Path], scratch: Path) -> None:
     """Let a connection read the tables and nothing else, and refuse a query that does more than select."""
     if any(statement.type not in SELECTING for statement in connection.extract_statements(query)):
         raise BrainError("only queries that select are run: --external allows the rest, and other files")
-    allowed = ", ".join(f"'{_quoted(folder)}/'" for folder in (tables, scratch))
+    allowed = ", ".join(f"'{_quoted(folder)}/'" for folder in (*tables, scratch))
     for setting in (
         f"temp_directory = '{_quoted(scratch)}'",
         f"allowed_directories = [{allowed}]",

@@ -320,6 +320,14 @@ class NearDuplicateSettings(Section):
         return self
 
 
+class VersionSettings(Section):
+    """Which of the sets that were published can still be read; those that have a tag can for ever."""
+
+    hours: int = Field(24, ge=0, description="All versions of so many hours are kept.")
+    days: int = Field(31, ge=0, description="One version a day is kept for so many days.")
+    weeks: int = Field(53, ge=0, description="One version a week is kept for so many weeks.")
+
+
 class SplitSettings(Section):
     """Splits that are planned, so that nothing leaks between them, and kept as data arrives."""
 
@@ -608,6 +616,7 @@ class DatasetSettings(Section):
     image_quality: ImageQualitySettings = ImageQualitySettings()
     calibration: CalibrationSettings = CalibrationSettings()
     sensor: SensorSettings = SensorSettings()
+    versions: VersionSettings = VersionSettings()
     tag_settings: list[str] = Field(
         [],
         description="Settings that a run's tag brain/set, or its config in the launchpad, may set although they may name code,"

@@ -24,7 +24,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from brain_assets.resources.errors import MissingError, StoreError
-from brain_assets.resources.store import interrupts, locks, seals
+from brain_assets.resources.store import deltas, interrupts, locks, seals
 from brain_assets.resources.store.store import Store, bound_spill, ended, told
 
 LEASE = "lease"
@@ -64,7 +64,12 @@ class Publishing:
 
 
 def publish(
-    store: Store, folder: Path, tables: Sequence[TableQuery], facts: Mapping[str, Any], keep_sets: int = 3
+    store: Store,
+    folder: Path,
+    tables: Sequence[TableQuery],
+    facts: Mapping[str, Any],
+    keep_sets: int = 3,
+    retention: deltas.Retention = deltas.NOTHING,
 ) -> Publishing:
     """Bring the published set up to date with the store.
 
@@ -78,6 +83,8 @@ def publish(
         JSON values that the manifest shall carry.
     keep_sets : int
         Sets to keep beside those in use.
+    retention : Retention
+        How long it can be read what was published before; by default not at all, but for what has a tag.
 
     Raises
     ------
@@ -101,8 +108,14 @@ def publish(
         for table in tables:
             _write_table(store, table, staging, wanted["tables"][table.table], before, result)
         files = _seals(staging, before, spoiled)
-        stamp = {"number": number, "published_at": datetime.now(UTC).isoformat()}
-        _finish(staging, seals.sealed({**stamp, **wanted, "files": files, "columns": _columns(staging)}))
+        stamp = {
+            "number": number,
+            "published_at": datetime.now(UTC).isoformat(),
+            "columns": (columns := _columns(staging)),
+        }
+        _finish(staging, seals.sealed({**stamp, **wanted, "files": files}))
+        if before and (retention.any or deltas.tags_of(folder)):
+            _record(folder, before, spoiled, staging, wanted["tables"], columns)
         _switch(folder, staging, number)
         if thorough or before is None:
             seals.note_check(folder)
@@ -111,7 +124,39 @@ def publish(
         reason = " ".join(str(error).split())
         raise StoreError(f"publishing to {folder} failed, the set before stays current: {reason}") from None
     prune(folder, keep_sets)
+    deltas.thin(folder, number, retention)
     return result
+
+
+def _record(
+    folder: Path,
+    before: Mapping[str, Any],
+    spoiled: set[str],
+    staging: Path,
+    marks: Mapping[str, Mapping[str, str]],
+    columns: Mapping[str, Mapping[str, str]],
+) -> None:
+    """Keep the way back from the staged set to the one before it."""
+    older = folder / "sets" / f"{before['number']:06}"
+    changes = {}
+    for table, had in before["columns"].items():
+        was, now = before["tables"].get(table, {}), marks.get(table, {})
+        kept = had == columns.get(table)
+        parts = [part for part in sorted(was.keys() | now.keys()) if not kept or was.get(part) != now.get(part)]
+        files = [_file_of(older, table, part) for part in parts if part in was]
+        damaged = any(path.relative_to(older).as_posix() in spoiled for path in files)
+        if parts:
+            changes[table] = deltas.Change(
+                files, [_file_of(staging, table, part) for part in parts if part in now], damaged
+            )
+    samples = rows_in(older / "samples.parquet") if "samples.parquet" not in spoiled else None
+    stamp = (before["number"], int(staging.name.lstrip(".")), before["published_at"], samples)
+    deltas.record(folder, deltas.Version(*stamp, before["facts"], before["columns"]), changes, columns)
+
+
+def rows_in(path: Path) -> int | None:
+    """Return how many rows a Parquet file has, None where there is none."""
+    return int(pq.read_metadata(path).num_rows) if path.is_file() else None
 
 
 def manifest(folder: Path) -> dict[str, Any] | None:
@@ -395,9 +440,12 @@ class _PartFiles:
 
 
 def _file(folder: Path, table: TableQuery, part: str) -> Path:
-    return (
-        folder / table.table / f"part-{part}.parquet" if table.parts is not None else folder / f"{table.table}.parquet"
-    )
+    return _file_of(folder, table.table, part)
+
+
+def _file_of(folder: Path, table: str, part: str) -> Path:
+    """Return the file of a part; that of a table which has none has an empty name."""
+    return folder / table / f"part-{part}.parquet" if part else folder / f"{table}.parquet"
 
 
 def _seals(staging: Path, before: Mapping[str, Any] | None, spoiled: set[str]) -> dict[str, seals.Seal]:

@@ -121,7 +121,7 @@ def read_members(query: Query, source: Source, linked: str, where: str | None) -
     )
     sample = _places(bonds.column("sample_id"), ids)
     kinds, names = bonds.column("kind").combine_chunks(), bonds.column("key").combine_chunks()
-    keys = _joined(kinds, names).dictionary_encode()
+    keys = pa.compute.binary_join_element_wise(kinds, names, "\n").dictionary_encode()
     key = keys.indices.to_numpy(zero_copy_only=False).astype(np.int64)
     ends = [_places(_contents(links.column(name)), keys.dictionary) for name in ("first", "second")]
     there = (ends[0] >= 0) & (ends[1] >= 0)
@@ -139,29 +139,21 @@ def read_members(query: Query, source: Source, linked: str, where: str | None) -
 
 
 def _contents(names: pa.ChunkedArray) -> pa.Array:
-    return _joined(CONTENT, names.combine_chunks())
-
-
-def _joined(kinds: str | pa.Array, names: pa.Array) -> pa.Array:
-    import pyarrow.compute as pc  # a sixth of a second, that nobody waits for who only looks at the definitions
-
-    return pc.binary_join_element_wise(kinds, names, "\n")
+    return pa.compute.binary_join_element_wise(CONTENT, names.combine_chunks(), "\n")
 
 
 def _places(values: pa.Array | pa.ChunkedArray, among: pa.Array) -> Rows:
     """Return where values stand among others, -1 for those that do not."""
-    import pyarrow.compute as pc
-
-    found = pc.index_in(values, value_set=among).fill_null(-1)
+    found = pa.compute.index_in(values, value_set=among).fill_null(-1)
     found = found.combine_chunks() if isinstance(found, pa.ChunkedArray) else found
     return np.asarray(found.to_numpy(zero_copy_only=False), np.int64)
 
 
 def _together(kinds: pa.Array, key: Rows) -> dict[str, dict[str, int]]:
     size = np.bincount(key)[key] if len(key) else key
-    names, found = kinds.to_numpy(zero_copy_only=False), {}
+    found: dict[str, dict[str, int]] = {}
     for kind in sorted(set(kinds.unique().to_pylist()) - {CONTENT}):
-        several = (names == kind) & (size > 1)
+        several = (pa.compute.equal(kinds, kind).to_numpy(zero_copy_only=False)) & (size > 1)
         found[kind] = {"groups": len(np.unique(key[several])), "samples": int(several.sum())}
     return found
 

@@ -1,0 +1,358 @@
+"""What was published before, at the cost of what changed since.
+
+``published/versions/000007-000008/`` leads from set 8 back to set 7: a Parquet file for each table that differs, with the rows
+that only one of the two has and in ``_count`` how many more of each the older one has. Going on from there, any set
+that was published can be read back. A version that need not be kept any more is merged into the one before it.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from brain_assets.resources.store import interrupts, locks, seals
+from brain_assets.resources.store.store import bound_spill
+
+VERSION, LOCK, TAGS = "version.json", "lock", "tags.json"
+COUNT = "_count"
+Columns = Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Retention:
+    """Which versions are kept beside tagged ones: all for some hours, then one a day, then one a week."""
+
+    hours: int = 24
+    days: int = 31
+    weeks: int = 53
+
+    @property
+    def any(self) -> bool:
+        """Whether a version without a tag is kept at all."""
+        return bool(self.hours or self.days or self.weeks)
+
+
+NOTHING = Retention(0, 0, 0)
+
+
+@dataclass(frozen=True)
+class Version:
+    """A set that was published, as the step that leads back to it.
+
+    Attributes
+    ----------
+    number, next : int
+        Of the set, and of the one that the step leads from.
+    published_at : str
+        In ISO format, UTC.
+    samples : int or None
+        How many rows its table of samples has.
+    facts : mapping
+        What its manifest said.
+    columns : mapping of str to mapping of str to str
+        The types of each table's columns.
+    whole : list of str
+        Tables that are kept as they were, as they had other columns or are not there any more.
+    lost : list of str
+        Tables of which files were damaged before they were kept.
+    """
+
+    number: int
+    next: int
+    published_at: str
+    samples: int | None
+    facts: Mapping[str, Any]
+    columns: Mapping[str, Columns]
+    whole: Sequence[str] = field(default_factory=list)
+    lost: Sequence[str] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        """The folder's name."""
+        return f"{self.number:06}-{self.next:06}"
+
+    @property
+    def at(self) -> datetime:
+        """When it was published."""
+        return datetime.fromisoformat(self.published_at)
+
+
+@dataclass(frozen=True)
+class Change:
+    """The files of a table that differ between two sets; the older set's may be damaged."""
+
+    older: Sequence[Path]
+    newer: Sequence[Path]
+    damaged: bool = False
+
+
+def folder_of(published: Path) -> Path:
+    """Return the folder of the versions of a dataset."""
+    return published / "versions"
+
+
+def record(published: Path, version: Version, changes: Mapping[str, Change], newer: Mapping[str, Columns]) -> None:
+    """Keep the way back from a set that is about to be current to the one before it.
+
+    Parameters
+    ----------
+    published : Path
+        The dataset's ``published`` folder.
+    version : Version
+        The set before.
+    changes : mapping of str to Change
+        Tables of which files differ; of those that are to be kept whole, all files of the older set.
+    newer : mapping of str to mapping of str to str
+        The columns of the tables of the new set.
+
+    Raises
+    ------
+    OSError, duckdb.Error
+        If it cannot be written.
+    """
+    folder = folder_of(published)
+    draft = folder / f".{version.name}"
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir(parents=True)
+    whole = [table for table in changes if version.columns[table] != newer.get(table)]
+    lost = [table for table, change in changes.items() if change.damaged]
+    with _connected() as connection:
+        for table, change in changes.items():
+            if table not in lost:
+                query = _rows(change.older) if table in whole else _difference(version.columns[table], change)
+                _write(connection, query, draft / f"{table}.parquet", always=table in whole)
+    _finish(draft, replace(version, whole=[one for one in whole if one not in lost], lost=lost))
+    shutil.rmtree(folder / version.name, ignore_errors=True)
+    draft.rename(folder / version.name)
+
+
+def steps(published: Path, current: int) -> list[Version]:
+    """Return the versions that can be read back from a set, the newest first."""
+    found: dict[int, list[int]] = {}
+    for path in folder_of(published).glob("[0-9]*-[0-9]*"):
+        number, following = map(int, path.name.split("-"))
+        found.setdefault(following, []).append(number)
+    versions, at = [], current
+    while at in found:
+        # Of two ways, left by a merge that was killed, the finer one.
+        version = _read(folder_of(published) / f"{max(found[at]):06}-{at:06}")
+        if version is None or version.number >= at:
+            break
+        versions.append(version)
+        at = version.number
+    return versions
+
+
+def tags_of(published: Path) -> dict[str, int]:
+    """Return the tags of versions, with the number of each."""
+    try:
+        found: dict[str, int] = json.loads((folder_of(published) / TAGS).read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found
+
+
+def write_tags(published: Path, tags: Mapping[str, int]) -> None:
+    """Replace the tags of versions; raises OSError."""
+    folder = folder_of(published)
+    folder.mkdir(parents=True, exist_ok=True)
+    draft = folder / f".{TAGS}"
+    draft.write_text(json.dumps(tags, sort_keys=True), "utf-8")
+    draft.replace(folder / TAGS)
+
+
+def hold(published: Path) -> AbstractContextManager[None]:
+    """Return the lock under which versions stay as they are."""
+    lock = folder_of(published) / LOCK
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    lock.touch()
+    return locks.shared(lock)
+
+
+def thin(published: Path, current: int, retention: Retention, now: datetime | None = None) -> list[int]:
+    """Merge what need not be kept into the versions before it, unless somebody reads; return the numbers that are gone."""
+    lock = folder_of(published) / LOCK
+    if not lock.parent.is_dir():
+        return []
+    lock.touch()
+    with locks.unless_shared(lock) as free:
+        if not free:
+            return []
+        kept = wanted(steps(published, current), retention, tags_of(published), now or datetime.now(UTC))
+        gone = []
+        while doomed := next((one for one in steps(published, current)[::-1] if one.number not in kept), None):
+            _merge(published, doomed, steps(published, current))
+            gone.append(doomed.number)
+        _sweep(published, {one.name for one in steps(published, current)})
+    return gone
+
+
+def wanted(versions: Sequence[Version], retention: Retention, tags: Mapping[str, int], now: datetime) -> frozenset[int]:
+    """Return the numbers of the versions to keep: those tagged, and of each hour, day and week what the retention says.
+
+    Of a day or a week the last version counts.
+    """
+    kept = set(tags.values())
+    days: dict[object, int] = {}
+    weeks: dict[object, int] = {}
+    for one in sorted(versions, key=lambda one: one.number):
+        age = now - one.at
+        if age < timedelta(hours=retention.hours):
+            kept.add(one.number)
+        if age < timedelta(days=retention.days):
+            days[one.at.date()] = one.number
+        if age < timedelta(weeks=retention.weeks):
+            weeks[one.at.isocalendar()[:2]] = one.number
+    return frozenset(kept | set(days.values()) | set(weeks.values()))
+
+
+def delta(published: Path, version: Version, table: str) -> Path | None:
+    """Return the file with what a step changes of a table, or with all of it where it is kept whole; None without any."""
+    path = folder_of(published) / version.name / f"{table}.parquet"
+    return path if path.is_file() else None
+
+
+def summed(columns: Columns, files: Sequence[Path], sign: int = 1) -> str:
+    """Return the query of what several steps together change of a table: its rows, and ``_count``, never 0."""
+    names = ", ".join(f'"{name}"' for name in columns)
+    return f"""
+        select {names}, ({sign} * sum({COUNT}))::bigint as {COUNT} from {_files(files)}
+        group by {names} having sum({COUNT}) != 0"""
+
+
+def applied(columns: Columns, base: str, changes: str) -> str:
+    """Return the query of the rows of a table before some steps, given the query of its rows after them, and what they change.
+
+    Rows that no step touches are passed through; only the others are counted.
+    """
+    names = ", ".join(f'"{name}"' for name in columns)
+    same = " and ".join(f'changes."{name}" is not distinct from base."{name}"' for name in columns)
+    return f"""
+        with changes as materialized ({changes}), base as ({base})
+        select {names} from base where not exists (select 1 from changes where {same})
+        union all
+        select {names} from (
+            select {names}, sum({COUNT}) as {COUNT} from (
+                select {names}, {COUNT} from changes
+                union all
+                select {names}, 1 from base where exists (select 1 from changes where {same})
+            ) group by {names}
+        ), range({COUNT}::bigint)"""
+
+
+def _merge(published: Path, doomed: Version, versions: Sequence[Version]) -> None:
+    """Take a version out of the chain: what it changes is added to the step of the one before it."""
+    before = next((one for one in versions if one.next == doomed.number), None)
+    folder = folder_of(published)
+    if before is not None:
+        merged = replace(before, next=doomed.next)
+        draft = folder / f".{merged.name}"
+        shutil.rmtree(draft, ignore_errors=True)
+        draft.mkdir()
+        with _connected() as connection:
+            whole = [
+                table for table in before.columns if _merge_table(connection, published, (before, doomed), table, draft)
+            ]
+        lost = [one for one in doomed.lost if one in before.columns and one not in before.whole]
+        _finish(draft, replace(merged, whole=whole, lost=sorted({*before.lost, *lost})))
+        shutil.rmtree(folder / merged.name, ignore_errors=True)
+        draft.rename(folder / merged.name)
+    # In this order, so that a kill in between leaves a way back to all that is kept.
+    shutil.rmtree(folder / doomed.name)
+    if before is not None:
+        shutil.rmtree(folder / before.name)
+
+
+def _merge_table(
+    connection: duckdb.DuckDBPyConnection, published: Path, pair: tuple[Version, Version], table: str, draft: Path
+) -> bool:
+    """Write what two steps change of a table; return whether it is kept whole."""
+    before, doomed = pair
+    own, other = delta(published, before, table), delta(published, doomed, table)
+    target = draft / f"{table}.parquet"
+    whole = table in before.whole or (table in doomed.whole and table in doomed.columns)
+    if table in before.whole or other is None:
+        if own:
+            os.link(own, target)
+    elif own is None:
+        os.link(other, target)
+    elif table in doomed.whole:
+        columns = before.columns[table]
+        _write(connection, applied(columns, f"from {_files([other])}", summed(columns, [own])), target, always=True)
+    else:
+        _write(connection, summed(before.columns[table], [own, other]), target)
+    return whole
+
+
+def _sweep(published: Path, names: Collection[str]) -> None:
+    """Remove what no way leads through, left by a kill."""
+    for path in folder_of(published).iterdir():
+        if path.is_dir() and path.name not in names:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _difference(columns: Columns, change: Change) -> str:
+    """Return the query of the rows of which the older files have more, or fewer, than the newer ones.
+
+    Rows are compared by a hash first, so that of a large table only those that differ are held in memory.
+    """
+    names = ", ".join(f'"{name}"' for name in columns)
+    sides = [(_rows(files), sign) for files, sign in ((change.older, 1), (change.newer, -1)) if files]
+    parts = [f"select *, {sign} as {COUNT} from ({rows})" for rows, sign in sides]
+    marked = [f"select hash({names}) as mark, {sign} as sign from ({rows})" for rows, sign in sides]
+    return f"""
+        with marks as materialized (
+            select mark from ({" union all ".join(marked)}) group by mark having sum(sign) != 0)
+        select {names}, sum({COUNT})::bigint as {COUNT} from ({" union all by name ".join(parts)})
+        where hash({names}) in (select mark from marks) group by {names} having sum({COUNT}) != 0"""
+
+
+def _rows(files: Sequence[Path]) -> str:
+    return f"select * from {_files(files)}"
+
+
+def _files(files: Sequence[Path]) -> str:
+    quoted = ", ".join("'" + str(path).replace("'", "''") + "'" for path in files)
+    return f"read_parquet([{quoted}])"
+
+
+def _write(connection: duckdb.DuckDBPyConnection, query: str, path: Path, *, always: bool = False) -> None:
+    """Write the rows of a query; a file without rows is left out, unless it is all there is of a table."""
+    target = str(path).replace("'", "''")
+    connection.execute(f"copy ({query}) to '{target}' (format parquet, compression zstd)")
+    rows = connection.execute("select num_rows from parquet_file_metadata(?)", [str(path)]).fetchall()
+    if not always and not sum(count for (count,) in rows):
+        path.unlink()
+
+
+@contextmanager
+def _connected() -> Iterator[duckdb.DuckDBPyConnection]:
+    with duckdb.connect() as connection, interrupts.ending_on_signals(connection):
+        bound_spill(connection)
+        connection.execute("set timezone = 'UTC'")
+        yield connection
+
+
+def _finish(folder: Path, version: Version) -> None:
+    (folder / VERSION).write_text(json.dumps(seals.sealed(vars(version))), "utf-8")
+    for path in [*folder.iterdir(), folder]:
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def _read(folder: Path) -> Version | None:
+    try:
+        said = json.loads((folder / VERSION).read_text("utf-8"))
+    except (OSError, ValueError):
+        return None
+    return Version(**{name: said[name] for name in said if name != seals.SEAL}) if seals.is_sealed(said) else None

@@ -1,0 +1,139 @@
+"""What was published before: asked by SQL and Python, tagged, and compared with reasons."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from brain_assets.app.api import DatasetReader
+from brain_assets.app.cli import main
+from brain_assets.resources.errors import MissingError
+from brain_assets.resources.store.events import Event, Events
+from tests.workshop import Workshop, write_pictures
+
+ASSETS = (
+    "reviews", "samples", "media", "ground_truth", "predictions", "objects", "exact_duplicates", "embeddings", "similarity",
+    "near_duplicates", "leaks", "image_quality", "issues", "health", "published",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def workshop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
+    """Four versions: 1 as it came; 2 with a copy, without a file, one renamed; 3 as a reviewer left it; 4 with other settings."""
+    root = tmp_path_factory.mktemp("versions")
+    media = root / "media"
+    write_pictures(media, range(8))
+    labels = [f"{seed:05}.png,{'cat' if seed % 2 else 'dog'}" for seed in range(8)]
+    (root / "labels.csv").write_text("\n".join(["filepath,label", *labels]))
+    declared = {"labels": [{"uri": str(root / "labels.csv")}]}
+    found = Workshop(root / "home", media, **declared)
+    found.run(ASSETS)
+    (media / "copy.png").write_bytes((media / "00001.png").read_bytes())
+    (media / "00002.png").unlink()
+    (media / "00003.png").rename(media / "moved.png")
+    (root / "labels.csv").write_text(
+        "\n".join(["filepath,label", *labels, "moved.png,cat"]).replace("00004.png,dog", "00004.png,owl")
+    )
+    found.run(ASSETS)
+    contents = {row[0]: row[1:] for row in found.rows("select filepath, sample_id, content_hash from samples")}
+    events = Events(found.paths.events)
+    events.append(Event("drop", "ann"), [contents["00005.png"]])
+    events.append(Event("relabel", "bob", "cat"), [contents["00006.png"]])
+    found.run(ASSETS)
+    found.declare(
+        media=str(media), embeddings={"model": "python:tests.models:Pixels"}, **declared,
+        image_quality={"thresholds": {"dark": 0.9}},
+    )  # fmt: skip
+    found.run(ASSETS)
+    return found
+
+
+def brain(workshop: Workshop, *words: str) -> Result:
+    return CliRunner().invoke(main, ["--home", str(workshop.home.root), *words])
+
+
+def told(workshop: Workshop, *words: str) -> list[str]:
+    result = brain(workshop, "diff", "test", *words)
+    assert result.exit_code == 0, result.output
+    return [line.strip() for line in result.output.splitlines()]
+
+
+def test_sql_and_python_answer_of_what_was_published(workshop: Workshop) -> None:
+    listed = json.loads(brain(workshop, "versions", "test", "--format", "json").output)
+    assert [(one["version"], one["samples"]) for one in listed] == [(4, 8), (3, 8), (2, 8), (1, 8)]
+    query = "select string_agg(filepath, ' ' order by filepath) as files from samples where filepath not like '0%'"
+    answers = {
+        spec: json.loads(brain(workshop, "sql", "test", query, "--at", spec, "--format", "json").output)[0]["files"]
+        for spec in ("1", "2", "current")
+    }
+    assert answers == {"1": None, "2": "copy.png moved.png", "current": "copy.png moved.png"}
+    assert brain(workshop, "tag", "test", "1", "as-it-came").exit_code == 0
+    with DatasetReader(workshop.name, str(workshop.home.root)) as dataset, dataset.at("as-it-came") as past:
+        assert past.version.number == 1
+        assert past.table("exact_duplicates").count("*").fetchall() == [(0,)]
+        assert dataset.table("exact_duplicates").count("*").fetchall() == [(2,)]
+        assert [one[2] for one in dataset.versions().fetchall()] == [[], [], [], ["as-it-came"]]
+        with pytest.raises(MissingError, match="no version 'as-it'"):
+            dataset.at("as-it")
+    refused = brain(workshop, "sql", "test", "from read_text('/etc/hostname')", "--at", "1")
+    assert refused.exit_code == 1
+    assert "ermission" in refused.output
+
+
+def test_a_difference_says_what_and_why(workshop: Workshop) -> None:
+    first = told(workshop, "1", "2")
+    assert first[0].startswith("version 1 of ")
+    assert "samples: 2 came, 2 went" in first
+    assert {"1 came: arrived (copy.png)", "1 came: moved from 00003.png (moved.png)"} <= set(first)
+    assert {"1 went: moved to moved.png (00003.png)", "1 went: no longer in the source (00002.png)"} <= set(first)
+    assert "1 changed: a file of labels (00004.png)" in first
+    assert "1 exact_duplicate came: its image came: arrived (copy.png)" in first
+    second = told(workshop, "2", "3")
+    assert "1 changed: drop by ann (00005.png)" in second
+    assert "1 changed: relabel by bob (00006.png)" in second
+    assert "dropped: 0 -> 1" in second
+    third = told(workshop, "3")
+    assert "image_quality.thresholds.dark: none -> 0.9" in third
+    assert any("dark came: " in line and "thresholds.dark" in line for line in third), third
+    assert told(workshop, "4", "current")[1:] == ["nothing is different"]
+
+
+def test_a_difference_for_machines_has_all_of_it(workshop: Workshop, tmp_path: Path) -> None:
+    found = json.loads(brain(workshop, "diff", "test", "1", "3", "--json").output)
+    assert (found["from"]["version"], found["to"]["version"]) == (1, 3)
+    assert {one["filepath"]: one["change"] for one in found["samples"]} == {
+        "copy.png": "came", "moved.png": "came", "00002.png": "went", "00003.png": "went", "00005.png": "changed",
+    }  # fmt: skip
+    assert found["numbers"]["dropped"] == {"before": 0.0, "after": 1.0}
+    assert found["tables"]["samples"] == {"came": 3, "went": 3}
+    with DatasetReader(workshop.name, str(workshop.home.root)) as dataset:
+        assert json.loads(json.dumps(dataset.diff(1, 3).as_json(), default=str)) == found
+    rows = json.loads(brain(workshop, "diff", "test", "1", "2", "--table", "samples", "--format", "json").output)
+    assert sorted((one["filepath"], one["_count"]) for one in rows) == [
+        ("00002.png", -1), ("00003.png", -1), ("copy.png", 1), ("moved.png", 1),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("diff", "test", "3", "2"), "version 3 is later than 2: name the older one first"),
+        (("diff", "test", "yesterday"), "there is no version 'yesterday'"),
+        (("diff", "test", "1", "2", "--table", "sample"), "there is no table 'sample'"),
+        (("tag", "test", "2", "2026-11-11"), "a tag is a word"),
+        (("tag", "test", "2"), "say brain tag NAME VERSION TAG"),
+        (("sql", "test", "from samples", "--at", "1999-01-01"), "nothing of 1999-01-01 is kept"),
+    ],
+)
+def test_what_cannot_be_told_is_one_line(workshop: Workshop, words: tuple[str, ...], said: str) -> None:
+    found = brain(workshop, *words)
+    assert found.exit_code in {1, 2}
+    assert said in " ".join(found.output.split())
+
+
+def test_a_run_with_nothing_new_makes_no_version(workshop: Workshop) -> None:
+    before = workshop.rows("select count(*) from runs")
+    workshop.run(("samples", "published"))
+    assert brain(workshop, "versions", "test", "--format", "csv").output.count("\n") == 5
+    assert workshop.rows("select count(*) from runs") == before
