@@ -1,7 +1,10 @@
 """The colours of words stand out from the ground and from each other, whatever one's colour vision."""
 
 import itertools
+import json
 import re
+import shutil
+import subprocess
 
 import numpy as np
 import pytest
@@ -67,3 +70,25 @@ def test_no_two_colours_look_alike(words: tuple[str, list[str]], vision: str) ->
 def test_all_stand_out_from_the_ground(words: tuple[str, list[str]]) -> None:
     ground, colours = words
     assert min(contrast(colour, ground) for colour in colours) > 2
+
+
+def test_words_beyond_the_first_eight_differ_from_them_in_shape_and_colour() -> None:
+    """What the page's own module says, asked where there is something that runs it."""
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip("node is not installed")
+    script = """
+        globalThis.document = { documentElement: { dataset: { theme: process.argv[1] } } };
+        const { MOST_WORDS, wordColour, wordShape, slotColours } = await import(process.argv[2]);
+        const marks = Array.from({ length: MOST_WORDS }, (_, slot) => [wordColour(slot), wordShape(slot)].join(" "));
+        console.log(JSON.stringify([marks, Array.from(slotColours("word").subarray(0, MOST_WORDS * 4))]));
+    """
+    for theme, ground in GROUNDS.items():
+        told = subprocess.run(
+            [node, "--input-type=module", "-e", script, theme, (STATIC / "js" / "palette.js").as_uri()],
+            capture_output=True, text=True, check=True,
+        ).stdout  # fmt: skip
+        marks, slots = json.loads(told)
+        assert len(set(marks)) == len(marks) == 48
+        colours = ["#" + "".join(f"{value:02x}" for value in slots[at : at + 3]) for at in range(0, len(slots), 4)]
+        assert min(contrast(colour, ground) for colour in colours) > 2

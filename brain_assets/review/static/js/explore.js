@@ -2,7 +2,7 @@
 
 import { Alike, MOST_IDS } from "/static/js/alike.js";
 import { askWord, notice, trying } from "/static/js/dialogs.js";
-import { $, h, number, plural, put, title } from "/static/js/dom.js";
+import { $, h, heading, number, plural, put, title } from "/static/js/dom.js";
 import { valueAt } from "/static/js/data.js";
 import { colouring, sizing } from "/static/js/colouring.js";
 import { Filtering } from "/static/js/filter.js";
@@ -16,6 +16,10 @@ import { approve, say, words } from "/static/js/say.js";
 import { GHOST, HIDDEN, SELECTED, SHOWN, Scatter } from "/static/js/scatter.js";
 import { NOTHING_SOUGHT, fromView, set, state, watch } from "/static/js/state.js";
 import { Views } from "/static/js/views.js";
+
+/** Among so many columns one is found by name. */
+const MANY = 12;
+const FIND = "find";
 
 export class Explore {
   /** @param {(id: string) => void} openDetail @param {(one: string, other: string) => void} compare */
@@ -42,7 +46,9 @@ export class Explore {
     this.alike.addEventListener("found", () => (this.showStates(), this.fillGrid()));
     words.addEventListener("said", () => this.reviewed());
     for (const id of ["map", "colour", "size", "sort"])
-      $(`#${id}`).addEventListener("change", (event) => set({ [id]: event.target.value }));
+      $(`#${id}`).addEventListener("change", (event) =>
+        event.target.value === FIND ? this.findColumn(id) : set({ [id]: event.target.value }),
+      );
     $("#frame").addEventListener("change", (event) =>
       set({ ...fromView({ frame: event.target.value }), ...NOTHING_SOUGHT }),
     );
@@ -114,9 +120,13 @@ export class Explore {
   }
 
   fillSelects(frame) {
+    const option = (column) => h("option", { value: column.name }, title(column.name));
     const options = (columns, none) => [
       none && h("option", { value: "" }, none),
-      columns.map((column) => h("option", { value: column.name }, title(column.name))),
+      columns.length > MANY && h("option", { value: FIND }, "Find…"),
+      [...new Set(columns.map((column) => column.group))].map((group) =>
+        h("optgroup", { label: heading(group) }, columns.filter((column) => column.group === group).map(option)),
+      ),
     ];
     const columns = [...frame.columns.values()];
     put(
@@ -142,6 +152,21 @@ export class Explore {
     for (const id of ["map", "colour", "size", "sort"]) $(`#${id}`).value = state[id];
     $("#explore").classList.toggle("no-map", frame.maps.length === 0);
     $("#map-label").hidden = frame.maps.length < 2;
+  }
+
+  /** Asks for the name of a column where there are too many to look through. */
+  async findColumn(id) {
+    const select = $(`#${id}`);
+    select.value = state[id];
+    const known = new Map([...select.options].slice(1).map((one) => [one.textContent.toLowerCase(), one.value]));
+    known.delete("find…");
+    const words = [...known.keys()];
+    const said = await askWord({ title: "Find a column", label: "Name, or a part of it", words, action: "Choose" });
+    if (said === null) return;
+    const wanted = said.toLowerCase();
+    const found = known.has(wanted) ? wanted : words.find((word) => word.includes(wanted));
+    if (found) set({ [id]: known.get(found) });
+    else notice(`No column is called “${said}”.`, { failed: true });
   }
 
   // -- the map

@@ -2,7 +2,7 @@
 
 import { h, heading, number, put, time } from "/static/js/dom.js";
 import { wordCounts } from "/static/js/filter.js";
-import { numberColour, wordColour } from "/static/js/palette.js";
+import { SHAPES, numberColour, wordColour, wordShape } from "/static/js/palette.js";
 import { set, state } from "/static/js/state.js";
 
 const FIRST = 10;
@@ -76,6 +76,7 @@ export class Legend extends EventTarget {
   entry(word, count, slot) {
     const swatch = h("i", { class: "swatch" });
     swatch.style.background = wordColour(slot ?? Infinity);
+    swatch.dataset.shape = SHAPES[wordShape(slot ?? Infinity)];
     const pinned = this.pinned.includes(word);
     const hint = slot === undefined ? "Give it a colour" : pinned ? "Give its colour back" : "Keep its colour";
     return h(

@@ -22,13 +22,34 @@ const NUMBERS = [
 /** The part of the scale that stands out from the ground. */
 const SHOWN = { light: [0, 0.92], dark: [0.18, 1] };
 
-export const MOST_WORDS = WORDS.light.length;
+/** Once the colours are used up they come again, darker or lighter and in another shape. */
+export const SHAPES = ["disc", "square", "triangle", "diamond", "funnel", "plus"];
+const VARIED = 0.38;
+/** How much larger other shapes than discs are, so that they are seen to be some. */
+export const SHAPED = 1.4;
+
+/** Words that are told apart by colour and shape. */
+export const MOST_WORDS = WORDS.light.length * SHAPES.length;
 
 /** "light" or "dark": what the user chose, else what the system prefers. */
 export const theme = () =>
   document.documentElement.dataset.theme ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
 
-export const wordColour = (slot) => (slot < MOST_WORDS ? WORDS[theme()][slot] : REST[theme()]);
+/** The colour of a word; those beyond the first eight are varied, and the rest has one for all. */
+export function wordColour(slot) {
+  if (!(slot < MOST_WORDS)) return REST[theme()];
+  const colours = WORDS[theme()];
+  const colour = colours[slot % colours.length];
+  if (slot < colours.length) return colour;
+  // Away from the ground, but for what is as far from it as can be.
+  const own = channels(colour);
+  const dark = own.every((value) => value < 40) || (theme() === "dark" && own.some((value) => value < 255));
+  const round = Math.floor(slot / colours.length) % 2 ? VARIED : VARIED / 2;
+  return `rgb(${own.map((value) => Math.round(value + ((dark ? 255 : 0) - value) * round)).join(" ")})`;
+}
+
+/** Which of SHAPES a word's points have. */
+export const wordShape = (slot) => (slot < MOST_WORDS ? Math.floor(slot / WORDS.light.length) : 0);
 
 /** The colour of a share of the scale. */
 export function numberColour(part) {
@@ -47,13 +68,16 @@ export function channels(colour) {
 
 export const SLOTS = 64;
 
-/** The colours of all slots as bytes: words first, then "other"; or numbers from least to greatest, then "none". */
+/**
+ * The colours of all slots as bytes, the fourth the shape: words first, then "other"; or numbers from least to greatest, then
+ * "none".
+ */
 export function slotColours(kind) {
-  const bytes = new Uint8Array(SLOTS * 4).fill(255);
+  const bytes = new Uint8Array(SLOTS * 4);
   for (let slot = 0; slot < SLOTS; slot++) {
     const none = slot === SLOTS - 1;
     const colour = none ? REST[theme()] : kind === "number" ? numberColour(slot / (SLOTS - 2)) : wordColour(slot);
-    bytes.set(channels(colour), slot * 4);
+    bytes.set([...channels(colour), kind === "number" || none ? 0 : wordShape(slot)], slot * 4);
   }
   return bytes;
 }

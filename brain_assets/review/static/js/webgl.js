@@ -1,24 +1,33 @@
 // Points drawn by the graphics card. Where a browser only emulates one, drawing pixel by pixel is faster.
 
-import { SLOTS } from "/static/js/palette.js";
+import { SHAPED, SLOTS } from "/static/js/palette.js";
 
 const VERTEX = `#version 300 es
 in vec2 place; in float slot; in float state; in float size;
 uniform vec2 scale; uniform vec2 shift; uniform vec2 sizes; uniform vec3 opacity; uniform sampler2D palette; uniform vec3 ghost; uniform float rest;
-out vec4 colour;
+out vec4 colour; flat out int shape;
 void main() {
   float depth = state > 2.5 ? -0.5 : state < 1.5 ? 0.5 : slot < rest ? 0.0 : 0.2;
   gl_Position = state < 0.5 ? vec4(2.0, 2.0, 2.0, 1.0) : vec4(place * scale + shift, depth, 1.0);
   gl_PointSize = mix(sizes.x, sizes.y, size) * (state > 1.5 ? 1.0 : 0.7);
-  vec3 own = texelFetch(palette, ivec2(int(slot), 0), 0).rgb;
+  vec4 texel = texelFetch(palette, ivec2(int(slot), 0), 0);
+  vec3 own = texel.rgb;
+  shape = state < 1.5 ? 0 : int(texel.a * 255.0 + 0.5);
+  if (shape > 0) gl_PointSize *= ${SHAPED};
   colour = state < 1.5 ? vec4(ghost, opacity.x) : vec4(own, state < 2.5 ? opacity.y : opacity.z);
 }`;
 const FRAGMENT = `#version 300 es
 precision mediump float;
-in vec4 colour; out vec4 shown;
+in vec4 colour; flat in int shape; out vec4 shown;
 void main() {
-  float away = length(gl_PointCoord - 0.5);
-  if (away > 0.5) discard;
+  vec2 at = gl_PointCoord - 0.5;
+  bool inside = shape == 0 ? length(at) <= 0.5
+    : shape == 1 ? max(abs(at.x), abs(at.y)) <= 0.42
+    : shape == 2 ? abs(at.x) <= gl_PointCoord.y / 2.0
+    : shape == 3 ? abs(at.x) + abs(at.y) <= 0.5
+    : shape == 4 ? abs(at.x) <= (1.0 - gl_PointCoord.y) / 2.0
+    : min(abs(at.x), abs(at.y)) <= 0.17;
+  if (!inside) discard;
   shown = vec4(colour.rgb * colour.a, colour.a);
 }`;
 
