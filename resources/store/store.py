@@ -88,15 +88,20 @@ class Transaction:
         if merge.within is not None:
             self.store.note(f"select 1 from {merge.table} where {merge.within}")
         table, key, counts = merge.table, self.store.keys[merge.table], Counts()
-        staged = self._stage(merge)
+        staged, is_empty = self._stage(merge), self._is_empty(table)
         if staged > 1:
             self._refuse_twice(table, key)
         same_key = " and ".join(f"{table}.{name} = staged.{name}" for name in key)
-        if merge.within is not None:
+        if merge.within is not None and not is_empty:
             absent = f" and not exists (select 1 from staged where {same_key})" if staged else ""
             counts.deleted = self._count(f"delete from {table} where ({merge.within}){absent}")
         if staged:
-            counts.added, counts.changed = self._write_staged(table, key, same_key)
+            changed, columns = 0, self._staged_columns(merge)
+            if not is_empty:
+                changed = self._clear_changed(table, same_key, [name for name in columns if name not in key])
+            names = ", ".join(columns)
+            written = self._count(f"insert into {table} ({names}, changed) select {names}, {self.number} from staged")
+            counts.added, counts.changed = written - changed, changed
         self._run("drop table staged")
         self._touch(table, counts)
         return counts
@@ -149,20 +154,28 @@ class Transaction:
         finally:
             self.connection.unregister("incoming")
 
-    def _write_staged(self, table: str, key: Sequence[str], same_key: str) -> tuple[int, int]:
-        """Write the staged rows that do not stand in the table as they are; return how many are new, and how many changed."""
-        columns = [name for name, *_ in self._run("from staged limit 0").description or () if name != "changed"]
+    def _staged_columns(self, merge: Merge) -> list[str]:
+        if isinstance(merge.rows, pa.Table):
+            return [name for name in merge.rows.column_names if name != "changed"]
+        return [name for name, *_ in self._run("from staged limit 0").description or () if name != "changed"]
+
+    def _is_empty(self, table: str) -> bool:
+        """Return whether a table has no rows; asked of those alone that nothing was ever written to, as in a first run."""
+        if table in self.store.versions or table in self.touched:
+            return False
+        return not self._run(f"select 1 from {table} limit 1").fetchall()
+
+    def _clear_changed(self, table: str, same_key: str, columns: Sequence[str]) -> int:
+        """Leave staged what does not stand in the table as it is, delete what that replaces, and return how many rows it is."""
         # Of the whole table only keys are read; the other columns only of the rows that stand there already.
         standing = f"select {table}.rowid as place, staged.rowid as row from {table} join staged on {same_key}"
         changed = 0
         if self._count(f"create temp table standing as {standing}"):
-            self._drop_unchanged(table, [name for name in columns if name not in UNCOMPARED and name not in key])
+            self._drop_unchanged(table, [name for name in columns if name not in UNCOMPARED])
             other = "select place from standing join staged on staged.rowid = standing.row"
             changed = self._count(f"delete from {table} where rowid in ({other})")
-        names = ", ".join(columns)
-        written = self._count(f"insert into {table} ({names}, changed) select {names}, {self.number} from staged")
         self._run("drop table standing")
-        return written - changed, changed
+        return changed
 
     def _refuse_twice(self, table: str, key: Sequence[str]) -> None:
         """Raise where two staged rows have one key, as not every table has an index that would."""
