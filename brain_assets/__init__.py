@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from brain_assets.python.datasets import add, remove, status
     from brain_assets.python.datasets import list_datasets as list
     from brain_assets.python.datasets import set_values as set
+    from brain_assets.python.fiftyone_datasets import from_fiftyone, to_fiftyone
     from brain_assets.python.folder_scan import scan
 
 # Where each name comes from, and what it is called there; nothing is imported before it is used.
@@ -36,6 +37,7 @@ NAMES = {
     "list": ("datasets", "list_datasets"),
     "set": ("datasets", "set_values"),
     "scan": ("folder_scan", "scan"),
+    **{name: ("fiftyone_datasets", name) for name in ("from_fiftyone", "to_fiftyone")},
     **{
         f"compute_{name}": ("computing", f"compute_{name}")
         for name in (
@@ -68,11 +70,13 @@ __all__ = [
     "compute_uniqueness",
     "compute_visualization",
     "dataset",
+    "from_fiftyone",
     "list",
     "remove",
     "scan",
     "set",
     "status",
+    "to_fiftyone",
 ]
 
 

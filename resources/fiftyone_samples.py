@@ -83,6 +83,18 @@ def columns_of(tree: Any, folder: Path) -> list[dict[str, Any]]:
     return [{"filepath": path_of(one, folder), "split": split_of(one), "tags": tags_of(one)} for one in named]
 
 
+def file_and_field(target: str) -> tuple[str, str]:
+    """Return the path of a file of vectors, and the field behind a ``#`` where one is named, else an empty text.
+
+    Examples
+    --------
+    >>> file_and_field("pets/samples.json#clip"), file_and_field("vectors.npz")
+    (('pets/samples.json', 'clip'), ('vectors.npz', ''))
+    """
+    named, mark, field = target.rpartition(f"{FILE}#")
+    return (f"{named}{FILE}", field) if mark else (target, "")
+
+
 def vectors_of(tree: Any, folder: Path, field: str = "") -> tuple[list[str], list[NDArray[np.float32]]]:
     """Return the paths of the samples that have a vector, and the vectors.
 

@@ -24,14 +24,18 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "resources.tabular": ("resources.local_files", "resources.errors", "resources.limits"),
     "resources.store": ("resources.errors", "resources.machine", "resources.limits"),
     "resources.history": (),
-    "resources.settings": ("resources.errors", "resources.progress", "resources.history"),
+    "resources.settings": (
+        "resources.errors",
+        "resources.progress",
+        "resources.history",
+        "resources.fiftyone_samples",
+    ),
     "resources.models": (
         "resources.settings",
         "resources.errors",
         "resources.local_files",
         "resources.image_input",
         "resources.machine",
-        "resources.fiftyone_samples",
     ),
     "resources.decoding": ("resources.store", "resources.local_files", "resources.image_input", "resources.limits"),
     "resources.media": (
@@ -40,7 +44,6 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "resources.tabular",
         "resources.progress",
         "resources.written_yaml",
-        "resources.fiftyone_samples",
     ),
     "resources.label_formats": (
         "methods",

@@ -1,6 +1,7 @@
 """The Python face: read what is published of a dataset, and bring it up to date."""
 
 import json
+import weakref
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -49,6 +50,8 @@ class DatasetReader:
         self.paths = self.home.existing(name)
         self.name = name
         self._leases = ExitStack()
+        # Nobody closes what a script or notebook holds: leases end before Python takes its modules down.
+        weakref.finalize(self, self._leases.close)
         self._connections: dict[int, duckdb.DuckDBPyConnection] = {}
 
     def __enter__(self) -> Self:

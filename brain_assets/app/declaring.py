@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from brain_assets.assets.declarations import check_declaration, check_inputs
 from brain_assets.ingest.samples import source_told
 from brain_assets.resources.errors import BrainError, ConfigurationError
+from brain_assets.resources.fiftyone_samples import file_and_field
 from brain_assets.resources.label_formats.input_files import FOLDERS
 from brain_assets.resources.media.data_yaml import SUFFIXES, read_data_yaml
 from brain_assets.resources.media.media_source import open_media, open_source
@@ -45,8 +46,8 @@ def declare(home: Home, name: str, **settings: Any) -> DatasetPaths:
     name : str
     **settings
         ``media``, one address or several, and whatever else differs from the defaults; None is left out. ``labels`` and
-        ``predictions`` are addresses, each with its field or model before a ``=``; ``labels_format`` and
-        ``predictions_format`` hold for all.
+        ``predictions`` are addresses, each with its field or model before a ``=``, or as ``dataset.yaml`` has them;
+        ``labels_format`` and ``predictions_format`` hold for all.
 
     Raises
     ------
@@ -160,7 +161,9 @@ def inputs_of(tree: dict[str, Any]) -> dict[str, list[dict[str, str]]]:
     return found
 
 
-def _input(address: str, owner: str) -> dict[str, str]:
+def _input(address: str | Mapping[str, str], owner: str) -> dict[str, str]:
+    if not isinstance(address, str):
+        return dict(address)
     name, equals, uri = address.partition("=")
     if not equals or "/" in name or Path(address).exists():
         name, uri = "", address
@@ -188,7 +191,8 @@ def _absolute_model(uri: str) -> str:
     """Return a model's URI so that it names the same file wherever a run starts."""
     scheme, _, target = uri.partition(":")
     path = Path(target).expanduser()
-    return f"{scheme}:{path.absolute()}" if target and path.exists() else uri
+    there = target and Path(file_and_field(str(path))[0]).exists()
+    return f"{scheme}:{path.absolute()}" if there else uri
 
 
 def _add_partition(name: str) -> None:

@@ -15,12 +15,14 @@ from brain_assets.resources.store import publishing
 from brain_assets.resources.store.store import wrong_condition
 
 # What may be asked of a sample beside its own columns: the scores of the default runs, by table and column.
+# Of several models it is the mean; the model that is fitted here counts where there is no other.
+OF_MODELS = "model != '*' and (model != 'builtin' or (select count_if(model not in ('*', 'builtin')) from {table}) = 0)"
 SCORES = (
     ("uniqueness", "uniqueness", "brain_key = 'uniqueness'"),
     ("representativeness", "representativeness", "brain_key = 'representativeness'"),
     ("outliers", "outlier_score", "brain_key = 'outliers'"),
-    ("hardness", "hardness", "model = '*' and label_field = 'ground_truth'"),
-    ("mistakenness", "mistakenness", "model = '*' and label_field = 'ground_truth'"),
+    ("hardness", "hardness", f"{OF_MODELS.format(table='hardness')} and label_field = 'ground_truth'"),
+    ("mistakenness", "mistakenness", f"{OF_MODELS.format(table='mistakenness')} and label_field = 'ground_truth'"),
 )
 LABELS = "select sample_id, labels, labels[1] as label from ground_truth where label_field = 'ground_truth'"
 # Tags of the source, and those that people gave.
@@ -142,7 +144,7 @@ def facts(connection: duckdb.DuckDBPyConnection) -> str:
     for table, column, default in SCORES:
         if column in columns.get(table, ()):
             said.append(f"{table}.{column}")
-            only = f"select sample_id, any_value({column}) as {column} from {table} where {default} group by 1"
+            only = f"select sample_id, avg({column}) as {column} from {table} where {default} group by 1"
             joined += f" left join ({only}) {table} using (sample_id)"
     return f"select {', '.join(said)} from samples{joined}"
 

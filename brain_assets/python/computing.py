@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from brain_assets.app import changing
 from brain_assets.app.api import DatasetReader
 from brain_assets.app.directly import bring_directly
-from brain_assets.app.views import View
+from brain_assets.app.views import OF_MODELS, View
 from brain_assets.assets import catalog
 from brain_assets.incremental.update import literal
 from brain_assets.python.datasets import GIVEN, Samples, reader_of, whole
@@ -443,14 +443,21 @@ def _require_readable(samples: DatasetReader, *, skip_failures: bool) -> None:
         raise BrainError(f"{len(rows)} samples cannot be read, such as {rows[0][0]}: {rows[0][1]}")
 
 
-def _of_model(samples: DatasetReader, field: str, table: str, model: str, label_field: str = "ground_truth") -> Scores:
+def _of_model(samples: DatasetReader, field: str, table: str, model: str, label_field: str | None = None) -> Scores:
     models = [row[0] for row in samples.sql(f"select distinct model from {table} order by 1").fetchall()]
-    if model not in models:
+    if model not in {*models, "*"} or not models:
         raise ConfigurationError(
             f"no predictions of a model {model!r} are scored (models: {', '.join(models) or 'none'})"
         )
-    named = f" and label_field = {literal(label_field)}" if table == "mistakenness" else ""
-    return Scores(samples, field, table, table, f"model = {literal(model)}{named}")
+    named = f"label_field = {literal(label_field)}" if label_field else "true"
+    if model == "*":
+        columns = [one for one in samples.table(table).columns if one not in {"sample_id", "label_field", "model"}]
+        mean = ", ".join(f"avg({one}) as {one}" for one in columns)
+        rows = (
+            f"(select sample_id, label_field, {mean} from {table} where {OF_MODELS.format(table=table)} group by all)"
+        )
+        return Scores(samples, field, rows, table, named)
+    return Scores(samples, field, table, table, f"model = {literal(model)} and {named}")
 
 
 def _points(space: Space, points: ArrayLike | Mapping[str, Sequence[float]]) -> str:

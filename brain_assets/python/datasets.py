@@ -18,7 +18,7 @@ from brain_assets.resources.errors import ConfigurationError
 from brain_assets.resources.settings.configuration import load_dataset
 from brain_assets.resources.settings.home import Home
 
-# What people pass as `samples`: a dataset or its name, a view, a folder, or a frame with a column `filepath`.
+# What people pass as `samples`: a dataset or its name, a view, a folder, a frame with a column `filepath`, or FiftyOne's.
 Samples = Any
 GIVEN = "given"
 COLUMNS = {"label": "labels", "labels": "labels"}
@@ -108,7 +108,7 @@ def reader_of(samples: Samples, home: str | None = None) -> DatasetReader:
 
     Parameters
     ----------
-    samples : DatasetReader, View, str, Path or frame
+    samples : DatasetReader, View, str, Path, frame, or dataset or view of FiftyOne
         A string that names a dataset is that dataset, else a folder.
 
     Raises
@@ -118,6 +118,10 @@ def reader_of(samples: Samples, home: str | None = None) -> DatasetReader:
     """
     if isinstance(samples, DatasetReader):
         return samples
+    if is_fiftyone(samples):
+        from brain_assets.python.fiftyone_datasets import from_fiftyone
+
+        return from_fiftyone(samples, home=home)
     place = Home.default(home)
     if isinstance(samples, str) and samples in place.names():
         return DatasetReader(samples, home)
@@ -135,6 +139,11 @@ def reader_of(samples: Samples, home: str | None = None) -> DatasetReader:
     raise ConfigurationError(
         f"samples are a dataset, its name, a view, a folder or a frame, not {type(samples).__name__}"
     )
+
+
+def is_fiftyone(samples: Any) -> bool:
+    """Tell whether something is a dataset or view of FiftyOne, without importing that."""
+    return type(samples).__module__.partition(".")[0] == "fiftyone" and hasattr(samples, "get_field_schema")
 
 
 def _seen(folder: Path) -> dict[str, Any]:
@@ -170,12 +179,13 @@ def _media(media: Any, folder: Path) -> Any:
     return _written(folder / "media.txt", "\n".join(declaring.absolute(one) for one in several))
 
 
-def _addresses(given: Any, folder: Path, role: str) -> list[str] | None:
+def _addresses(given: Any, folder: Path, role: str) -> list[Any] | None:
     if given is None:
         return None
     if isinstance(given, Mapping):
         return [_written(folder / f"{role}.json", json.dumps(given))]
-    return [str(given)] if isinstance(given, str | os.PathLike) else [str(one) for one in given]
+    several = [given] if isinstance(given, str | os.PathLike) else given
+    return [one if isinstance(one, Mapping) else str(one) for one in several]
 
 
 def _manifest(frame: Any, folder: Path) -> tuple[str, Sequence[str]]:

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brain_assets.resources.errors import ConfigurationError, MissingError
+from brain_assets.resources.fiftyone_samples import file_and_field
 from brain_assets.resources.image_input import InputSpec
 from brain_assets.resources.models.embedding_builtin import BuiltinSource
 from brain_assets.resources.models.embedding_cache import fingerprint
@@ -231,7 +232,7 @@ def check_model(uri: str) -> None:
     scheme, target = _parts(uri)
     if scheme == "builtin":
         BuiltinSource(target, Path())
-    if scheme in FILES and not Path(target).expanduser().is_file():
+    if scheme in FILES and not Path(file_and_field(target)[0]).expanduser().is_file():
         raise MissingError(f"no model file at {target}: give {scheme}:FILE")
 
 

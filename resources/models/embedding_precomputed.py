@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brain_assets.resources.errors import BrainError, ConfigurationError
-from brain_assets.resources.fiftyone_samples import FILE, vectors_of
+from brain_assets.resources.fiftyone_samples import FILE, file_and_field, vectors_of
 from brain_assets.resources.local_files import bytes_of, open_local
 from brain_assets.resources.models.embedding_cache import fingerprint
 from brain_assets.resources.models.embedding_files import existing_file
@@ -100,7 +100,7 @@ def load_vectors(target: str) -> PrecomputedVectors:
     ConfigurationError
         It lacks keys or vectors, they differ in number or length, or a key is given twice.
     """
-    named, _, field = target.rpartition("#") if "#" in target and not Path(target).exists() else (target, "", "")
+    named, field = file_and_field(target)
     path = existing_file(named)
     read = partial(_read_samples, field=field) if path.name == FILE else READERS.get(path.suffix.lower())
     if read is None:

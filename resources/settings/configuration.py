@@ -18,6 +18,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from brain_assets.resources.errors import ConfigurationError
+from brain_assets.resources.fiftyone_samples import file_and_field
 from brain_assets.resources.settings.validation import nearest, wrong
 
 ENVIRONMENT_PREFIX = "BRAIN_"
@@ -729,7 +730,7 @@ class Configuration(Generic[SettingsT]):
 def file_state(uri: str) -> tuple[int, int] | None:
     """Return size and time of change of the file behind ``SCHEME:FILE``, without reading it; None where there is none."""
     try:
-        status = Path(uri.partition(":")[2]).expanduser().stat()
+        status = Path(file_and_field(uri.partition(":")[2])[0]).expanduser().stat()
     except (OSError, RuntimeError):
         return None
     return (status.st_size, status.st_mtime_ns)

@@ -7,10 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from brain_assets.app.declaring import declaration
 from brain_assets.resources.errors import BrainError
 from brain_assets.resources.fiftyone_samples import array_of
 from brain_assets.resources.label_formats.fiftyone_dataset import packed
 from brain_assets.resources.models.embedding_precomputed import load_vectors
+from brain_assets.resources.settings.configuration import file_state
 from tests.workshop import Workshop, write_pictures
 
 STEPS = ("samples", "media", "embeddings", "ground_truth", "predictions", "objects", "published")
@@ -59,6 +61,16 @@ def test_all_of_it_arrives(tmp_path: Path) -> None:
     assert made.rows("select reason, detail from rejected_rows") == []
     vectors = "select vector from embeddings join samples using (sample_id) order by filepath"
     assert [list(row[0]) for row in made.rows(vectors)] == [[1, place] for place in range(4)]
+
+
+def test_vectors_are_declared_by_a_relative_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = exported(tmp_path / "set")
+    monkeypatch.chdir(tmp_path)
+    for name in ("set/samples.json#vector", f"{path}#vector"):
+        tree = declaration({"media": "set/samples.json", "model": f"precomputed:{name}"})
+        assert tree["embeddings"] == {"model": f"precomputed:{path}#vector"}
+        # What it was is how a change of the file is noticed.
+        assert file_state(f"precomputed:{path}#vector") == file_state(f"precomputed:{path}")
 
 
 def test_the_field_of_vectors_is_said_where_there_are_several(tmp_path: Path) -> None:

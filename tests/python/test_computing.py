@@ -208,6 +208,12 @@ def test_labels_are_judged_by_a_model(pets: DatasetReader) -> None:
     assert found.sort(reverse=True).ids[0] == max(found.values, key=lambda one: found.values[one] or 0)
     with pytest.raises(ConfigurationError, match="models: "):
         brain.compute_hardness(pets, "nobody")
+    # The only model is the mean over models, and what a view says of a sample.
+    assert brain.compute_mistakenness(pets).values == pytest.approx(found.values, nan_ok=True)
+    assert brain.compute_hardness(pets).values == brain.compute_hardness(pets, "judge").values
+    least = pets.where("mistakenness is not null").sort_by("mistakenness").first()
+    assert least is not None
+    assert least["mistakenness"] == min(one for one in found.values.values() if one is not None)
 
 
 def test_what_cannot_be_read_is_left_out_or_an_error(home: Path) -> None:
