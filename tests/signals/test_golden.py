@@ -11,7 +11,6 @@ from PIL import Image
 from pyarrow import parquet
 
 import brain_assets as brain
-from brain_assets.resources.media.media_source import sample_id
 from tests.models import Patches
 from tests.workshop import Workshop, encoded
 
@@ -234,12 +233,12 @@ REGION_RUNS: list[dict[str, Any]] = [
 def regions(inputs: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Workshop:
     """Return a dataset of images that are rows of plain patches, each labelled as an object.
 
-    The peer's clusters depend on the order of the images: here it is that of the samples' ids.
+    The peer's clusters depend on the order of the images: here it is that of their paths.
     """
     root = tmp_path_factory.mktemp("regions")
     (root / "media").mkdir()
     counts, patch = inputs["npatch"].tolist(), 0
-    names = sorted((f"{number:03}.png" for number in range(len(counts))), key=sample_id)
+    names = [f"{number:03}.png" for number in range(len(counts))]
     annotations, images = [], []
     for name, count in zip(names, counts, strict=True):
         picture = Image.new("RGB", (CELL * count, CELL))
@@ -259,6 +258,7 @@ def regions(inputs: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) ->
 
 @pytest.mark.parametrize(("table", "key"), [("uniqueness", "unique"), ("representativeness", "typical")])
 def test_regions_of_interest(regions: Workshop, outputs: dict[str, Any], table: str, key: str) -> None:
-    ours = regions.rows(f"select {table} from {table} where brain_key = '{key}' order by sample_id")
+    ours = regions.rows(f"""
+        select {table} from {table} join samples using (sample_id) where brain_key = '{key}' order by filepath""")
     # Vectors are kept in single precision.
     np.testing.assert_allclose([row[0] for row in ours], outputs[f"{table}.roi_dict"], atol=1e-5)

@@ -64,7 +64,8 @@ def judge_representativeness(update: Update, rows: pa.Table, _: None) -> pa.Tabl
     update.dataset.store.connection.register("judged", rows.select(["subject_id"]))
     vectors = read_vectors(update, "subject_id in (select subject_id from judged)")
     if settings.mode == "compat":
-        values = method.representativeness_compat(vectors.matrix, settings.method, settings.clusters)
+        order, values = _by_path(update, vectors), np.empty(len(vectors))
+        values[order] = method.representativeness_compat(vectors.matrix[order], settings.method, settings.clusters)
         return _rows(update, vectors, np.full(len(vectors), -1), values)
     assigned = method.assign(unit_rows(vectors.matrix), _centers(update))
     raw = method.centrality(assigned.distance)
@@ -100,6 +101,17 @@ def _places(wanted: pa.Array | pa.ChunkedArray, ids: pa.Array) -> NDArray[np.int
 
 
 DOWNWEIGHT = "cluster-center-downweight"
+
+
+def _by_path(update: Update, vectors: Vectors) -> list[int]:
+    """Return the places of subjects by the paths of their images, which is how the peer lists a folder.
+
+    Where its clusters begin depends on the order of the vectors.
+    """
+    rows = update.query("select subject_id, filepath from embeddings join samples using (sample_id)")
+    paths = dict(zip(rows.column(0).to_pylist(), rows.column(1).to_pylist(), strict=True))
+    names = vectors.ids.to_pylist()
+    return sorted(range(len(names)), key=lambda place: (paths[names[place]], names[place]))
 
 
 def _rows(update: Update, vectors: Vectors, cluster: NDArray[np.integer], raw: NDArray[np.floating]) -> pa.Table:
@@ -172,6 +184,7 @@ REPRESENTATIVENESS = Signal(
     reads=("embeddings", "samples", "media", "neighbors", "vectors"),
     writes=("representativeness", "cluster_centers"),
     update=PerSubject("representativeness", ("subject_id",), _inputs, judge_representativeness),
+    version="2",
     runs=_runs,
     options=frozenset({"embeddings", "parameters", "similarity", "where"}),
     kinds=("python", "scikitlearn", "duckdb"),
