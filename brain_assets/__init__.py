@@ -14,6 +14,16 @@ if TYPE_CHECKING:
     from brain_assets.app.api import DatasetReader
     from brain_assets.app.views import View
     from brain_assets.component import BrainDataset
+    from brain_assets.python.brain_runs import (
+        delete_brain_run,
+        delete_brain_runs,
+        get_brain_info,
+        has_brain_run,
+        list_brain_runs,
+        load_brain_results,
+        load_brain_view,
+        rename_brain_run,
+    )
     from brain_assets.python.computing import (
         compute_exact_duplicates,
         compute_hardness,
@@ -38,6 +48,19 @@ NAMES = {
     "set": ("datasets", "set_values"),
     "scan": ("folder_scan", "scan"),
     **{name: ("fiftyone_datasets", name) for name in ("from_fiftyone", "to_fiftyone")},
+    **{
+        name: ("brain_runs", name)
+        for name in (
+            "delete_brain_run",
+            "delete_brain_runs",
+            "get_brain_info",
+            "has_brain_run",
+            "list_brain_runs",
+            "load_brain_results",
+            "load_brain_view",
+            "rename_brain_run",
+        )
+    },
     **{
         f"compute_{name}": ("computing", f"compute_{name}")
         for name in (
@@ -70,9 +93,17 @@ __all__ = [
     "compute_uniqueness",
     "compute_visualization",
     "dataset",
+    "delete_brain_run",
+    "delete_brain_runs",
     "from_fiftyone",
+    "get_brain_info",
+    "has_brain_run",
     "list",
+    "list_brain_runs",
+    "load_brain_results",
+    "load_brain_view",
     "remove",
+    "rename_brain_run",
     "scan",
     "set",
     "status",

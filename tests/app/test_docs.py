@@ -1,11 +1,23 @@
 """The reference page says what the code says, and nothing that users meet goes unsaid."""
 
+import re
 from pathlib import Path
 
+import brain_assets
+from brain_assets.app.api import DatasetReader
 from brain_assets.app.reference import reference
+from brain_assets.app.views import View
 from brain_assets.assets import catalog
+from brain_assets.python.folder_scan import FolderScan, Galleries
+from brain_assets.python.results import LeakySplits, SimilarityIndex, VisualizationResults
+from brain_assets.resources.label_formats.door import formats, writers
 from brain_assets.resources.settings.configuration import DatasetSettings, ServiceSettings, fields
 
+# What the words before the dot stand for in the page about other tools.
+OBJECTS = {
+    "brain": brain_assets, "dataset": DatasetReader, "view": View, "index": SimilarityIndex, "map": VisualizationResults,
+    "leaks": LeakySplits, "scan": FolderScan, "vis": Galleries,
+}  # fmt: skip
 ROOT = Path(__file__).parent.parent.parent
 
 
@@ -26,6 +38,33 @@ def test_every_published_column_is_described() -> None:
 
     for publication, columns in described_columns():
         assert set(columns) == set(publication.columns), publication.table
+
+
+def test_what_stands_for_other_tools_is_there() -> None:
+    page = (ROOT / "docs" / "peers.md").read_text("utf-8")
+    rows = [line.split(" | ", 1) for line in page.splitlines() if line.startswith("| ") and " | " in line]
+    named = [tuple(one.split(".")) for _, ours in rows for one in re.findall(r"`([a-z_]+\.[a-z_]+)`", ours)]
+    settings = {name for name, _ in fields(DatasetSettings)}
+    wrong = [
+        ".".join(one) for one in named if ".".join(one) not in settings and not hasattr(OBJECTS.get(one[0]), one[1])
+    ]
+    assert (wrong, len(named) > 60) == ([], True)
+    # Every call that is documented for another tool's users is among them.
+    calls = {
+        name for name in brain_assets.__all__ if name.startswith("compute_") or name.endswith(("brain_run", "fiftyone"))
+    }
+    assert {name for _, name in named} >= calls
+
+
+def test_the_table_of_formats_says_which_are_read_and_written() -> None:
+    page = (ROOT / "docs" / "how-it-works.md").read_text("utf-8").split("## Formats of labels")[1].split("\n## ")[0]
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")] for line in page.splitlines() if line.startswith("| ")
+    ]
+    table = {re.findall("`([a-z-]+)`", row[0])[0]: row[1:] for row in rows[2:] if not row[0].startswith("tables")}
+    assert {name for name, row in table.items() if row[0] and name in formats()} == set(formats())
+    tables = {"csv", "parquet"}
+    assert {name for name, row in table.items() if row[1]} == set(writers()) - tables
 
 
 def test_the_readme_names_the_commands() -> None:

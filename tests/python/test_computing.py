@@ -216,6 +216,27 @@ def test_labels_are_judged_by_a_model(pets: DatasetReader) -> None:
     assert least["mistakenness"] == min(one for one in found.values.values() if one is not None)
 
 
+def test_runs_are_listed_loaded_renamed_and_deleted_by_the_names_that_people_know(pets: DatasetReader) -> None:
+    train = pets.where("split = 'train'")
+    scores = brain.compute_uniqueness(train, "kept_train").values
+    assert "kept_train" in brain.list_brain_runs(pets, method="uniqueness")
+    assert not brain.has_brain_run(pets, "nothing")
+    info = brain.get_brain_info(pets, "kept_train")
+    assert (info.method, info.state, info.timestamp is None) == ("uniqueness", "done", False)
+    assert brain.load_brain_results(pets, "kept_train").values == scores
+    assert brain.load_brain_view(pets, "kept_train").ids == train.ids
+    assert (
+        brain.load_brain_results(pets, "neighbors").index_size
+        == brain.load_brain_results(pets, "embeddings").index_size
+    )
+    assert len(brain.load_brain_results(pets, "visualization").points) == 32
+    brain.rename_brain_run(pets, "kept_train", "of_train")
+    assert brain.load_brain_results(pets, "of_train").values == scores
+    brain.delete_brain_run(pets, "of_train")
+    with pytest.raises(BrainError):
+        brain.load_brain_results(pets, "of_train")
+
+
 def test_what_cannot_be_read_is_left_out_or_an_error(home: Path) -> None:
     folder = home / "broken"
     write_pictures(folder, range(3))
@@ -241,3 +262,6 @@ def test_compat_mode_gives_the_peers_numbers(home: Path) -> None:
     unique = brain.compute_uniqueness(golden, "unique", embeddings=inputs["embeddings"], mode="compat")
     ids = golden.where("true").ids
     np.testing.assert_allclose([unique.values[one] for one in ids], outputs["uniqueness.embeddings"], atol=1e-5)
+    typical = brain.compute_representativeness(golden, "typical", embeddings=inputs["embeddings"], mode="compat")
+    expected = outputs["representativeness.cluster-center"]
+    np.testing.assert_allclose([typical.values[one] for one in ids], expected, atol=1e-5)
