@@ -2,6 +2,8 @@
 
 import csv
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -66,6 +68,12 @@ def test_lists_for_yolo_name_the_files(workshop: Workshop, tmp_path: Path) -> No
     ]
     assert len(named) == 21
     assert all(path.is_file() for path in named)
+
+
+def test_a_process_of_its_own_plans_too(workshop: Workshop) -> None:
+    """What the command needs it imports itself, whatever else was imported before in a test."""
+    command = [sys.executable, "-m", "brain_assets.app.cli", "--home", str(workshop.home.root), "split", "test", *ASKED]
+    assert "leaks: 0 of" in subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
 def test_python_gives_the_same(workshop: Workshop) -> None:

@@ -112,6 +112,8 @@ def read_members(query: Query, source: Source, linked: str, where: str | None) -
     where : str or None
         SQL condition on samples: only these are planned.
     """
+    import pyarrow.compute as pc
+
     where = where or "true"
     rows = query(f"select sample_id, filepath, split from ({source.samples}) where {where} order by sample_id")
     ids = rows.column("sample_id").combine_chunks()
@@ -121,7 +123,7 @@ def read_members(query: Query, source: Source, linked: str, where: str | None) -
     )
     sample = _places(bonds.column("sample_id"), ids)
     kinds, names = bonds.column("kind").combine_chunks(), bonds.column("key").combine_chunks()
-    keys = pa.compute.binary_join_element_wise(kinds, names, "\n").dictionary_encode()
+    keys = pc.binary_join_element_wise(kinds, names, "\n").dictionary_encode()
     key = keys.indices.to_numpy(zero_copy_only=False).astype(np.int64)
     ends = [_places(_contents(links.column(name)), keys.dictionary) for name in ("first", "second")]
     there = (ends[0] >= 0) & (ends[1] >= 0)
@@ -139,21 +141,27 @@ def read_members(query: Query, source: Source, linked: str, where: str | None) -
 
 
 def _contents(names: pa.ChunkedArray) -> pa.Array:
-    return pa.compute.binary_join_element_wise(CONTENT, names.combine_chunks(), "\n")
+    import pyarrow.compute as pc
+
+    return pc.binary_join_element_wise(CONTENT, names.combine_chunks(), "\n")
 
 
 def _places(values: pa.Array | pa.ChunkedArray, among: pa.Array) -> Rows:
     """Return where values stand among others, -1 for those that do not."""
-    found = pa.compute.index_in(values, value_set=among).fill_null(-1)
+    import pyarrow.compute as pc
+
+    found = pc.index_in(values, value_set=among).fill_null(-1)
     found = found.combine_chunks() if isinstance(found, pa.ChunkedArray) else found
     return np.asarray(found.to_numpy(zero_copy_only=False), np.int64)
 
 
 def _together(kinds: pa.Array, key: Rows) -> dict[str, dict[str, int]]:
+    import pyarrow.compute as pc
+
     size = np.bincount(key)[key] if len(key) else key
     found: dict[str, dict[str, int]] = {}
     for kind in sorted(set(kinds.unique().to_pylist()) - {CONTENT}):
-        several = (pa.compute.equal(kinds, kind).to_numpy(zero_copy_only=False)) & (size > 1)
+        several = (pc.equal(kinds, kind).to_numpy(zero_copy_only=False)) & (size > 1)
         found[kind] = {"groups": len(np.unique(key[several])), "samples": int(several.sum())}
     return found
 

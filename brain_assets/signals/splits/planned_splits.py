@@ -91,9 +91,10 @@ def shares_of(settings: SplitSettings, given: Sequence[str | None]) -> dict[str,
         named = [one for one in given if one]
         shares = {name: named.count(name) / len(named) for name in set(named)}
     if len(shares) < 2:
+        there = f"all samples that have a split are in {next(iter(shares))}" if shares else "no sample has a split"
         raise ConfigurationError(
-            "splits: no sample has a split to start from: say shares, such as {train: 0.8, val: 0.1, test: 0.1}"
-            if settings.given and not shares
+            f"splits: {there}, so that there is nothing to start from: say shares, such as {{train: 0.8, val: 0.1, test: 0.1}}"
+            if settings.given and not settings.shares
             else "splits: name at least two splits, such as {train: 0.8, test: 0.2}"
         )
     names = [*(name for name in ORDER if name in shares), *sorted(shares.keys() - set(ORDER))]
