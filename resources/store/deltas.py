@@ -9,7 +9,7 @@ import json
 import os
 import shutil
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -164,16 +164,23 @@ def write_tags(published: Path, tags: Mapping[str, int]) -> None:
     folder = folder_of(published)
     folder.mkdir(parents=True, exist_ok=True)
     draft = folder / f".{TAGS}"
+    draft.touch(mode=0o600)
     draft.write_text(json.dumps(tags, sort_keys=True), "utf-8")
     draft.replace(folder / TAGS)
 
 
 def hold(published: Path) -> AbstractContextManager[None]:
-    """Return the lock under which versions stay as they are."""
+    """Return the lock under which versions stay as they are; whoever may not write there reads without one."""
     lock = folder_of(published) / LOCK
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    lock.touch()
-    return locks.shared(lock)
+    with suppress(OSError):
+        _make_lock(lock)
+    return locks.shared(lock) if lock.exists() else nullcontext()
+
+
+def _make_lock(lock: Path) -> None:
+    lock.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not lock.exists():
+        lock.touch(mode=0o600)
 
 
 def thin(published: Path, current: int, retention: Retention, now: datetime | None = None) -> list[int]:
@@ -181,7 +188,7 @@ def thin(published: Path, current: int, retention: Retention, now: datetime | No
     lock = folder_of(published) / LOCK
     if not lock.parent.is_dir():
         return []
-    lock.touch()
+    _make_lock(lock)
     with locks.unless_shared(lock) as free:
         if not free:
             return []
