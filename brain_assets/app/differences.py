@@ -221,7 +221,7 @@ def _settings(older: Published, newer: Published) -> dict[str, tuple[Any, Any]]:
 
 def _flat(tree: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Yield the dotted key and the value of everything below a tree of sections."""
-    if isinstance(tree, Mapping) and tree:
+    if isinstance(tree, Mapping):
         for name, value in tree.items():
             yield from _flat(value, f"{prefix}.{name}" if prefix else name)
     else:

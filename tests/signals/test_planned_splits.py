@@ -11,7 +11,7 @@ from brain_assets.resources.store.events import Event, Events
 from tests.signals.test_groups import ASSETS
 from tests.workshop import Workshop, encoded, picture, write_pictures
 
-ALL = (*ASSETS, "planned_splits", "reviews")
+ALL = (*ASSETS, "planned_splits", "reviews", "health")
 SHARES = {"shares": {"train": 0.5, "test": 0.5}}
 PLANNED = "select filepath, planned_splits.split from planned_splits join samples using (sample_id) order by 1"
 
@@ -82,6 +82,15 @@ def test_a_repair_moves_what_came_to_belong_together(tmp_path: Path) -> None:
     workshop = make(tmp_path, groups=[])
     workshop.run(ALL)
     before = plan_of(workshop)
+    plain = make(tmp_path, groups=[], splits={})
+    plain.run(ALL)
+    assert plan_of(plain) == {}
+    workshop = make(tmp_path, groups=[])
+    workshop.run(ALL)
+    assert plan_of(workshop) == before
+    assert (
+        workshop.rows("select metric, value from health where metric = 'planned_leaks'") == [("planned_leaks", 0)] * 2
+    )
     some = [name for name, split in before.items() if split == "train"][:3]
     one = next(name for name, split in before.items() if split == "test")
     (tmp_path / "labels.csv").write_text("\n".join(["filepath,patient", *(f"{name},a" for name in [*some, one])]))
@@ -96,6 +105,8 @@ def test_a_repair_moves_what_came_to_belong_together(tmp_path: Path) -> None:
     workshop.declare(**declared, splits={**SHARES, "repair": True})
     workshop.run(ALL)
     assert plan_of(workshop) == {**before, one: "train"}
+    numbers = "select metric, value from health where metric like 'planned%' order by recorded_at desc, metric limit 2"
+    assert workshop.rows(numbers) == [("planned_leaks", 0), ("planned_left_out", 0)]
     assert not workshop.wrong(["planned_splits"])
 
 

@@ -216,6 +216,7 @@ PLANNED_SPLITS = Signal(
     ),
     metrics={
         "planned_leaks": LEAKS,
-        "planned_left_out": "select count(*) from planned_splits where brain_key = {key} and split is null",
+        # Of all runs, so that it is asked, and numbers are taken again, where there was none before.
+        "planned_left_out": "select count(*) from planned_splits where split is null",
     },
 )
