@@ -144,16 +144,31 @@ def _variants(opened: OpenSet, table: str) -> Iterator[tuple[str, str]]:
 
     Nothing is appended for the table's own run, the mean over models, or else the first; nor for the default labels.
     """
-    run = next((name for name in ("brain_key", "model") if opened.has(table, name)), None)
-    runs = _values(opened, quote(table), run) if run else [table]
-    plain = next((name for name in (table, "*") if name in runs), runs[0] if runs else "")
+    run, runs = _runs(opened, table)
     fields = _values(opened, quote(table), "label_field") if opened.has(table, "label_field") else ["ground_truth"]
     for name in runs:
         for field in fields:
-            suffix = ("" if name == plain else f":{name}") + ("" if field == "ground_truth" else f"@{field}")
+            suffix = _suffix(table, runs, name, field)
             conditions = [f"{quote(run)} = {literal(name)}"] if run else []
             conditions += [f"label_field = {literal(field)}"] if opened.has(table, "label_field") else []
             yield suffix, " and ".join(conditions)
+
+
+def suffix_of(opened: OpenSet, table: str, run: str | None, field: str) -> str:
+    """Return what the columns of a table's run (brain key or model) and label field have behind their names."""
+    _, runs = _runs(opened, table)
+    return _suffix(table, runs, run or table, field)
+
+
+def _runs(opened: OpenSet, table: str) -> tuple[str | None, list[str]]:
+    """Return which column of a table names runs, and the runs."""
+    run = next((name for name in ("brain_key", "model") if opened.has(table, name)), None)
+    return run, _values(opened, quote(table), run) if run else [table]
+
+
+def _suffix(table: str, runs: list[str], run: str, field: str) -> str:
+    plain = next((name for name in (table, "*") if name in runs), runs[0] if runs else "")
+    return ("" if run == plain else f":{run}") + ("" if field == "ground_truth" else f"@{field}")
 
 
 def _samples(opened: OpenSet, frame: Frame) -> Iterator[Column]:

@@ -18,6 +18,7 @@ from brain_assets.resources.settings.validation import where, wrong
 from brain_assets.resources.store.events import Event, Events
 from brain_assets.review import alike, arrays, corrections, detail, queues, search, subjects
 from brain_assets.review.columns import columns
+from brain_assets.review.evaluation import evaluation, pairings
 from brain_assets.review.first import first, priorities
 from brain_assets.review.refusal import Refused
 from brain_assets.review.reviews import Selection, ids_of, record, synchronise
@@ -105,6 +106,14 @@ class NewsQuestion(Question):
 
     before: Name
     after: Name
+
+
+class EvaluationQuestion(Question):
+    """How a model predicts a field, alone or beside another."""
+
+    field: Name
+    model: Name
+    other: Name | None = None
 
 
 class Chosen(FrameQuestion):
@@ -289,6 +298,7 @@ def overview(page: Page, dataset: str, question: Question) -> Any:
             "frames": {frame: _frame(page, opened, frame) for frame in opened.frames()},
             "issues": priorities(opened, page.events(dataset)),
             "words": queues.words(opened),
+            "evaluated": pairings(opened),
             "groups": queues.group_tables(opened),
             "runs": queues.runs(opened),
             "inputs": inputs(opened),
@@ -361,6 +371,12 @@ def news(page: Page, dataset: str, question: NewsQuestion) -> Any:
         return queues.news(opened, question.before, question.after)
 
 
+def evaluate(page: Page, dataset: str, question: EvaluationQuestion) -> Any:
+    """Return how a model's predictions compare with the labels."""
+    with page.sets.use(dataset, question.version) as opened:
+        return evaluation(opened, question.field, question.model, question.other)
+
+
 def views(page: Page, dataset: str, question: Question) -> Any:
     """Return the saved views."""
     return page.events(dataset).views()
@@ -376,6 +392,7 @@ READING: dict[str, Answer[Any]] = {
     "queue": Answer(QueueQuestion, queue),
     "groups": Answer(GroupsQuestion, groups),
     "news": Answer(NewsQuestion, news),
+    "evaluation": Answer(EvaluationQuestion, evaluate),
     "views": Answer(Question, views),
 }
 

@@ -14,9 +14,9 @@ def link(base: str, dataset: str, **view: Any) -> str:
         Where the page is served, such as ``http://127.0.0.1:3001``.
     dataset : str
     **view
-        What to show: ``tab`` (explore, queue, groups, news), ``issue``, ``id``, ``frame``, ``map``, ``colour``, ``size``,
-        ``sort``, ``where``, ``text``, ``similar`` (ids, parted by commas), ``words`` (what the images look like);
-        ``filters`` as a mapping of column to words or to [least, most].
+        What to show: ``tab`` (overview, explore, queue, groups, evaluation, news), ``issue``, ``id``, ``frame``, ``map``,
+        ``colour``, ``size``, ``sort``, ``where``, ``text``, ``similar`` (ids, parted by commas), ``words`` (what the images look like),
+        ``model`` and ``other`` (of the evaluation); ``filters`` as a mapping of column to words or to [least, most].
 
     Examples
     --------

@@ -462,7 +462,7 @@ def test_the_first_screen_leads_to_what_matters_most(visit: Visit, synthetic: Sy
 def test_tabs_help_and_search_by_keyboard(visit: Visit) -> None:
     visit.open()
     press = visit.page.keyboard.press
-    for key, tab in (("4", "groups"), ("ArrowLeft", "queue"), ("5", "news"), ("1", "overview"), ("2", "explore")):
+    for key, tab in (("4", "groups"), ("ArrowLeft", "queue"), ("6", "news"), ("1", "overview"), ("2", "explore")):
         press(key)
         visit.page.wait_for_selector(f"#tab-{tab}[aria-selected=true]")
         visit.page.focus(f"#tab-{tab}")

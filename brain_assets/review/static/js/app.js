@@ -4,6 +4,7 @@ import { ask, askDatasets, connection, isLost } from "/static/js/api.js";
 import { Frame } from "/static/js/data.js";
 import { askWord, notice, tell, trying } from "/static/js/dialogs.js";
 import { $, h, put, typing } from "/static/js/dom.js";
+import { Evaluation } from "/static/js/evaluation.js";
 import { Explore } from "/static/js/explore.js";
 import { Groups } from "/static/js/groups.js";
 import { News } from "/static/js/news.js";
@@ -13,7 +14,7 @@ import { rename, reviewer, undo } from "/static/js/say.js";
 import { fresh, set, state, watch } from "/static/js/state.js";
 import { Workspace } from "/static/js/workspace.js";
 
-const TABS = ["overview", "explore", "queue", "groups", "news"];
+const TABS = ["overview", "explore", "queue", "groups", "evaluation", "news"];
 const THEMES = { auto: "◐", light: "☀", dark: "☾" };
 const LOOK_EVERY = 10_000;
 
@@ -38,6 +39,7 @@ const queue = new Queue(openDetail, context);
 const first = new Overview(openDetail, context);
 const groups = new Groups(openDetail, context, (one, other) => (workspace.open(one), workspace.compare(other)));
 const news = new News(context);
+const evaluation = new Evaluation(context);
 
 async function start() {
   const datasets = await askDatasets();
@@ -68,7 +70,7 @@ async function load() {
   showLosses(found.inputs);
   explored = null;
   showTab();
-  await (state.tab === "explore" || state.id ? startExplore() : ({ overview: first, queue, groups, news })[state.tab]?.enter());
+  await (state.tab === "explore" || state.id ? startExplore() : ({ overview: first, queue, groups, evaluation, news })[state.tab]?.enter());
   workspace.start();
   document.body.dataset.ready ??= Math.round(performance.now());
 }
@@ -135,7 +137,7 @@ const KEYS = [
   [
     "Anywhere",
     [
-      ["1 2 3 4 5", "overview, explore, queues, duplicates, what is new"],
+      ["1 to 6", "overview, explore, queues, duplicates, evaluation, what is new"],
       ["/", "search"],
       ["Ctrl Z", "undo"],
       ["Esc", "close, then clear the selection"],

@@ -26,6 +26,9 @@ const DEFAULTS = {
   reviewed: false,
   table: "",
   brain_key: "",
+  field: "",
+  model: "",
+  other: "",
   before: "",
   after: "",
 };
