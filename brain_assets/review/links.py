@@ -15,8 +15,9 @@ def link(base: str, dataset: str, **view: Any) -> str:
     dataset : str
     **view
         What to show: ``tab`` (overview, explore, queue, groups, evaluation, news), ``issue``, ``id``, ``frame``, ``map``,
-        ``colour``, ``size``, ``sort``, ``where``, ``text``, ``similar`` (ids, parted by commas), ``words`` (what the images look like),
-        ``model`` and ``other`` (of the evaluation); ``filters`` as a mapping of column to words or to [least, most].
+        ``colour``, ``size``, ``sort``, ``where``, ``text``, ``similar`` (ids, parted by commas), ``words`` (what the images
+        look like), ``model`` and ``other`` (of the evaluation); ``filters`` as a mapping of column to words or to
+        [least, most].
 
     Examples
     --------
