@@ -130,6 +130,14 @@ class Events(SqliteEventLogStorage):
             known.add(table_name)
         return True
 
+    def has_dynamic_partition(self, partitions_def_name: str, partition_key: str) -> bool:
+        """Return whether a partition is known; asked for several times for every edge of the graph of assets."""
+        if not self.has_table("dynamic_partitions"):
+            return False
+        query = "select 1 from dynamic_partitions where partitions_def_name = ? and partition = ? limit 1"
+        with self.index_connection() as connection:
+            return connection.exec_driver_sql(query, (partitions_def_name, partition_key)).first() is not None
+
     def _has_asset_key_col_on_connection(self, conn: Connection, column_name: str) -> bool:
         # Asked for at every event; the file was made, or brought up to date, with these columns.
         known = self.__dict__.setdefault("_columns", {})
