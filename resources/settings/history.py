@@ -2,11 +2,13 @@
 
 Each run deletes the oldest of its dataset's runs beyond what ``keep_runs`` says, some at a time, so that a long history
 drains as runs go by and none of them waits for it. What our own pages tell of runs (tables ``runs`` and ``health``)
-is in the dataset's store and is not touched. Ticks of sensors are purged by Dagster's daemon, as dagster.yaml says.
+is in the dataset's store and is not touched. What sensors saw of sources goes after a month; their ticks are purged by
+Dagster's daemon, as dagster.yaml says.
 """
 
 from collections.abc import Sequence
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
     from dagster._core.storage.event_log import SqliteEventLogStorage
 
 BATCH = 10
+# What sensors saw of sources belongs to no run; but for the last of each it is forgotten like the ticks that saw it.
+SEEN_DAYS = 30
 
 
 def purge(instance: "dg.DagsterInstance", tags: dict[str, str], keep: int) -> int:
@@ -40,6 +44,7 @@ def purge(instance: "dg.DagsterInstance", tags: dict[str, str], keep: int) -> in
     old = [run.run_id for run in runs[keep:] if run.run_id not in whole[:1]][:BATCH]
     for run_id in old:
         _delete(instance, run_id)
+    _forget_seen(instance)
     return len(old)
 
 
@@ -67,6 +72,26 @@ def _delete(instance: "dg.DagsterInstance", run_id: str) -> None:
     else:
         instance.delete_run(run_id)
     instance.compute_log_manager.delete_logs(prefix=[run_id])
+
+
+def _forget_seen(instance: "dg.DagsterInstance") -> None:
+    """Delete what was reported outside of runs and is old, but for the newest of each asset, partition and kind."""
+    from dagster._core.instance.utils import RUNLESS_RUN_ID
+    from dagster._core.storage.event_log import SqliteEventLogStorage
+    from sqlalchemy import text
+
+    storage = instance.event_log_storage
+    if not isinstance(storage, SqliteEventLogStorage):
+        return
+    newest = "select max(id) from event_logs where run_id = :run group by asset_key, partition, dagster_event_type"
+    old = f"run_id = :run and timestamp < :before and id not in ({newest})"
+    before = datetime.now(UTC) - timedelta(days=SEEN_DAYS)
+    values = {"run": RUNLESS_RUN_ID, "before": before.strftime("%Y-%m-%d %H:%M:%S")}
+    for connection_to in (storage.index_connection, lambda: storage.run_connection(RUNLESS_RUN_ID)):
+        with connection_to() as connection:
+            tags = f"delete from asset_event_tags where event_id in (select id from event_logs where {old})"
+            connection.execute(text(tags), values)
+            connection.execute(text(f"delete from event_logs where {old}"), values)
 
 
 def _delete_events(storage: "SqliteEventLogStorage", run_id: str) -> None:

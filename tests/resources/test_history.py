@@ -13,7 +13,7 @@ from brain_assets.app.materializing import materialize
 from brain_assets.app.status import status
 from brain_assets.assets.place import PARTITION_TAG
 from brain_assets.resources.settings import instance
-from brain_assets.resources.settings.history import BATCH, purge
+from brain_assets.resources.settings.history import BATCH, SEEN_DAYS, purge
 from brain_assets.resources.settings.home import Home
 from tests.workshop import Workshop, write_pictures
 
@@ -122,6 +122,37 @@ def test_each_run_deletes_what_is_beyond_the_setting(
     )
     materialize(workshop.home, "flowers", ["samples"])
     assert len(kept.get_runs()) == 52
+
+
+def test_what_was_seen_of_sources_is_forgotten_but_for_the_last(home: Home, kept: dg.DagsterInstance) -> None:
+    def see(partition: str, version: str) -> None:
+        tags = {"dagster/data_version": version}
+        kept.report_runless_asset_event(dg.AssetObservation("source", partition=partition, tags=tags))
+
+    for version in ("1", "2", "3"):
+        see("flowers", version)
+    see("trees", "1")
+    _make_older(home, SEEN_DAYS + 1)
+    for version in ("4", "5"):
+        see("flowers", version)
+    purge(kept, FLOWERS, 2)
+    _make_older(home, 1)
+    found = kept.fetch_observations(dg.AssetKey("source"), limit=10).records
+    seen = [(one.asset_observation.partition, one.asset_observation.tags["dagster/data_version"]) for one in found]  # type: ignore[union-attr]
+    assert seen == [("flowers", "5"), ("flowers", "4"), ("trees", "1")]
+    latest = kept.get_latest_data_version_record(dg.AssetKey("source"), partition_key="flowers")
+    assert latest is not None
+    purge(kept, FLOWERS, 2)
+    assert len(kept.fetch_observations(dg.AssetKey("source"), limit=10).records) == 3
+
+
+def _make_older(home: Home, days: int) -> None:
+    for path in (home.dagster / "history" / "runs").glob("**/*.db"):
+        with sqlite3.connect(path) as connection:
+            connection.execute(
+                f"update event_logs set timestamp = datetime(timestamp, '-{days} days') where run_id = ''"
+            )
+        connection.close()
 
 
 def test_settings_that_nobody_edited_gain_what_came_later(home: Home) -> None:
