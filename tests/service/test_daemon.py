@@ -45,8 +45,8 @@ class Service:
             start_new_session=True,
         )
 
-    def query(self, query: str) -> dict[str, Any]:
-        body = json.dumps({"query": query}).encode()
+    def query(self, query: str, variables: dict[str, Any] | None = None) -> dict[str, Any]:
+        body = json.dumps({"query": query, "variables": variables or {}}).encode()
         request = urllib.request.Request(
             f"http://127.0.0.1:{self.port}/graphql", body, {"Content-Type": "application/json"}
         )
