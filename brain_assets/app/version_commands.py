@@ -25,6 +25,8 @@ def versions(home: Home, /, name: str, form: str | None, output: Path | None) ->
     with open_history(home.existing(name).published) as history, duckdb.connect() as connection:
         connection.execute("set timezone = 'UTC'")
         write_rows(connection, connection.from_arrow(listed(history)), form, output)
+        if history.unreachable:
+            click.echo(history.unreachable, err=True)
 
 
 @click.command("tag")

@@ -8,7 +8,7 @@ that was published can be read back. A version that need not be kept any more is
 import json
 import os
 import shutil
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -197,7 +197,7 @@ def thin(published: Path, current: int, retention: Retention, now: datetime | No
         while doomed := next((one for one in steps(published, current)[::-1] if one.number not in kept), None):
             _merge(published, doomed, steps(published, current))
             gone.append(doomed.number)
-        _sweep(published, {one.name for one in steps(published, current)})
+        _sweep(published, current, all_others=not (retention.any or tags_of(published)))
     return gone
 
 
@@ -298,11 +298,29 @@ def _merge_table(
     return whole
 
 
-def _sweep(published: Path, names: Collection[str]) -> None:
-    """Remove what no way leads through, left by a kill."""
-    for path in folder_of(published).iterdir():
-        if path.is_dir() and path.name not in names:
+def unreachable(published: Path, current: int) -> list[int]:
+    """Return the versions that are kept and that no way leads to, as a set after them was damaged as a whole."""
+    return sorted(
+        int(path.name.split("-")[0]) for path in _others(published, current) if not _is_left(path, published, current)
+    )
+
+
+def _sweep(published: Path, current: int, *, all_others: bool) -> None:
+    """Remove what a kill left: drafts, and steps that another one took the place of; or all that no way leads to."""
+    for path in _others(published, current):
+        if all_others or _is_left(path, published, current):
             shutil.rmtree(path, ignore_errors=True)
+
+
+def _others(published: Path, current: int) -> list[Path]:
+    live = {one.name for one in steps(published, current)}
+    return [path for path in folder_of(published).glob("*-*") if path.is_dir() and path.name not in live]
+
+
+def _is_left(path: Path, published: Path, current: int) -> bool:
+    """Return whether a folder is a draft, or a step within those that lead back from the current set."""
+    first = min((one.number for one in steps(published, current)), default=current)
+    return path.name.startswith(".") or int(path.name.split("-")[0]) >= first
 
 
 def _difference(columns: Columns, change: Change) -> str:

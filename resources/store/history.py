@@ -60,6 +60,19 @@ class History:
     path: Path
     versions: Sequence[Published]
 
+    @property
+    def unreachable(self) -> str | None:
+        """In a line which versions are kept and cannot be read, None where there are none."""
+        numbers = deltas.unreachable(self.published, self.versions[0].number)
+        if not numbers:
+            return None
+        told = ", ".join(map(str, numbers[:SHOWN])) + (
+            f" and {len(numbers) - SHOWN} more" if len(numbers) > SHOWN else ""
+        )
+        return (
+            f"kept in {deltas.folder_of(self.published)} and not readable, as the set that followed was damaged: {told}"
+        )
+
     def at(self, spec: str | int) -> Published:
         """Return the version that a number, a tag, a date or ``current`` names.
 

@@ -208,6 +208,19 @@ def test_a_version_outlives_the_damage_of_what_followed(store: Store, folder: Pa
                 assert Counter(map(repr, connection.execute("from parted").fetchall())) == seen["parted"]
 
 
+def test_versions_before_a_set_that_cannot_be_read_are_kept_and_told(store: Store, folder: Path) -> None:
+    for value in "xyz":
+        put(store, {"a": value, "bb": "x"})
+        go(store, folder)
+        if value == "y":
+            (folder / "sets" / "000002" / "manifest.json").write_text("damaged")
+    with history.open_history(folder) as opened:
+        assert [one.number for one in opened.versions] == [3]
+        assert str(opened.unreachable).endswith("as the set that followed was damaged: 1")
+    thin(folder, 3, Retention(0, 0, 0))
+    assert not list(deltas.folder_of(folder).glob("0*"))
+
+
 @pytest.mark.parametrize("left", ["draft", "merged", "half"])
 def test_a_kill_while_versions_are_kept_or_merged_loses_none(store: Store, folder: Path, left: str) -> None:
     seen = {}
