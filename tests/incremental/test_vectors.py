@@ -46,7 +46,7 @@ def test_a_matrix_that_will_not_fit_is_refused_before_it_is_read(update: Any, mo
 
 @pytest.mark.slow
 def test_vectors_larger_than_the_memory_of_the_database_are_read(tmp_path: Path) -> None:
-    store = Store(tmp_path / "store.duckdb", memory="48MB")
+    store = Store(tmp_path / "store.duckdb", memory="64MB")
     rows = "select 'm' as model_version, i::varchar as input_key, [x + i for x in range(1280)]::float[] as vector"
     rows += " from range({}, {}) as t(i)"
     for start in range(0, 16_000, 2000):
