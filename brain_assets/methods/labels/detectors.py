@@ -26,6 +26,10 @@ CERTAIN = 0.95
 STEPS = 25
 LEAST_SPREAD = 1e-6
 """Numbers that differ less are the same, and a curve over them is flat."""
+NEARBY = 0.35
+"""The overlap from which an object without a partner may be one that is misplaced rather than missing or spurious."""
+USUAL_GAP = (-1.6, 0.6)
+"""The `DetectorProfile.gap` of a fair detector."""
 LEAST_GAP = 0.005
 """Two boxes never differ less than by this, as far as their places are concerned."""
 
@@ -40,12 +44,12 @@ class Curve:
     def at(self, number: ArrayLike, shift: ArrayLike = 0.0) -> Floats:
         """Return the share at some numbers; ``shift`` is added in log-odds."""
         odds = self.offset + self.slope * np.asarray(number, dtype=np.float64) + np.asarray(shift)
-        return np.asarray(_logistic(odds), dtype=np.float64)
+        return _logistic(odds)
 
 
 @dataclass(frozen=True)
 class Rates:
-    """The shares of labels that are missing, of the wrong class, spurious, or misplaced."""
+    """The shares of labels that are missing, of the wrong class, spurious, or misplaced; the last is not learned."""
 
     missing: float = USUAL_RATE
     wrong_class: float = USUAL_RATE
@@ -94,7 +98,7 @@ class DetectorProfile:
         array([0., 0.])
         """
         none = np.zeros(classes)
-        return cls(Curve(0.0, 1.0), Curve(1.0, 0.5), Curve(0.0, 0.0), none, none, none, (-1.6, 0.6), Rates())
+        return cls(Curve(0.0, 1.0), Curve(1.0, 0.5), Curve(0.0, 0.0), none, none, none, USUAL_GAP, Rates())
 
     def trust(self, predictions: Objects) -> Floats:
         """Return the probability that each prediction is an object, NaN where its confidence is unknown."""
@@ -173,7 +177,7 @@ def calibrate(
     agreement, class_agreement = _curve(sure[matched], same, predictions.classes[matched], classes)
     areas = log_areas(labels)
     seen, class_seen = _curve(areas, partners, labels.classes, classes)
-    near_label, near_prediction, gap, misplaced = _places(labels, predictions, matches)
+    near_label, near_prediction = _near(labels, predictions)
     return DetectorProfile(
         found=found,
         agreement=agreement,
@@ -181,7 +185,7 @@ def calibrate(
         class_found=class_found,
         class_agreement=class_agreement,
         class_seen=class_seen,
-        gap=gap,
+        gap=_usual_gap(matches),
         rates=Rates(
             missing=_rate(sure[known] + class_found[predictions.classes[known]], ~(hits | near_label)[known]),
             wrong_class=_rate(sure[matched], ~same),
@@ -189,7 +193,6 @@ def calibrate(
                 MISSES * _rate(areas * seen.slope + class_seen[labels.classes], ~(partners | near_prediction)),
                 MOST_SPURIOUS,
             ),
-            misplaced=misplaced,
         ),
         opinion=0.0 if opinion is None else float(np.nan_to_num(log_odds(opinion)).mean()),
     )
@@ -259,20 +262,20 @@ def _rate(ease: Floats, faulty: NDArray[np.bool_]) -> float:
     return float(np.clip(rate, LEAST_RATE, MOST_RATE))
 
 
-def _places(
-    labels: Objects, predictions: Objects, matches: Matches
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_], tuple[float, float], float]:
-    """Return which predictions and labels have another nearby, the usual gap between partners, and the share misplaced."""
+def _near(labels: Objects, predictions: Objects) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return which predictions have a label nearby, and which labels a prediction, whether they are partners or not."""
     close = overlaps(labels, predictions)
-    reach = close.iou >= 0.35
+    reach = close.iou >= NEARBY
     near_label, near_prediction = np.zeros(len(predictions), bool), np.zeros(len(labels), bool)
     near_label[close.second[reach]] = True
     near_prediction[close.first[reach]] = True
-    partner = matches.prediction
-    pairs = np.flatnonzero(partner != NONE)
-    gaps = np.log(np.maximum(1 - matches.label_iou[pairs], LEAST_GAP))
+    return near_label, near_prediction
+
+
+def _usual_gap(matches: Matches) -> tuple[float, float]:
+    """Return middle and spread of the gaps between partners, which the few that are misplaced do not move."""
+    gaps = np.log(np.maximum(1 - matches.label_iou[matches.prediction != NONE], LEAST_GAP))
     if len(gaps) < RATE_PRIOR:
-        return near_label, near_prediction, DetectorProfile.default(0).gap, USUAL_RATE
+        return USUAL_GAP
     middle = float(np.median(gaps))
-    deviation = float(np.clip(1.4826 * np.median(np.abs(gaps - middle)), 0.2, 1.0))
-    return near_label, near_prediction, (middle, deviation), USUAL_RATE
+    return middle, float(np.clip(1.4826 * np.median(np.abs(gaps - middle)), 0.2, 1.0))
