@@ -312,6 +312,25 @@ def up(home: Home, port: int, review_port: int, *, no_browser: bool) -> None:
 
 
 @main.command()
+@click.option(
+    "--allow-review", is_flag=True, help="Let the agent tag, drop, relabel, correct and undo, under its name."
+)
+@click.option("--as", "agent", metavar="NAME", default="agent", show_default=True, help="The agent's name in reviews.")
+@click.pass_obj
+def mcp(home: Home, agent: str, *, allow_review: bool) -> None:
+    """Answer an agent over standard input and output, by the Model Context Protocol; read-only unless allowed to review."""
+    try:
+        from brain_assets.app.agent_server import serve
+    except ImportError as error:
+        if (error.name or "").partition(".")[0] not in ("mcp", "mcp_types"):
+            raise
+        raise BrainError(
+            "the SDK of the Model Context Protocol is not installed: pip install 'brain-assets[mcp]'"
+        ) from None
+    serve(home, f"agent:{agent}", allow_review=allow_review)
+
+
+@main.command()
 def reference() -> None:
     """Print what every asset, table, column, setting and command means, as Markdown."""
     from brain_assets.app.reference import reference as page

@@ -4,6 +4,7 @@ import re
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import duckdb
 import numpy as np
@@ -35,6 +36,20 @@ def find_where(opened: OpenSet, frame: Frame, condition: str, seconds: float = S
     found = _run_confined(opened, query, seconds)
     inside = found[(found >= 0) & (found < opened.count(frame))]
     return np.unique(inside)
+
+
+def select(opened: OpenSet, query: str, most: int, seconds: float = SECONDS) -> tuple[list[str], list[tuple[Any, ...]]]:
+    """Return the columns and the first ``most`` rows of a SELECT over the published tables.
+
+    It runs as `find_where` does.
+
+    Raises
+    ------
+    Refused
+        As of `find_where`.
+    """
+    with _confined(opened, query, seconds, "write a single SELECT") as found:
+        return [column[0] for column in found.description or ()], found.fetchmany(most)
 
 
 def find_text(opened: OpenSet, frame: Frame, text: str) -> NDArray[np.int64]:
@@ -75,23 +90,31 @@ def _wide(opened: OpenSet, frame: Frame, named: Iterable[Column]) -> str:
 
 
 def _run_confined(opened: OpenSet, query: str, seconds: float) -> NDArray[np.int64]:
+    advice = "write a single condition, such as: uniqueness < 0.1 and split = 'train'"
+    with _confined(opened, query, seconds, advice) as result:
+        found = result.fetchnumpy()["position"]
+    if found.dtype.kind not in "iu":
+        raise Refused(422, "the condition must not change what is selected")
+    return np.asarray(found, np.int64)
+
+
+@contextmanager
+def _confined(opened: OpenSet, query: str, seconds: float, advice: str) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Yield the result of a user's query while it may still be read; refuse what is no single SELECT with advice."""
     cursor = opened.cursor()
     try:
         statements = cursor.extract_statements(query)
         if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
-            raise Refused(422, "write a single condition, such as: uniqueness < 0.1 and split = 'train'")
+            raise Refused(422, advice)
         cursor.execute("begin transaction read only")
         with _interrupted_after(cursor, seconds):
-            found = cursor.execute(statements[0]).fetchnumpy()["position"]
+            yield cursor.execute(statements[0])
     except duckdb.InterruptException:
-        raise Refused(408, f"the condition took longer than {seconds:g} seconds; make it simpler") from None
+        raise Refused(408, f"the query took longer than {seconds:g} seconds; make it simpler") from None
     except duckdb.Error as error:
         raise Refused(422, _first_line(error)) from None
     finally:
         cursor.close()
-    if found.dtype.kind not in "iu":
-        raise Refused(422, "the condition must not change what is selected")
-    return np.asarray(found, np.int64)
 
 
 @contextmanager

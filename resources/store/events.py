@@ -87,6 +87,11 @@ and s.subject_id in (
     select subject_id from subjects where event_id > :since
         or event_id in (select undoes from events where event_id > :since and undoes is not null)
 )"""
+OWN = """
+select e.event_id, e.at, e.kind, e.value, e.issue, count(*) as subjects from events e join subjects s using (event_id)
+where e."by" = :by and e.event_id not in (select undoes from events where undoes is not null)
+group by e.event_id order by e.event_id desc
+"""
 UNDOABLE = "kind <> 'undo' and event_id not in (select undoes from events where undoes is not null)"
 # The last word on each tag of each subject that this store has ever had a word on.
 TAGS = """
@@ -152,6 +157,17 @@ class Said(NamedTuple):
     by: str
     at: str
     undone_at: str | None
+
+
+class OwnEvent(NamedTuple):
+    """An event that stands, with how many subjects it is about."""
+
+    event_id: int
+    at: str
+    kind: EventKind
+    value: str | None
+    issue: str | None
+    subjects: int
 
 
 class TagState(NamedTuple):
@@ -276,6 +292,10 @@ class Events:
             return
         with closing(self._connected()) as connection:
             yield from map(Said._make, connection.execute(SAID, {"since": since, "until": until}))
+
+    def by(self, person: str) -> list[OwnEvent]:
+        """Return what somebody said and nobody took back, the last first."""
+        return list(map(OwnEvent._make, self._read(OWN, {"by": person})))
 
     def latest_undoable(self) -> int | None:
         """Return the last event that can be taken back, or None."""
