@@ -7,6 +7,7 @@ import hypothesis
 import pytest
 
 from brain_assets.incremental import update
+from tests import templates
 
 # The same examples everywhere, so that a red run means that the change is at fault; "explore" looks for new ones.
 hypothesis.settings.register_profile("dev", max_examples=50, deadline=None, derandomize=True)
@@ -16,6 +17,7 @@ hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
 
 # A signal that reads a table which it does not declare fails.
 update.STRICT = True
+templates.use()
 
 ROOT = Path(__file__).parent.parent
 SHARED = Path(os.environ.get("BRAIN_TEST_DATA", ROOT.parent / "shared" / "data"))

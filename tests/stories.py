@@ -38,6 +38,7 @@ from brain_assets.resources.media.media_source import content_hash, sample_id
 from brain_assets.resources.settings.configuration import load_dataset
 from brain_assets.resources.store.events import Event, EventKind, Events
 from brain_assets.resources.store.store import Store
+from tests import templates
 from tests.workshop import (
     Tables,
     Workshop,
@@ -326,15 +327,6 @@ def dying(write: Callable[..., Any], after: int) -> Callable[..., Any]:
     return write_or_die
 
 
-@functools.cache
-def _empty_store() -> bytes:
-    """Return a store without rows: making its tables takes longer than all that a story stores."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "store.duckdb"
-        Store(path).close()
-        return path.read_bytes()
-
-
 @dataclass(frozen=True)
 class Outcome:
     """The runs that failed, why all of it did, the checks that fail, and the tables."""
@@ -346,13 +338,7 @@ class Outcome:
 
 
 class Quick(Workshop):
-    """A dataset that is run in one thread, from a store whose tables are there."""
-
-    def __init__(self, root: Path, media: Path, name: str, **settings: Any) -> None:
-        super().__init__(root, media, name, **settings)
-        if not self.paths.store.exists():
-            self.paths.store.parent.mkdir(parents=True, exist_ok=True)
-            self.paths.store.write_bytes(_empty_store())
+    """A dataset that is run in one thread."""
 
     def bring(self, select: Collection[str], *, look: bool = False, given: Workshop | None = None) -> Outcome:
         """Run some signals, with the calibrations of ``given``, and tell what came of it: with the tables for who looks."""
@@ -655,6 +641,7 @@ def main() -> None:
     given = parser.parse_args()
     first, _, last = given.seeds.partition("-")
     update.STRICT = True
+    templates.use()
     began, cpu, bad, told = time.monotonic(), time.process_time(), [], 0
     for seed in range(int(first), int(last or first) + 1):
         if time.monotonic() - began > given.seconds:

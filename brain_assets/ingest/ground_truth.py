@@ -59,7 +59,7 @@ def update_ground_truth(update: Update) -> Iterator[Merge]:
     if not found and dataset.store.version(update.signal.reads) <= update.since:
         return
     yield from input_rows.merge_files(update, found, lambda file: _read(update, file), SCHEMAS)
-    yield names.resolved("labels")
+    yield from names.resolved(update, found)
     rows = ROWS.format(union=_union(dataset), field=literal(_reviewed_field(dataset)), said=holding("relabel"))
     yield Merge("ground_truth", rows, within="true")
 

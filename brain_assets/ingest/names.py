@@ -13,7 +13,10 @@ counts only while no other name of the same address fits its sample better, nor 
 the folders where the two paths part name different splits (``val/1.jpg`` is never ``train/1.jpg``).
 """
 
-from brain_assets.resources.label_formats.input_files import Role
+from collections.abc import Iterator
+
+from brain_assets.incremental.update import Update
+from brain_assets.ingest.input_rows import Changes
 from brain_assets.resources.store.store import Merge
 
 # What is asked: the first name that a file gives of an image stands for it, with the others that it has, in their order. A bare
@@ -186,11 +189,14 @@ ANSWERED = """
     from (select distinct source, file, name from asked) asked left join answers using (source, file, name)"""
 
 
-def resolved(role: Role) -> Merge:
-    """Return the merge that leaves the names of a role with the samples that they mean now."""
-    table, asked = NAMES[role]
-    scope = "source" if role == "labels" else "source, file"
-    return Merge(table, resolution(asked, f"{role}_listed", scope), within="true")
+def resolved(update: Update, found: Changes) -> Iterator[Merge]:
+    """Yield the merge that leaves the names in files with the samples that they mean now; none where no file ever had any."""
+    table, asked = NAMES[found.role]
+    scope = "source" if found.role == "labels" else "source, file"
+    query, store = resolution(asked, f"{found.role}_listed", scope), update.dataset.store
+    store.note(query)
+    if found.touched or store.version(store.tables_of(asked)):
+        yield Merge(table, query, within="true")
 
 
 def resolution(asked: str, folders: str, scope: str = "source", samples: str = SAMPLES) -> str:

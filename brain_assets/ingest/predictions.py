@@ -35,7 +35,7 @@ def update_predictions(update: Update) -> Iterator[Merge]:
     if not found and dataset.store.version(update.signal.reads) <= update.since:
         return
     yield from input_rows.merge_files(update, found, lambda file: _read(update, file), SCHEMAS)
-    yield names.resolved("predictions")
+    yield from names.resolved(update, found)
     yield Merge("predictions", ROWS, within="true")
 
 

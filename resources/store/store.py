@@ -88,7 +88,11 @@ class Transaction:
         if merge.within is not None:
             self.store.note(f"select 1 from {merge.table} where {merge.within}")
         table, key, counts = merge.table, self.store.keys[merge.table], Counts()
-        staged, is_empty = self._stage(merge), self._is_empty(table)
+        is_empty = self._is_empty(table)
+        if is_empty and isinstance(merge.rows, pa.Table) and not merge.rows.num_rows:
+            self._touch(table, counts)
+            return counts
+        staged = self._stage(merge)
         if staged > 1:
             self._refuse_twice(table, key)
         same_key = " and ".join(f"{table}.{name} = staged.{name}" for name in key)

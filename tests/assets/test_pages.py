@@ -14,7 +14,7 @@ from PIL import Image
 from brain_assets.assets import catalog, pages
 from brain_assets.resources.dataset import Opening, open_dataset
 from brain_assets.signals.registry import ISSUES
-from tests.workshop import Workshop, write_pictures
+from tests.workshop import WHOLE, Workshop, write_pictures
 
 IMAGE = re.compile(r"!\[.+\]\(data:image/(svg\+xml|jpeg);base64,([A-Za-z0-9+/=]+)\)")
 # Longer Markdown hides behind a click in Dagster's pages.
@@ -29,7 +29,7 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
     for copy in range(3):
         (root / "media" / "test" / f"copy{copy}.png").write_bytes(paths[copy].read_bytes())
     workshop = Workshop(root / "home", root / "media", split_from="folder")
-    workshop.run()
+    workshop.run(WHOLE)
     return workshop
 
 
@@ -110,7 +110,7 @@ def test_views_are_about_what_there_is() -> None:
 def test_an_empty_dataset_has_no_pictures(tmp_path: Path) -> None:
     (tmp_path / "media").mkdir()
     empty = Workshop(tmp_path / "home", tmp_path / "media")
-    empty.run()
+    empty.run(WHOLE)
     for name in catalog.BY_NAME:
         assert not [value for value in shown(empty, name).values() if "data:image" in str(value)]
 
@@ -118,7 +118,7 @@ def test_an_empty_dataset_has_no_pictures(tmp_path: Path) -> None:
 def test_lost_previews_leave_their_places_empty(tmp_path: Path) -> None:
     write_pictures(tmp_path / "media", range(8))
     workshop = Workshop(tmp_path / "home", tmp_path / "media")
-    workshop.run()
+    workshop.run(WHOLE)
     (workshop.paths.folder / "previews.pack").write_bytes(b"")
     image_of(shown(workshop, "outliers"), "the farthest out")
 

@@ -9,7 +9,7 @@ from brain_assets.app.status import status, summary
 from brain_assets.assets.declarations import check_declaration
 from brain_assets.resources.errors import ConfigurationError
 from brain_assets.resources.settings.configuration import load_dataset
-from tests.workshop import Workshop, assert_equals_rebuild, give_calibrations, write_pictures
+from tests.workshop import WHOLE, Workshop, assert_equals_rebuild, give_calibrations, write_pictures
 
 NARROWED = ("uniqueness", "outliers", "near_duplicates", "visualization", "label_issues")
 
@@ -101,7 +101,7 @@ def test_a_declared_run_that_fails_stops_nothing_else_and_is_named(tmp_path: Pat
     wrong = {"method": "custom", "reducer": "tests.incremental.test_faults:takes_nothing"}
     runs = [{"brain_key": "odd", "method": "visualization", "parameters": wrong}]
     workshop = Workshop(tmp_path / "home", tmp_path / "media", runs=runs)
-    report = workshop.run()["visualization"]
+    report = workshop.run(WHOLE)["visualization"]
     assert list(report.failed) == ["odd"]
     assert workshop.rows("select brain_key from visualization group by 1") == [("visualization",)]
     found = status(workshop.home, "test")["failed_runs"]

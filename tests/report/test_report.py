@@ -20,7 +20,7 @@ from brain_assets.resources.store import publishing
 from brain_assets.signals.registry import ISSUES, issue_named
 from tests.review.browser import launched, serious
 from tests.review_data import HOSTILE, Synthetic
-from tests.workshop import Workshop, encoded, picture, write_pictures
+from tests.workshop import WHOLE, Workshop, encoded, picture, write_pictures
 
 
 def built(folder: Path) -> Report:
@@ -240,7 +240,7 @@ def workshop(tmp_path: Path) -> Workshop:
     (tmp_path / "media" / "copy.png").write_bytes(paths[0].read_bytes())
     (tmp_path / "media" / "broken.png").write_bytes(b"no image")
     workshop = Workshop(tmp_path / "home", tmp_path / "media")
-    workshop.run()
+    workshop.run(WHOLE)
     return workshop
 
 
@@ -250,11 +250,11 @@ def test_every_run_that_publishes_leaves_a_report_and_another_costs_nothing(work
     assert "Unreadable files" in page
     assert page.count("data:image/png") >= 2
     written = workshop.paths.report.stat()
-    reports = workshop.run()
+    reports = workshop.run(WHOLE)
     assert reports["report"].notes == {"written": False}
     assert workshop.paths.report.stat() == written
     (tmp_path / "media" / "more.png").write_bytes(encoded(picture(99)))
-    assert workshop.run()["report"].notes["written"]
+    assert workshop.run(WHOLE)["report"].notes["written"]
     assert "+1" in workshop.paths.report.read_text("utf-8")
 
 
@@ -279,7 +279,7 @@ def test_a_large_preview_is_made_small(tmp_path: Path) -> None:
     (tmp_path / "media").mkdir()
     (tmp_path / "media" / "large.jpg").write_bytes(encoded(picture(0, (800, 500)), "JPEG"))
     workshop = Workshop(tmp_path / "home", tmp_path / "media")
-    workshop.run()
+    workshop.run(WHOLE)
     with publishing.connect(workshop.paths.published) as connection:
         tables = Tables(connection)
         (one,) = thumbnails(
