@@ -65,6 +65,7 @@ MEDIA = pa.schema([
     ("signature", pa.string()),
     ("phash", pa.uint64()),
     ("phash_mirrored", pa.uint64()),
+    ("phash_turned", pa.list_(pa.uint64())),
     ("preview_offset", pa.int64()),
     ("preview_length", pa.int32()),
     ("attempts", pa.int32()),

@@ -9,7 +9,9 @@ from brain_assets.ingest.objects import OBJECTS
 from brain_assets.ingest.predictions import PREDICTIONS
 from brain_assets.ingest.reviews import REVIEWS
 from brain_assets.ingest.samples import SAMPLES
+from brain_assets.signals.duplicates.contamination import CONTAMINATION
 from brain_assets.signals.duplicates.exact_duplicates import EXACT_DUPLICATES
+from brain_assets.signals.duplicates.fingerprints import FINGERPRINTS
 from brain_assets.signals.duplicates.leaks import LEAKS
 from brain_assets.signals.duplicates.near_duplicates import NEAR_DUPLICATES
 from brain_assets.signals.images.image_quality import IMAGE_QUALITY
@@ -50,6 +52,8 @@ SIGNALS: tuple[Signal, ...] = with_plugins(
         NEAR_DUPLICATES,
         LEAKS,
         PLANNED_SPLITS,
+        FINGERPRINTS,
+        CONTAMINATION,
         OUTLIERS,
         REPRESENTATIVENESS,
         SELECTIONS,

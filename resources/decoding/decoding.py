@@ -107,6 +107,8 @@ class Decoded(Facts):
         for such a pair the perceptual hashes differ in at most `DRAFT_DISTANCE` bits. `Decoder.pixel_hashes` confirms.
     phash, phash_mirrored : int or None
         64-bit perceptual hash of the image, and of its mirror image.
+    phash_turned : tuple of int or None
+        Those of its six other orientations.
     preview : bytes or None
         PNG (small images, lossless) or JPEG.
     inputs : dict
@@ -123,6 +125,7 @@ class Decoded(Facts):
     signature: bytes | None = None
     phash: int | None = None
     phash_mirrored: int | None = None
+    phash_turned: tuple[int, ...] | None = None
     preview: bytes | None = None
     inputs: Inputs = field(default_factory=dict)
     crops: list[Inputs] = field(default_factory=list)

@@ -112,6 +112,11 @@ class Home:
         return self.root / "cache"
 
     @property
+    def ledger(self) -> Path:
+        """Fingerprints of what any dataset ever had, and of what others publish."""
+        return self.root / "ledger"
+
+    @property
     def datasets(self) -> Path:
         """One folder per dataset."""
         return self.root / "datasets"

@@ -23,17 +23,25 @@ class Fingerprints:
         16 bytes, equal for images of equal size and equal reduced pixels.
     phash, phash_mirrored : int
         64-bit perceptual hash of the image and of its mirror image.
+    phash_turned : tuple of int
+        Those of its six other orientations, as `oriented_hashes` has them.
     """
 
     signature: bytes
     phash: int
     phash_mirrored: int
+    phash_turned: tuple[int, ...]
 
 
 def fingerprints(small: Image.Image, width: int, height: int) -> Fingerprints:
     """Return the fingerprints of an image from its pixels, RGB and reduced to `LONGEST`, and its full size."""
-    phash, phash_mirrored = perceptual_hashes(small)
-    return Fingerprints(signature=signature(small, width, height), phash=phash, phash_mirrored=phash_mirrored)
+    phash, phash_mirrored, *turned = oriented_hashes(small)
+    return Fingerprints(
+        signature=signature(small, width, height),
+        phash=phash,
+        phash_mirrored=phash_mirrored,
+        phash_turned=tuple(turned),
+    )
 
 
 def signature(small: Image.Image, width: int, height: int) -> bytes:
@@ -60,10 +68,29 @@ def perceptual_hashes(image: Image.Image) -> tuple[int, int]:
     >>> plain == mirrored
     True
     """
+    plain, mirrored, *_ = oriented_hashes(image)
+    return plain, mirrored
+
+
+def oriented_hashes(image: Image.Image) -> tuple[int, ...]:
+    """Return the perceptual hashes of an RGB image in its eight orientations, as unsigned integers.
+
+    They are those of the image, its mirror image, the image upside down, and turned by 180 degrees; then of these four with
+    rows and columns exchanged, the last of them being what turns by 90 degrees make. No picture is turned for it: an
+    orientation changes signs of the spectrum or exchanges its axes.
+
+    Examples
+    --------
+    >>> slope = Image.linear_gradient("L").convert("RGB")
+    >>> turned = slope.transpose(Image.Transpose.ROTATE_90)
+    >>> oriented_hashes(turned)[0] in oriented_hashes(slope)[4:]
+    True
+    """
     grey = np.asarray(image.convert("L").resize((HASH_SIDE, HASH_SIDE), Image.Resampling.BILINEAR), np.float32)
     basis = _cosines()
     spectrum = basis @ (grey - grey.mean()) @ basis.T
-    return _bits(spectrum), _bits(spectrum * _MIRROR)
+    sides = (spectrum, spectrum * _MIRROR, spectrum * _MIRROR[:, None], spectrum * _MIRROR * _MIRROR[:, None])
+    return tuple(_bits(one) for one in (*sides, *(side.T for side in sides)))
 
 
 _MIRROR = np.where(np.arange(HASH_FREQUENCIES) % 2, -1, 1).astype(np.float32)

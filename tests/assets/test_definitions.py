@@ -26,9 +26,11 @@ MOST_READ = 8
 LINEAGE = """
 box_faults: labels <- ground_truth, media, objects, predictions, samples
 builtin_predictions: labels <- embeddings, ground_truth, media, near_duplicates, object_embeddings, samples
+contamination: duplicates <- embeddings, fingerprints, media, object_embeddings, reviews, samples
 embedding_models: sources <- the outside world
 embeddings: similarity <- embedding_models, media, samples
 exact_duplicates: duplicates <- ground_truth, media, objects, samples
+fingerprints: duplicates <- embeddings, media, object_embeddings, reviews, samples
 ground_truth: labels <- label_files, reviews, samples
 hardness: labels <- builtin_predictions, ground_truth, predictions
 health: answers <- everything

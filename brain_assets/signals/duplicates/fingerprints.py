@@ -1,0 +1,157 @@
+"""What the home's ledger keeps of a dataset: fingerprints of all contents that it ever had, no pixels."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from brain_assets.incremental.signal import MethodRun, Signal, Whole
+from brain_assets.incremental.update import Update, literal
+from brain_assets.ledger import entries
+from brain_assets.methods.duplicates.fingerprints import CODE_WORDS, Codes, vector_codes
+from brain_assets.resources.dataset import Dataset
+from brain_assets.resources.store.store import Merge
+
+IMAGES = literal("embeddings")
+# Vectors that are held at once.
+BLOCK = 8192
+VECTORS = """
+    select place, vector from vectors join (
+        select unnest(?::varchar[]) as model_version, unnest(?::varchar[]) as input_key, unnest(range(?)) as place)
+    using (model_version, input_key) where vector is not null order by place"""
+# The last word on each image, where it is that the image goes.
+DROPPED = """
+    select content_hash, max(said_at) as dropped_at, arg_max(said_by, said_at) as dropped_by
+    from (
+        from decisions where undone_at is null and kind in ('keep', 'drop', 'confirm') and sample_of(subject_id) = subject_id
+        qualify row_number() over (partition by subject_id order by event_id desc) = 1)
+    where kind = 'drop' and content_hash is not null group by content_hash"""
+CONTENTS = f"""
+    select content_hash, any_value(coalesce(phash, 0)) as phash, min(filepath) as name,
+        coalesce(list_sort(list(distinct split) filter (split is not null)), []) as splits, min(added_at) as first_seen,
+        bool_and(samples.dropped) as dropped, any_value(model_version) as model, any_value(input_key) as input_key
+    from samples join media using (content_hash)
+    left join (from embeddings where brain_key = {IMAGES}) as embedded on embedded.subject_id = samples.sample_id
+    where media.status = 'ok' and samples.error is null group by content_hash order by content_hash"""
+
+
+def update_fingerprints(update: Update) -> Iterator[Merge]:
+    """Bring the ledger's entry of the dataset up to date; what the dataset has no more stays there."""
+    home, name = update.dataset.home, update.dataset.paths.name
+    former = entries.find(home, "dataset", name)
+    present = update.query(CONTENTS)
+    gone = _gone(former.rows, present) if former else entries.ROWS.empty_table()
+    rows = pa.concat_tables([_rows(present, _codes(update, present, former)), gone])
+    rows = _with_history(former, rows)
+    kept = present.filter(pc.invert(present.column("dropped"))).column("content_hash").to_pylist()
+    entry = entries.write(home, "dataset", name, _with_drops(update, former, rows, set(kept)))
+    update.notes |= {"contents": present.num_rows, "remembered": gone.num_rows}
+    moved = pc.greater(pc.list_value_length(entry.rows.column("former_splits")), 0)
+    remembered = entry.rows.filter(pc.or_(pc.is_valid(entry.rows.column("dropped_at")), moved))
+    if remembered.num_rows or entries.find(home, "remembered", name):
+        entries.write(home, "remembered", name, remembered)
+    yield from ()
+
+
+def _rows(present: pa.Table, codes: Codes) -> pa.Table:
+    count = present.num_rows
+    columns = {
+        name: present.column(name) for name in ("content_hash", "phash", "model", "name", "splits", "first_seen")
+    }
+    columns |= {"code": entries.packed(codes), "present": pa.array([True] * count, pa.bool_())}
+    nothing = {one.name: pa.nulls(count, one.type) for one in entries.ROWS if one.name not in columns}
+    return pa.table(columns | nothing).select(entries.ROWS.names).cast(entries.ROWS)
+
+
+def _codes(update: Update, found: pa.Table, former: entries.Entry | None) -> Codes:
+    """Return the codes of the contents' vectors; only those that are new are read."""
+    codes = np.zeros((found.num_rows, CODE_WORDS), np.uint64)
+    known: dict[tuple[str, str], int] = {}
+    if former:
+        made = former.rows.filter(pc.is_valid(former.rows.column("code")))
+        known = {pair: row for row, pair in enumerate(_pairs(made))}
+        before = entries.codes_of(made)
+    rows = [known.get(pair, -1) for pair in _pairs(found)]
+    places = np.flatnonzero(np.array(rows, np.int64) >= 0)
+    if len(places):
+        codes[places] = before[[rows[place] for place in places.tolist()]]
+    missing = np.flatnonzero(np.array(rows, np.int64) < 0)
+    for start in range(0, len(missing), BLOCK):
+        part = missing[start : start + BLOCK]
+        codes[part] = codes_of(update, found.take(pa.array(part)))
+    return codes
+
+
+def _pairs(rows: pa.Table) -> Iterator[tuple[str, str]]:
+    return zip(rows.column("content_hash").to_pylist(), rows.column("model").to_pylist(), strict=True)
+
+
+def codes_of(update: Update, rows: pa.Table) -> Codes:
+    """Return the codes of the vectors that rows name by ``model`` and ``input_key``, (n, 2) uint64; 0 without one."""
+    codes = np.zeros((rows.num_rows, CODE_WORDS), np.uint64)
+    named = [rows.column(name).to_pylist() for name in ("model", "input_key")]
+    known = update.query(VECTORS, [*named, rows.num_rows])
+    if known.num_rows:
+        flat = known.column("vector").combine_chunks().flatten().to_numpy(zero_copy_only=False)
+        codes[known.column("place").to_numpy()] = vector_codes(flat.reshape(known.num_rows, -1))
+    return codes
+
+
+def _gone(former: pa.Table, rows: pa.Table) -> pa.Table:
+    """Return what was remembered of contents that no sample has now: they are in no split any more."""
+    known = rows.column("content_hash").combine_chunks()
+    gone = former.filter(pc.invert(pc.is_in(former.column("content_hash"), value_set=known)))
+    nowhere: list[list[str]] = [[]] * gone.num_rows
+    return _replaced(gone, present=[False] * gone.num_rows, splits=nowhere)
+
+
+def _with_history(former: entries.Entry | None, rows: pa.Table) -> pa.Table:
+    """Return the rows with the splits that each content was in, and with when it was first seen."""
+    names = ("content_hash", "splits", "former_splits", "first_seen")
+    told = zip(*(former.rows.column(name).to_pylist() for name in names), strict=True) if former else ()
+    before = {content: ({*now, *then}, seen) for content, now, then, seen in told}
+    contents, now, seen = (rows.column(name).to_pylist() for name in ("content_hash", "splits", "first_seen"))
+    had = [before.get(content, (set(), None)) for content in contents]
+    splits = [sorted(splits - {*one}) for (splits, _), one in zip(had, now, strict=True)]
+    first = [min(then, one) if then else one for (_, then), one in zip(had, seen, strict=True)]
+    return _replaced(rows, former_splits=splits, first_seen=first)
+
+
+def _with_drops(update: Update, former: entries.Entry | None, rows: pa.Table, kept: set[str]) -> pa.Table:
+    """Return the rows with who dropped them; a content that was there under another name, and stayed, was not dropped."""
+    said = {row["content_hash"]: row for row in update.query(DROPPED).to_pylist()}
+    names = ("content_hash", "recorded_at")
+    told = zip(*(former.rows.column(name).to_pylist() for name in names), strict=True) if former else ()
+    recorded = {content: moment for content, moment in told if moment}
+    now = update.value("select now()")
+    found = []
+    for content in rows.column("content_hash").to_pylist():
+        drop = said.get(content) if content not in kept or content in recorded else None
+        found.append(drop | {"recorded_at": recorded.get(content, now)} if drop else {})
+    return _replaced(
+        rows, **{name: [one.get(name) for one in found] for name in ("dropped_at", "dropped_by", "recorded_at")}
+    )
+
+
+def _replaced(rows: pa.Table, **columns: list[Any]) -> pa.Table:
+    arrays = {name: pa.array(values, entries.ROWS.field(name).type) for name, values in columns.items()}
+    return pa.table({name: arrays.get(name, rows.column(name)) for name in rows.column_names}).cast(entries.ROWS)
+
+
+def _state(dataset: Dataset, _: MethodRun) -> str:
+    """Return which state of the entry there is: one that was deleted is written again."""
+    entry = entries.find(dataset.home, "dataset", dataset.paths.name)
+    return entry.version if entry else ""
+
+
+FINGERPRINTS = Signal(
+    name="fingerprints",
+    description="What the home's ledger keeps of the dataset: a perceptual hash and a short code of the vector of every content"
+    " that it ever had, the splits that it was in, and whether a reviewer dropped it. No pixels.",
+    group="duplicates",
+    reads=("samples", "media", "embeddings", "vectors", "decisions"),
+    update=Whole(update_fingerprints),
+    outside=_state,
+)
