@@ -333,13 +333,14 @@ def select_samples(home: Home, /, name: str, form: str | None, output: Path | No
 @click.pass_obj
 def review(home: Home, /, name: str | None, *, port: int, host: str, token: str | None, no_browser: bool) -> None:
     """Serve the review page alone, on what is published; 'brain up' serves it too, and takes in the decisions made there."""
+    from brain_assets.app.page_methods import DeclaredMethods
     from brain_assets.resources.store.publishing import open_set
     from brain_assets.review import serve
 
     if name:
         with open_set(home.existing(name).published):
             pass
-    serve(home.root, host, port, token, name, browser=not no_browser)
+    serve(home.root, (host, port), token, name, browser=not no_browser, methods=DeclaredMethods(home))
 
 
 @click.command()

@@ -168,8 +168,8 @@ def serve(home: Home, port: int, review_port: int, *, browser: bool) -> None:
         _require_free(port, "--port")
         _require_free(review_port, "--review-port")
         start_pages(service, port, token)
-        arguments = ["--home", str(home.root), "--port", str(review_port)]
-        service.start("the review page", "brain_assets.review", *arguments, environment={TOKEN: token})
+        arguments = ["--home", str(home.root), "review", "--port", str(review_port), "--no-browser"]
+        service.start("the review page", "brain_assets.app.cli", *arguments, environment={TOKEN: token})
         for page in (pages, review):
             service.await_answer(page)
         _announce(pages, review, token, browser=browser)

@@ -22,6 +22,7 @@ from brain_assets.resources.errors import BrainError, ConfigurationError
 from brain_assets.resources.settings.home import Home
 from brain_assets.review.endpoints import Page, routes
 from brain_assets.review.links import link
+from brain_assets.review.methods import Methods
 from brain_assets.review.refusal import Refused
 from brain_assets.review.security import Guard, is_loopback, known_hosts
 from brain_assets.review.sets import Sets
@@ -39,6 +40,7 @@ def create_app(
     token: str,
     host: str = "127.0.0.1",
     previews: Previews = packed_preview,
+    methods: Methods | None = None,
 ) -> Starlette:
     """Return the review page over the datasets in ``home``.
 
@@ -52,6 +54,8 @@ def create_app(
         Address that the server is bound to; decides which ``Host`` headers are answered.
     previews : callable, optional
         ``previews(opened, content_hash)`` returns the preview kept for a content, or None.
+    methods : Methods, optional
+        Computes what the page asks for; closed with the page. Without, the page computes nothing.
 
     Raises
     ------
@@ -60,7 +64,7 @@ def create_app(
     """
     if len(token) < 16:
         raise ConfigurationError("the token of the review page must have at least 16 characters")
-    page = Page(Sets(Home(Path(home))), Pictures(previews), _user())
+    page = Page(Sets(Home(Path(home))), Pictures(previews), _user(), methods=methods)
     hosts = known_hosts(host)
     guard = Middleware(Guard, token=token, hosts=hosts, literal_hosts=not is_loopback(host))
     static: list[Any] = [Route("/", _index), Mount("/static", StaticFiles(directory=STATIC))]
@@ -75,12 +79,12 @@ def create_app(
 
 def serve(
     home: Path,
-    host: str = "127.0.0.1",
-    port: int = 3001,
+    address: tuple[str, int] = ("127.0.0.1", 3001),
     token: str | None = None,
     dataset: str | None = None,
     *,
     browser: bool = False,
+    methods: Methods | None = None,
 ) -> None:
     """Serve the review page until interrupted, printing the link that opens it, and opening it where wanted.
 
@@ -93,8 +97,9 @@ def serve(
     """
     import uvicorn
 
+    host, port = address
     token = checked_token(host, token)
-    app = create_app(home, token=token, host=host)
+    app = create_app(home, token=token, host=host, methods=methods)
     with _listening(host, port) as listener:
         port = listener.getsockname()[1]
         url = sign_in_url(host, port, token, dataset)
@@ -159,5 +164,7 @@ def _closing(page: Page) -> Any:
         yield
         page.sets.close()
         page.pictures.close()
+        if page.methods is not None:
+            page.methods.close()
 
     return lifespan

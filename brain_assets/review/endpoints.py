@@ -1,8 +1,9 @@
 """What the page's scripts may ask, each answered by one short function over a validated question."""
 
 import json
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
 import numpy as np
@@ -14,15 +15,17 @@ from starlette.routing import Route
 
 from brain_assets.ingest.accounting import accounts
 from brain_assets.methods.similarity.metrics import Aggregation, Metric
+from brain_assets.resources.errors import BrainError
 from brain_assets.resources.settings.validation import where, wrong
 from brain_assets.resources.store.events import Event, Events
 from brain_assets.review import alike, arrays, corrections, detail, queues, search, subjects
 from brain_assets.review.columns import columns
 from brain_assets.review.evaluation import evaluation, pairings
 from brain_assets.review.first import first, priorities
+from brain_assets.review.methods import MOST_NAMED, Methods
 from brain_assets.review.refusal import Refused
 from brain_assets.review.reviews import Selection, ids_of, record, synchronise
-from brain_assets.review.sets import Frame, OpenSet, Sets
+from brain_assets.review.sets import Frame, OpenSet, Sets, literal
 from brain_assets.review.thumbnails import Pictures
 from brain_assets.review.wire import bits_of, pack
 
@@ -40,6 +43,13 @@ class Page:
     pictures: Pictures
     user: str
     models: alike.Models = field(default_factory=alike.Models)
+    methods: Methods | None = None
+
+    def may_compute(self) -> Methods:
+        """Return what computes; refuses where the page was started without."""
+        if self.methods is None:
+            raise Refused(404, "this page shows what is published, and computes nothing")
+        return self.methods
 
     def events(self, dataset: str) -> Events:
         """Return the store of what people said about a dataset."""
@@ -204,6 +214,21 @@ class CorrectionSaid(Question):
     like: Identifier | None = None
     issue: Name | None = None
     by: Person = ""
+
+
+class Computed(FrameQuestion):
+    """A further run of a method, over some images where ``bits`` over positions or ``where`` say so."""
+
+    method: Name
+    brain_key: Identifier
+    bits: str | None = None
+    where: Annotated[str, Field(max_length=4000)] = ""
+
+
+class RunQuestion(Question):
+    """A declared run by its key."""
+
+    brain_key: Identifier
 
 
 class Undo(Question):
@@ -382,6 +407,16 @@ def views(page: Page, dataset: str, question: Question) -> Any:
     return page.events(dataset).views()
 
 
+def methods(page: Page, dataset: str, question: Question) -> Any:
+    """Return the methods that can have further runs, none where the page computes nothing."""
+    return [asdict(one) for one in page.methods.offered(dataset)] if page.methods else []
+
+
+def progress(page: Page, dataset: str, question: Question) -> Any:
+    """Return what is being done about a dataset."""
+    return asdict(page.may_compute().progress(dataset))
+
+
 READING: dict[str, Answer[Any]] = {
     "overview": Answer(Question, overview),
     "version": Answer(Question, version),
@@ -394,6 +429,8 @@ READING: dict[str, Answer[Any]] = {
     "news": Answer(NewsQuestion, news),
     "evaluation": Answer(EvaluationQuestion, evaluate),
     "views": Answer(Question, views),
+    "methods": Answer(Question, methods),
+    "progress": Answer(Question, progress),
 }
 
 
@@ -486,6 +523,40 @@ def save_view(page: Page, dataset: str, said: ViewSaid) -> Any:
     return events.views()
 
 
+def compute(page: Page, dataset: str, asked: Computed) -> Any:
+    """Have a further run of a method computed, over all samples, or those that meet a condition or are chosen."""
+    where = asked.where.strip() or None
+    if asked.bits is not None:
+        with page.sets.use(dataset, asked.version) as opened:
+            ids = ids_of(opened, Selection("images", bits=asked.bits))
+        if len(ids) > MOST_NAMED:
+            raise Refused(422, f"a run can name {MOST_NAMED} images one by one: give a condition over samples instead")
+        where = f"sample_id in ({', '.join(map(literal, ids))})"
+    with _in_a_line():
+        page.may_compute().compute(dataset, asked.method, asked.brain_key, where)
+    return {"where": where}
+
+
+def delete_run(page: Page, dataset: str, asked: RunQuestion) -> Any:
+    """Have a declared run deleted."""
+    with _in_a_line():
+        page.may_compute().delete(dataset, asked.brain_key)
+    return {"deleted": asked.brain_key}
+
+
+def cancel(page: Page, dataset: str, asked: Question) -> Any:
+    """Ask for what is being computed to stop."""
+    return {"cancelled": page.may_compute().cancel(dataset)}
+
+
+@contextmanager
+def _in_a_line() -> Iterator[None]:
+    try:
+        yield
+    except BrainError as error:
+        raise Refused(422, str(error)) from None
+
+
 POSTED: dict[str, Answer[Any]] = {
     "find": Answer(FindQuestion, find),
     "alike": Answer(AlikeQuestion, find_alike, most_body=alike.MOST_PICTURE * 3 // 2),
@@ -496,6 +567,9 @@ POSTED: dict[str, Answer[Any]] = {
     "say-of-pairs": Answer(PairsSaid, say_of_pairs),
     "undo": Answer(Undo, undo),
     "save-view": Answer(ViewSaid, save_view),
+    "compute": Answer(Computed, compute),
+    "delete-run": Answer(RunQuestion, delete_run),
+    "cancel": Answer(Question, cancel),
 }
 
 

@@ -30,7 +30,10 @@ performance.getEntriesByType('resource').concat(performance.getEntriesByType('na
 @contextmanager
 def server(home: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
     """Run the page in a process of its own, so that its memory is its own."""
-    command = [sys.executable, "-m", "brain_assets.review", "--home", str(home), "--port", str(port), "--token", TOKEN]
+    command = [
+        sys.executable, "-m", "brain_assets.app.cli", "--home", str(home), "review", "--port", str(port), "--token", TOKEN,
+        "--no-browser",
+    ]  # fmt: skip
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
         assert process.stdout
         process.stdout.readline()

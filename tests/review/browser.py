@@ -29,11 +29,13 @@ CHROMIUM = next(
 
 
 @contextmanager
-def served(home: Path) -> Iterator[str]:
+def served(home: Path, **options: Any) -> Iterator[str]:
     """Serve the page on a free port from a thread; yields its address."""
     import uvicorn
 
-    config = uvicorn.Config(create_app(home, token=TOKEN), host="127.0.0.1", port=0, log_level="error", ws="none")
+    config = uvicorn.Config(
+        create_app(home, token=TOKEN, **options), host="127.0.0.1", port=0, log_level="error", ws="none"
+    )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

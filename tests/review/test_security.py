@@ -178,7 +178,7 @@ def test_every_answer_bears_a_strict_policy(reader: Client) -> None:
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "myhost.example"])
 def test_other_addresses_need_a_token_of_the_users_own(tmp_path: Path, host: str) -> None:
     with pytest.raises(ConfigurationError, match="token"):
-        serve(tmp_path, host)
+        serve(tmp_path, (host, 0))
     assert checked_token(host, "given-by-the-user") == "given-by-the-user"
 
 

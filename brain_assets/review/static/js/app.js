@@ -1,6 +1,7 @@
 // Opens a dataset and hands it to the tabs.
 
 import { ask, askDatasets, connection, isLost } from "/static/js/api.js";
+import { Compute } from "/static/js/compute.js";
 import { Frame } from "/static/js/data.js";
 import { askWord, notice, tell, trying } from "/static/js/dialogs.js";
 import { $, h, put, typing } from "/static/js/dom.js";
@@ -40,6 +41,7 @@ const first = new Overview(openDetail, context);
 const groups = new Groups(openDetail, context, (one, other) => (workspace.open(one), workspace.compare(other)));
 const news = new News(context);
 const evaluation = new Evaluation(context);
+const compute = new Compute(() => explore.shown(), () => look());
 
 async function start() {
   const datasets = await askDatasets();
@@ -72,6 +74,7 @@ async function load() {
   showTab();
   await (state.tab === "explore" || state.id ? startExplore() : ({ overview: first, queue, groups, evaluation, news })[state.tab]?.enter());
   workspace.start();
+  compute.start();
   document.body.dataset.ready ??= Math.round(performance.now());
 }
 

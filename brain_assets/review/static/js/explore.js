@@ -108,6 +108,12 @@ export class Explore {
     document.body.dataset.ready = Math.round(performance.now());
   }
 
+  /** Who passes the filters, for what is computed of them. */
+  shown() {
+    const { frame, filtering } = this;
+    return { matching: filtering.matching, count: frame.count, mask: () => filtering.passing(), version: frame.version };
+  }
+
   defaults(frame) {
     const known = (name, standard) => (state[name] && frame.has(state[name]) ? state[name] : standard);
     set({

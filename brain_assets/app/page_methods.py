@@ -1,0 +1,153 @@
+"""Further runs of methods for the review page: declared in the dataset's file, computed by the service or by a command."""
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from brain_assets.app import changing
+from brain_assets.assets import catalog
+from brain_assets.resources.errors import BrainError, MissingError
+from brain_assets.resources.settings.configuration import load_dataset
+from brain_assets.resources.settings.home import Home
+from brain_assets.resources.store import locks
+from brain_assets.review.methods import Method, Progress
+
+STOP_SECONDS = 20
+BUSY = "a run that this page started is not done yet: wait for it, or cancel it"
+
+
+class DeclaredMethods:
+    """Has the sensors of the service take up what is declared, and runs a command where no service runs.
+
+    Parameters
+    ----------
+    home : Home
+    """
+
+    def __init__(self, home: Home) -> None:
+        self.home = home
+        self._commands: dict[str, _Command] = {}
+
+    def offered(self, dataset: str) -> list[Method]:
+        """Return the methods that can have further runs, with those that are declared."""
+        declared = load_dataset(self.home.existing(dataset).config).settings.runs
+        return [
+            Method(
+                one.name,
+                one.description,
+                [run.brain_key for run in declared if run.method == one.name],
+                "where" in one.options,
+            )
+            for one in catalog.ALL
+            if one.options
+        ]
+
+    def compute(self, dataset: str, method: str, brain_key: str, where: str | None) -> None:
+        """Declare a run and have it computed; raises BrainError in one line, if there can be no such run."""
+        self._require_idle(dataset)
+        entry = {"brain_key": brain_key, "method": method, **({"where": where} if where else {})}
+        declared = {run.brain_key for run in load_dataset(self.home.existing(dataset).config).settings.runs}
+        if brain_key in declared:
+            raise BrainError(f"there is a run {brain_key!r} already: choose another key")
+        changing.put_run(self.home, dataset, entry)
+        if not self._is_served():
+            self._start(dataset, "materialize", dataset)
+
+    def delete(self, dataset: str, brain_key: str) -> None:
+        """Have a declared run deleted, with its rows."""
+        self._require_idle(dataset)
+        if brain_key not in {run.brain_key for run in load_dataset(self.home.existing(dataset).config).settings.runs}:
+            raise MissingError(f"dataset.yaml declares no run {brain_key!r}")
+        self._start(dataset, "runs", dataset, "delete", brain_key)
+
+    def progress(self, dataset: str) -> Progress:
+        """Return who works on the dataset, and why the last command failed."""
+        running = locks.holder(self.home.existing(dataset).lock)
+        command = self._commands.get(dataset)
+        if command is not None and command.is_running:
+            return Progress(running or "starting", None)
+        return Progress(running, command.failure if command else None)
+
+    def cancel(self, dataset: str) -> bool:
+        """Interrupt the command of the page, or have the service's run of the dataset terminated."""
+        command = self._commands.get(dataset)
+        if command is not None and command.is_running:
+            command.interrupt()
+            return True
+        return self._is_served() and _terminate(self.home, dataset)
+
+    def close(self) -> None:
+        """Interrupt the commands that still run, and wait for them to have stopped."""
+        for command in self._commands.values():
+            command.stop()
+
+    def _is_served(self) -> bool:
+        return locks.holder(self.home.service_lock) is not None
+
+    def _require_idle(self, dataset: str) -> None:
+        if (command := self._commands.get(dataset)) is not None and command.is_running:
+            raise BrainError(BUSY)
+
+    def _start(self, dataset: str, *arguments: str) -> None:
+        self._commands[dataset] = _Command(self.home.root, *arguments)
+
+
+class _Command:
+    """A command of ``brain`` in a process group of its own, and what it writes to standard error."""
+
+    def __init__(self, home: Path, *arguments: str) -> None:
+        descriptor, name = tempfile.mkstemp(prefix="brain-")
+        self.errors = Path(name)
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "brain_assets.app.cli", "--home", str(home), *arguments],
+            start_new_session=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=descriptor,
+        )
+        os.close(descriptor)
+
+    @property
+    def is_running(self) -> bool:
+        return self.process.poll() is None
+
+    @property
+    def failure(self) -> str | None:
+        """The last line that it wrote, where it failed."""
+        if not self.process.returncode:
+            return None
+        lines = self.errors.read_text("utf-8", "replace").strip().splitlines()
+        return lines[-1] if lines else f"it ended with code {self.process.returncode}"
+
+    def interrupt(self) -> None:
+        """Interrupt it as Ctrl-C does."""
+        self.process.send_signal(signal.SIGINT)
+
+    def stop(self) -> None:
+        """Interrupt it and wait; insist where it does not stop."""
+        if self.is_running:
+            self.interrupt()
+            try:
+                self.process.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        self.errors.unlink(missing_ok=True)
+
+
+def _terminate(home: Home, dataset: str) -> bool:
+    """Have the run of a dataset that the service carries out terminated; return whether there was one."""
+    import dagster as dg
+
+    from brain_assets.assets.place import PARTITION_TAG
+    from brain_assets.resources.settings import instance
+
+    instance.prepare(home)
+    with dg.DagsterInstance.get() as dagster:
+        going = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED], tags={PARTITION_TAG: dataset})
+        runs = [run.run_id for run in dagster.get_runs(going, limit=10)]
+        stopped = [dagster.run_launcher.terminate(run_id) for run_id in runs]
+        return any(stopped)

@@ -1,0 +1,72 @@
+"""What the page may have computed beside what is there: further runs of methods, by whoever serves the page."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+# A condition that names its samples one by one is written into the dataset's file.
+MOST_NAMED = 10_000
+
+
+@dataclass(frozen=True)
+class Method:
+    """A method that can have further runs.
+
+    Attributes
+    ----------
+    method : str
+    description : str
+    runs : sequence of str
+        The keys of the further runs that are declared.
+    narrows : bool
+        Whether a run can be about some samples alone.
+    """
+
+    method: str
+    description: str
+    runs: Sequence[str]
+    narrows: bool
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What is being done about a dataset.
+
+    Attributes
+    ----------
+    running : str, optional
+        Who works on it, in words; None where nobody does.
+    failed : str, optional
+        Why what the page had started last came to nothing.
+    """
+
+    running: str | None
+    failed: str | None
+
+
+class Methods(Protocol):
+    """Declares runs and has them computed."""
+
+    def offered(self, dataset: str) -> list[Method]:
+        """Return the methods that can have further runs."""
+
+    def compute(self, dataset: str, method: str, brain_key: str, where: str | None) -> None:
+        """Declare a run, of some samples by an SQL condition, and have it computed.
+
+        Raises
+        ------
+        BrainError
+            In one line, if there can be no such run.
+        """
+
+    def delete(self, dataset: str, brain_key: str) -> None:
+        """Have a declared run deleted, with its rows; raises BrainError as `compute`."""
+
+    def progress(self, dataset: str) -> Progress:
+        """Return what is being done."""
+
+    def cancel(self, dataset: str) -> bool:
+        """Ask for what is being done to stop; return whether there was something."""
+
+    def close(self) -> None:
+        """Stop what was started."""
