@@ -23,12 +23,13 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "resources.written_yaml": (),
     "resources.tabular": ("resources.local_files", "resources.errors", "resources.limits"),
     "resources.store": ("resources.errors", "resources.machine", "resources.limits"),
-    "resources.history": (),
+    "resources.history": ("resources.errors",),
     "resources.settings": (
         "resources.errors",
         "resources.progress",
         "resources.history",
         "resources.fiftyone_samples",
+        "resources.written_yaml",
     ),
     "resources.models": (
         "resources.settings",

@@ -46,6 +46,7 @@ from brain_assets.resources.decoding.pictures import (
     standard_reduction,
 )
 from brain_assets.resources.decoding.resampling import Inputs, Rectangle, model_input, shrink
+from brain_assets.resources.decoding.streams import START_OF_SCAN, check_scans
 from brain_assets.resources.errors import BrainError
 from brain_assets.resources.image_input import InputSpec
 from brain_assets.resources.limits import LIGHT, Limits, Refused, check_bytes, check_size, cost, is_outside, reason_of
@@ -60,9 +61,8 @@ Row = TypeVar("Row")
 
 # Files above this are loaded one at a time, and decoded by workers.
 LARGE_FILE = 1 << 25
-# Progressive JPEG with more scans can keep a decoder busy for minutes.
+# Progressive JPEG with more scans keeps a decoder busy for seconds.
 PLAIN_SCANS = 64
-START_OF_SCAN = b"\xff\xda"
 PREVIEW_QUALITY, PREVIEW_COMPRESSION = 90, 3
 # Perceptual hashes of the same pixels, decoded in full and drafted, differ in at most so many bits.
 DRAFT_DISTANCE = 8
@@ -266,6 +266,8 @@ class Decoder:
     def _run(self, key: str, data: bytes, task: Task, *, reduced: bool = False) -> Any:
         """Return ``task`` of an image, in this thread where that is safe, else in a worker process."""
         kind = sniff(data)
+        if kind == "JPEG":
+            check_scans(data)
         if kind in THREADED and key not in self._journal.suspects:
             # Pillow's own idea of a bomb is left to the worker, which knows our limit only; so is what finds no memory
             # here, among others.

@@ -5,6 +5,7 @@ truncated file all the same. So is a PNG whose compressed pixels end early: the 
 and a GIF that only lacks its final byte are common and harmless.
 """
 
+import re
 import struct
 import zlib
 from collections.abc import Iterator
@@ -20,7 +21,11 @@ SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 WHOLE = ((0, 0, 1, 1),)
 # First column and row, and the steps between them, of each pass of an interlaced PNG.
 PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
-MARKER, SCAN = 0xFF, 0xDA
+MARKER, SCAN, END = 0xFF, 0xDA, 0xD9
+START_OF_SCAN = b"\xff\xda"
+NEXT_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]", re.DOTALL)
+# The most that libjpeg's own fuzzers allow; the usual progressive file has ten.
+MOST_SCANS = 500
 # Baseline, extended and progressive, all of Huffman's codes; what codes by arithmetic needs less than a bit.
 CODES_PER_BLOCK = {0xC0: 2, 0xC1: 2, 0xC2: 1}
 GIF_HEADER = 13
@@ -97,6 +102,30 @@ def _check_jpeg(data: bytes) -> None:
                 height, width = struct.unpack(">HH", body[1:5])
                 raise Refused(f"truncated: {len(data)} bytes are too few for the {width}x{height} pixels of the header")
             return
+
+
+def check_scans(data: bytes) -> None:
+    """Refuse a JPEG whose picture comes in more passes than any encoder writes: each costs as much as a whole picture."""
+    # Bytes that look like the beginning of a pass may stand elsewhere, as in what follows the picture.
+    if data.count(START_OF_SCAN) <= MOST_SCANS:
+        return
+    if (scans := _scans(data)) > MOST_SCANS:
+        raise Refused(
+            f"too_large: the picture comes in {scans} passes (scans), no encoder writes more than {MOST_SCANS}"
+        )
+
+
+def _scans(data: bytes) -> int:
+    """Return how many scans there are up to the end of the first picture; restarts and stuffed bytes are none."""
+    offset = max((end for _, _, end in _segments(data)), default=2)
+    count = 0
+    while found := NEXT_MARKER.search(data, offset):
+        kind, offset = data[found.start() + 1], found.end()
+        if kind == END:
+            break
+        count += kind == SCAN
+        offset += int.from_bytes(data[offset : offset + 2], "big")
+    return count
 
 
 def _segments(data: bytes) -> Iterator[tuple[int, bytes, int]]:

@@ -9,6 +9,7 @@ beginning, in one pass, with memory for one member.
 import calendar
 import errno
 import io
+import lzma
 import math
 import os
 import struct
@@ -19,6 +20,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import PurePosixPath
 from typing import IO, Self, cast
 
@@ -40,7 +42,7 @@ ZIP_HEADER, ZIP_SIGNATURE = struct.Struct("<4s22xHH"), b"PK\x03\x04"
 ZIP_HEADER_BYTES = ZIP_HEADER.size + 2 * 65535
 # What zipfile and tarfile raise for content that contradicts itself; OSError is left to the caller.
 DAMAGED = (
-    zipfile.BadZipFile, tarfile.TarError, zlib.error, struct.error, EOFError, ValueError, KeyError, IndexError,
+    zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, struct.error, EOFError, ValueError, KeyError, IndexError,
     NotImplementedError, RuntimeError, OverflowError,
 )  # fmt: skip
 # How tarfile says that an archive ends, rather than that a header is wrong.
@@ -122,7 +124,9 @@ def _is_zip(path: str) -> bool:
 
 def _members(path: str) -> Iterator[Member]:
     if _is_zip(path):
-        yield from (_zip_member(info) for info in _zip_directory(path) if not info.is_dir())
+        directory, size = _zip_directory(path), status_of(path).bytes
+        refused = _crowded(directory, size)
+        yield from (_zip_member(info, refused.get(info)) for info in directory if not info.is_dir())
     else:
         with _open_tar(path) as tar:
             yield from (_tar_member(tar, info) for info in _each(tar) if not info.isdir())
@@ -203,12 +207,33 @@ def _is_listed(name: str) -> bool:
     return bool(parts) and not hidden and may_be_image(parts[-1])
 
 
-def _zip_member(info: zipfile.ZipInfo) -> Member:
+def _crowded(directory: list[zipfile.ZipInfo], size: int) -> dict[zipfile.ZipInfo, str]:
+    """Return the members that make a bomb of an archive in which each alone is none, with the reason.
+
+    Bytes that several members share are unpacked for each of them, however small the archive is. Members that lie side by side
+    are bounded together, by what all bytes of the archive might unpack to if they were images.
+    """
+    order = sorted(directory, key=lambda info: info.header_offset)
+    found = {
+        info: "damaged: the member's bytes are those of another member, too; no tool writes that: a zip bomb?"
+        for info, after in pairwise(order)
+        if info.header_offset + ZIP_HEADER.size + info.compress_size > after.header_offset
+    }
+    total = sum(info.file_size for info in directory if info not in found)
+    if reason := _bomb(total, size):
+        dense = (info for info in directory if info.file_size > BOMB_RATIO * info.compress_size)
+        found |= dict.fromkeys(dense, f"{reason} (all members of the archive together)")
+    return found
+
+
+def _zip_member(info: zipfile.ZipInfo, crowded: str | None) -> Member:
     try:
         modified = calendar.timegm(datetime(*info.date_time).timetuple()) * 10**9
     except ValueError:
         modified = 0
-    return Member(readable(info.filename), Status(info.file_size, modified, info.CRC), error=_zip_refusal(info))
+    return Member(
+        readable(info.filename), Status(info.file_size, modified, info.CRC), error=_zip_refusal(info) or crowded
+    )
 
 
 def _zip_refusal(info: zipfile.ZipInfo) -> str | None:

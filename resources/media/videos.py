@@ -10,6 +10,7 @@ import importlib.util
 import re
 from collections.abc import Collection, Iterator
 from functools import lru_cache, partial
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from brain_assets.resources.errors import MissingError, Refused
@@ -17,6 +18,7 @@ from brain_assets.resources.limits import DEFAULT_LIMITS, Limits, is_outside
 from brain_assets.resources.media.files import open_file, status_of
 from brain_assets.resources.media.listing import Contents, Kind, Member, Status, content_hash, content_hash_of
 from brain_assets.resources.media.object_stores import is_remote, version
+from brain_assets.resources.media.video_structure import cut_short
 
 if TYPE_CHECKING:
     from brain_assets.resources.decoding.decoding_workers import Worker, WorkerPool
@@ -33,6 +35,8 @@ DEFAULT_SECONDS = 1.0
 BLOCK = 1 << 22
 # Seconds after which a worker answers with what it has, where its time is not shorter.
 PATIENCE = 5.0
+# Seconds for which a video may show one frame: cameras that watch for changes wait for hours.
+LONGEST_STILL = 2 * 86_400.0
 
 
 def is_video(name: str) -> bool:
@@ -66,12 +70,31 @@ def list_frames(path: str, frames: Frames, limits: Limits = DEFAULT_LIMITS) -> C
             found.append(packet)
     except Refused as refused:
         error = str(refused)
+    if found and error is None:
+        error = _cut_short(path, status.bytes) or _odd_times(sorted(found))
     members = []
     for seconds, _, size in _chosen(sorted(found), frames):
         key = frame_hash(name, f"{seconds:.3f}")
         state = Status(size, status.modified_ns, int(key[:15], 16))
         members.append(Member(f"{seconds:.3f}", state, content_hash=key))
     return Contents(members, error or (None if found else "damaged: the video holds no frame"))
+
+
+def _cut_short(path: str, size: int) -> str | None:
+    with open_file(path) as file:
+        return cut_short(file, size)
+
+
+def _odd_times(found: list[tuple[float, bool, int]]) -> str | None:
+    """Return in a line why the times of frames cannot be right: then they are fewer, or lie elsewhere, than in the video."""
+    times = [seconds for seconds, *_ in found]
+    twice = len(times) - len(set(times))
+    if 2 * twice > len(times):
+        return f"damaged: {twice} of {len(times)} frames bear the time of another one"
+    leap = max((after - before for before, after in pairwise(times)), default=0.0)
+    if leap > LONGEST_STILL:
+        return f"damaged: the times of two frames that follow each other lie {leap / 86_400:.0f} days apart"
+    return None
 
 
 def _chosen(found: list[tuple[float, bool, int]], frames: Frames) -> Iterator[tuple[float, bool, int]]:

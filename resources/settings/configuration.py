@@ -20,6 +20,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 from brain_assets.resources.errors import ConfigurationError
 from brain_assets.resources.fiftyone_samples import file_and_field
 from brain_assets.resources.settings.validation import nearest, wrong
+from brain_assets.resources.written_yaml import settings_in
 
 ENVIRONMENT_PREFIX = "BRAIN_"
 # How an entry looks of what must be a list and is easily taken for a single value.
@@ -881,8 +882,7 @@ def _read_yaml(path: Path) -> tuple[dict[str, Any], dict[str, int]]:
     """Return the file's tree, and the line of every dotted key; an absent file is empty."""
     try:
         text = path.read_text("utf-8")
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        tree = yaml.safe_load(text)
+        node, tree = settings_in(text)
     except FileNotFoundError:
         return {}, {}
     except (OSError, UnicodeDecodeError) as error:

@@ -7,6 +7,7 @@ import shutil
 import struct
 import tarfile
 import zipfile
+from copy import copy
 from pathlib import Path
 
 import pytest
@@ -279,6 +280,41 @@ def test_a_compressed_tar_that_unpacks_to_nothing_but_zeros_is_given_up(tmp_path
     found = archives.list_members(str(path))
     assert "a zip bomb?" in found.error
     assert [member.name for member in found.members] == ["a.png"]
+
+
+def shared_zip(path: Path, count: int) -> Path:
+    """Write a zip in whose directory many members are the same bytes, which unpack to 15 MB."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("good.png", encoded(picture(1)))
+        archive.writestr("00000.bmp", bytes(15 << 20))
+        first = archive.infolist()[1]
+        for number in range(1, count):
+            entry = copy(first)
+            entry.filename = entry.orig_filename = f"{number:05}.bmp"
+            archive.filelist.append(entry)
+    return path
+
+
+def test_members_that_share_their_bytes_are_refused_and_cost_nothing(tmp_path: Path) -> None:
+    path = shared_zip(tmp_path / "shared.zip", 2000)
+    assert path.stat().st_size < 150_000
+    found = {member.name: member.error for member in archives.list_members(str(path)).members}
+    assert len(found) == 2001
+    assert found.pop("good.png") is None
+    assert sum("those of another member" in (error or "") for error in found.values()) >= 1999
+    workshop = Workshop(tmp_path / "home", shared_zip(tmp_path / "few.zip", 5))
+    workshop.run(FEW)
+    assert sorted(state for state, _ in status(workshop).values()) == ["error"] * 5 + ["ok"]
+
+
+def test_members_that_are_small_bombs_together_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "many.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in ({f"{n}.bmp": bytes(5 << 20) for n in range(9)} | pictures(1)).items():
+            archive.writestr(name, data)
+    found = {member.name: member.error for member in archives.list_members(str(path)).members}
+    assert found.pop("train/00001.png") is None
+    assert all("a zip bomb?" in error and "together" in error for error in found.values())
 
 
 def test_a_zip_that_lies_about_a_size_is_damaged(tmp_path: Path) -> None:

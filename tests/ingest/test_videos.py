@@ -137,10 +137,35 @@ def test_damaged_videos_are_rows_with_a_reason(tmp_path: Path) -> None:
     assert found["empty.mp4"][1].startswith("damaged: ")
     assert found["text.mp4"][1].startswith("damaged: ")
     assert {status for path, (status, _) in found.items() if path.startswith("good")} == {"ok"}
+    assert found["cut.mkv"][1].startswith(f"truncated: the file has {len(good) // 2} of the {len(good)} bytes")
     assert found["cut.mkv#t=0.000"] == found["hole.mkv#t=0.000"] == ("ok", None)
     assert str(tmp_path) not in repr(rows)
     assert {name for name, report in workshop.run(FEW).items() if report.counts.total} == set()
     assert workshop.wrong(FEW) == {}
+
+
+@pytest.mark.parametrize(("name", "codec", "form"), [("a.mp4", "libx264", "yuv420p"), ("a.avi", "mjpeg", "yuvj420p"),
+    ("a.webm", "libvpx-vp9", "yuv420p"), ("a.mkv", "ffv1", "bgr0"), ("a.mov", "png", "rgb24")])  # fmt: skip
+@pytest.mark.parametrize("share", [0.5, 0.95])
+def test_a_video_that_was_cut_is_never_taken_for_a_shorter_one(
+    tmp_path: Path, name: str, codec: str, form: str, share: float
+) -> None:
+    path = write_video(tmp_path / name, range(3), rate=10, codec=codec, form=form)
+    assert videos.list_frames(str(path), 0.5).error is None
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(share * len(whole))])
+    error = videos.list_frames(str(path), 0.5).error or ""
+    assert error.startswith(("truncated: the file has ", "damaged: "))
+
+
+@pytest.mark.parametrize(
+    ("times", "told"),
+    [((0, 0, 0, 0), "3 of 4 frames"), ((0, 1, 2, 10**9), "days apart"), ((0, 1, 2, 4), None), ((0,), None)],
+)
+def test_times_that_no_video_has_are_told(times: tuple[float, ...], told: str | None) -> None:
+    found = videos._odd_times([(float(seconds), True, 1) for seconds in times])
+    assert (found is None) == (told is None)
+    assert (told or "") in (found or "")
 
 
 def test_a_frame_that_cannot_be_decoded_is_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -152,3 +152,20 @@ def test_the_digest_changes_with_the_files_that_models_are_read_from(path: Path,
     assert load_dataset(path).digest == digests[-1]
     assert file_state("builtin:efficientnet-lite0") is None
     assert file_state(f"onnx:{other}") == (1, 0)
+
+
+LAUGHS = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"{name}: &{name} [{', '.join([f'*{before}'] * 9)}]\n" for before, name in zip("abcdefgh", "bcdefghi", strict=True)
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [(f"{LAUGHS}classes: *i\n", "its aliases make more than"), ("a: &a [*a, *a]\n", "its aliases make more than"),
+     ("classes: " + "[" * 3000, "nested too deep|is not YAML"), ("media: !!python/object/apply:os.getcwd []\n", "not YAML")],
+)  # fmt: skip
+def test_no_yaml_holds_more_than_is_written_in_it(tmp_path: Path, text: str, says: str) -> None:
+    (tmp_path / "dataset.yaml").write_text(f"media: /pictures\n{text}")
+    with pytest.raises(ConfigurationError, match=says) as caught:
+        load_dataset(tmp_path / "dataset.yaml")
+    assert "\n" not in str(caught.value)

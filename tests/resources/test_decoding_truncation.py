@@ -6,7 +6,7 @@ import struct
 import pytest
 from PIL import Image
 
-from tests.resources.images import decode, encode, photo, png
+from tests.resources.images import decode, decode_one, encode, photo, png
 
 FRAMES = [photo(60, 45, seed) for seed in range(3)]
 ANIMATED = {"save_all": True, "append_images": FRAMES[1:]}
@@ -120,3 +120,11 @@ def test_a_jpeg_that_declares_far_more_pixels_than_it_holds_is_truncated() -> No
 def test_a_jpeg_of_one_colour_that_is_as_small_as_can_be_is_sound(mode: str, options: dict[str, object]) -> None:
     data = encode(Image.new(mode, (1203, 901)), "JPEG", quality=1, **options)
     assert decode({"one": data})["one"].status == "ok"
+
+
+def test_a_jpeg_in_thousands_of_passes_is_refused_and_what_only_looks_like_it_is_not() -> None:
+    data = encode(photo(64, 64), "JPEG", progressive=True)
+    last = data.rindex(b"\xff\xda")
+    many = decode_one(data[:last] + data[last:-2] * 3000 + data[-2:])
+    assert (many.error or "").startswith("too_large: the picture comes in 30")
+    assert decode_one(data + b"\xff\xda" * 3000).status == "ok"

@@ -1,0 +1,30 @@
+"""Damaged files by every door: some cases of each, a minute of each among the slow ones, all that ever failed."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.fuzz.doors import DOORS, enter
+
+# Few where a case is dear.
+FAST = {"videos": 8, "images": 60, "requests": 60}
+# Cases that once failed, by their door.
+FAILED: dict[str, tuple[int, ...]] = {"archives": (10253, 10257)}
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_no_damage_to_what_comes_in_is_more_than_a_reason(door: str) -> None:
+    if door == "videos":
+        pytest.importorskip("av")
+    for seed in (*range(FAST.get(door, 100)), *FAILED.get(door, ())):
+        enter(door, seed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("door", DOORS)
+def test_no_damage_is_more_than_a_reason_in_a_minute_of_cases(door: str) -> None:
+    command = [sys.executable, "-m", "tests.fuzz", "--door", door, "--seeds", "1000-1000000000", "--seconds", "60"]
+    done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
