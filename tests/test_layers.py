@@ -60,7 +60,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "ledger": ("resources.dataset", "methods"),
     "ingest": ("incremental", "methods"),
     "signals": ("ingest", "ledger"),
-    "answers": ("ingest",),
+    "answers": ("ingest", "ledger"),
     "review": ("answers", "signals"),
     "report": ("answers", "signals"),
     "assets": ("signals", "report", "review"),

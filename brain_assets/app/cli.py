@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from brain_assets.app.commands import COMMANDS, PORT, with_output
+from brain_assets.app.ledger_commands import COMMANDS as LEDGER_COMMANDS
 from brain_assets.app.scan_commands import COMMANDS as SCAN_COMMANDS
 from brain_assets.app.split_commands import COMMANDS as SPLIT_COMMANDS
 from brain_assets.app.version_commands import COMMANDS as VERSION_COMMANDS
@@ -370,7 +371,7 @@ def _assignment(text: str) -> tuple[str, str]:
     return key.strip(), value
 
 
-for command in (*COMMANDS, *SCAN_COMMANDS, *SPLIT_COMMANDS, *VERSION_COMMANDS):
+for command in (*COMMANDS, *SCAN_COMMANDS, *SPLIT_COMMANDS, *VERSION_COMMANDS, *LEDGER_COMMANDS):
     main.add_command(command)
 
 if __name__ == "__main__":

@@ -106,7 +106,7 @@ def find_alike(opened: OpenSet, home: Home, sought: Sought, pictures: Pictures, 
         part = sought.part
         image = pictures.part(opened, part.sample, (part.x, part.y, part.width, part.height))
     elif sought.picture is not None:
-        image = _decoded(sought.picture)
+        image = file_of(sought.picture)
     try:
         question = Question(
             ids=sought.ids, text=sought.text, image=image, k=sought.k, farthest=sought.farthest,
@@ -121,7 +121,8 @@ def find_alike(opened: OpenSet, home: Home, sought: Sought, pictures: Pictures, 
     return {"positions": [position for position, _ in known], "distances": [distance for _, distance in known]}
 
 
-def _decoded(picture: str) -> bytes:
+def file_of(picture: str) -> bytes:
+    """Return the bytes of a picture that was sent in base64; raises Refused for what is none, or too large."""
     try:
         encoded = base64.b64decode(picture, validate=True)
     except (binascii.Error, ValueError):

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
 import numpy as np
@@ -13,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from brain_assets.answers.seen import Lookout
 from brain_assets.ingest.accounting import accounts
 from brain_assets.methods.similarity.metrics import Aggregation, Metric
 from brain_assets.resources.errors import BrainError
@@ -50,6 +52,11 @@ class Page:
         if self.methods is None:
             raise Refused(404, "this page shows what is published, and computes nothing")
         return self.methods
+
+    @cached_property
+    def lookout(self) -> Lookout:
+        """What answers whether a picture was seen."""
+        return Lookout(self.sets.home, self.models)
 
     def events(self, dataset: str) -> Events:
         """Return the store of what people said about a dataset."""
@@ -203,6 +210,12 @@ class AlikeQuestion(FrameQuestion):
     bits: str | None = None
 
 
+class SeenQuestion(Question):
+    """Whether a picture was ever seen: the bytes of its file in base64, never an address."""
+
+    picture: str
+
+
 class CorrectionSaid(Question):
     """A correction of one object of an image."""
 
@@ -275,6 +288,7 @@ def routes(page: Page) -> list[Route]:
             Route(f"/api/{{dataset}}/{name}", _endpoint(page, answer), methods=["POST"], max_body_size=answer.most_body)
             for name, answer in POSTED.items()
         ),
+        Route("/seen", _endpoint(page, SEEN), methods=["POST"], max_body_size=SEEN.most_body),
         Route("/image/{dataset}/{sample}", _picture_endpoint(page)),
     ]
 
@@ -557,6 +571,13 @@ def _in_a_line() -> Iterator[None]:
         raise Refused(422, str(error)) from None
 
 
+def was_seen(page: Page, _: str, question: SeenQuestion) -> Any:
+    """Return where a picture was seen: by any dataset of the home, or in fingerprints that were taken in."""
+    (answer,) = page.lookout.look([("picture", alike.file_of(question.picture))])
+    return {"error": answer.error, "seen": answer.as_json()["seen"], "not_looked_at": page.lookout.missing}
+
+
+SEEN = Answer(SeenQuestion, was_seen, most_body=alike.MOST_PICTURE * 3 // 2)
 POSTED: dict[str, Answer[Any]] = {
     "find": Answer(FindQuestion, find),
     "alike": Answer(AlikeQuestion, find_alike, most_body=alike.MOST_PICTURE * 3 // 2),

@@ -13,10 +13,9 @@ CHAIN = (
     "reviews", "samples", "media", "embeddings", "fingerprints", "contamination", "issues", "health", "published",
 )  # fmt: skip
 SIZE = (96, 80)
-SEEN = (
-    "select filepath, source, source_kind, partner, partner_splits, match, reason from contamination"
-    " join samples using (sample_id)"
-)
+SEEN = """
+    select filepath, source, source_kind, partner, partner_splits, match, reason
+    from contamination join samples using (sample_id)"""
 
 
 def save(folder: Path, name: str, seed: int, edit: str = "") -> None:
