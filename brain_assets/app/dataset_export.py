@@ -19,11 +19,13 @@ from brain_assets.resources.errors import BrainError, ConfigurationError, Refuse
 from brain_assets.resources.label_formats.annotations import GROUND_TRUTH
 from brain_assets.resources.label_formats.content import line_of
 from brain_assets.resources.label_formats.door import writers
+from brain_assets.resources.label_formats.input_files import CHANGES
 from brain_assets.resources.label_formats.labelled import (
     Labelled,
     LabelledImage,
     LabelledObject,
     Writer,
+    not_held,
     unique_paths,
 )
 from brain_assets.resources.media.media_source import MediaSource, open_media
@@ -31,7 +33,6 @@ from brain_assets.resources.settings.configuration import DatasetSettings
 from brain_assets.resources.settings.home import DatasetPaths
 
 Connection = duckdb.DuckDBPyConnection
-CHANGES = "CHANGES.csv"
 COLUMNS = ("filepath", "sample_id", "change", "reason", "detail", "path")
 SAMPLES = "select sample_id, filepath, width, height, split, tags from samples order by filepath, sample_id"
 LABELS = "select sample_id, labels from ground_truth where label_field = $field and labels is not null"
@@ -192,7 +193,7 @@ class _Export:
             sum(len(one.objects or []) for one in images),
             dict(Counter(one.reason for one in self.out.values()).most_common()),
             len({one.sample_id for one in changes if one.change != "left_out"}),
-            _lost(writer, dataset),
+            not_held(writer, dataset),
         )
 
     def _content(self) -> tuple[list[LabelledImage], list[str], Mapping[str, str]]:
@@ -317,28 +318,6 @@ def _image(
         sample, row["filepath"], row["width"] or 0, row["height"] or 0, row["split"],
         [one for one in labels.get(sample, []) if one], objects.get(sample), list(row["tags"] or []), numbers.get(sample),
     )  # fmt: skip
-
-
-def _lost(writer: Writer, dataset: Labelled) -> dict[str, int]:
-    """Return how much of what is known the format has no words for."""
-    objects = list(dataset.objects())
-    outlined = [one for one in objects if one.rings]
-    held = set(writer.holds)
-    if writer.name == "yolo" and len(outlined) < len(objects):
-        held.discard("outlines")
-    if writer.name == "fiftyone" and dataset.has_objects:
-        held.discard("labels")
-    labels = [one for one in dataset.images if one.labels]
-    counts = {
-        "labels": ("labels of whole images", len(labels)),
-        "boxes": ("objects", len(objects)),
-        "outlines": ("outlines", len(outlined)),
-        "crowds": ("marks of crowds", sum(one.crowd for one in objects)),
-        "splits": ("splits", sum(one.split is not None for one in dataset.images)),
-    }
-    lost = {words: count for part, (words, count) in counts.items() if count and part not in held}
-    several = sum(len(one.labels) > 1 for one in labels) if writer.name in {"folders", "fiftyone"} else 0
-    return lost | ({"further classes of images": several} if several else {})
 
 
 def _png(data: bytes) -> bytes:

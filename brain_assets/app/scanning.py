@@ -15,19 +15,26 @@ from brain_assets.ingest.accounting import in_order, splits_told
 from brain_assets.resources.fiftyone_samples import FILE as SAMPLES
 from brain_assets.resources.fiftyone_samples import columns_of
 from brain_assets.resources.label_formats.door import HoldsFields, LabelFormat, Recognised, formats, recognise
-from brain_assets.resources.label_formats.input_files import FOLDERS, InputFile
+from brain_assets.resources.label_formats.input_files import FOLDERS, InputFile, list_labels
+from brain_assets.resources.label_formats.sample_columns import read_sample_columns
+from brain_assets.resources.label_formats.webdataset import says_of_images
 from brain_assets.resources.local_files import open_local
+from brain_assets.resources.media.archives import SEPARATOR as ARCHIVED
 from brain_assets.resources.media.candidates import IMAGE_SUFFIXES
 from brain_assets.resources.media.listing import status_of
 from brain_assets.resources.media.media_source import open_source
 from brain_assets.resources.media.splits import FolderSplits, split_of
+from brain_assets.resources.settings.configuration import DatasetSettings, LabelSettings
+from brain_assets.resources.settings.home import DatasetPaths
 
 # Folders of images beside which labels may lie, and what folders of labels are called.
-IMAGE_FOLDERS = {"images", "image", "imgs", "img", "jpegimages", "pictures", "photos", "data"}
-LABEL_FOLDERS = {"labels", "annotations", "annotation", "anns", "xmls", "xml"}
+IMAGE_FOLDERS = {"images", "image", "imgs", "img", "jpegimages", "pictures", "photos", "data", "image_2"}
+LABEL_FOLDERS = {"labels", "annotations", "annotation", "anns", "xmls", "xml", "label_2", "labeltxt"}
 TABLES, ANNOTATIONS = {".csv", ".tsv", ".jsonl", ".parquet"}, (".json", ".xml", ".txt")
 # So many files are looked at, and so much of each; a first look must not take as long as reading everything.
 MOST_FILES, MOST_BYTES, SMALL, TRIED = 200_000, 1 << 26, 1 << 22, 20
+# Formats whose lists say in which split an image is.
+LISTING = {"voc", "lists"}
 NAMES = {
     "filepath",
     "file_path",
@@ -77,6 +84,8 @@ class Look:
     found : list of Found
     manifest : str
         A file in it that names its samples, their splits and tags; empty where there is none.
+    listed : bool
+        Whether files of labels say in which split a sample is.
     """
 
     folder: str
@@ -84,11 +93,12 @@ class Look:
     splits: dict[str, int]
     found: list[Found] = field(default_factory=list)
     manifest: str = ""
+    listed: bool = False
 
     def lines(self) -> list[str]:
         """Return what was seen, for people."""
         splits = splits_told(self.splits, "none")
-        by = "tag" if self.manifest else "folder"
+        by = "tag" if self.manifest else "list" if self.listed else "folder"
         lines = [f"{self.folder}: {self.samples} images" + (f"; splits by {by}: {splits}" if splits else "")]
         for one in self.found:
             unread = "" if one.is_read else "; this format is not read yet"
@@ -106,7 +116,7 @@ class Look:
         chosen = [one for one in self.found if one.is_read and (one.sure or unsure)]
         settings: dict[str, Any] = {"media": [self.manifest]} if self.manifest else {}
         if set(self.splits) - {"none"}:
-            settings["split_from"] = "column" if self.manifest else "folder"
+            settings["split_from"] = "column" if self.manifest or self.listed else "folder"
         for role in ("labels", "predictions"):
             taken = [one for one in chosen if one.role == role]
             if taken:
@@ -146,10 +156,22 @@ def look_at(folder: Path) -> Look:
     listing = open_source(str(folder), "folder").list()
     names = listing.items.column("filepath").to_pylist()
     splits = Counter(split or "none" for split in listing.items.column("split").to_pylist())
-    found = [*_objects(folder, names), *_tables(folder)]
+    archives = [Path(one.uri) for one in listing.containers if one.separator == ARCHIVED]
+    found = [*_objects(folder, names), *_lists(folder), *_shards(folder, archives), *_tables(folder)]
     if not found:
         found = list(_class_folders(names))
-    return Look(str(folder), len(names) + len(listing.containers), in_order(splits), found)
+    listed = {} if set(splits) - {"none"} else _listed_splits(found, names)
+    size = len(names) + len(listing.containers)
+    return Look(str(folder), size, in_order(listed or splits), found, listed=bool(listed))
+
+
+def _listed_splits(found: Sequence[Found], names: Sequence[str]) -> Counter[str]:
+    """Return how many images lists that are labels, or lie beside them, put into each split; none where there are none."""
+    labels = [LabelSettings(uri=uri, format=one.form) for one in found if one.form in LISTING for uri in one.addresses]
+    listing = list_labels(DatasetSettings(media="", labels=labels), DatasetPaths(Path()))
+    rows = read_sample_columns(listing.files).to_pylist()
+    splits = {row["key"]: row["split"] for row in rows if row["split"]}
+    return Counter(splits.get(name) or splits.get(Path(name).stem, "none") for name in names) if splits else Counter()
 
 
 def _fiftyone(folder: Path) -> Look | None:
@@ -200,6 +222,22 @@ def _objects(folder: Path, names: Sequence[str]) -> Iterator[Found]:
         if (member := _format_of(path)) and not member.per_image and member.name != "coco":
             shared[member.name].append(str(path))
     yield from (Found(formats()[form].title, form, found, len(found)) for form, found in shared.items())
+
+
+def _lists(folder: Path) -> Iterator[Found]:
+    """Yield lists of paths with their classes."""
+    files = [path for path in _files_around(folder) if path.suffix.lower() in {".txt", ".lst"}]
+    found = [str(path) for path in files[:TRIED] if (member := _format_of(path)) and member.name == "lists"]
+    if found:
+        yield Found("lists of paths and classes", "lists", found, len(found))
+
+
+def _shards(folder: Path, archives: Sequence[Path]) -> Iterator[Found]:
+    """Yield tar files that have what is known of their images beside them."""
+    shards = [path for path in archives[:TRIED] if says_of_images(path)]
+    if shards:
+        # What names their classes lies there, too, and is of another format.
+        yield Found("WebDataset", "auto", [str(folder)], len(shards))
 
 
 def _per_image(member: LabelFormat, files: Sequence[Path], folder: Path) -> Iterator[Found]:

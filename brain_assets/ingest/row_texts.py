@@ -6,7 +6,7 @@ from itertools import islice
 from brain_assets.resources.label_formats.input_files import InputFile
 from brain_assets.resources.local_files import open_local
 
-LINED = {".csv", ".tsv", ".jsonl", ".txt"}
+LINED = {".csv", ".tsv", ".jsonl", ".txt", ".lst"}
 # Of a file that is wrong from beginning to end, the first rows tell what is.
 MOST_ROWS, LONGEST = 10_000, 500
 

@@ -18,7 +18,7 @@ from brain_assets.resources import progress
 from brain_assets.resources.dataset import Dataset
 from brain_assets.resources.errors import BrainError, Refused, SourceError
 from brain_assets.resources.label_formats.input_files import InputListing, list_labels
-from brain_assets.resources.label_formats.labels import read_sample_columns
+from brain_assets.resources.label_formats.sample_columns import read_sample_columns
 from brain_assets.resources.limits import OUTSIDE
 from brain_assets.resources.media.candidates import left_out_told
 from brain_assets.resources.media.listing import (

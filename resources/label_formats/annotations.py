@@ -54,7 +54,9 @@ CATEGORY_ROWS = pa.schema([
 
 SCORES = ("logits", "probabilities")
 # Folders of labels, and what the folder of their images is called beside them; matched whatever the case.
-SIBLINGS = {"labels": "images", "annotations": "images", "Annotations": "JPEGImages"}
+SIBLINGS = {
+    "labels": "images", "annotations": "images", "Annotations": "JPEGImages", "label_2": "image_2", "labelTxt": "images",
+}  # fmt: skip
 
 Row = dict[str, Any]
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,12 @@ def xml_text(text: str) -> str:
 def line_of(error: Exception) -> str:
     """Return an error in one line of valid text."""
     return text_of(" ".join(f"{type(error).__name__}: {error}".split())[:300])
+
+
+def mostly(answers: Iterable[object]) -> bool:
+    """Tell whether more than half of some answers are yes: one odd line does not make a file another one's."""
+    given = [bool(answer) for answer in answers]
+    return 2 * sum(given) > len(given)
 
 
 def text_of(value: Any) -> str:

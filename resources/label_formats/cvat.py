@@ -1,6 +1,7 @@
-"""CVAT for images 1.1: one XML file, with an element for each image and its boxes, outlines and masks in pixels."""
+"""CVAT 1.1: one XML file, with an element for each image, or a track through frames, and boxes, outlines and masks in pixels."""
 
-from pathlib import Path
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 import numpy as np
@@ -23,10 +24,10 @@ SHAPES = {"box", "polygon", "mask", "ellipse", "polyline", "points", "cuboid", "
 
 
 class Cvat(InOneFolder):
-    """What people drew in CVAT's tasks of images; tracks of videos name frames and no files."""
+    """What people drew in CVAT's tasks; tracks of videos mean the pictures that CVAT writes of its frames."""
 
     name = "cvat"
-    title = "CVAT for images 1.1 XML"
+    title = "CVAT 1.1 XML (images, video)"
     suffixes = frozenset({".xml"})
     per_image = False
 
@@ -43,13 +44,12 @@ class Cvat(InOneFolder):
         sizes = {_name(image): (image.get("width"), image.get("height")) for image in content.xml.iter("image")}
         for name in filter(None, names):
             found.add_image(name, names_of(name), sizes[name])
-        shapes = [(one, image) for image in content.xml.iter("image") for one in image if one.tag in SHAPES]
+        shapes = [(one, _name(image)) for image in content.xml.iter("image") for one in image if one.tag in SHAPES]
+        shapes += list(_tracked(content.xml, found))
         found.each(enumerate(shapes, 1), lambda line, one: _add(found, line, *one))
-        tracks = content.xml.findall("track")
-        found.each(enumerate(tracks, len(shapes) + 1), _refuse_track)
         return found
 
-    holds = frozenset({"boxes", "outlines", "labels"})
+    holds = frozenset({"boxes", "outlines", "labels", "several"})
 
     def write(self, target: Path, dataset: Labelled) -> None:
         """Write one file, as CVAT takes it for a task with these images."""
@@ -91,14 +91,30 @@ def _name(image: Element) -> str:
     return image.get("name", "").strip().replace("\\", "/")
 
 
-def _refuse_track(_: int, track: Element) -> None:
-    raise Unusable("track", f"{track.get('label', 'a track')} of a video: export the task as CVAT for images")
+def _tracked(root: Element, found: Annotations) -> Iterator[tuple[Element, str]]:
+    """Yield the shapes of tracks with the name of their frame, those left out that say that the object is out of sight.
+
+    Of a frame with a shape it is known what it holds; of one without nobody says whether anybody looked.
+    """
+    seen = [(track, one) for track in root.findall("track") for one in track if one.get("outside") != "1"]
+    size = [root.findtext(f".//original_size/{side}") for side in ("width", "height")]
+    video = PurePosixPath((root.findtext(".//source") or "").replace("\\", "/")).stem
+    for name in filter(None, dict.fromkeys(_frame(one, video) for _, one in seen)):
+        found.add_image(name, names_of(name), size)
+    for track, one in seen:
+        one.set("label", track.get("label", ""))
+        yield one, _frame(one, video)
 
 
-def _add(found: Annotations, line: int, one: Element, image: Element) -> None:
-    name = _name(image)
+def _frame(one: Element, video: str) -> str:
+    """Return what CVAT calls the picture of a shape's frame, below a folder called like its video."""
+    number = one.get("frame", "")
+    return "/".join(filter(None, [video, f"frame_{int(number):06}"])) if number.isdecimal() else ""
+
+
+def _add(found: Annotations, line: int, one: Element, name: str) -> None:
     if not name:
-        raise Unusable("no_key", f"image {image.get('id', '')} has no name")
+        raise Unusable("no_key", f"a {one.tag} whose image has no name, or its frame no number")
     label = one.get("label", "").strip()
     if one.tag == "tag" and label:
         found.add_label(line, name, [label])

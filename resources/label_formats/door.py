@@ -5,33 +5,36 @@ A format is an object with the attributes of `LabelFormat`; other packages bring
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import entry_points
-from pathlib import PurePath
-from typing import Protocol, runtime_checkable
+from pathlib import Path, PurePath
+from typing import Any, Protocol, runtime_checkable
 
 from brain_assets.resources.label_formats.annotations import Annotations, Unusable
 from brain_assets.resources.label_formats.coco import Coco
 from brain_assets.resources.label_formats.content import Content, line_of
 from brain_assets.resources.label_formats.cvat import Cvat
+from brain_assets.resources.label_formats.dota import Dota
 from brain_assets.resources.label_formats.fiftyone import FiftyOne
 from brain_assets.resources.label_formats.fiftyone_dataset import FiftyOneDataset
 from brain_assets.resources.label_formats.input_files import TABLES, InputFile, Role
+from brain_assets.resources.label_formats.kitti import Kitti
 from brain_assets.resources.label_formats.labelled import Writer
 from brain_assets.resources.label_formats.labelme import LabelMe
 from brain_assets.resources.label_formats.labels import DEFAULT_FIELD
 from brain_assets.resources.label_formats.labelstudio import LabelStudio
+from brain_assets.resources.label_formats.lists import Lists
 from brain_assets.resources.label_formats.supervisely import Supervisely
 from brain_assets.resources.label_formats.via import Via
 from brain_assets.resources.label_formats.voc import Voc
+from brain_assets.resources.label_formats.webdataset import WebDataset
 from brain_assets.resources.label_formats.written import (
     ClassFolders,
     CsvTables,
     HuggingFace,
     ParquetTables,
-    WebDataset,
 )
 from brain_assets.resources.label_formats.yolo import Yolo
 from brain_assets.resources.settings.configuration import LABEL_FORMATS
@@ -81,8 +84,21 @@ class HoldsFields(Protocol):
         """Return what a field says."""
 
 
+@runtime_checkable
+class HoldsColumns(Protocol):
+    """Of a format some of whose files say of samples in which split they are, or how they are tagged."""
+
+    def may_hold_columns(self, path: Path) -> bool:
+        """Tell by its path whether a file may do so; only then it is read for it."""
+
+    def columns(self, content: Content) -> Sequence[Mapping[str, Any]]:
+        """Return ``filepath``, which names a sample, with its ``split`` or None and the list of its ``tags``."""
+
+
+# Those first that know their own texts for sure.
 OURS: tuple[LabelFormat, ...] = (
-    Coco(), Yolo(), Voc(), Cvat(), LabelMe(), LabelStudio(), Via(), Supervisely(), FiftyOne(), FiftyOneDataset(),
+    Coco(), Voc(), Kitti(), Dota(), Lists(), Yolo(), Cvat(), LabelMe(), LabelStudio(), Via(), Supervisely(), FiftyOne(),
+    FiftyOneDataset(), WebDataset(),
 )  # fmt: skip
 
 
@@ -208,7 +224,7 @@ def formats() -> Mapping[str, LabelFormat]:
 def writers() -> Mapping[str, Writer]:
     """Return everything that datasets are written as, by name: formats that write, and those of whole images."""
     own = [one for one in formats().values() if isinstance(one, Writer)]
-    others: list[Writer] = [CsvTables(), ParquetTables(), ClassFolders(), WebDataset(), HuggingFace()]
+    others: list[Writer] = [CsvTables(), ParquetTables(), ClassFolders(), HuggingFace()]
     return {one.name: one for one in (*own, *others)}
 
 

@@ -49,6 +49,10 @@ class FiftyOne:
         del folder
         return f"data/{'_'.join(inside('', image))}"
 
+    def held(self, dataset: Labelled) -> frozenset[str]:
+        """Return what it says of a dataset: labels of whole images only where nobody speaks of objects."""
+        return self.holds - {"labels"} if dataset.has_objects else self.holds
+
     def write(self, target: Path, dataset: Labelled) -> None:
         """Write labels.json: boxes where there are objects, else the class of each image."""
         numbers = {name: number for number, name in enumerate(dataset.classes)}

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from brain_assets.resources.fiftyone_samples import FILE, array_of, path_of, samples_of
+from brain_assets.resources.fiftyone_samples import FILE, array_of, columns_of, path_of, samples_of
 from brain_assets.resources.label_formats.annotations import (
     GROUND_TRUTH,
     SCORES,
@@ -59,7 +59,7 @@ class FiftyOneDataset:
     title = "FiftyOne dataset (samples.json)"
     suffixes = frozenset({".json"})
     per_image = False
-    holds = frozenset({"labels", "boxes", "outlines", "crowds", "splits"})
+    holds = frozenset({"labels", "several", "boxes", "outlines", "crowds", "splits", "tags"})
     packs = False
 
     def sniff(self, content: Content) -> bool:
@@ -74,6 +74,14 @@ class FiftyOneDataset:
                 if isinstance(said, dict) and said.get("_cls") in KINDS and found.get(name) != "predictions":
                     found[name] = "predictions" if any(map(_is_scored, _entries(said))) else "labels"
         return found
+
+    def may_hold_columns(self, path: Path) -> bool:
+        """Tell whether a file is called like that of the samples."""
+        return path.name == FILE
+
+    def columns(self, content: Content) -> Sequence[Row]:
+        """Return the splits and tags of the samples."""
+        return columns_of(content.json, content.path.parent)
 
     def read(self, content: Content) -> Annotations:
         """Return what the first field says; nothing where there is none."""

@@ -14,11 +14,13 @@ from brain_assets.resources.media.listing import readable
 from brain_assets.resources.settings.configuration import DatasetSettings, LabelSettings, PredictionSettings
 from brain_assets.resources.settings.home import DatasetPaths
 
+CHANGES = "CHANGES.csv"
+"""What an export says of samples that it left out or changed; it lies beside labels and holds none."""
 Role = Literal["labels", "predictions"]
 FOLDERS = "folder"
 """The address of labels that stand in the folders' names."""
 TABLES = {".csv", ".tsv", ".parquet", ".jsonl", ".ndjson", ".json", ".xlsx"}
-ANNOTATIONS = {".json", ".xml", ".txt", ".yaml", ".yml", ".names", ".data"}
+ANNOTATIONS = {".json", ".xml", ".txt", ".lst", ".yaml", ".yml", ".names", ".data", ".tar", ".gz", ".tgz"}
 
 
 @dataclass(frozen=True)
@@ -133,6 +135,7 @@ def _files(
     # What names the classes of texts of numbers counts with them, wherever above it stands.
     if root.is_dir() and any(name.endswith(".txt") for name in names) and (above := file_above(root.absolute())):
         names.append(os.path.relpath(above, root.absolute()))
+    names += _lists_beside(root) if root.is_dir() else []
     for name in names:
         try:
             status = os.stat(base / name)
@@ -144,12 +147,20 @@ def _files(
         )
 
 
+def _lists_beside(root: Path) -> list[str]:
+    """Return the lists of images by split that Pascal VOC has beside its folder of annotations."""
+    lists = root.absolute().parent / "ImageSets" / "Main"
+    if root.absolute().name != "Annotations" or not lists.is_dir():
+        return []
+    return sorted(os.path.relpath(path, root.absolute()) for path in lists.glob("*.txt"))
+
+
 def _below(root: Path) -> Iterator[str]:
     for folder, folders, names in os.walk(root, followlinks=True):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in names:
             suffix = os.path.splitext(name)[1].lower()
-            if suffix in TABLES | ANNOTATIONS and not name.startswith((".", "~")):
+            if suffix in TABLES | ANNOTATIONS and not name.startswith((".", "~")) and name != CHANGES:
                 yield (Path(folder) / name).relative_to(root).as_posix()
 
 

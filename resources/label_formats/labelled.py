@@ -152,8 +152,8 @@ class Writer(Protocol):
     Attributes
     ----------
     name, title : str
-    holds : frozenset of {"labels", "boxes", "outlines", "crowds", "splits"}
-        What it can say; of what it cannot, the export tells how much there is.
+    holds : frozenset of {"labels", "several", "boxes", "outlines", "crowds", "splits", "tags"}
+        What it can say, ``several`` labels of one image among it; of what it cannot, the export tells how much there is.
     packs : bool
         Whether it puts the images into files of its own.
     """
@@ -168,6 +168,30 @@ class Writer(Protocol):
 
     def write(self, target: Path, dataset: Labelled) -> None:
         """Write what is known of the images, which stand there already unless it packs them."""
+
+
+@runtime_checkable
+class HoldsByContent(Protocol):
+    """Of a writer that cannot say everything at once: what it holds depends on what there is."""
+
+    def held(self, dataset: Labelled) -> frozenset[str]:
+        """Return what of ``holds`` it says of a dataset."""
+
+
+def not_held(writer: Writer, dataset: Labelled) -> dict[str, int]:
+    """Return how much of what is known a format has no words for, in words."""
+    held = writer.held(dataset) if isinstance(writer, HoldsByContent) else writer.holds
+    objects, labels = list(dataset.objects()), [one.labels for one in dataset.images if one.labels]
+    counts = {
+        "labels": ("labels of whole images", len(labels)),
+        "several": ("further labels of an image", sum(len(one) - 1 for one in labels) if "labels" in held else 0),
+        "boxes": ("objects", len(objects)),
+        "outlines": ("outlines", sum(bool(one.rings) for one in objects) if "boxes" in held else 0),
+        "crowds": ("marks of crowds", sum(one.crowd for one in objects) if "boxes" in held else 0),
+        "splits": ("splits", sum(one.split is not None for one in dataset.images)),
+        "tags": ("images with tags", sum(bool(one.tags) for one in dataset.images)),
+    }
+    return {words: count for part, (words, count) in counts.items() if count and part not in held}
 
 
 class InOneFolder:
@@ -233,3 +257,9 @@ def holed(rings: Rings) -> bool:
 def mask_of(rings: Rings, width: int, height: int) -> NDArray[np.bool_]:
     """Return the pixels within an outline."""
     return fill_rings([np.reshape(ring, (-1, 2)) for ring in rings], height, width)
+
+
+def pixels(box: Sequence[float], image: LabelledImage) -> list[float]:
+    """Return a box, or points, in the pixels of an image."""
+    sides = (image.width, image.height)
+    return [round(value * sides[place % 2], DIGITS) for place, value in enumerate(box)]

@@ -1,20 +1,14 @@
 """Labels in tables: which classes a file gives which sample."""
 
-import json
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from brain_assets.resources.fiftyone_samples import FILE as FIFTYONE_SAMPLES
-from brain_assets.resources.fiftyone_samples import columns_of
 from brain_assets.resources.label_formats.columns import NAMES, recognised
-from brain_assets.resources.label_formats.input_files import TABLES, InputFile, Role
+from brain_assets.resources.label_formats.input_files import InputFile, Role
 from brain_assets.resources.label_formats.vocabulary import class_lists, class_names
-from brain_assets.resources.local_files import bytes_of
-from brain_assets.resources.media.listing import groups_of, split_of, tags_of
 from brain_assets.resources.tabular import (
     WHOLE_FILE,
     Reading,
@@ -36,17 +30,6 @@ LABEL_ROWS = pa.schema([
     ("line", pa.int64()),
     ("labels", pa.list_(pa.string())),
     ("multilabel", pa.bool_()),
-])  # fmt: skip
-
-
-SAMPLE_COLUMNS = pa.schema([
-    ("source", pa.int32()),
-    ("file", pa.string()),
-    ("folder", pa.string()),
-    ("key", pa.string()),
-    ("split", pa.string()),
-    ("tags", pa.list_(pa.string())),
-    ("groups", pa.list_(pa.string())),
 ])  # fmt: skip
 
 
@@ -110,65 +93,6 @@ def named_rows(rows: Rows, file: InputFile, role: Role, classes: Sequence[str] =
 def understood(name: str) -> str:
     """Return the words that say how a column may be called."""
     return f"understood are {', '.join(NAMES[name][:8])}, or say columns: {{{name}: NAME}} in dataset.yaml"
-
-
-def read_sample_columns(files: Iterable[InputFile], groups: Sequence[str] = ()) -> pa.Table:
-    """Return the splits and tags that tables of labels give, and what columns called ``groups`` say of belonging together.
-
-    Columns are as in ``SAMPLE_COLUMNS``, later rows counting more.
-
-    What cannot be read is left out here and listed where the labels are read.
-    """
-    parts = [SAMPLE_COLUMNS.empty_table()]
-    for file in files:
-        if file.path.name == FIFTYONE_SAMPLES:
-            with suppress(OSError, ValueError, TypeError, AttributeError, RecursionError):
-                parts.append(_columns_of_samples(file))
-            continue
-        form = file.suffix[1:] if file.format == "auto" else file.format
-        # What is in JSON may be annotations, which would be read twice.
-        if f".{form}" not in TABLES or form == "json":
-            continue
-        with suppress(pa.ArrowException, ValueError, TypeError):
-            parts.append(_sample_columns(file, form, groups))
-    return pa.concat_tables(parts)
-
-
-def _sample_columns(file: InputFile, form: str, groups: Sequence[str]) -> pa.Table:
-    table = read_table(file.path, form)
-    rows = named_rows(table, file, "labels")
-    splits, tags = rows.column("split"), rows.column("tags")
-    said = {name: table.table.column(name).to_pylist() for name in groups if name in table.table.column_names}
-    if not rows.lines.size or (splits is None and tags is None and not said):
-        return SAMPLE_COLUMNS.empty_table()
-    belongs = [groups_of(dict(zip(said, row, strict=True))) for row in zip(*said.values(), strict=True)]
-    columns = [
-        *(pa.repeat(pa.scalar(value, kind), len(rows.lines)) for value, kind in _place(file)),
-        keys(rows),
-        pa.array([split_of(one) for one in texts(splits, len(rows.lines)).to_pylist()], pa.string()),
-        pa.array([tags_of(one) for one in _values(tags, len(rows.lines))], pa.list_(pa.string())),
-        pa.array(belongs or [[]] * len(rows.lines), pa.list_(pa.string())),
-    ]
-    return pa.table(columns, schema=SAMPLE_COLUMNS)
-
-
-def _columns_of_samples(file: InputFile) -> pa.Table:
-    constants = {"source": file.source, "file": file.name, "folder": file.folder}
-    rows = [
-        constants | row | {"key": row["filepath"], "split": split_of(row["split"])}
-        for row in columns_of(json.loads(bytes_of(file.path)), file.path.parent)
-    ]
-    return pa.Table.from_pylist(rows, schema=SAMPLE_COLUMNS)
-
-
-def _place(file: InputFile) -> list[tuple[object, pa.DataType]]:
-    return [(file.source, pa.int32()), (file.name, pa.string()), (file.folder, pa.string())]
-
-
-def _values(column: pa.Array | None, size: int) -> list[object]:
-    """Return lists as they are, and anything else as text."""
-    is_list = column is not None and pa.types.is_list(column.type)
-    return list(column.to_pylist() if is_list else texts(column, size).to_pylist())  # type: ignore[union-attr]
 
 
 def _with_known_key(rows: Rows) -> Rows:

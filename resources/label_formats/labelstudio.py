@@ -50,7 +50,7 @@ class LabelStudio(InOneFolder):
         found.each(entries, lambda line, one: _add(found, line, *one))
         return found
 
-    holds = frozenset({"boxes", "outlines", "labels"})
+    holds = frozenset({"boxes", "outlines", "labels", "several"})
 
     def write(self, target: Path, dataset: Labelled) -> None:
         """Write tasks.json; the folder is what Label Studio must serve as local files."""

@@ -1,6 +1,7 @@
 """Pascal VOC: an XML file per image, boxes in pixels counted from 1."""
 
 import math
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
@@ -11,23 +12,31 @@ from brain_assets.resources.label_formats.annotations import (
     rotated,
 )
 from brain_assets.resources.label_formats.content import Content, xml_text
-from brain_assets.resources.label_formats.labelled import DIGITS, InOneFolder, Labelled, LabelledImage
+from brain_assets.resources.label_formats.labelled import DIGITS, UNSPLIT, InOneFolder, Labelled, LabelledImage
+
+ALL = "all"
+JOINED, PARTS = "trainval", ("train.txt", "val.txt")
+"""A list of what other lists, where they are there, put into two splits."""
 
 
 class Voc(InOneFolder):
-    """Boxes of the objects of one image."""
+    """Boxes of the objects of one image, and lists of the images of each split."""
 
     name = "voc"
     title = "Pascal VOC XML"
-    suffixes = frozenset({".xml"})
+    suffixes = frozenset({".xml", ".txt"})
     per_image = True
 
     def sniff(self, content: Content) -> bool:
-        """Tell whether a file is one."""
+        """Tell whether a file is one, or a list in ``ImageSets``."""
+        if content.suffix == ".txt":
+            return "ImageSets" in content.path.parts
         return content.xml.tag == "annotation" and content.xml.find("object/polygon/pt") is None
 
     def read(self, content: Content) -> Annotations:
-        """Return what it says of one image."""
+        """Return what it says of one image; a list says nothing of objects."""
+        if content.suffix == ".txt":
+            return Annotations()
         root, found = content.xml, Annotations()
         if root.tag != "annotation":
             raise ValueError(f"its root is <{root.tag}>, not <annotation>")
@@ -37,6 +46,21 @@ class Voc(InOneFolder):
         given = {"keys": keys, "image_id": image}
         found.each(enumerate(root.iter("object"), 1), lambda line, one: found.add(line, given | _object(one)))
         return found
+
+    def may_hold_columns(self, path: Path) -> bool:
+        """Tell whether a file lists the images of a split, below ``ImageSets`` or its folder of detection, ``Main``."""
+        if path.suffix != ".txt" or (not path.match("ImageSets/*") and not path.match("ImageSets/Main/*")):
+            return False
+        if path.stem == JOINED:
+            return not any(path.with_name(name).is_file() for name in PARTS)
+        return path.stem not in {ALL, UNSPLIT}
+
+    def columns(self, content: Content) -> Sequence[dict[str, object]]:
+        """Return the split of the images that a list names by their stems; lists of a class have more in each line."""
+        split = "train" if content.path.stem == JOINED else content.path.stem
+        lines = [words for line in content.text.splitlines() if (words := line.split())]
+        alone = all(len(words) == 1 for words in lines)
+        return [{"filepath": words[0], "split": split, "tags": []} for words in lines] if alone else []
 
     holds = frozenset({"boxes", "splits"})
     images = "JPEGImages"
@@ -54,7 +78,7 @@ class Voc(InOneFolder):
         lists.mkdir(parents=True)
         for split, members in dataset.by_split():
             stems = [f"{one.stem.removeprefix('JPEGImages/')}\n" for one in members if one.objects is not None]
-            (lists / f"{split or 'all'}.txt").write_text("".join(stems), "utf-8")
+            (lists / f"{split or ALL}.txt").write_text("".join(stems), "utf-8")
 
 
 def _tree(image: LabelledImage) -> Element:

@@ -1,27 +1,31 @@
 """Formats that datasets are written in and that hold labels of whole images first of all."""
 
 import csv
-import io
 import json
-import tarfile
 from collections.abc import Iterator, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from brain_assets.resources.label_formats.labelled import DIGITS, BySplit, Labelled, LabelledImage, below, inside
+from brain_assets.resources.label_formats.labelled import (
+    DIGITS,
+    BySplit,
+    Labelled,
+    LabelledImage,
+    below,
+    inside,
+    pixels,
+)
 
 Row = dict[str, Any]
-SHARD = 1000
-"""Images of a tar file."""
 BOXES = ("filename", "width", "height", "class", "xmin", "ymin", "xmax", "ymax")
 
 
 class _Tables(BySplit):
     """Two tables beside a folder of images: labels of whole images, and boxes in pixels."""
 
-    holds = frozenset({"labels", "boxes", "splits"})
+    holds = frozenset({"labels", "several", "boxes", "splits", "tags"})
 
 
 class CsvTables(_Tables):
@@ -89,7 +93,7 @@ class HuggingFace:
 
     name = "huggingface"
     title = "Hugging Face ImageFolder"
-    holds = frozenset({"labels", "boxes", "splits"})
+    holds = frozenset({"labels", "several", "boxes", "splits"})
     packs = False
 
     def place(self, image: LabelledImage, folder: str) -> str:
@@ -113,60 +117,9 @@ def _metadata(image: LabelledImage, folder: Path, target: Path, *, several: bool
     row: Row = {"file_name": (target / image.path).relative_to(folder).as_posix()}
     row |= {"labels": image.labels} if several else {"label": next(iter(image.labels), None)} if image.labels else {}
     if image.objects is not None:
-        boxes = [_pixels(one.box, image) for one in image.objects]
+        boxes = [pixels(one.box, image) for one in image.objects]
         row |= {"width": image.width, "height": image.height}
         row |= {"objects": {"bbox": boxes, "category": [one.label for one in image.objects]}}
-    return row
-
-
-class WebDataset:
-    """Tar files of up to a thousand images each, with what is known of them beside."""
-
-    name = "webdataset"
-    title = "WebDataset"
-    holds = frozenset({"labels", "boxes", "outlines", "crowds", "splits"})
-    packs = True
-
-    def place(self, image: LabelledImage, folder: str) -> str:
-        """Return the key of an image in its tar file: dots end a key."""
-        path = PurePosixPath(*inside(folder, image))
-        return (
-            "/".join([*filter(None, [folder]), path.with_suffix("").as_posix().replace(".", "_")]) + path.suffix.lower()
-        )
-
-    def write(self, target: Path, dataset: Labelled) -> None:
-        """Write SPLIT-000000.tar and so on: the image, .json, and .cls with the number of its class in classes.txt."""
-        for split, members in dataset.by_split():
-            for start in range(0, len(members), SHARD):
-                path = target / f"{split or 'all'}-{start // SHARD:06}.tar"
-                with tarfile.open(path, "w") as tar:
-                    for image in members[start : start + SHARD]:
-                        _pack(tar, image, dataset)
-        (target / "classes.txt").write_text("".join(f"{name}\n" for name in dataset.classes), "utf-8")
-
-
-def _pack(tar: tarfile.TarFile, image: LabelledImage, dataset: Labelled) -> None:
-    data = dataset.read(image)
-    if data is None:
-        return
-    parts = {PurePosixPath(image.path).suffix: data, ".json": json.dumps(_packed(image), ensure_ascii=False).encode()}
-    if len(image.labels) == 1:
-        parts[".cls"] = str(dataset.classes.index(image.labels[0])).encode()
-    for suffix, content in parts.items():
-        member = tarfile.TarInfo(image.stem + suffix)
-        member.size = len(content)
-        tar.addfile(member, io.BytesIO(content))
-
-
-def _packed(image: LabelledImage) -> Row:
-    row: Row = {"filepath": image.filepath, "labels": image.labels, "tags": image.tags, "split": image.split}
-    row |= {"width": image.width, "height": image.height}
-    if image.objects is not None:
-        row["objects"] = [
-            {"label": one.label, "bbox": _pixels(one.box, image), "segmentation": one.sized(image.width, image.height) or None,
-             "iscrowd": int(one.crowd)}
-            for one in image.objects
-        ]  # fmt: skip
     return row
 
 
@@ -187,11 +140,6 @@ def _box_rows(dataset: Labelled) -> Iterator[Row]:
 def _box_schema() -> pa.Schema:
     kinds = (pa.string(), pa.int64(), pa.int64(), pa.string(), *[pa.float64()] * 4)
     return pa.schema(list(zip(BOXES, kinds, strict=True)))
-
-
-def _pixels(box: Sequence[float], image: LabelledImage) -> list[float]:
-    sides = (image.width, image.height)
-    return [round(value * sides[place % 2], DIGITS) for place, value in enumerate(box)]
 
 
 def _write_csv(path: Path, names: Sequence[str], rows: Any) -> None:

@@ -23,15 +23,13 @@ from brain_assets.resources.label_formats.class_names import (
 )
 from brain_assets.resources.label_formats.content import Content
 from brain_assets.resources.label_formats.labelled import BySplit, Labelled, LabelledObject
+from brain_assets.resources.media.candidates import IMAGE_SUFFIXES
 
 LOOKED_AT = 20
 SPLITS = {"train", "val", "valid", "test", "trainval"}
 """Lists of images are called so, by path or by stem."""
 MOST_OUTSIDE = 2.0
 """Coordinates beyond it are pixels, or another format's."""
-PICTURES = {
-    ".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".heic", ".avif", ".jp2", ".dng", ".mpo", ".jxl",
-}  # fmt: skip
 
 
 class Yolo(BySplit):
@@ -57,13 +55,17 @@ class Yolo(BySplit):
 
     holds = frozenset({"boxes", "outlines", "splits"})
 
+    def held(self, dataset: Labelled) -> frozenset[str]:
+        """Return what it says of a dataset: outlines only where all objects have one."""
+        return self.holds if _outlined(dataset) else self.holds - {"outlines"}
+
     def write(self, target: Path, dataset: Labelled) -> None:
         """Write a text for each image, and data.yaml.
 
         All objects are outlines, or all are boxes: whoever reads both in one file takes boxes for outlines of two points.
         """
         numbers = {name: number for number, name in enumerate(dataset.classes)}
-        outlined = all(one.rings for one in dataset.objects())
+        outlined = _outlined(dataset)
         for image in dataset.images:
             if image.objects is not None:
                 path = target / f"labels/{image.stem.removeprefix('images/')}.txt"
@@ -71,6 +73,10 @@ class Yolo(BySplit):
                 lines = [_line(one, numbers[one.label], outlined=outlined) for one in image.objects]
                 path.write_text("".join(lines), "utf-8")
         (target / "data.yaml").write_text(_data(dataset), "utf-8")
+
+
+def _outlined(dataset: Labelled) -> bool:
+    return all(one.rings for one in dataset.objects())
 
 
 def _line(one: LabelledObject, number: int, *, outlined: bool) -> str:
@@ -94,13 +100,11 @@ def is_beside(content: Content) -> bool:
     path = content.path
     if content.suffix != ".txt" or is_class_list(path) or path.name.lower().startswith("readme"):
         return True
-    if "ImageSets" in path.parts:
-        return True
     lines = _lines(content.text)[:LOOKED_AT]
     # The labels of an image that is called like a split are no list.
     if path.stem.lower() in SPLITS and not any(_is_object(line.split()) for line in lines):
         return True
-    return bool(lines) and all(PurePath(line.replace("\\", "/")).suffix.lower() in PICTURES for line in lines)
+    return bool(lines) and all(PurePath(line.replace("\\", "/")).suffix.lower() in IMAGE_SUFFIXES for line in lines)
 
 
 def _lines(text: str) -> list[str]:

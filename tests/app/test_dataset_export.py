@@ -36,6 +36,7 @@ READ_BACK: dict[str, tuple[str, tuple[str, ...]]] = {
     "fiftyone-dataset": ("samples.json", ("ground_truth=samples.json", "labels=samples.json")),
     "csv": ("images", ("labels.csv", "boxes.csv")),
     "parquet": ("images", ("labels.parquet", "boxes.parquet")), "folders": (".", ("folder",)),
+    "webdataset": (".", (".",)),
     "huggingface": (".", ("test/metadata.jsonl", "train/metadata.jsonl")),
 }  # fmt: skip
 

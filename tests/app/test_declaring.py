@@ -1,6 +1,8 @@
 """A folder is looked at before it is declared; declarations are added to and changed in the file, comments kept."""
 
+import io
 import json
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +12,7 @@ from click.testing import CliRunner, Result
 
 from brain_assets.app.cli import main
 from brain_assets.app.scanning import as_options, look_at
-from tests.workshop import write_pictures
+from tests.workshop import encoded, picture, write_pictures
 
 VOC = "<annotation><filename>00000.png</filename></annotation>"
 COCO = {
@@ -56,6 +58,41 @@ def voc(root: Path) -> None:
     (root / "Annotations" / "00000.xml").write_text(VOC)
 
 
+def voc_lists(root: Path) -> None:
+    voc(root)
+    write_pictures(root / "JPEGImages", range(2))
+    (root / "ImageSets" / "Main").mkdir(parents=True)
+    (root / "ImageSets" / "Main" / "train.txt").write_text("00000\n")
+    (root / "ImageSets" / "Main" / "val.txt").write_text("00001\n")
+
+
+def kitti(root: Path) -> None:
+    write_pictures(root / "image_2", [0])
+    (root / "label_2").mkdir()
+    (root / "label_2" / "00000.txt").write_text(f"Car 0 0 0 1 2 9 8{' 0' * 7}\n")
+
+
+def dota(root: Path) -> None:
+    write_pictures(root / "images", [0])
+    (root / "labelTxt").mkdir()
+    (root / "labelTxt" / "00000.txt").write_text("gsd:1\n1 1 9 1 9 5 1 5 ship 0\n")
+
+
+def lists(root: Path) -> None:
+    write_pictures(root, range(2))
+    (root / "train.txt").write_text("00000.png 1\n00001.png 0\n")
+
+
+def shards(root: Path) -> None:
+    root.mkdir()
+    with tarfile.open(root / "a-000000.tar", "w") as tar:
+        for name, data in {"0.png": encoded(picture(1)), "0.cls": b"0"}.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+    (root / "classes.txt").write_text("cat\n")
+
+
 def cvat(root: Path) -> None:
     write_pictures(root / "images", [0])
     image = '<image id="0" name="00000.png" width="20" height="16"></image>'
@@ -94,6 +131,11 @@ LAYOUTS: dict[Callable[[Path], None], dict[str, object]] = {
         "predictions_format": "coco",
     },
     voc: {"labels": ["Annotations"], "labels_format": "voc"},
+    voc_lists: {"split_from": "column", "labels": ["Annotations"], "labels_format": "voc"},
+    kitti: {"labels": ["label_2"], "labels_format": "kitti"},
+    dota: {"labels": ["labelTxt"], "labels_format": "dota"},
+    lists: {"split_from": "column", "labels": ["train.txt"], "labels_format": "lists"},
+    shards: {"labels": ["."]},
     cvat: {"labels": ["annotations.xml"], "labels_format": "cvat"},
     labelme: {"labels": ["."], "labels_format": "labelme"},
     tables: {"labels": ["labels.csv"], "predictions": ["predictions.csv"]},

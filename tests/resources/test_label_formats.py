@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import tarfile
 import zlib
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +20,11 @@ from brain_assets.resources.label_formats.annotations import Annotations, names_
 from brain_assets.resources.label_formats.content import Content
 from brain_assets.resources.label_formats.door import TABLE_FORMS, formats, recognise
 from brain_assets.resources.label_formats.fiftyone_dataset import packed
-from brain_assets.resources.settings.configuration import FORMATS
+from brain_assets.resources.label_formats.input_files import list_labels
+from brain_assets.resources.label_formats.sample_columns import read_sample_columns
+from brain_assets.resources.settings.configuration import FORMATS, DatasetSettings, LabelSettings
+from brain_assets.resources.settings.home import DatasetPaths
+from brain_assets.resources.tabular import Rejected
 from tests.resources.formats import file_of
 
 SHARED = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -44,6 +49,16 @@ def read(path: Path, content: Any = None, form: str = "auto") -> Annotations:
     if content is not None:
         written(path, content)
     return recognise(file_of(path, form)).read()
+
+
+def packed_tar(members: dict[str, bytes], mode: str = "w") -> bytes:
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode=mode) as file:
+        for name, data in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            file.addfile(info, io.BytesIO(data))
+    return packed.getvalue()
 
 
 def told(found: Annotations) -> list[tuple[int, str]]:
@@ -322,8 +337,12 @@ CVAT = """<annotations><version>1.1</version><image id="0" name="0.jpg" width="6
 <polygon label="dog" points="1,1;20,1;20,20"/><mask label="dog" rle="1,2,1" left="10" top="20" width="2" height="2"/>
 <points label="cat" points="1,1"/><polygon label="cat" points="1,1;x"/><box label="" xtl="1" ytl="1" xbr="5" ybr="4"/></image>
 <image id="1" name="1.jpg" width="60" height="40"><tag label="dark"/><tag label="wet"/></image>
-<image id="2"><box label="cat"/></image>
-<track label="car"><box frame="0"/></track></annotations>"""
+<image id="2"><box label="cat"/></image></annotations>"""
+CVAT_VIDEO = """<annotations><meta><task><original_size><width>60</width><height>40</height></original_size></task>
+<source>street.mp4</source></meta><track id="0" label="car">
+<box frame="0" outside="0" keyframe="1" xtl="1" ytl="2" xbr="4" ybr="6"/>
+<box frame="12" outside="0" keyframe="0" xtl="2" ytl="2" xbr="5" ybr="6"/>
+<box frame="13" outside="1" keyframe="1" xtl="2" ytl="2" xbr="5" ybr="6"/></track></annotations>"""
 
 
 def test_cvat_boxes_turned_ones_outlines_and_masks(tmp_path: Path) -> None:
@@ -331,8 +350,113 @@ def test_cvat_boxes_turned_ones_outlines_and_masks(tmp_path: Path) -> None:
     assert boxes(found) == [[20, 0, 20, 40], [1, 1, 4, 3], [1, 1, 19, 19], [10, 20, 2, 2]]
     assert np.round(found.objects[0]["polygon"], 6).tolist() == [[40, 0, 40, 40, 20, 40, 20, 0]]
     assert [(row["keys"][0], row["width"]) for row in found.images] == [("0.jpg", 60), ("1.jpg", 60)]
-    assert told(found) == [(5, "shape"), (6, "unreadable"), (7, "no_label"), (10, "no_key"), (11, "track")]
+    assert told(found) == [(5, "shape"), (6, "unreadable"), (7, "no_label"), (10, "no_key")]
     assert found.labels["1.jpg"]["labels"] == ["dark", "wet"]
+
+
+def test_tracks_of_a_video_are_boxes_in_the_pictures_of_its_frames(tmp_path: Path) -> None:
+    found = read(tmp_path / "annotations.xml", CVAT_VIDEO)
+    keys = [["street/frame_000000", "//frame_000000"], ["street/frame_000012", "//frame_000012"]]
+    assert [(row["keys"], row["width"]) for row in found.images] == [(one, 60) for one in keys]
+    assert [(row["keys"], row["label"]) for row in found.objects] == [(one, "car") for one in keys]
+    assert (boxes(found), told(found)) == ([[1, 2, 3, 4], [2, 2, 3, 4]], [])
+
+
+def test_lists_of_voc_say_splits_and_nothing_of_objects(tmp_path: Path) -> None:
+    lists, columns = tmp_path / "ImageSets" / "Main", lambda: read_sample_columns(files()).to_pylist()
+    files = lambda: [file_of(path) for path in sorted(lists.glob("*.txt"))]  # noqa: E731
+    written(lists / "trainval.txt", "a\nb\n")
+    written(lists / "cat_train.txt", "a -1\nb 1\n")
+    assert [(row["key"], row["split"]) for row in columns()] == [("a", "train"), ("b", "train")]
+    written(lists / "train.txt", "a\n")
+    written(lists / "val.txt", "b\n")
+    assert [(row["key"], row["split"]) for row in columns()] == [("a", "train"), ("b", "val")]
+    assert all(read(path.path) == Annotations() for path in files())
+    written(tmp_path / "Annotations" / "a.xml", VOC.format(name="a.jpg"))
+    settings = DatasetSettings(media="x", labels=[LabelSettings(uri=str(tmp_path / "Annotations"), format="voc")])
+    names = [file.name for file in list_labels(settings, DatasetPaths(tmp_path)).files]
+    assert names == ["a.xml", *(f"../ImageSets/Main/{name}.txt" for name in ("cat_train", "train", "trainval", "val"))]
+
+
+# Texts
+
+
+def test_kitti_has_boxes_in_pixels_and_regions_that_nobody_labelled(tmp_path: Path) -> None:
+    found = read(tmp_path / "label_2" / "7.txt", KITTI + "Car 1 2\n")
+    assert found.objects[0]["keys"] == [f"{tmp_path}/image_2/7", f"{tmp_path}/label_2/7", "//7"]
+    assert boxes(found) == [[10.5, 20, 20, 30], [1, 1, 4, 4]]
+    assert [(row["label"], row["iscrowd"], row["confidence"]) for row in found.objects] == [
+        ("Car", False, None),
+        ("DontCare", True, None),
+    ]
+    assert told(found) == [(3, "box")]
+    scored = read(tmp_path / "7.txt", KITTI.splitlines()[0] + " 0.75\n")
+    assert [row["confidence"] for row in scored.objects] == [0.75]
+
+
+def test_dota_keeps_the_corners_of_its_boxes(tmp_path: Path) -> None:
+    found = read(tmp_path / "labelTxt" / "P1.txt", DOTA + "1 1 2 2 plane 0\n")
+    assert found.objects[0]["keys"][0] == f"{tmp_path}/images/P1"
+    assert (boxes(found), told(found)) == ([[10, 10, 20, 20], [1, 1, 8, 4]], [(5, "polygon")])
+    assert found.objects[0]["polygon"] == [[20, 10, 30, 20, 20, 30, 10, 20]]
+    assert [row["label"] for row in found.objects] == ["small-vehicle", "plane"]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "labels"),
+    [
+        ("val.txt", "0.jpg 1\nsub/a b.PNG 0\n", {"0.jpg": "dog", "sub/a b.PNG": "cat"}),
+        ("train.lst", "0\t1.000000\tc/0.jpg\n1\t7\tc/1.jpg\n", {"c/0.jpg": "dog", "c/1.jpg": "7"}),
+        ("all.txt", '# path,class\n"x\\y.jpg",great dane\n', {"x/y.jpg": "great dane"}),
+    ],
+)
+def test_lists_have_a_path_and_a_class_a_line(tmp_path: Path, name: str, text: str, labels: dict[str, str]) -> None:
+    written(tmp_path / "classes.txt", "cat\ndog\n")
+    found = read(tmp_path / name, text)
+    assert ({key: row["labels"] for key, row in found.labels.items()}, told(found)) == (
+        {key: [label] for key, label in labels.items()},
+        [],
+    )
+
+
+def test_lines_of_lists_that_are_otherwise_are_told(tmp_path: Path) -> None:
+    found = read(tmp_path / "l.txt", "0.jpg 1\n0.jpg 2\n1.jpg 48,240,195,371,11\nx\n", "lists")
+    assert told(found) == [(2, "duplicate"), (3, "class"), (4, "no_label")]
+
+
+# Tar files
+
+
+@pytest.mark.parametrize("name", ["s-000000.tar", "s-000000.tar.gz"])
+def test_webdataset_has_the_class_of_an_image_beside_it(tmp_path: Path, name: str) -> None:
+    written(tmp_path / "classes.txt", "cat\ndog\n")
+    parts = {
+        "x/a.jpg": b"",
+        "x/a.cls": b"1\n",
+        "b.png": b"",
+        "b.json": b'{"label": "owl"}',
+        "c.jpg": b"",
+        "c.json": b"{",
+        "d.jpg": b"",
+        "d.json": b'{"caption": "a cat"}',
+    }
+    found = read(tmp_path / name, packed_tar(parts, "w:gz" if name.endswith("gz") else "w"))
+    here = f"{tmp_path}/{name}!/"
+    assert {key: row["labels"] for key, row in found.labels.items()} == {
+        f"{here}x/a.jpg": ["dog"],
+        f"{here}b.png": ["owl"],
+    }
+    assert told(found) == [(3, "unreadable"), (4, "no_label")]
+    assert found.rejected[1].detail == "JSON with caption"
+
+
+def test_a_tar_file_in_which_nobody_says_anything_of_images_is_told(tmp_path: Path) -> None:
+    captions = read(tmp_path / "a.tar", packed_tar({"a.jpg": b"", "a.txt": b"a cat"}))
+    assert captions.rejected == [
+        Rejected(0, "no_label", "beside images are .txt; classes are read from .cls and .json")
+    ]
+    assert read(tmp_path / "b.tar", packed_tar({"c.json": b"{}"})).rejected[0].detail == "no images are in it"
+    assert told(read(tmp_path / "c.tar", b"no tar")) == [(0, "unreadable")]
 
 
 # JSON of other tools
@@ -552,6 +676,14 @@ def test_labels_of_an_image_that_is_called_like_a_split_are_no_list(tmp_path: Pa
 # The door
 
 
+KITTI = """Car 0.00 0 -1.57 10.5 20 30.5 50 1.6 1.7 3.9 1.8 1.5 8.4 0.01
+DontCare -1 -1 -10 1 1 5 5 -1 -1 -1 -1000 -1000 -1000 -10
+"""
+DOTA = """imagesource:GoogleEarth
+gsd:0.146
+20 10 30 20 20 30 10 20 small-vehicle 0
+1.0 1.0 9.0 1.0 9.0 5.0 1.0 5.0 plane 1
+"""
 EXAMPLES: dict[str, tuple[str, Any]] = {
     "fiftyone": ("labels.json", {"classes": ["cat"], "labels": {"a": [{"label": 0, "bounding_box": [0.1, 0.2, 0.3, 0.4]}] * 2}}),
     "fiftyone-dataset": ("samples.json", {"samples": [{"filepath": f"data/{name}.jpg", "tags": ["train"], "ground_truth": {
@@ -559,6 +691,11 @@ EXAMPLES: dict[str, tuple[str, Any]] = {
                                               "mask": [[True, False]]}]}} for name in "ab"]}),
     "coco": ("a.json", coco(one(), one())),
     "yolo": ("a.txt", "0 .5 .5 .2 .2\n0 .4 .5 .2 .2\n"),
+    "kitti": ("a.txt", KITTI),
+    "dota": ("a.txt", DOTA),
+    "lists": ("a.txt", "a.jpg 1\nb.jpg 2\n"),
+    "webdataset": ("a.tar", packed_tar({"a.jpg": b"", "a.json": json.dumps(
+        {"objects": [{"label": "cat", "bbox": [1, 2, 3, 4]}] * 2}).encode()})),
     "voc": ("a.xml", VOC.format(name="a.jpg")),
     "cvat": ("a.xml", CVAT),
     "labelme": ("a.json", {"imagePath": "a.jpg", "shapes": [{"label": "a", "points": [[1, 1], [9, 1], [9, 5]]}] * 2}),
@@ -583,7 +720,8 @@ def test_every_format_is_recognised_by_its_content(tmp_path: Path, form: str) ->
     name, content = EXAMPLES[form]
     recognised = recognise(file_of(written(tmp_path / name, content)))
     assert recognised.form == form
-    assert len(recognised.read().objects) >= 1
+    found = recognised.read()
+    assert len(found.objects) + len(found.labels) >= 1
 
 
 @pytest.mark.parametrize(
@@ -591,7 +729,7 @@ def test_every_format_is_recognised_by_its_content(tmp_path: Path, form: str) ->
     [
         ("a.json", {"boxes": [], "img": 1}, "a JSON object with boxes, img"),
         ("a.xml", "<kml/>", "XML with the root <kml>"),
-        ("a.txt", "Car 0.00 0 -1.57 599.41 156.40 629.75 189.25\n", "begins 'Car 0"),
+        ("a.txt", "Car 0.00 0 -1.57 599.41 156.40 629.75\n", "begins 'Car 0"),
         ("a.json", "{", "JSONDecodeError"), ("a.xml", "<a", "ParseError"),
     ],
 )  # fmt: skip
@@ -629,7 +767,7 @@ def test_no_value_of_a_file_ends_its_reading(tmp_path: Path, form: str, data: st
 
 
 @SHARED
-@given(st.sampled_from(["yolo", "voc", "cvat", "coco"]), st.data())
+@given(st.sampled_from(["yolo", "voc", "cvat", "coco", "kitti", "dota", "lists", "webdataset"]), st.data())
 def test_no_damage_to_a_file_ends_its_reading(tmp_path: Path, form: str, data: st.DataObject) -> None:
     name, content = EXAMPLES[form]
     whole = bytearray(written(tmp_path / name, content).read_bytes())

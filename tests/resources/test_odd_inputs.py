@@ -19,7 +19,7 @@ from brain_assets.answers.similar import read_vectors
 from brain_assets.resources.errors import ConfigurationError, Refused, SourceError
 from brain_assets.resources.label_formats.annotations import LABEL_TABLES, PREDICTION_TABLES, scored
 from brain_assets.resources.label_formats.input_files import InputFile
-from brain_assets.resources.label_formats.labels import read_sample_columns
+from brain_assets.resources.label_formats.sample_columns import read_sample_columns
 from brain_assets.resources.label_formats.tables import read_table_file
 from brain_assets.resources.media.archives import list_members, read_member
 from brain_assets.resources.media.data_yaml import read_data_yaml

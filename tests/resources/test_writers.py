@@ -78,7 +78,7 @@ def read(folder: Path) -> Annotations:
     """Return what all files of a folder say, as a dataset with this folder of labels reads them."""
     found = Annotations()
     for path in sorted(folder.rglob("*")):
-        if path.is_file() and path.suffix in {".json", ".xml", ".txt", ".yaml"}:
+        if path.is_file() and path.suffix in {".json", ".xml", ".txt", ".yaml", ".tar"}:
             said = recognise(file_of(path)).read()
             found.objects += said.objects
             found.images += said.images
@@ -90,6 +90,8 @@ def named(row: dict[str, Any], images: list[LabelledImage], folder: Path) -> Lab
     """Return the image that a row's first fitting name means."""
     for key in row["keys"]:
         bare = key.removeprefix("//")
+        if "!/" in bare:
+            bare = f"{folder}/{bare.partition('!/')[2]}"
         paths = [str(folder / image.path) for image in images]
         rooted = [image.path.partition("/")[2] for image in images]
         tails = [path if path.endswith(f"/{bare}") else "" for path in paths]
@@ -115,7 +117,7 @@ def own_mask(one: LabelledObject) -> np.ndarray:
 
 
 def test_these_write() -> None:
-    assert WRITING == ["coco", "cvat", "fiftyone", "fiftyone-dataset", "labelstudio", "voc", "yolo"]
+    assert WRITING == ["coco", "cvat", "fiftyone", "fiftyone-dataset", "labelstudio", "voc", "webdataset", "yolo"]
 
 
 @pytest.mark.parametrize("name", WRITING)
