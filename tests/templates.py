@@ -16,7 +16,7 @@ OWN_IDENTITY = "update facts set value = to_json(uuid()::varchar) where name = '
 
 
 @functools.cache
-def _migrated() -> bytes:
+def migrated() -> bytes:
     """Return a store without rows: making its tables takes longer than most of what tests store."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "store.duckdb"
@@ -33,11 +33,20 @@ def _from_template(store: Store, path: Path, *given: Any, **named: Any) -> None:
         # Where a file cannot be made, the store itself shall say so.
         with contextlib.suppress(OSError):
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(_migrated())
-            fresh = True
+            fresh = _is_put(path, migrated())
     _open(store, path, *given, **named)
     if fresh:
         store.connection.execute(OWN_IDENTITY)
+
+
+def _is_put(path: Path, data: bytes) -> bool:
+    """Write a file, all of it or nothing; return whether it is there."""
+    try:
+        path.write_bytes(data)
+    except OSError:
+        path.unlink(missing_ok=True)
+        return False
+    return True
 
 
 def use() -> None:

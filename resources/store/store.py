@@ -240,6 +240,8 @@ class Store:
         folder = path.with_suffix(".spill")
         with told(path):
             path.parent.mkdir(parents=True, exist_ok=True)
+            if not path.exists():
+                _make(path)
             self.connection = duckdb.connect(
                 str(path),
                 config={"preserve_insertion_order": "false", "memory_limit": memory, "temp_directory": str(folder)},
@@ -250,7 +252,7 @@ class Store:
             try:
                 bound_spill(self.connection, spill)
                 self.connection.execute("set timezone = 'UTC'")
-                self._migrate()
+                _migrate(self.connection, path)
                 self.keys = self._keys()
                 listed = self.connection.execute(
                     "select table_name from duckdb_tables() where not temporary"
@@ -355,18 +357,6 @@ class Store:
             # A fatal error has already ended the transaction; the first error is the one to tell.
             return
 
-    def _migrate(self) -> None:
-        self.connection.execute("create table if not exists schema_version (version integer not null)")
-        applied = {row[0] for row in self.rows("select version from schema_version")}
-        if newer := applied - MIGRATIONS.keys():
-            newest = max(MIGRATIONS)
-            raise StoreError(f"{self.path} was made by a newer version (schema {max(newer)}, known {newest}): upgrade")
-        for number in sorted(MIGRATIONS.keys() - applied):
-            self.connection.begin()
-            self.connection.execute(MIGRATIONS[number].read_text("utf-8"))
-            self.connection.execute("insert into schema_version values (?)", [number])
-            self.connection.commit()
-
     def _keys(self) -> dict[str, list[str]]:
         """Return the columns that name a row of each table: its primary key, or what `keys` says where it has no index."""
         return dict(
@@ -374,6 +364,40 @@ class Store:
             select table_name, constraint_column_names from duckdb_constraints() where constraint_type = 'PRIMARY KEY'
             union all select table_name, columns from keys""")
         )
+
+
+def _make(path: Path) -> None:
+    """Make the file whole under another name first, so that a kill or a full disk never leaves a part of it in its place."""
+    draft = path.with_name(f".{path.name}")
+    _remove(draft)
+    try:
+        with duckdb.connect(str(draft)) as connection:
+            _migrate(connection, path)
+            # What closing cannot write it leaves beside the file, and says nothing.
+            connection.execute("checkpoint")
+        draft.replace(path)
+    except BaseException:
+        _remove(draft)
+        raise
+
+
+def _remove(path: Path) -> None:
+    for left in (path, path.with_name(f"{path.name}.wal")):
+        left.unlink(missing_ok=True)
+
+
+def _migrate(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
+    """Apply the migrations that a store has not seen; `path` is how messages name it."""
+    connection.execute("create table if not exists schema_version (version integer not null)")
+    applied = {version for (version,) in connection.execute("select version from schema_version").fetchall()}
+    if newer := applied - MIGRATIONS.keys():
+        newest = max(MIGRATIONS)
+        raise StoreError(f"{path} was made by a newer version (schema {max(newer)}, known {newest}): upgrade")
+    for number in sorted(MIGRATIONS.keys() - applied):
+        connection.begin()
+        connection.execute(MIGRATIONS[number].read_text("utf-8"))
+        connection.execute("insert into schema_version values (?)", [number])
+        connection.commit()
 
 
 def bound_spill(connection: duckdb.DuckDBPyConnection, spill: str = SPILL) -> None:

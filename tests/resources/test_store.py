@@ -1,5 +1,6 @@
 """The store: merges write what differs and nothing else, transactions are whole, and whatever the disk does is one line."""
 
+import resource
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -296,6 +297,19 @@ def test_a_full_disk_is_said_and_loses_nothing(path: Path) -> None:
     assert stored(again) == [("a", "1", 1)]
     assert merge(again, hashes(b="2")) == Counts(added=1)
     again.close()
+
+
+@pytest.mark.parametrize("room", [0, 5_000, 300_000])
+def test_a_full_disk_leaves_no_part_of_a_store_that_is_being_made(path: Path, room: int) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, before[1]))
+    try:
+        with pytest.raises(StoreError, match="the disk is full, free some space below"):
+            Store(path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list(path.parent.iterdir()) == []
+    Store(path).close()
 
 
 def test_memory_is_bounded_and_large_work_goes_to_disk_beside_the_store(path: Path) -> None:
