@@ -32,8 +32,8 @@ def written_in(text: str) -> Any:
     return yaml.load(text, _BoundedLoader)
 
 
-def settings_in(text: str) -> tuple[yaml.Node | None, Any]:
-    """Return the nodes and the values of a text of YAML that holds settings.
+def settings_in(text: str) -> tuple[yaml.SafeLoader, yaml.Node | None]:
+    """Return the nodes of a text of YAML that holds settings, and the loader that makes values of them.
 
     Raises
     ------
@@ -41,10 +41,11 @@ def settings_in(text: str) -> tuple[yaml.Node | None, Any]:
         If it is no YAML, is nested too deep, or holds by its aliases far more than is written in it.
     """
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        loader = yaml.SafeLoader(text)
+        node = loader.get_single_node()
         if node is not None and _size(node, {}) > MOST_NODES:
             raise yaml.YAMLError(f"its aliases make more than {MOST_NODES} values of it")
-        return node, yaml.safe_load(text)
+        return loader, node
     except RecursionError:
         raise yaml.YAMLError("it is nested too deep") from None
 

@@ -6,7 +6,7 @@ Precedence: run-time argument > environment (``BRAIN_SIMILARITY_K=30``) > file >
 import hashlib
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -882,7 +882,10 @@ def _read_yaml(path: Path) -> tuple[dict[str, Any], dict[str, int]]:
     """Return the file's tree, and the line of every dotted key; an absent file is empty."""
     try:
         text = path.read_text("utf-8")
-        node, tree = settings_in(text)
+        loader, node = settings_in(text)
+        # Of the nodes as they were written: what is constructed has merged keys in it.
+        written = list(_key_lines(node))
+        tree = loader.construct_document(node) if node else None
     except FileNotFoundError:
         return {}, {}
     except (OSError, UnicodeDecodeError) as error:
@@ -898,12 +901,12 @@ def _read_yaml(path: Path) -> tuple[dict[str, Any], dict[str, int]]:
     if not isinstance(tree, dict):
         raise ConfigurationError(f"{path} must hold keys and values such as 'media: FOLDER'")
     # A section whose lines are all commented out is empty.
-    return {key: value for key, value in tree.items() if value is not None}, _lines(path, node)
+    return {key: value for key, value in tree.items() if value is not None}, _lines(path, written)
 
 
-def _lines(path: Path, node: Any) -> dict[str, int]:
+def _lines(path: Path, written: Iterable[tuple[str, int]]) -> dict[str, int]:
     lines: dict[str, int] = {}
-    for key, line in _key_lines(node):
+    for key, line in written:
         if key in lines:
             raise ConfigurationError(f"{path} line {line}: {key!r} is given twice, first in line {lines[key]}")
         lines[key] = line

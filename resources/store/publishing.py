@@ -111,7 +111,7 @@ def publish(
         stamp = {
             "number": number,
             "published_at": datetime.now(UTC).isoformat(),
-            "columns": (columns := _columns(staging)),
+            "columns": (columns := _columns(store, staging)),
         }
         _finish(staging, seals.sealed({**stamp, **wanted, "files": files}))
         if before and (retention.any or deltas.tags_of(folder)):
@@ -459,16 +459,13 @@ def _seals(staging: Path, before: Mapping[str, Any] | None, spoiled: set[str]) -
     return found
 
 
-def _columns(staging: Path) -> dict[str, dict[str, str]]:
+def _columns(store: Store, staging: Path) -> dict[str, dict[str, str]]:
     """Return the columns of a set's tables with their types, so that a table that is damaged later can still be named."""
-    with duckdb.connect() as connection:
-        return {
-            name: {
-                row[0]: row[1]
-                for row in connection.execute(f"describe from read_parquet('{_quoted(files)}')").fetchall()
-            }
-            for name, files in tables_in(staging).items()
-        }
+    described = "describe from read_parquet('{}')"
+    return {
+        name: {row[0]: row[1] for row in store.connection.execute(described.format(_quoted(files))).fetchall()}
+        for name, files in tables_in(staging).items()
+    }
 
 
 def _finish(staging: Path, content: Mapping[str, Any]) -> None:
