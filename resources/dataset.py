@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from brain_assets.resources.errors import naming_full_disk
 from brain_assets.resources.limits import Limits
 from brain_assets.resources.media.media_source import MediaSource, open_media
 from brain_assets.resources.settings.configuration import DatasetSettings, ServiceSettings, load_dataset, load_service
 from brain_assets.resources.settings.home import DatasetPaths, Home
 from brain_assets.resources.settings.private import private_files
+from brain_assets.resources.settings.remembered import require_whole
 from brain_assets.resources.store import locks
 from brain_assets.resources.store.previews import PreviewPack
 from brain_assets.resources.store.store import Merge, Store
@@ -173,10 +175,12 @@ def open_dataset(home: Home, name: str, opening: Opening) -> Iterator[Dataset]:
     service = load_service(home.settings).settings
     with (
         private_files(home.root),
+        naming_full_disk(paths.folder),
         locks.exclusive(paths.lock, opening.purpose, timeout=service.lock_timeout, waiting=opening.waiting),
     ):
         # Only now, as the dataset may have been changed or removed while we waited.
-        configuration = load_dataset(home.existing(name).config, opening.arguments)
+        require_whole(home.existing(name))
+        configuration = load_dataset(paths.config, opening.arguments)
         settings, digest = configuration.settings, configuration.digest
         store = Store(paths.store, service.memory, service.spill)
         dataset = Dataset(home, paths, settings, digest, service, store, opening.run_id, opening.selected)

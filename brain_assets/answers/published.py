@@ -14,6 +14,7 @@ from brain_assets.ingest.reviews import REVIEW_STATE
 from brain_assets.ingest.samples import SOURCE_STATE
 from brain_assets.resources.dataset import Dataset
 from brain_assets.resources.label_formats.input_files import joined_state
+from brain_assets.resources.settings import remembered
 from brain_assets.resources.store.deltas import Retention
 from brain_assets.resources.store.publishing import TableQuery, publish
 from brain_assets.resources.store.store import Merge
@@ -77,6 +78,8 @@ def published(signals: Sequence[Signal]) -> Signal:
         keep_sets = dataset.service.keep_sets
         result = publish(dataset.store, dataset.paths.published, tables, facts, keep_sets, retention)
         gates.release(dataset.paths)
+        if missing := remembered.keep(dataset.paths):
+            update.notes["no longer set"] = ", ".join(missing)
         update.notes |= {"set": result.number, "written": ", ".join(result.written), "linked": len(result.linked)}
         if result.damaged:
             update.notes["damaged, written again"] = ", ".join(result.damaged)

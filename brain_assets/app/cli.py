@@ -11,12 +11,14 @@ from typing import Any
 
 import click
 
+from brain_assets.app.care_commands import COMMANDS as CARE_COMMANDS
 from brain_assets.app.commands import COMMANDS, PORT, with_output
 from brain_assets.app.ledger_commands import COMMANDS as LEDGER_COMMANDS
 from brain_assets.app.scan_commands import COMMANDS as SCAN_COMMANDS
 from brain_assets.app.split_commands import COMMANDS as SPLIT_COMMANDS
+from brain_assets.app.terminal import showing_all
 from brain_assets.app.version_commands import COMMANDS as VERSION_COMMANDS
-from brain_assets.resources.errors import BrainError
+from brain_assets.resources.errors import FULL, BrainError, disk_full
 from brain_assets.resources.settings.home import Home, unusable
 
 USAGE_ERROR, FAILURE, INTERRUPTED = 2, 1, 130
@@ -25,8 +27,12 @@ USAGE_ERROR, FAILURE, INTERRUPTED = 2, 1, 130
 class Commands(click.Group):
     """Commands whose errors are one clear line."""
 
-    def main(self, *args: Any, **kwargs: Any) -> Any:  # noqa: C901 - one exit code per kind of error
+    def main(self, *args: Any, **kwargs: Any) -> Any:
         """Run a command and exit: 0 on success, 1 on failure, 2 on wrong usage, 130 when interrupted."""
+        with showing_all():
+            self._main(*args, **kwargs)
+
+    def _main(self, *args: Any, **kwargs: Any) -> None:  # noqa: C901 - one exit code per kind of error
         for kind in (signal.SIGTERM, signal.SIGHUP):
             if signal.getsignal(kind) is signal.SIG_DFL:
                 signal.signal(kind, signal.default_int_handler)
@@ -71,6 +77,8 @@ def _fail(error: Exception) -> None:
 
 def _of_the_world(error: OSError, home: Home) -> BrainError:
     """Return what the system refused, and where; in the home, how to use another."""
+    if error.errno in FULL:
+        return disk_full(Path(os.fsdecode(error.filename)).parent if error.filename else home.root, error.strerror)
     if error.filename and Path(os.fsdecode(error.filename)).is_relative_to(home.root):
         return unusable(home, error)
     return BrainError(f"{error.filename}: {error.strerror}" if error.filename else f"{error} (--debug shows where)")
@@ -372,6 +380,7 @@ def _assignment(text: str) -> tuple[str, str]:
 
 
 for command in (*COMMANDS, *SCAN_COMMANDS, *SPLIT_COMMANDS, *VERSION_COMMANDS, *LEDGER_COMMANDS):
+for command in (*COMMANDS, *CARE_COMMANDS, *SCAN_COMMANDS, *SPLIT_COMMANDS, *VERSION_COMMANDS):
     main.add_command(command)
 
 if __name__ == "__main__":

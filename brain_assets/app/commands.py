@@ -22,7 +22,8 @@ def with_output(command: Callable[..., Any]) -> Callable[..., Any]:
         "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write here instead of to the terminal."
     )(command)
     told = (
-        "How rows are written; json is one array, jsonl an object a line [default: by --output's suffix, else table]."
+        "How rows are written; json is one array, jsonl an object a line; in csv, text that a spreadsheet would take for a"
+        " formula begins with ' [default: by --output's suffix, else table]."
     )
     return click.option("--format", "form", type=click.Choice(["table", "csv", "json", "jsonl", "parquet"]), help=told)(
         command

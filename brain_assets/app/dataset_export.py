@@ -15,7 +15,7 @@ import duckdb
 
 from brain_assets.app.cleaning import Cleaning, LeftOut, left_out
 from brain_assets.app.exporting import CLASSES, check_target, labelled_object
-from brain_assets.resources.errors import BrainError, ConfigurationError, Refused, StoreError
+from brain_assets.resources.errors import BrainError, ConfigurationError, Refused, StoreError, naming_full_disk
 from brain_assets.resources.label_formats.annotations import GROUND_TRUTH
 from brain_assets.resources.label_formats.content import line_of
 from brain_assets.resources.label_formats.door import writers
@@ -138,12 +138,13 @@ def export_dataset(
     export = _Export(connection, dataset[1], wanted, out)
     draft = target.with_name(f".{target.name}.draft")
     try:
-        shutil.rmtree(draft, ignore_errors=True)
-        draft.mkdir(parents=True)
-        exported = export.write(writer, draft)
-        if target.exists():
-            shutil.rmtree(target)
-        draft.rename(target)
+        with naming_full_disk(target.parent):
+            shutil.rmtree(draft, ignore_errors=True)
+            draft.mkdir(parents=True)
+            exported = export.write(writer, draft)
+            if target.exists():
+                shutil.rmtree(target)
+            draft.rename(target)
     except OSError as error:
         raise StoreError(f"the export cannot be written to {target}: {error.strerror or error}") from None
     finally:

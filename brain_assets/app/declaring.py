@@ -60,7 +60,7 @@ def declare(home: Home, name: str, **settings: Any) -> DatasetPaths:
     tree = declaration(settings)
     instance.prepare(home)
     write_declaration(paths, tree)
-    _add_partition(name)
+    add_partition(name)
     return paths
 
 
@@ -195,7 +195,8 @@ def _absolute_model(uri: str) -> str:
     return f"{scheme}:{path.absolute()}" if there else uri
 
 
-def _add_partition(name: str) -> None:
+def add_partition(name: str) -> None:
+    """Make a dataset known to the service."""
     import dagster as dg
 
     with dg.DagsterInstance.get() as dagster_instance:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import duckdb
 
-from brain_assets.resources.errors import BrainError
+from brain_assets.resources.errors import BrainError, naming_full_disk
 from brain_assets.resources.store.deltas import folder_of
 from brain_assets.resources.store.history import CURRENT, connect_at, open_history
 from brain_assets.resources.store.publishing import connect_to, open_set
@@ -30,6 +30,8 @@ FORMS = {
     "parquet": "format parquet",
 }
 SUFFIXES = {".csv": "csv", ".json": "json", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
+# What a spreadsheet takes for a formula; a name such as -1.png is none.
+FORMULA = r"^([=@\t\r]|[+-].*[(|!])"
 # Wider than any row.
 UNLIMITED = 1_000_000
 
@@ -113,7 +115,7 @@ def _write(
     write_rows(connection, relation, form, target, scratch)
     if output and target:
         try:
-            with target.open("rb") as source, output.open("wb") as out:
+            with naming_full_disk(output.parent), target.open("rb") as source, output.open("wb") as out:
                 shutil.copyfileobj(source, out)
         except OSError as error:
             raise BrainError(f"{output} cannot be written: {error.strerror}") from None
@@ -137,10 +139,31 @@ def write_rows(
     # Not through a view, which the query itself would see.
     with tempfile.TemporaryDirectory(dir=scratch) as folder:
         target = output or Path(folder) / "rows"
-        connection.execute(f"copy ({relation.sql_query()}) to '{_quoted(target)}' ({FORMS[form]})")
+        query = _without_formulas(relation) if form == "csv" else relation.sql_query()
+        connection.execute(f"copy ({query}) to '{_quoted(target)}' ({FORMS[form]})")
         if output is None:
-            with target.open("rb") as handle:
-                shutil.copyfileobj(handle, sys.stdout.buffer)
+            _print(target)
+
+
+def _print(path: Path) -> None:
+    if sys.stdout.isatty():
+        with path.open(encoding="utf-8", errors="replace", newline="") as text:
+            shutil.copyfileobj(text, sys.stdout)
+        return
+    with path.open("rb") as handle:
+        shutil.copyfileobj(handle, sys.stdout.buffer)
+
+
+def _without_formulas(relation: duckdb.DuckDBPyRelation) -> str:
+    """Return the query of rows in which no text is one that a spreadsheet would compute: such a text begins with ' then."""
+    texts = [name for name, kind in zip(relation.columns, relation.types, strict=True) if str(kind) == "VARCHAR"]
+    if not texts or len(set(relation.columns)) < len(relation.columns):
+        return str(relation.sql_query())
+    names = [name.replace('"', '""') for name in texts]
+    replaced = ", ".join(
+        f"""if(regexp_matches("{name}", '{FORMULA}'), chr(39) || "{name}", "{name}") as "{name}\"""" for name in names
+    )
+    return f"select * replace ({replaced}) from ({relation.sql_query()})"
 
 
 def _unended(query: str) -> str:

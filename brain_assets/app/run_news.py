@@ -12,6 +12,7 @@ from brain_assets.assets.place import PARTITION_TAG
 from brain_assets.assets.reasons import INTERRUPTS, reason_of
 from brain_assets.ingest.accounting import accounts, rows_told
 from brain_assets.resources.errors import BrainError
+from brain_assets.resources.settings import remembered
 from brain_assets.resources.settings.home import Home
 from brain_assets.resources.store.publishing import connect
 from brain_assets.sensors.slow_sources import LISTED_TAG
@@ -75,8 +76,10 @@ def findings(home: Home, name: str) -> str:
             told = rows_told(accounts(connection))
     except BrainError as error:
         return str(error)
+    missing = remembered.told(home.paths(name))
     return (
-        f"{samples} samples, {errors} errors; "
+        (f"{missing}; " if missing else "")
+        + f"{samples} samples, {errors} errors; "
         + (f"{told}; " if told else "")
         + (", ".join(f"{count} {issue}" for issue, count in issues) or "no issues")
     )

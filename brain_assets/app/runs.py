@@ -18,6 +18,7 @@ from brain_assets.resources.dataset import Dataset, Opening, open_dataset
 from brain_assets.resources.errors import ConfigurationError, LockedError, MissingError
 from brain_assets.resources.settings.configuration import load_dataset
 from brain_assets.resources.settings.home import Home
+from brain_assets.resources.settings.remembered import forget
 from brain_assets.resources.settings.run_entries import delete_entry, rename_entry
 from brain_assets.resources.store import locks
 from brain_assets.resources.store.publishing import connect, manifest
@@ -228,3 +229,4 @@ def _write(dataset: Dataset, text: str) -> None:
     draft = path.with_suffix(".draft")
     draft.write_text(text, "utf-8")
     draft.replace(path)
+    forget(dataset.paths)

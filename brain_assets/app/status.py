@@ -18,6 +18,7 @@ from brain_assets.ingest.samples import source_told
 from brain_assets.resources.errors import BrainError, ConfigurationError, MissingError, StoreError
 from brain_assets.resources.label_formats.input_files import input_state
 from brain_assets.resources.media.media_source import open_media
+from brain_assets.resources.settings import remembered
 from brain_assets.resources.settings.configuration import load_dataset
 from brain_assets.resources.settings.home import DatasetPaths, Home
 from brain_assets.resources.store import locks
@@ -35,8 +36,9 @@ def status(home: Home, name: str) -> dict[str, Any]:
     dict
         ``dataset``, ``samples``, ``errors``, ``dropped``, ``running`` (who works on it, or None), ``state`` (``up to date``
         or what is pending, and why the last run left it so), ``splits`` (name to samples, ``none`` for those without),
-        ``split_from`` (where they come from), ``source`` (lines on what of the media are no samples), ``inputs`` (what
-        became of the rows of labels and of predictions), ``assets`` (name to rows and last run), ``issues`` (name to count)
+        ``split_from`` (where they come from), ``declaration`` (what dataset.yaml no longer says, in a line, or None),
+        ``source`` (lines on what of the media are no samples), ``inputs`` (what became of the rows of labels and of
+        predictions), ``assets`` (name to rows and last run), ``issues`` (name to count)
         and ``failed_runs`` (a line for each run that failed the last time).
     """
     paths = home.existing(name)
@@ -52,6 +54,7 @@ def status(home: Home, name: str) -> dict[str, Any]:
         "dropped": 0,
         "splits": {},
         "split_from": _split_from(paths),
+        "declaration": remembered.told(paths),
         "source": told,
         "inputs": [],
         "assets": {},
@@ -125,6 +128,7 @@ def _counted(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
 def _state(paths: DatasetPaths) -> tuple[str, list[str]]:
     """Return what is pending, and what there is to say of the media source."""
     try:
+        remembered.require_whole(paths)
         configuration = load_dataset(paths.config)
         settings = configuration.settings
         listing = open_media(settings).list()
@@ -169,7 +173,7 @@ def as_text(found: dict[str, Any]) -> str:
     if found["running"]:
         lines.append(f"  in work: {found['running']}")
     lines += [f"  failed: the run {one}" for one in found["failed_runs"]]
-    lines += [f"  {told}" for told in found["source"]]
+    lines += [f"  {told}" for told in _told(found)]
     for asset, facts in found["assets"].items():
         rows = ", ".join(f"{count} rows of {table}" for table, count in facts["rows"].items())
         rows = rows or facts.get("says", "-")
@@ -194,7 +198,12 @@ def summary(home: Home, name: str) -> str:
     )
     issues += "".join(f"; the run {one}" for one in found["failed_runs"])
     last = f"{_counts(found)}; {issues}" + ("" if found["state"] == "up to date" else f"; {found['state']}")
-    return "\n".join([*found["source"], last])
+    return "\n".join([*_told(found), last])
+
+
+def _told(found: Mapping[str, Any]) -> list[str]:
+    """Return the lines on what a user may not have meant: settings that are gone, and files that are no samples."""
+    return [line for line in (found["declaration"], *found["source"]) if line]
 
 
 def _counts(found: Mapping[str, Any]) -> str:

@@ -20,7 +20,7 @@ from brain_assets.ingest import accounting
 from brain_assets.ingest.samples import SOURCE_STATE
 from brain_assets.resources import progress
 from brain_assets.resources.dataset import Dataset
-from brain_assets.resources.errors import BrainError
+from brain_assets.resources.errors import BrainError, naming_full_disk
 from brain_assets.resources.settings.alerts import alert
 from brain_assets.resources.store.publishing import connect, manifest
 from brain_assets.signals.registry import ISSUES
@@ -105,7 +105,8 @@ def _definition(signal: Signal) -> dict[str, Any]:
 def _brought_up_to_date(signal: Signal, dataset: Dataset) -> Report:
     known = set(failed_runs(dataset))
     try:
-        report = bring_up_to_date(signal, dataset)
+        with naming_full_disk(dataset.paths.folder):
+            report = bring_up_to_date(signal, dataset)
     except BrainError as error:
         raise dg.Failure(str(error), allow_retries=False) from error
     for key, method, reason in failed_runs(dataset):

@@ -87,7 +87,7 @@ def _forget_old_runs(context: dg.InitResourceContext, tags: dict[str, str], keep
         return
     try:
         purge(context.instance, tags, keep)
-    except (OSError, SQLAlchemyError) as error:
+    except (BrainError, OSError, SQLAlchemyError) as error:
         if context.log:
             context.log.warning(f"old runs could not be deleted: {error}")
 

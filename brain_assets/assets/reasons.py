@@ -4,8 +4,15 @@ from collections.abc import Iterable, Iterator
 
 from brain_assets.resources.errors import BrainError
 
+
+def _kinds(kind: type[BrainError]) -> Iterator[str]:
+    yield kind.__name__
+    for below in kind.__subclasses__():
+        yield from _kinds(below)
+
+
 # Errors whose text is meant for the user; what caused them is not.
-TOLD = {"Failure", BrainError.__name__, *(kind.__name__ for kind in BrainError.__subclasses__())}
+TOLD = {"Failure", *_kinds(BrainError)}
 INTERRUPTS = {"KeyboardInterrupt", "DagsterExecutionInterruptedError"}
 
 

@@ -1,6 +1,7 @@
 """What people said on the review page, taken in: tags, decisions and corrections, with their full history."""
 
 import json
+import logging
 import sqlite3
 from collections.abc import Iterator
 from datetime import datetime
@@ -12,6 +13,7 @@ import pyarrow as pa
 from brain_assets.incremental.signal import Check, Publication, Signal, Whole
 from brain_assets.incremental.update import Update
 from brain_assets.resources.errors import SourceError
+from brain_assets.resources.store.event_backup import back_up
 from brain_assets.resources.store.events import PAIR_KINDS, Events, Said
 from brain_assets.resources.store.store import Merge
 
@@ -46,17 +48,32 @@ def update_reviews(update: Update) -> Iterator[Merge]:
     events = Events(update.dataset.paths.events)
     known = str(update.dataset.store.fact(REVIEW_STATE) or "")
     try:
+        _keep_copy(update, events)
         state = state_of(events)
         seen = _still_there(events, known) if update.since >= 0 else 0
         if state == known and (seen or not state):
             return
         rows = _tables(events.said(seen, _number(state)))
     except (sqlite3.DatabaseError, ValueError) as error:
-        raise SourceError(f"{events.path} cannot be read: {error}; move it away, or put back a copy") from None
+        name = update.dataset.paths.name
+        raise SourceError(
+            f"{events.path} cannot be read: {error}; 'brain doctor {name} --repair' puts back its backup"
+        ) from None
     update.notes["said"] = sum(table.num_rows for table in rows.values())
     for name, table in rows.items():
         yield Merge(name, table, within=None if seen else "true")
     yield Merge("facts", pa.table({"name": [REVIEW_STATE], "value": [json.dumps(state)]}))
+
+
+def _keep_copy(update: Update, events: Events) -> None:
+    """Append to the backup what is new, and tell where the store does not hold any more what its backup does."""
+    aside = back_up(events, Events(update.dataset.paths.events_backup))
+    if aside:
+        told = f"{events.path} holds less than it did: what was said until then is kept in {aside}"
+        update.notes["reviews are gone"] = told
+        logging.getLogger("brain").warning(
+            f"{told}; 'brain doctor {update.dataset.paths.name}' tells how to have it back"
+        )
 
 
 def state_of(events: Events) -> str:

@@ -12,7 +12,7 @@ from brain_assets.report.content import Report
 from brain_assets.report.page import SET_NAME, render
 from brain_assets.report.tables import Tables
 from brain_assets.report.thumbnails import thumbnails
-from brain_assets.resources.errors import BrainError, StoreError
+from brain_assets.resources.errors import BrainError, StoreError, naming_full_disk
 from brain_assets.resources.settings.configuration import Configuration, DatasetSettings
 from brain_assets.resources.settings.home import DatasetPaths
 from brain_assets.resources.store import publishing
@@ -86,9 +86,11 @@ def write_file(path: Path, content: bytes, what: str = "report") -> None:
     """Write a file in one step; raises StoreError."""
     draft = path.with_name(f".{path.name}.draft")
     try:
-        draft.write_bytes(content)
-        draft.replace(path)
+        with naming_full_disk(path.parent):
+            draft.write_bytes(content)
+            draft.replace(path)
     except OSError as error:
-        with suppress(OSError):
-            draft.unlink()
         raise StoreError(f"the {what} cannot be written to {path}: {error.strerror}") from None
+    finally:
+        with suppress(OSError):
+            draft.unlink(missing_ok=True)

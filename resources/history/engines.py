@@ -10,10 +10,14 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.exc import DatabaseError
 from sqlalchemy.pool import NullPool, QueuePool
+
+from brain_assets.resources.errors import DamagedError, disk_full, says_full
 
 # Every run has a file of its own: those that were not used for longest are closed.
 MOST_OPEN = 16
@@ -29,9 +33,34 @@ _lock = threading.Lock()
 
 @contextmanager
 def transaction(path: str) -> Iterator[Connection]:
-    """Yield a connection to a file in a transaction that commits with the block, and is undone with an exception."""
-    with engine_of(path).begin() as connection:
+    """Yield a connection to a file in a transaction that commits with the block, and is undone with an exception.
+
+    Raises
+    ------
+    DamagedError
+        If the file is no longer what was written.
+    StoreError
+        If the disk is full.
+    """
+    with told(path), engine_of(path).begin() as connection:
         yield connection
+
+
+@contextmanager
+def told(path: str) -> Iterator[None]:
+    """Say in one line what became of a file of the history; raises as `transaction` does."""
+    try:
+        yield
+    except DatabaseError as error:
+        text = str(error.orig)
+        if "malformed" in text or "not a database" in text:
+            raise DamagedError(
+                f"Dagster's history is damaged ({path}: {text}): 'brain doctor --repair' sets it aside and begins a new one; no"
+                " dataset loses anything by it"
+            ) from error
+        if says_full(text, Path(path).parent):
+            raise disk_full(Path(path).parent, text) from error
+        raise
 
 
 def engine_of(path: str) -> Engine:

@@ -27,12 +27,12 @@ from sqlalchemy.pool import NullPool
 from watchdog.events import FileSystemEvent
 from watchdog.observers import Observer
 
-from brain_assets.resources.history.engines import engine_of, transaction
+from brain_assets.resources.history.engines import engine_of, told, transaction
 
 
 def _is_made(engine: Engine) -> bool:
     """Return whether a file has its tables, which Dagster would compare with all its migrations to find out."""
-    with engine.connect() as connection:
+    with told(str(engine.url.database)), engine.connect() as connection:
         if not sqlalchemy.inspect(connection).has_table("alembic_version"):
             return False
         return bool(connection.execute(sqlalchemy.text("select count(*) from alembic_version")).scalar())

@@ -57,6 +57,26 @@ class DatasetPaths:
         return self.folder / "review" / "events.sqlite"
 
     @property
+    def backups(self) -> Path:
+        """Copies of what nothing can derive again, kept by every run."""
+        return self.folder / "backups"
+
+    @property
+    def events_backup(self) -> Path:
+        """The copy of what people said."""
+        return self.backups / "events.sqlite"
+
+    @property
+    def kept_declaration(self) -> Path:
+        """The declaration as the last run used it."""
+        return self.backups / "dataset.yaml"
+
+    @property
+    def former_declaration(self) -> Path:
+        """The declaration that was used before that."""
+        return self.backups / "dataset.former.yaml"
+
+    @property
     def report(self) -> Path:
         """The page that the last run left."""
         return self.folder / "report.html"

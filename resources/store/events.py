@@ -15,7 +15,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from brain_assets.resources.errors import disk_full, naming_full_disk, says_full
+
 EventKind = Literal["tag", "untag", "keep", "drop", "confirm", "relabel", "draw", "reshape", "not_copy", "same_scene"]
+LAST = (1 << 63) - 1
 PAIR_KINDS = ("not_copy", "same_scene")
 # On which matter each decision is the last word until the next; all others decide on a subject's fate.
 ASPECTS = {"relabel": "label", "draw": "made", "reshape": "shape", "not_copy": "pair", "same_scene": "pair"}
@@ -207,8 +210,9 @@ class Events:
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
         if not self.path.exists():
-            self._create()
-        with closing(self._connected()) as connection:
+            with _told(self.path):
+                self._create()
+        with _told(self.path), closing(self._connected()) as connection:
             connection.execute("pragma foreign_keys = on")
             with connection:
                 connection.execute("begin immediate")
@@ -279,6 +283,37 @@ class Events:
     def last(self) -> int:
         """Return the number of the last event, 0 where there is none."""
         return int(next(iter(self._read("select coalesce(max(event_id), 0) from events")), (0,))[0])
+
+    def last_view(self) -> int:
+        """Return the number of the last view that was saved or taken off the list, 0 where there is none."""
+        return int(next(iter(self._read("select coalesce(max(view_id), 0) from views")), (0,))[0])
+
+    def extend(self, other: "Events", until: int | None = None) -> None:
+        """Append what another store holds beyond this one, of which it is a continuation.
+
+        Parameters
+        ----------
+        other : Events
+            There is such a file.
+        until : int, optional
+            The last event to append; all, and the views, unless given.
+        """
+        last, view = self.last(), self.last_view()
+        parts = [("events", "event_id", last), ("subjects", "event_id", last)]
+        parts += [("views", "view_id", view)] if until is None else []
+        with closing(other._connected()) as source, self._writing() as connection:
+            source.execute("begin")
+            for table, number, seen in parts:
+                query = f"select * from {table} where {number} > ? and {number} <= ? order by {number}"
+                rows = source.execute(query, (seen, until or LAST))
+                places = ", ".join("?" * len(rows.description))
+                connection.executemany(f"insert into {table} values ({places})", rows)
+
+    def fold(self) -> None:
+        """Put into the file itself what lies in its write-ahead log, so that the file can be moved alone."""
+        if self.path.exists():
+            with closing(self._connected()) as connection:
+                connection.execute("pragma wal_checkpoint(truncate)")
 
     def at(self, event_id: int) -> str | None:
         """Return when an event was noted, or None where there is no such event."""
@@ -352,6 +387,18 @@ def standing(decisions: Iterable[Decision]) -> dict[str, dict[str, Decision]]:
             aspect = ASPECTS.get(decision.kind, "fate")
             holding.setdefault(decision.subject_id, {})[aspect] = decision
     return holding
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """Call a full disk by its name."""
+    try:
+        with naming_full_disk(path.parent):
+            yield
+    except sqlite3.OperationalError as error:
+        if not says_full(str(error), path.parent):
+            raise
+        raise disk_full(path.parent, error) from error
 
 
 def _upgrade(connection: sqlite3.Connection) -> None:

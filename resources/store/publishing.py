@@ -23,7 +23,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from brain_assets.resources.errors import MissingError, StoreError
+from brain_assets.resources.errors import FULL, MissingError, StoreError, disk_full
 from brain_assets.resources.store import deltas, interrupts, locks, seals
 from brain_assets.resources.store.store import Store, bound_spill, ended, told
 
@@ -121,11 +121,18 @@ def publish(
             seals.note_check(folder)
     except (duckdb.Error, OSError, StoreError) as error:
         shutil.rmtree(staging, ignore_errors=True)
-        reason = " ".join(str(error).split())
-        raise StoreError(f"publishing to {folder} failed, the set before stays current: {reason}") from None
+        raise _failed(folder, error) from None
     prune(folder, keep_sets)
     deltas.thin(folder, number, retention)
     return result
+
+
+def _failed(folder: Path, error: Exception) -> StoreError:
+    """Return what to say of a set that could not be written."""
+    reason = " ".join(str(error).split())
+    if isinstance(error, OSError) and error.errno in FULL:
+        return disk_full(folder, f"{reason}; the set before stays current")
+    return StoreError(f"publishing to {folder} failed, the set before stays current: {reason}")
 
 
 def _record(
@@ -202,15 +209,23 @@ def damaged_tables(path: Path, said: Mapping[str, Any] | None = None) -> set[str
     return {name for name in tables if name in said["columns"]}
 
 
-def damage(folder: Path) -> str | None:
-    """Return in a few words what is wrong with what is published, None where nothing is or nothing was published."""
+def damage(folder: Path, *, thorough: bool = False) -> str | None:
+    """Return in a few words what is wrong with what is published, None where nothing is or nothing was published.
+
+    Parameters
+    ----------
+    folder : Path
+        The dataset's ``published`` folder.
+    thorough : bool
+        Whether to read also files whose size and time are as they were.
+    """
     if not (folder / "current").is_symlink() and not _sets(folder):
         return None
     said = _sealed(folder)
     if said is None:
         known = manifest(folder)
         return None if known and seals.SEAL not in known else "what is published is damaged"
-    spoiled = sorted(_spoiled(folder / "current", said))
+    spoiled = sorted(_spoiled(folder / "current", said, thorough=thorough))
     return (
         f"what is published is damaged ({', '.join(spoiled[:3])}{', ...' if spoiled[3:] else ''})" if spoiled else None
     )

@@ -19,7 +19,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from brain_assets.resources.errors import StoreError
+from brain_assets.resources.errors import DamagedError, StoreError, disk_full, naming_full_disk
 from brain_assets.resources.store import interrupts
 
 # By the number that starts the file's name; each is applied once.
@@ -417,14 +417,17 @@ def told(path: Path) -> Iterator[None]:
         Where a signal ended the query.
     """
     try:
-        with ended(f"{path}: the database needs more memory, raise `memory` in settings.yaml"):
+        with (
+            ended(f"{path}: the database needs more memory, raise `memory` in settings.yaml"),
+            naming_full_disk(path.parent),
+        ):
             yield
     except OSError as error:
         raise StoreError(f"{path}: {error.strerror or error}") from error
     except duckdb.Error as error:
         # A damaged block is reported as the base class.
         if type(error) is duckdb.Error or isinstance(error, WORLDLY):
-            raise StoreError(_say(path, " ".join(str(error).split()))) from error
+            raise _said(path, " ".join(str(error).split())) from error
         raise
 
 
@@ -460,19 +463,24 @@ def _disk_full(text: str) -> bool:
     return any(sign in text for sign in DISK_FULL)
 
 
-def _say(path: Path, text: str) -> str:
+def _said(path: Path, text: str) -> StoreError:
+    """Return what to say of an error of the database."""
     if _disk_full(text):
-        return f"the disk is full, free some space below {path.parent} and run again (nothing was lost): {text}"
+        return disk_full(path.parent, text)
     if "max_temp_directory_size" in text:
-        return (
+        return StoreError(
             f"{path}: the database needs more disk than `spill` in settings.yaml allows,"
             f" raise it, or `memory` (nothing was lost): {text}"
         )
     if "Could not set lock" in text:
-        return f"{path} is open in another program, close it there: {text}"
+        return StoreError(f"{path} is open in another program, close it there: {text}")
     if "not a valid DuckDB" in text or "orrupt" in text or "enough bytes" in text:
-        return f"{path} is damaged: move it away and run again, everything in it is rebuilt: {text}"
-    return f"{path}: {text}"
+        name = path.parent.name
+        return DamagedError(
+            f"{path} is damaged: 'brain doctor {name} --repair' sets it aside, and 'brain materialize {name}' makes it again:"
+            f" {text}"
+        )
+    return StoreError(f"{path}: {text}")
 
 
 @cache

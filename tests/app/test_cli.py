@@ -473,7 +473,9 @@ def test_a_run_of_the_command_is_one_of_the_service(home: Path, media: Path) -> 
 def test_a_damaged_store_and_a_held_dataset_are_one_line(home: Path, media: Path) -> None:
     workshop = Workshop(home, media, "birds")
     workshop.paths.store.write_bytes(b"no database")
-    assert "store.duckdb is damaged: move it away" in fails(home, "materialize", "birds", "--select", FAST)
+    assert "store.duckdb is damaged: 'brain doctor birds --repair' sets it aside" in fails(
+        home, "materialize", "birds", "--select", FAST
+    )
     (home / "settings.yaml").write_text("lock_timeout: 0")
     with locks.exclusive(workshop.paths.lock, "run 12345678"):
         line = "birds is in use by run 12345678 (process"

@@ -357,7 +357,7 @@ def test_another_store_replaces_what_was_taken_in(workshop: Workshop, ada: Revie
 def test_a_damaged_store_is_told_in_one_line(workshop: Workshop, ada: Reviewer) -> None:
     ada.events.path.parent.mkdir()
     ada.events.path.write_bytes(b"this is no database, and never was one" * 100)
-    with pytest.raises(SourceError, match=r"events\.sqlite cannot be read.*move it away"):
+    with pytest.raises(SourceError, match=r"events\.sqlite cannot be read.*'brain doctor test --repair'"):
         workshop.run(QUICK)
     ada.events.path.unlink()
     ada.say("tag", "train/00001.png", "odd")

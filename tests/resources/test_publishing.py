@@ -213,7 +213,9 @@ def test_an_error_of_the_disk_keeps_the_set_before(
             patched.setattr(os, "fsync", full)
         else:
             patched.setattr(Path, "symlink_to" if where == "symlink" else "touch", full)
-        with pytest.raises(StoreError, match=r"the set before stays current: .*No space left on device"):
+        with pytest.raises(
+            StoreError, match=r"the disk is full, .*No space left on device; the set before stays current"
+        ):
             go(store, folder)
     assert names(folder) == ["a"]
     go(store, folder)
