@@ -7,6 +7,7 @@ from typing import Any
 import duckdb
 
 from brain_assets.answers import gates
+from brain_assets.answers.retention import thin
 from brain_assets.incremental.signal import Publication, Signal, Whole
 from brain_assets.incremental.update import FAILED, Update, is_up_to_date
 from brain_assets.ingest.decode_pass import COLORS_VERSION
@@ -66,6 +67,8 @@ def published(signals: Sequence[Signal]) -> Signal:
 
     def publish_tables(update: Update) -> Iterator[Merge]:
         dataset = update.dataset
+        if thinned := thin(dataset):
+            update.notes["old records deleted"] = thinned
         facts: dict[str, Any] = {"source_state": dataset.store.fact(SOURCE_STATE), "settings": dataset.settings_digest}
         facts["declared"] = dataset.settings.model_dump(mode="json")
         facts["code"] = code_state(signals)
