@@ -379,8 +379,8 @@ def _assignment(text: str) -> tuple[str, str]:
     return key.strip(), value
 
 
-for command in (*COMMANDS, *SCAN_COMMANDS, *SPLIT_COMMANDS, *VERSION_COMMANDS, *LEDGER_COMMANDS):
-for command in (*COMMANDS, *CARE_COMMANDS, *SCAN_COMMANDS, *SPLIT_COMMANDS, *VERSION_COMMANDS):
+GROUPS = (COMMANDS, CARE_COMMANDS, SCAN_COMMANDS, SPLIT_COMMANDS, VERSION_COMMANDS, LEDGER_COMMANDS)
+for command in (command for group in GROUPS for command in group):
     main.add_command(command)
 
 if __name__ == "__main__":

@@ -331,17 +331,42 @@ def select_samples(home: Home, /, name: str, form: str | None, output: Path | No
 )
 @click.option("--token", envvar="BRAIN_REVIEW_TOKEN", help="What opens the page [default: a fresh one, in the link].")
 @click.option("--no-browser", is_flag=True, help="Do not open a browser.")
+@click.option("--invite", metavar="PERSON", help="Print a link of somebody's own, who may come until it is revoked.")
+@click.option("--revoke", metavar="PERSON", help="Take somebody's link back; who came by it is out at once.")
+@click.option("--invited", is_flag=True, help="List who was invited, and when.")
 @click.pass_obj
-def review(home: Home, /, name: str | None, *, port: int, host: str, token: str | None, no_browser: bool) -> None:
-    """Serve the review page alone, on what is published; 'brain up' serves it too, and takes in the decisions made there."""
+def review(home: Home, /, name: str | None, **asked: Any) -> None:
+    """Serve the review page alone, on what is published; 'brain up' serves it too, and takes in the decisions made there.
+
+    With --invite, --revoke or --invited nothing is served: they are about the links of people by name, which hold for the page
+    however it was started, also while it runs. What such a person says bears their name.
+    """
     from brain_assets.app.page_methods import DeclaredMethods
     from brain_assets.resources.store.publishing import open_set
     from brain_assets.review import serve
 
+    if asked["invite"] or asked["revoke"] or asked["invited"]:
+        _invitations(home, name, asked)
+        return
     if name:
         with open_set(home.existing(name).published):
             pass
-    serve(home.root, (host, port), token, name, browser=not no_browser, methods=DeclaredMethods(home))
+    address, browser = (asked["host"], asked["port"]), not asked["no_browser"]
+    serve(home.root, address, asked["token"], name, browser=browser, methods=DeclaredMethods(home))
+
+
+def _invitations(home: Home, name: str | None, asked: Mapping[str, Any]) -> None:
+    from brain_assets.review.app import sign_in_url
+    from brain_assets.review.invitations import Invitations
+
+    invitations = Invitations(home.root)
+    if person := asked["invite"]:
+        click.echo(sign_in_url(asked["host"], asked["port"], invitations.invite(person), name))
+    if person := asked["revoke"]:
+        invitations.revoke(person)
+        click.echo(f"{person} is not invited any more")
+    if asked["invited"]:
+        click.echo("\n".join(f"{person}  since {since}" for person, since in invitations.since().items()) or "nobody")
 
 
 @click.command()

@@ -15,6 +15,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from brain_assets.app.daemon import trust_code_server
+from brain_assets.review.patience import SERVED
 from brain_assets.review.security import HEADERS, Guard, known_hosts
 
 HOST = "127.0.0.1"
@@ -72,9 +73,7 @@ def main(workspace: Path, port: int, token: str) -> None:
     """Serve Dagster's pages."""
     trust_code_server()
     with dagster_app(workspace) as app, suppress(KeyboardInterrupt):
-        config = uvicorn.Config(
-            guarded(app, token), HOST, port, log_level="warning", server_header=False, proxy_headers=False
-        )
+        config = uvicorn.Config(guarded(app, token), HOST, port, log_level="warning", **SERVED)
         uvicorn.Server(config).run()
 
 

@@ -21,6 +21,7 @@ from starlette.staticfiles import StaticFiles
 from brain_assets.resources.errors import BrainError, ConfigurationError
 from brain_assets.resources.settings.home import Home
 from brain_assets.review.endpoints import Page, routes
+from brain_assets.review.invitations import Invitations
 from brain_assets.review.links import link
 from brain_assets.review.methods import Methods
 from brain_assets.review.refusal import Refused
@@ -66,12 +67,17 @@ def create_app(
         raise ConfigurationError("the token of the review page must have at least 16 characters")
     page = Page(Sets(Home(Path(home))), Pictures(previews), _user(), methods=methods)
     hosts = known_hosts(host)
-    guard = Middleware(Guard, token=token, hosts=hosts, literal_hosts=not is_loopback(host))
+    open_to: dict[str, Any] = {
+        "hosts": hosts,
+        "literal_hosts": not is_loopback(host),
+        "invitations": Invitations(Path(home)),
+    }
+    guard = Middleware(Guard, token=token, **open_to)
     static: list[Any] = [Route("/", _index), Mount("/static", StaticFiles(directory=STATIC))]
     return Starlette(
         routes=[*static, *routes(page)],
         middleware=[guard],
-        exception_handlers={Refused: _refused, HTTPException: _http_error},
+        exception_handlers={Refused: _refused, BrainError: _failed, HTTPException: _http_error},
         lifespan=_closing(page),
         max_body_size=MOST_BODY,
     )
@@ -97,6 +103,8 @@ def serve(
     """
     import uvicorn
 
+    from brain_assets.review.patience import SERVED
+
     host, port = address
     token = checked_token(host, token)
     app = create_app(home, token=token, host=host, methods=methods)
@@ -106,7 +114,7 @@ def serve(
         print(f"review page: {url}", flush=True)  # noqa: T201 - the command's output
         if browser:
             threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()
-        config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False, proxy_headers=False)
+        config = uvicorn.Config(app, log_level="warning", access_log=False, **SERVED)
         with suppress(KeyboardInterrupt):
             uvicorn.Server(config).run([listener])
 
@@ -151,6 +159,10 @@ async def _index(request: Request) -> Response:
 async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, Refused)
     return JSONResponse({"error": error.message}, error.status)
+
+
+async def _failed(request: Request, error: Exception) -> Response:
+    return JSONResponse({"error": str(error)}, 503)
 
 
 async def _http_error(request: Request, error: Exception) -> Response:

@@ -3,8 +3,8 @@
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import asdict, dataclass, field
-from functools import cached_property
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
 import numpy as np
@@ -27,6 +27,7 @@ from brain_assets.review.first import first, priorities
 from brain_assets.review.methods import MOST_NAMED, Methods
 from brain_assets.review.refusal import Refused
 from brain_assets.review.reviews import Selection, ids_of, record, synchronise
+from brain_assets.review.security import GUEST
 from brain_assets.review.sets import Frame, OpenSet, Sets, literal
 from brain_assets.review.thumbnails import Pictures
 from brain_assets.review.wire import bits_of, pack
@@ -46,17 +47,16 @@ class Page:
     user: str
     models: alike.Models = field(default_factory=alike.Models)
     methods: Methods | None = None
+    lookout: Lookout = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.lookout = Lookout(self.sets.home, self.models)
 
     def may_compute(self) -> Methods:
         """Return what computes; refuses where the page was started without."""
         if self.methods is None:
             raise Refused(404, "this page shows what is published, and computes nothing")
         return self.methods
-
-    @cached_property
-    def lookout(self) -> Lookout:
-        """What answers whether a picture was seen."""
-        return Lookout(self.sets.home, self.models)
 
     def events(self, dataset: str) -> Events:
         """Return the store of what people said about a dataset."""
@@ -295,13 +295,24 @@ def routes(page: Page) -> list[Route]:
 
 def _endpoint(page: Page, answer: Answer[Any]) -> Callable[[Request], Any]:
     async def respond(request: Request) -> Response:
-        question = _checked(answer.question, await _given(request))
-        found = await run_in_threadpool(answer.answer, page, request.path_params.get("dataset", ""), question)
+        asked = _as_guest(request, page, _checked(answer.question, await _given(request)))
+        found = await run_in_threadpool(answer.answer, asked[0], request.path_params.get("dataset", ""), asked[1])
         if isinstance(found, bytes):
             return Response(found, media_type="application/octet-stream")
         return JSONResponse(found)
 
     return respond
+
+
+def _as_guest(request: Request, page: Page, question: Asked) -> tuple[Page, Asked]:
+    """Have who came by an invitation speak in their own name alone."""
+    guest = request.scope.get(GUEST)
+    if not guest:
+        return page, question
+    own = {"by": guest} if "by" in type(question).model_fields else {}
+    theirs = copy(page)
+    theirs.user = guest
+    return theirs, question.model_copy(update=own)
 
 
 async def _given(request: Request) -> Any:

@@ -14,6 +14,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from brain_assets.review.invitations import Invitations
 from brain_assets.review.sign_in import POLICY as SIGN_IN_POLICY
 from brain_assets.review.sign_in import sign_in_page
 
@@ -39,6 +40,8 @@ SAFE = {"GET", "HEAD"}
 COME_AGAIN = '<!doctype html><html lang="en"><meta http-equiv="refresh" content="0"><title>One moment</title></html>'
 SIGN_IN = "Open the link with a token that was printed when this page was started.\n"
 POLICY_VIOLATION = 1008
+# Where an application finds the name of who came by an invitation, empty for who came by the page's own token.
+GUEST = "brain.guest"
 
 
 def is_loopback(host: str) -> bool:
@@ -65,18 +68,26 @@ class Sessions:
     def __init__(self, seconds: float = SESSION_SECONDS) -> None:
         self.seconds = seconds
         self.ends: dict[str, float] = {}
+        self.marks: dict[str, str] = {}
 
-    def start(self) -> str:
-        """Return a new cookie, unrelated to the token."""
+    def start(self, mark: str = "") -> str:
+        """Return a new cookie, unrelated to the token; ``mark`` names the invitation by which somebody came."""
         now = time.time()
         self.ends = {digest: end for digest, end in list(self.ends.items())[-MOST_SESSIONS + 1 :] if end > now}
         cookie = secrets.token_urlsafe(32)
         self.ends[_digest(cookie)] = now + self.seconds
+        self.marks = {digest: one for digest, one in self.marks.items() if digest in self.ends}
+        if mark:
+            self.marks[_digest(cookie)] = mark
         return cookie
 
     def holds(self, cookie: str) -> bool:
         """Return whether a cookie belongs to a session that has not ended."""
         return self.ends.get(_digest(cookie), 0) > time.time()
+
+    def mark(self, cookie: str) -> str:
+        """Return the invitation by which the bearer of a cookie came, nothing where it was the page's own token."""
+        return self.marks.get(_digest(cookie), "")
 
 
 def _digest(text: str) -> str:
@@ -100,9 +111,11 @@ class Guard:
         What every answer bears.
     deep : bool
         Whether a browser may arrive at any path, as in an application that has routes of its own, or at ``/`` only.
+    invitations : Invitations, optional
+        Tokens of people by name, who are let in, too; the application finds the name in the scope as `GUEST`.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each says what else is let in
         self,
         app: ASGIApp,
         token: str,
@@ -111,6 +124,7 @@ class Guard:
         literal_hosts: bool = False,
         headers: Mapping[str, str] = HEADERS,
         deep: bool = False,
+        invitations: Invitations | None = None,
     ) -> None:
         self.app = app
         self.headers = headers
@@ -119,11 +133,13 @@ class Guard:
         self.hosts = {host.lower() for host in hosts}
         self.literal_hosts = literal_hosts
         self.sessions = Sessions()
+        self.invitations = invitations
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer in the application's place, or let the request pass."""
         if scope["type"] == "http":
             refusal = self._refusal(scope)
+            scope[GUEST] = self.sessions.mark(_cookie(Headers(scope=scope), cookie_name(scope))).rpartition("\n")[0]
             headers = {**self.headers, **SIGN_IN_HEADERS} if isinstance(refusal, HTMLResponse) else self.headers
             await (refusal or self.app)(scope, receive, _with_headers(send, headers))
         elif scope["type"] == "websocket" and not self._may_talk(scope):
@@ -139,7 +155,7 @@ class Guard:
         scheme = {"ws": "http", "wss": "https"}[scope["scheme"]]
         return (
             self._known_host(host)
-            and self.sessions.holds(_cookie(headers, cookie_name(scope)))
+            and self._in_session(scope, headers)
             and headers.get("origin") == f"{scheme}://{host}"
         )
 
@@ -151,12 +167,19 @@ class Guard:
         given = dict(_query(scope)).get("token")
         if given is not None and scope["method"] in SAFE:
             return self._sign_in(scope, given)
-        if not self.sessions.holds(_cookie(headers, cookie_name(scope))):
+        if not self._in_session(scope, headers):
             if not self._arrives(scope, headers):
                 return PlainTextResponse(SIGN_IN, 401)
             elsewhere = headers.get("sec-fetch-site") == "cross-site"
             return HTMLResponse(COME_AGAIN) if elsewhere else self._asking(scope, 401)
         return None if self._arrives(scope, headers) else _cross_site(scope, headers)
+
+    def _in_session(self, scope: Scope, headers: Headers) -> bool:
+        """Return whether a request comes from who signed in, and was not sent away since."""
+        cookie = _cookie(headers, cookie_name(scope))
+        mark = self.sessions.mark(cookie)
+        invited = not mark or (self.invitations is not None and self.invitations.holds(mark))
+        return invited and self.sessions.holds(cookie)
 
     def _arrives(self, scope: Scope, headers: Headers) -> bool:
         """Return whether a browser opens a page: this changes nothing, and whoever sent it there sees nothing of it."""
@@ -178,14 +201,17 @@ class Guard:
         return self.literal_hosts and _is_address(name)
 
     def _sign_in(self, scope: Scope, given: str) -> Response:
+        guest = None
         if not hmac.compare_digest(given.encode("utf-8", "surrogatepass"), self.token):
-            return self._asking(scope, 403)
+            guest = self.invitations.bearer(given) if self.invitations else None
+            if guest is None:
+                return self._asking(scope, 403)
         kept = [(key, value) for key, value in _query(scope) if key != "token"]
         there = self._place(scope) + ("?" + urlencode(kept) if kept else "")
         answer = RedirectResponse(there, 303, {"cache-control": "no-store"})
         answer.set_cookie(
             cookie_name(scope),
-            self.sessions.start(),
+            self.sessions.start(self.invitations.mark(guest) if self.invitations and guest else ""),
             max_age=SESSION_SECONDS,
             httponly=True,
             samesite="strict",

@@ -14,8 +14,10 @@ import pytest
 
 from brain_assets.resources.errors import ConfigurationError
 from brain_assets.resources.settings.home import Home
+from brain_assets.resources.store.events import Events
 from brain_assets.review import create_app
 from brain_assets.review.app import checked_token, serve
+from brain_assets.review.invitations import Invitations
 from brain_assets.review.refusal import Refused
 from brain_assets.review.search import find_where
 from brain_assets.review.security import Guard, Sessions, known_hosts
@@ -388,3 +390,54 @@ def test_a_cookie_is_refused_by_another_server(synthetic: Synthetic, reader: Cli
 def test_guard_lets_the_life_cycle_pass(synthetic: Synthetic) -> None:
     app = create_app(synthetic.home, token=TOKEN)
     assert any(middleware.cls is Guard for middleware in app.user_middleware)
+
+
+def test_who_is_invited_comes_in_speaks_in_their_own_name_and_is_sent_away(small: Synthetic) -> None:
+    invitations = Invitations(small.home)
+    token = invitations.invite("ada")
+    guest = Client(create_app(small.home, token=TOKEN))
+    reply = guest.request("GET", f"/?token={token}")
+    assert reply.status == 303
+    guest.cookie = reply.headers["set-cookie"].split(";")[0]
+    overview = guest.get("overview").json()
+    assert overview["user"] == "ada"
+    said = {
+        "kind": "tag",
+        "value": "odd",
+        "ids": [_an_id(small)],
+        "by": "somebody else",
+        "version": overview["version"],
+    }
+    assert guest.post("say", said).status == 200
+    (event,) = Events(Home(small.home).paths(small.name).events).tags()
+    assert event.by == "ada"
+    # Another link in place of the first, and none at all, end what the first one opened.
+    for change in (lambda: invitations.invite("ada"), lambda: invitations.revoke("ada")):
+        assert guest.get("version").status == 200
+        change()
+        assert guest.get("version").status == 401
+        assert guest.request("GET", f"/?token={token}").status == 403
+        if invitations.since():
+            token = invitations.invite("ada")
+            guest.cookie = guest.request("GET", f"/?token={token}").headers["set-cookie"].split(";")[0]
+    assert token not in (small.home / "invitations.json").read_text()
+    assert (small.home / "invitations.json").stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize("name", ["", "  ", "a\nb", "x" * 101, "\x1b[31m"])
+def test_only_names_are_invited(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ConfigurationError, match="is no name"):
+        Invitations(tmp_path).invite(name)
+
+
+def test_an_invitation_opens_nothing_else_than_the_page(small: Synthetic) -> None:
+    async def nothing(scope: Any, receive: Any, send: Any) -> None:
+        raise AssertionError("let in")
+
+    token = Invitations(small.home).invite("ada")
+    assert Client(Guard(nothing, TOKEN, deep=True)).request("GET", f"/?token={token}").status == 403
+
+
+def _an_id(small: Synthetic) -> str:
+    table = pq.read_table(Path(small.home) / "datasets" / small.name / "published" / "current" / "samples.parquet")
+    return str(table["sample_id"][0])

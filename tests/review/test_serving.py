@@ -1,5 +1,6 @@
 """The server as a process: the link it prints opens the page, and it ends when asked."""
 
+import asyncio
 import http.client
 import os
 import re
@@ -10,14 +11,17 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+import uvicorn
 from click.testing import CliRunner
+from starlette.responses import PlainTextResponse
 
 from brain_assets.app.cli import main
 from brain_assets.resources.errors import BrainError
-from brain_assets.review import serve
+from brain_assets.review import patience, serve
 from tests.review_data import Synthetic
 
 
@@ -49,6 +53,37 @@ def test_the_printed_link_opens_the_page_and_interrupting_ends_it(process: subpr
     process.send_signal(signal.SIGINT)
     assert process.wait(20) == 0
     assert process.stderr.read() == ""
+
+
+def test_a_connection_that_never_asks_is_closed_and_a_slow_answer_is_not(
+    synthetic: Synthetic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patience, "HEAD_SECONDS", 0.4)
+
+    async def slow(scope: Any, receive: Any, send: Any) -> None:
+        await asyncio.sleep(1)
+        await PlainTextResponse("there")(scope, receive, send)
+
+    server = uvicorn.Server(uvicorn.Config(slow, port=0, log_level="error", lifespan="off", **patience.SERVED))
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=server.run, args=([listener],))
+        thread.start()
+        try:
+            for said in (b"", b"GET / HTTP/1.1\r\nhost: a\r\n"):
+                with socket.create_connection(listener.getsockname(), timeout=20) as waiting:
+                    waiting.sendall(said)
+                    assert waiting.recv(100) == b""
+            with socket.create_connection(listener.getsockname(), timeout=20) as asking:
+                for _ in range(2):
+                    asking.sendall(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
+                    assert b"200 OK" in asking.recv(1000)
+                asking.sendall(b"GET / HT")
+                left = b"x"
+                while left:
+                    left = asking.recv(1000)
+        finally:
+            server.should_exit = True
+            thread.join()
 
 
 def test_a_taken_port_is_told_in_one_line(tmp_path: Path) -> None:
