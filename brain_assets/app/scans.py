@@ -7,9 +7,11 @@ alone. Dagster has no part in it.
 import hashlib
 import os
 import re
+import shutil
+import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,15 +31,18 @@ from brain_assets.report.asset import REPORT
 from brain_assets.report.content import Finding
 from brain_assets.report.findings import reasoned
 from brain_assets.report.tables import Tables
-from brain_assets.resources.errors import MissingError
-from brain_assets.resources.settings.configuration import DatasetSettings
+from brain_assets.resources.errors import BrainError, MissingError
+from brain_assets.resources.settings.configuration import DatasetSettings, load_dataset
 from brain_assets.resources.settings.home import Home
+from brain_assets.resources.store import locks
 from brain_assets.resources.store.publishing import connect
 from brain_assets.signals.registry import issue_named
 
 # What a verdict does not need: pictures of the whole and their words.
 LEFT_OUT = frozenset({"visualization", "representativeness", REPORT.name})
 SHOWN_OFFENDERS = 1000
+# How long it is kept what was derived of a folder that is gone: disks are mounted again.
+UNUSED_DAYS = 90
 EVERY = """
     select *, coalesce(object_id, sample_id) as subject from issues where is_issue
     qualify row_number() over (partition by issue, coalesce(object_id, sample_id) order by score desc, source) = 1
@@ -178,6 +183,7 @@ def scan(
     kept, name = Home(home.root / "scans"), _name_of(folder.absolute())
     _declare(kept, name, folder.absolute(), settings, told)
     bring_directly(kept, name, catalog.BY_NAME.keys() - ({REPORT.name} if everything else LEFT_OUT), "brain scan")
+    _forget_gone(kept)
     with ExitStack() as stack:
         connection = stack.enter_context(connect(kept.existing(name).published))
         return _found(connection, folder, (kept, name), conditions, (agreed, contract))
@@ -206,6 +212,18 @@ def _declare(home: Home, name: str, folder: Path, settings: Mapping[str, Any], t
     tree = declaration({**certain, "media": [str(folder)], **given})
     home.root.mkdir(mode=0o700, parents=True, exist_ok=True)
     write_declaration(home.paths(name), tree)
+
+
+def _forget_gone(home: Home) -> None:
+    """Delete what was derived of folders that are not there any more and that nobody has scanned for a while."""
+    for name in home.names():
+        paths = home.paths(name)
+        with suppress(BrainError, OSError):
+            unused = time.time() - paths.lock.stat().st_mtime > UNUSED_DAYS * 86_400
+            gone = not any(os.path.exists(one) for one in load_dataset(paths.config).settings.media_addresses)
+            if unused and gone:
+                with locks.exclusive(paths.lock, "brain scan"):
+                    shutil.rmtree(paths.folder)
 
 
 def _found(

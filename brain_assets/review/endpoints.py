@@ -34,6 +34,8 @@ from brain_assets.review.wire import bits_of, pack
 
 Identifier = Annotated[str, Field(min_length=1, max_length=200)]
 Name = Annotated[str, Field(min_length=1, max_length=1000)]
+# What databases hold in eight bytes, and JavaScript without loss.
+Number = Annotated[int, Field(ge=0, le=2**53)]
 Person = Annotated[str, Field(max_length=100)]
 NEEDS_VALUE = {"tag", "untag", "relabel"}
 
@@ -92,7 +94,7 @@ class FindQuestion(FrameQuestion):
 class RowsQuestion(FrameQuestion):
     """What the grid shows of some positions."""
 
-    positions: list[int] = Field(max_length=500)
+    positions: list[Number] = Field(max_length=500)
 
 
 class SubjectQuestion(Question):
@@ -105,7 +107,7 @@ class QueueQuestion(Question):
     """A page of an issue's queue."""
 
     issue: Name
-    offset: int = Field(0, ge=0)
+    offset: Number = 0
     reviewed: bool = False
     below: bool = False
 
@@ -115,7 +117,7 @@ class GroupsQuestion(Question):
 
     table: Name
     brain_key: Name
-    offset: int = Field(0, ge=0)
+    offset: Number = 0
 
 
 class NewsQuestion(Question):
@@ -247,7 +249,7 @@ class RunQuestion(Question):
 class Undo(Question):
     """Takes an event back, by default the last."""
 
-    event_id: int | None = None
+    event_id: Number | None = None
     by: Person = ""
 
 

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -14,6 +15,7 @@ from click.testing import CliRunner, Result
 
 from brain_assets.app.cli import main
 from brain_assets.app.conditions import conditions
+from brain_assets.app.declaring import write_declaration
 from brain_assets.resources.errors import ConfigurationError
 from brain_assets.resources.settings.home import Home
 from brain_assets.resources.store.publishing import connect
@@ -98,6 +100,14 @@ def test_the_second_scan_reads_what_changed_and_says_what_is_new(tmp_path: Path,
             "select rows_changed from runs where method = 'media' order by started_at"
         ).fetchall()
     assert [rows for (rows,) in judged][-1] <= 1
+    # What was derived of folders that are gone is kept for a while.
+    for word, days in (("gone", 100), ("unmounted", 10)):
+        paths = kept.paths(word)
+        write_declaration(paths, {"media": str(tmp_path / word)})
+        paths.lock.touch()
+        os.utime(paths.lock, (time.time() - days * 86_400,) * 2)
+    assert scan(home, folder).exit_code == 0
+    assert kept.names() == sorted([second["dataset"], "unmounted"])
 
 
 def test_every_format_is_what_it_says(tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

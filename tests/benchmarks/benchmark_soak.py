@@ -22,12 +22,14 @@ from pathlib import Path
 import duckdb
 import numpy as np
 
+from brain_assets.assets import catalog
 from brain_assets.resources.store import deltas, seals
 from brain_assets.resources.store.events import Event, Events
 from brain_assets.resources.store.publishing import MANIFEST
 from tests.workshop import Workshop, encoded, picture
 
 DAY = timedelta(days=1)
+QUICK = ("reviews", "samples", "media", "embeddings", "similarity", "uniqueness", "issues", "health", "published")
 STAMPS = {"health": ["measured_at"], "runs": ["started_at", "finished_at"], "changes": ["written_at"]}
 PARTS = ("store.duckdb", "previews*", "published/sets/*", "published/versions", "review", "backups")
 
@@ -38,6 +40,8 @@ def main() -> None:
     parser.add_argument("--days", type=int, default=365)
     parser.add_argument("--images", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--runs", type=int, default=2, help="a day")
+    parser.add_argument("--quick", action="store_true", help="a few assets alone, to see many days")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         _soak(Path(folder), options)
@@ -46,15 +50,16 @@ def main() -> None:
 def _soak(root: Path, options: argparse.Namespace) -> None:
     world = _World(root / "media", options.images, options.seed)
     workshop = Workshop(root / "home", root / "media", similarity={"k": 5}, visualization={"method": "pca"})
-    workshop.run()
+    assets = QUICK if options.quick else catalog.BY_NAME
+    workshop.run(assets)
     seen = []
     for day in range(options.days):
         before = resource.getrusage(resource.RUSAGE_SELF)
-        for _ in range(2):
+        for _ in range(options.runs):
             world.live()
             if day % 3 == 0:
                 _say(workshop, day)
-            workshop.run()
+            workshop.run(assets)
         after = resource.getrusage(resource.RUSAGE_SELF)
         seen.append({"cpu": after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, **_state(workshop)})
         _age(workshop)

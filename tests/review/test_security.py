@@ -367,6 +367,17 @@ def test_huge_filters_are_refused(reader: Client) -> None:
     assert reader.post("find", {"where": "(" * 1900 + "1=1" + ")" * 1900}).status in (200, 422)
 
 
+@pytest.mark.parametrize("number", [10**20, 10**40, -1, 2**63])
+def test_numbers_that_no_database_holds_are_refused(reader: Client, number: int) -> None:
+    replies = [
+        reader.get("groups", table="near_duplicates", brain_key="near_duplicates", offset=number),
+        reader.get("queue", issue="outlier", offset=number),
+        reader.post("undo", {"event_id": number}),
+        reader.post("rows", {"positions": [number]}),
+    ]
+    assert [reply.status for reply in replies] == [422] * 4
+
+
 def test_names_in_questions_are_names_only(reader: Client) -> None:
     for name in ("x' or 1=1 --", 'label"', "*", "(select 1)"):
         assert reader.get("column", name=name).status == 404
