@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup demo check docs test test-slow test-browser test-fiftyone clean
+.PHONY: help setup demo check docs test test-slow test-browser test-fiftyone test-lowest clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
@@ -52,5 +52,15 @@ $(VENV)-fiftyone/.ready: pyproject.toml constraints.txt
 test-fiftyone: $(VENV)-fiftyone/.ready  ## exchange datasets with FiftyOne itself, in an environment of its own
 	$(VENV)-fiftyone/bin/python -m pytest -W default tests/peers/test_fiftyone.py
 
+$(VENV)-lowest/.ready: pyproject.toml
+	$(PYTHON) -m venv $(VENV)-lowest
+	$(PYTHON) tests/lowest.py > $(VENV)-lowest/constraints.txt
+	$(VENV)-lowest/bin/python -m pip install --quiet --constraint $(VENV)-lowest/constraints.txt --editable . pytest pytest-timeout hypothesis
+	touch $@
+
+test-lowest: $(VENV)-lowest/.ready  ## the tests of store, formats and settings with the oldest versions that are allowed
+	$(VENV)-lowest/bin/python -m pytest -W default tests/resources/test_store.py tests/resources/test_publishing.py \
+		tests/resources/test_versions.py tests/resources/test_kept.py tests/resources/test_configuration.py tests/resources/test_decoding.py
+
 clean:  ## remove what can be made again
-	rm -rf $(VENV) $(VENV)-fiftyone demo build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-fiftyone $(VENV)-lowest demo build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
