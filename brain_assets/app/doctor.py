@@ -65,19 +65,21 @@ def of_dataset(home: Home, name: str) -> Iterator[Fault]:
         If a run is under way.
     """
     paths = home.paths(name)
-    whole = True
-    for fault in _declaration(paths):
-        whole = False
-        yield fault
+    yield from _declaration(paths)
     yield from _decisions(paths)
-    if not whole:
-        try:
-            load_dataset(home.existing(name).config)
-            remembered.require_whole(paths)
-        except BrainError:
-            return
-    yield from _store(home, name)
-    yield from _published(home, paths)
+    if _is_declared(paths):
+        yield from _store(home, name)
+        yield from _published(home, paths)
+
+
+def _is_declared(paths: DatasetPaths) -> bool:
+    """Return whether the declaration can be worked with, as it is or as it was mended."""
+    try:
+        remembered.require_whole(paths)
+        load_dataset(paths.config)
+    except BrainError:
+        return False
+    return paths.config.exists()
 
 
 def of_home(home: Home) -> Iterator[Fault]:

@@ -13,11 +13,19 @@ def _kinds(kind: type[BrainError]) -> Iterator[str]:
 
 # Errors whose text is meant for the user; what caused them is not.
 TOLD = {"Failure", *_kinds(BrainError)}
+# What a full disk is called by systems and by SQLite, which Dagster's own records may meet as well.
+FULL = ("No space left", "Disk quota exceeded", "File too large", "database or disk is full")
 INTERRUPTS = {"KeyboardInterrupt", "DagsterExecutionInterruptedError"}
 
 
 def reason_of(events: "Iterable[dg.DagsterEvent]") -> str:  # type: ignore[name-defined]  # noqa: F821
     """Return why a run failed, in one line: what an asset said, else the error that was there first."""
+    text = _reason(events)
+    full = any(sign in text for sign in FULL) and "the disk is full" not in text
+    return f"the disk is full, free some space and run again (nothing was lost): {text}" if full else text
+
+
+def _reason(events: "Iterable[dg.DagsterEvent]") -> str:  # type: ignore[name-defined]  # noqa: F821
     failures = [event for event in events if event.is_failure]
     for event in failures:
         told = getattr(event.event_specific_data, "user_failure_data", None)

@@ -4,6 +4,7 @@ from collections import Counter
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from brain_assets.answers.retention import DAILY_DAYS, WHOLE_DAYS, thin
@@ -14,17 +15,20 @@ NOW = datetime.now(UTC)
 
 
 def filled(dataset: Dataset, moments: list[datetime]) -> None:
+    """Add a record of each kind for every moment, and one of a run that ended 900 days before."""
+    given = pa.table({"number": range(len(moments)), "moment": pa.array(moments, pa.timestamp("us", "UTC"))})
+    dataset.store.connection.register("given", given)
     with dataset.store.write("test", "test") as transaction:
-        for number, at in enumerate(moments):
-            transaction.execute("insert into health values (?, 'samples', ?, ?, 1)", [f"run-{number:05}", number, at])
-            for key in ("uniqueness", "mine"):
-                transaction.execute(
-                    """insert into runs (run_id, brain_key, method, config, state, started_at, code_version)
-                    values (?, ?, 'uniqueness', '{}', 'done', ?, '1')""",
-                    [f"run-{number:05}", key, at if key == "uniqueness" else at - timedelta(days=900)],
-                )
-            transaction.execute("insert into changes values (?, 'run', 'a', 1, ?)", [number + 10**6, at])
+        name = "format('run-{:05}', number)"
+        transaction.execute(f"insert into health select {name}, 'samples', number, moment, 1 from given")
+        for key, at in (("uniqueness", "moment"), ("mine", "moment - interval 900 day")):
+            transaction.execute(
+                f"""insert into runs (run_id, brain_key, method, config, state, started_at, code_version)
+                select {name}, '{key}', 'uniqueness', '{{}}', 'done', {at}, '1' from given"""
+            )
+        transaction.execute("insert into changes select number + 1000000, 'run', 'a', 1, moment from given")
         transaction.mark("health")
+    dataset.store.connection.unregister("given")
 
 
 def test_old_days_and_weeks_keep_their_last_record(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """What is kept is verified and mended by `brain doctor`, and survives as one file through `brain backup` and `brain restore`."""
 
+import errno
 import io
 import os
 import shutil
@@ -8,13 +9,16 @@ import subprocess
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import dagster as dg
 import pytest
 from click.testing import CliRunner, Result
 
 from brain_assets.app.backups import CHECKSUMS, HEADER
 from brain_assets.app.cli import main
 from brain_assets.app.materializing import materialize
+from brain_assets.assets.reasons import reason_of
 from brain_assets.resources.settings.home import DatasetPaths, Home
 from brain_assets.resources.store.events import Event, Events
 from brain_assets.resources.store.publishing import connect
@@ -86,6 +90,10 @@ def remove(path: Path) -> None:
     path.unlink()
 
 
+def overwrite(path: Path) -> None:
+    path.write_bytes(b"\xa5" * 9000)
+
+
 def test_what_is_sound_is_said_to_be_and_stays_as_it_is(home: Home, paths: DatasetPaths) -> None:
     before = {path: path.stat().st_mtime_ns for path in paths.published.rglob("*.parquet")}
     looked = brain(home, "doctor", "test", "--repair")
@@ -94,33 +102,30 @@ def test_what_is_sound_is_said_to_be_and_stays_as_it_is(home: Home, paths: Datas
     assert Events(paths.events_backup).decisions() == Events(paths.events).decisions() != []
 
 
-HARMS = {
-    "declaration gone": ("dataset.yaml", remove, "declaration"),
-    "declaration cut": ("dataset.yaml", cut, "was cut short"),
-    "decisions gone": ("review/events.sqlite", remove, "held 1 events"),
-    "decisions spoiled": ("review/events.sqlite", spoil_pages, "decisions"),
-    "backup spoiled": ("backups/events.sqlite", spoil_pages, "the backup"),
-    "previews cut": ("previews.pack", cut, "1 previews cannot be read"),
-    "previews spoiled": ("previews.pack", spoil, "previews cannot be read"),
-    "store spoiled": ("store.duckdb", lambda path: path.write_bytes(b"\xa5" * 9000), "store.duckdb is damaged"),
-    "table spoiled": ("published/current/samples.parquet", spoil, "samples.parquet"),
-    "manifest gone": ("published/current/manifest.json", remove, "what is published is damaged"),
-}
+# What is done to which file, and what is said of it; all of one line at once.
+HARMS = (
+    (("dataset.yaml", remove, "dataset.yaml is gone"), ("review/events.sqlite", remove, "held 1 events"),
+     ("previews.pack", cut, "1 previews cannot be read"), ("published/current/samples.parquet", spoil, "samples.parquet")),
+    (("dataset.yaml", cut, "was cut short"), ("review/events.sqlite", spoil_pages, "events.sqlite is damaged"),
+     ("previews.pack", spoil, "previews cannot be read"),
+     ("published/current/manifest.json", remove, "what is published is damaged")),
+    (("backups/events.sqlite", spoil_pages, "the backup"), ("store.duckdb", overwrite, "store.duckdb is damaged")),
+)  # fmt: skip
 
 
-@pytest.mark.parametrize("harm", HARMS)
-def test_what_is_harmed_is_told_and_mended(home: Home, paths: DatasetPaths, harm: str) -> None:
-    name, hurt, says = HARMS[harm]
+@pytest.mark.parametrize("harms", HARMS)
+def test_what_is_harmed_is_told_and_mended(home: Home, paths: DatasetPaths, harms: Any) -> None:
     declared = paths.config.read_text()
     for path in [*paths.folder.rglob("*-wal"), *paths.folder.rglob("*-shm")]:
         path.unlink()
-    hurt(paths.folder / name)
-    told = brain(home, "doctor", *(() if "gone" in harm else ("test",)))
+    for name, hurt, _ in harms:
+        hurt(paths.folder / name)
+    told = brain(home, "doctor")
     assert told.exit_code == 1
-    assert says in told.output
+    assert harms[0][2] in told.output
     assert "--repair mends it" in told.output
     mended = brain(home, "doctor", "--repair")
-    assert (mended.exit_code, says in mended.output) == (0, True), mended.output
+    assert (mended.exit_code, [says for *_, says in harms if says not in mended.output]) == (0, []), mended.output
     assert paths.config.read_text() == declared
     Workshop.run(_workshop(home, paths), ASSETS)
     assert brain(home, "doctor").output.endswith("test: sound\n")
@@ -268,3 +273,17 @@ def test_a_full_disk_is_called_so_by_every_command_that_writes(original: Worksho
     assert counts(paths) == (SAMPLES, SAMPLES, 1)
     with sqlite3.connect(paths.events) as connection:
         assert connection.execute("pragma quick_check").fetchall() == [("ok",)]
+
+
+def test_a_full_disk_that_dagster_itself_meets_is_called_so_too() -> None:
+    @dg.op
+    def write() -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "/somewhere")
+
+    @dg.job
+    def writing() -> None:
+        write()
+
+    quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+    result = writing.execute_in_process(raise_on_error=False, run_config=quiet)
+    assert reason_of(result.all_events).startswith("the disk is full, free some space and run again")

@@ -4,7 +4,7 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from brain_assets.resources.errors import ConfigurationError
@@ -46,6 +46,7 @@ def spoil(path: Path) -> None:
     path.write_bytes(data)
 
 
+@settings(max_examples=15)
 @given(st.lists(st.sampled_from(["tag", "drop", "undo", "view", "copy"]), max_size=12))
 def test_a_backup_that_was_extended_at_any_times_equals_its_store(
     tmp_path_factory: pytest.TempPathFactory, steps: list[str]
