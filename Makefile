@@ -60,7 +60,8 @@ $(VENV)-lowest/.ready: pyproject.toml
 
 test-lowest: $(VENV)-lowest/.ready  ## the tests of store, formats and settings with the oldest versions that are allowed
 	$(VENV)-lowest/bin/python -m pytest -W default tests/resources/test_store.py tests/resources/test_publishing.py \
-		tests/resources/test_versions.py tests/resources/test_kept.py tests/resources/test_configuration.py tests/resources/test_decoding.py
+		tests/resources/test_versions.py tests/resources/test_kept.py tests/resources/test_configuration.py tests/resources/test_decoding.py \
+		tests/review/test_security.py
 
 clean:  ## remove what can be made again
 	rm -rf $(VENV) $(VENV)-fiftyone $(VENV)-lowest demo build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
