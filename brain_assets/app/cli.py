@@ -18,6 +18,7 @@ from brain_assets.app.scan_commands import COMMANDS as SCAN_COMMANDS
 from brain_assets.app.split_commands import COMMANDS as SPLIT_COMMANDS
 from brain_assets.app.terminal import showing_all
 from brain_assets.app.version_commands import COMMANDS as VERSION_COMMANDS
+from brain_assets.app.what_if_commands import COMMANDS as WHAT_IF_COMMANDS
 from brain_assets.resources.errors import FULL, BrainError, disk_full
 from brain_assets.resources.settings.home import Home, unusable
 
@@ -379,7 +380,7 @@ def _assignment(text: str) -> tuple[str, str]:
     return key.strip(), value
 
 
-GROUPS = (COMMANDS, CARE_COMMANDS, SCAN_COMMANDS, SPLIT_COMMANDS, VERSION_COMMANDS, LEDGER_COMMANDS)
+GROUPS = (COMMANDS, CARE_COMMANDS, SCAN_COMMANDS, SPLIT_COMMANDS, VERSION_COMMANDS, LEDGER_COMMANDS, WHAT_IF_COMMANDS)
 for command in (command for group in GROUPS for command in group):
     main.add_command(command)
 

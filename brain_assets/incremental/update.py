@@ -276,6 +276,13 @@ def is_up_to_date(signal: Signal, dataset: Dataset) -> bool:
     return not any(_pending(signal, dataset, run, watermarks.get(run.brain_key)) for run in signal.method_runs(dataset))
 
 
+def differs(signal: Signal, dataset: Dataset) -> bool:
+    """Return whether settings, code or model of a run are others than those that its rows were made with."""
+    known = _watermarks(signal, dataset)
+    runs = signal.method_runs(dataset)
+    return any(Identity(*known.get(run.brain_key, ("", "", ""))[:3]) != signal.identity(run) for run in runs)
+
+
 def _watermarks(signal: Signal, dataset: Dataset) -> dict[str, tuple[Any, ...]]:
     """Return what each run of a signal has seen, by its key."""
     query = """select brain_key, code_version, settings, model_version, scalars, reads, number, due from watermarks

@@ -281,13 +281,19 @@ MOVES = """
 # Who was dropped stays dropped while its content is the one that was looked at.
 DROPPED = f"""
     exists (from ({holding("drop")}) as said where said.subject_id = listing.sample_id
-        and said.content_hash is not distinct from {{content}}) as dropped"""
+        and said.content_hash is not distinct from {{content}})"""
 READ_ROWS = f"""
-    select {ROW_COLUMNS}, read.content_hash, read.error, {DROPPED.format(content="read.content_hash")}
+    select {ROW_COLUMNS}, read.content_hash, read.error, {DROPPED.format(content="read.content_hash")} as dropped
     from listing join read using (sample_id) left join samples using (sample_id)"""
 ROWS = f"""
-    select {ROW_COLUMNS}, samples.content_hash, samples.error, {DROPPED.format(content="samples.content_hash")}
+    select {ROW_COLUMNS}, samples.content_hash, samples.error, {DROPPED.format(content="samples.content_hash")} as dropped
     from listing join samples using (sample_id)"""
+
+
+# All rows as they are, but for who was dropped: what decisions alone change of them.
+DECIDED = f"""
+    select listing.* exclude (changed) replace ({DROPPED.format(content="listing.content_hash")} as dropped)
+    from samples as listing"""
 
 
 def _known_to_be_gone(listing: Listing) -> str:

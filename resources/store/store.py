@@ -237,6 +237,7 @@ class Store:
     def __init__(self, path: Path, memory: str = "512MB", spill: str = SPILL) -> None:
         self.path = path
         self._noted: set[str] | None = None
+        self._provisional = False
         folder = path.with_suffix(".spill")
         with told(path):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -326,18 +327,36 @@ class Store:
         """Commit what the block does, all or nothing."""
         transaction = Transaction(self.connection, self, self.number + 1)
         with told(self.path):
-            self.connection.begin()
+            if not self._provisional:
+                self.connection.begin()
             try:
                 yield transaction
                 versions = transaction.number_changes(run_id, asset)
-                self.connection.commit()
+                if not self._provisional:
+                    self.connection.commit()
             except BaseException:
-                self._rollback()
+                if not self._provisional:
+                    self._rollback()
                 raise
             finally:
                 self._facts = None
         self.versions |= versions
         self.number += bool(versions)
+
+    @contextmanager
+    def provisional(self) -> Iterator[None]:
+        """Let the block see what it writes, and undo all of it at the end."""
+        known = self.number, dict(self.versions)
+        with told(self.path):
+            self.connection.begin()
+        self._provisional = True
+        try:
+            yield
+        finally:
+            self._provisional = False
+            self._rollback()
+            self.number, self.versions = known
+            self._facts = None
 
     def version(self, tables: Collection[str]) -> int:
         """Return the newest change number of ``tables``, 0 when nothing was ever written."""
