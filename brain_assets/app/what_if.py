@@ -39,9 +39,9 @@ FLAGGED = """
     select distinct sample_id as subject_id, content_hash from issues join samples using (sample_id)
     where is_issue and object_id is null and issue in (select unnest(?::varchar[])) and not samples.dropped order by 1"""
 SUGGESTED = """
-    select subject_id, content_hash, any_value(evidence->'suggested'->>0 order by score desc, source) as value
+    select subject_id, content_hash, any_value((evidence->'suggested'->>0) order by score desc, source) as value
     from issues join samples using (sample_id)
-    where is_issue and issue in (select unnest(?::varchar[])) and evidence->'suggested'->>0 is not null
+    where is_issue and issue in (select unnest(?::varchar[])) and (evidence->'suggested'->>0) is not null
         and (object_id is null or object_id in (select object_id from objects where model = 'ground_truth'))
     group by all order by 1"""
 

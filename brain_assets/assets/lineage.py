@@ -8,7 +8,7 @@ from typing import Any
 
 import dagster as dg
 
-from brain_assets.answers import gates
+from brain_assets.answers import alarms, gates
 from brain_assets.assets import catalog, pages
 from brain_assets.assets.opening import resource_of
 from brain_assets.assets.place import DATASET_TAG, SERVICE, Place
@@ -26,7 +26,7 @@ from brain_assets.resources.store.publishing import connect, manifest
 from brain_assets.signals.registry import ISSUES
 
 OWNERS = ["team:data-quality"]
-GATES, CONTRACT, RUNS, FRESH = "gates", "contract", "declared_runs", "fresh"
+GATES, CONTRACT, RUNS, FRESH, QUALITY = "gates", "contract", "declared_runs", "fresh", "quality"
 RESOURCE = "dataset"
 
 
@@ -128,6 +128,7 @@ def _check_results(signal: Signal, place: Place, dataset: Dataset, report: Repor
     if signal is catalog.HEALTH:
         yield _gates_result(GATES, gates.verdicts(dataset), key)
         yield _gates_result(CONTRACT, gates.contract_verdicts(dataset), key)
+        yield _quality_result(dataset, key)
     if signal is catalog.PUBLISHED:
         yield _fresh_result(dataset, key)
 
@@ -142,6 +143,13 @@ def _named_checks(signal: Signal) -> Iterator[tuple[str, str]]:
             CONTRACT,
             "The clauses of the contract that dataset.yaml names, each with its number; without one nothing is asked.",
         )
+        yield (
+            QUALITY,
+            (
+                "No number jumped beyond its usual noise, and the newest images are like the rest; with gates that fail, what"
+                " alerts are sent of."
+            ),
+        )
     if signal is catalog.PUBLISHED:
         yield (
             FRESH,
@@ -150,6 +158,17 @@ def _named_checks(signal: Signal) -> Iterator[tuple[str, str]]:
                 " which nothing comes is fresh."
             ),
         )
+
+
+def _quality_result(dataset: Dataset, key: dg.AssetKey) -> dg.AssetCheckResult:
+    found = alarms.tell(dataset, catalog.ALL, logging.getLogger("brain").warning)
+    return dg.AssetCheckResult(
+        passed=not found,
+        check_name=QUALITY,
+        asset_key=key,
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata=alarms.as_metadata(found),
+    )
 
 
 def _fresh_result(dataset: Dataset, key: dg.AssetKey) -> dg.AssetCheckResult:

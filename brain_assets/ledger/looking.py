@@ -15,7 +15,7 @@ HASH_BITS, CODE_BITS = 64, 128
 # Bits in which hashes alone settle it; up to which they do where the codes do not speak against it; in which codes settle it
 # where the hashes do not speak against it. Measured on 26 edits of photos against pairs of unrelated ones.
 SAME_HASH, NEAR_HASH, NEAR_CODE = 4, 8, 18
-FAR_CODE, FAR_HASH = 44, 16
+FAR_CODE, FAR_HASH = 28, 16
 TOGETHER = 4096
 BYTES, HASH, VECTOR = 0, 1, 2
 MATCHES = ("bytes", "hash", "vector")
@@ -76,7 +76,7 @@ def seen(entry: Entry, pictures: Pictures) -> Seen:
     """Return what an entry has of pictures.
 
     Whether two fingerprints match depends on the two alone. Same bytes match. Hashes in any orientation match in up to 4 bits,
-    or 8 where the codes of vectors are at most 44 of 128 apart; codes in up to 18 bits where the hashes are at most 16 of 64
+    or 8 where the codes of vectors are at most 28 of 128 apart; codes in up to 18 bits where the hashes are at most 16 of 64
     apart. Codes of different models are not compared.
     """
     count = len(pictures.contents)

@@ -665,12 +665,34 @@ class DatasetSettings(Section):
         return [self.media] if isinstance(self.media, str) else self.media
 
 
+class EmailSettings(Section):
+    """Who is sent alerts by e-mail, and by which server."""
+
+    to: list[str] = Field(min_length=1, description="Addresses that alerts are sent to.")
+    sender: str = Field("brain@localhost", description="Address that they come from.")
+    host: str = Field("localhost", description="Server that takes mail (SMTP).")
+    port: int = Field(25, ge=1, le=65535, description="Its port.")
+    starttls: bool = Field(False, description="Whether the connection is encrypted before anything is said (STARTTLS).")
+    user: str | None = Field(None, description="Name to log in with; without one nobody does.")
+    password_from: str = Field(
+        "BRAIN_SMTP_PASSWORD", description="Environment variable that holds the password, which no file should."
+    )
+
+
 class ServiceSettings(Section):
     """What ``settings.yaml`` may say; it holds for all datasets."""
 
     lock_timeout: float = Field(3600.0, ge=0, description="Seconds a run waits for another run on the same dataset.")
     alert_webhook: str | None = Field(
-        None, description="URL that is sent a JSON message when a run fails; nothing is sent by default."
+        None,
+        description="URL that is sent a JSON message when a run fails, and when quality does; nothing is sent by default.",
+    )
+    alert_format: Literal["json", "slack"] = Field(
+        "json",
+        description="json: the alert as alerts.jsonl has it; slack: a text, as Slack, Mattermost and others show it.",
+    )
+    alert_email: EmailSettings | None = Field(
+        None, description="Who is sent alerts by e-mail: to, and where needed sender, host, port, starttls, user."
     )
     memory: str = Field(
         "512MB",
