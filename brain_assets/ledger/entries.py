@@ -60,7 +60,6 @@ COLUMNS = {
 BLOCK = 1 << 16
 # Of a content's hash so many digits find it; the others are compared.
 KEY_DIGITS = 16
-INDEXES = ("keys", "key_order", "hashes", "hash_order", "hash_starts", "codes", "code_order", "code_starts")
 
 
 @dataclass(frozen=True)
@@ -93,12 +92,12 @@ class Entry:
     @cached_property
     def hashes(self) -> CodeIndex:
         """The perceptual hashes."""
-        return CodeIndex(self._array("hashes"), self._array("hash_order"), self._array("hash_starts"))
+        return CodeIndex(*(self._array(f"hash_{name}") for name in CodeIndex._fields))
 
     @cached_property
     def codes(self) -> CodeIndex:
         """The codes of vectors; 0 without one."""
-        return CodeIndex(self._array("codes"), self._array("code_order"), self._array("code_starts"))
+        return CodeIndex(*(self._array(f"code_{name}") for name in CodeIndex._fields[:-1]))
 
     def of_contents(self, contents: list[str | None]) -> Iterator[tuple[int, int]]:
         """Yield, for contents that are there, their place among those asked for and their row."""
@@ -226,16 +225,18 @@ def _switch(folder: Path, version: str) -> None:
 
 
 def _indexes(rows: pa.Table) -> Iterator[tuple[str, NDArray[np.generic]]]:
-    """Yield the arrays of `INDEXES`, one after the other, as together they are larger than the rows."""
+    """Yield the arrays by name, one index after the other, as together they are larger than the rows."""
     keys = _keys_of(rows.column("content_hash"))
     order = np.argsort(keys, kind="stable").astype(np.uint32)
     yield "keys", keys[order]
     yield "key_order", order
     phash = rows.column("phash").fill_null(0).to_numpy().astype(np.uint64)[:, None]
-    for name, index in (("hash", CodeIndex.of(phash)), ("code", CodeIndex.of(codes_of(rows)))):
-        yield f"{name}es" if name == "hash" else f"{name}s", index.codes
-        yield f"{name}_order", index.order
-        yield f"{name}_starts", index.starts
+    yield from _named("hash", CodeIndex.of(phash))
+    yield from _named("code", CodeIndex.of(codes_of(rows)))
+
+
+def _named(kind: str, index: CodeIndex) -> Iterator[tuple[str, NDArray[np.generic]]]:
+    yield from ((f"{kind}_{name}", array) for name, array in index._asdict().items() if array is not None)
 
 
 def _key(content: str | None) -> int:

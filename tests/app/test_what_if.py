@@ -14,9 +14,7 @@ from brain_assets.resources.store.events import Event, Events
 from brain_assets.signals.registry import ISSUES
 from tests.workshop import Workshop, encoded, picture
 
-HEALTH = (
-    "select metric, value from health qualify row_number() over (partition by metric order by recorded_at desc) = 1"
-)
+HEALTH = "select metric, value from health where run_id = (select arg_max(run_id, recorded_at) from health)"
 
 
 def make(root: Path) -> Workshop:
@@ -82,8 +80,8 @@ def decide(workshop: Workshop, drop: tuple[str, ...], *, relabel: bool) -> None:
 @pytest.mark.parametrize(
     ("settings", "drop", "relabel"),
     [
-        ({"near_duplicates.threshold": "0.0"}, (), False),
-        ({"image_quality.thresholds": "{blurry: 100000}"}, (), False),
+        ({"near_duplicates.threshold": "0.0001"}, (), False),
+        ({"image_quality.thresholds.dark": "0.9"}, (), False),
         ({}, ("exact_duplicate", "near_duplicate"), False),
         ({"near_duplicates.threshold": "0.05", "keep_first": "[test]"}, ("exact_duplicate", "leak"), True),
     ],

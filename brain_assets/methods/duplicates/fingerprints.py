@@ -76,11 +76,14 @@ class CodeIndex(NamedTuple):
     codes : (n, w) uint64
     order : (4 w, n) uint32
     starts : (4 w, 65537) uint32
+    ordered : (4, n) uint64 or None
+        Codes of one word once more, in each order: read in one go where they would be gathered all over the memory.
     """
 
     codes: Codes
     order: NDArray[np.uint32]
     starts: NDArray[np.uint32]
+    ordered: Codes | None = None
 
     @classmethod
     def of(cls, codes: Codes) -> "CodeIndex":
@@ -93,7 +96,7 @@ class CodeIndex(NamedTuple):
             # Of 16 bits, a stable sort is one by counting.
             order[chunk] = np.argsort(values, kind="stable")
             starts[chunk, 1:] = np.cumsum(np.bincount(values, minlength=1 << CHUNK_BITS))
-        return cls(codes, order, starts)
+        return cls(codes, order, starts, codes[order, 0] if codes.shape[1] == 1 else None)
 
     def search(self, queries: Codes, radius: int) -> tuple[Rows, Rows, Rows]:
         """Return what is within so many bits of each query, among that of which 16 bits agree but for one.
@@ -120,15 +123,20 @@ class CodeIndex(NamedTuple):
                 slots = np.repeat(np.arange(part.start, part.stop), counts[part])
                 before = np.cumsum(counts[part]) - counts[part]
                 place = np.arange(len(slots)) + np.repeat(starts[part] - before, counts[part])
-                found.append(self._near(queries, asked[slots // len(MASKS)], self.order[chunk, place], radius))
+                found.append(self._near((queries, asked[slots // len(MASKS)]), chunk, place, radius))
         query, row, bits = (np.concatenate(column) for column in zip(*found, strict=True))
         _, first = np.unique(query * max(len(self.codes), 1) + row, return_index=True)
         return query[first], row[first], bits[first]
 
-    def _near(self, queries: Codes, query: Rows, rows: NDArray[np.uint32], radius: int) -> tuple[Rows, Rows, Rows]:
-        bits = bits_apart(queries[query], self.codes[rows])
+    def _near(self, asked: tuple[Codes, Rows], chunk: int, place: Rows, radius: int) -> tuple[Rows, Rows, Rows]:
+        """Return those of the queries' candidates, by their places in the order of a chunk, that are near enough."""
+        queries, query = asked
+        if self.ordered is None:
+            bits = bits_apart(queries[query], self.codes[self.order[chunk, place]])
+        else:
+            bits = np.bitwise_count(queries[query, 0] ^ self.ordered[chunk, place]).astype(np.int64)
         near = np.flatnonzero(bits <= radius)
-        return query[near], rows[near].astype(np.int64), bits[near]
+        return query[near], self.order[chunk, place[near]].astype(np.int64), bits[near]
 
 
 def _chunk(codes: Codes, chunk: int) -> NDArray[np.uint16]:
