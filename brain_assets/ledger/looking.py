@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import pyarrow as pa
@@ -12,10 +13,14 @@ from brain_assets.methods.duplicates.fingerprints import Codes, Rows, bits_apart
 
 ORIENTATIONS = 8
 HASH_BITS, CODE_BITS = 64, 128
-# Bits in which hashes alone settle it; up to which they do where the codes do not speak against it; in which codes settle it
-# where the hashes do not speak against it. Measured on 26 edits of photos against pairs of unrelated ones.
-SAME_HASH, NEAR_HASH, NEAR_CODE = 4, 8, 18
-FAR_CODE, FAR_HASH = 28, 16
+# Bits in which hashes alone settle it; up to which they do where the codes do not speak against it; up to which they do not
+# speak against what the codes say. Measured on 26 edits of photos against pairs of unrelated ones.
+SAME_HASH, NEAR_HASH, FAR_HASH = 4, 8, 16
+# The same of codes, as shares of how far those of unrelated pictures usually are, which is another number for each model; a
+# search goes no farther than the last number, in bits.
+NEAR_CODE, FAR_CODE, MOST_CODE = 0.375, 0.6, 18
+# Rows by which it is told what is usual, and the fewest.
+SAMPLE, FEWEST = 512, 16
 TOGETHER = 4096
 BYTES, HASH, VECTOR = 0, 1, 2
 MATCHES = ("bytes", "hash", "vector")
@@ -75,9 +80,9 @@ class Seen:
 def seen(entry: Entry, pictures: Pictures) -> Seen:
     """Return what an entry has of pictures.
 
-    Whether two fingerprints match depends on the two alone. Same bytes match. Hashes in any orientation match in up to 4 bits,
-    or 8 where the codes of vectors are at most 28 of 128 apart; codes in up to 18 bits where the hashes are at most 16 of 64
-    apart. Codes of different models are not compared.
+    Same bytes match. Hashes in any orientation match in up to 4 bits, or 8 where the codes of vectors are at most .6 as far
+    apart as the entry's usually are; codes that are .375 as far match where the hashes are at most 16 of 64 bits apart. Codes of
+    different models are not compared, nor those of an entry with fewer than 16.
     """
     count = len(pictures.contents)
     parts = [_seen(entry, pictures.part(slice(start, start + TOGETHER)), start) for start in range(0, count, TOGETHER)]
@@ -90,9 +95,10 @@ def _seen(entry: Entry, pictures: Pictures, start: int) -> Seen:
     picture, row, equal = _candidates(entry, pictures)
     hash_bits = _hash_bits(pictures.hashes[picture], entry.hashes.codes[row, 0])
     code_bits = _code_bits(entry, pictures, picture, row)
-    match = np.select(
-        [equal, _by_hash(hash_bits, code_bits), _by_code(hash_bits, code_bits)], [BYTES, HASH, VECTOR], UNKNOWN
-    )
+    apart = np.where(code_bits < 0, np.inf, code_bits) / (usual_bits(entry, pictures.model) or np.nan)
+    by_hash = (hash_bits >= 0) & ((hash_bits <= SAME_HASH) | ((hash_bits <= NEAR_HASH) & (apart <= FAR_CODE)))
+    by_code = (hash_bits >= 0) & (hash_bits <= FAR_HASH) & (apart <= NEAR_CODE)
+    match = np.select([equal, by_hash, by_code], [BYTES, HASH, VECTOR], UNKNOWN)
     kept = np.flatnonzero(match != UNKNOWN)
     far = (
         np.where(hash_bits < 0, HASH_BITS, hash_bits) / HASH_BITS
@@ -106,7 +112,7 @@ def _candidates(entry: Entry, pictures: Pictures) -> tuple[Rows, Rows, NDArray[n
     """Return pairs of picture and row that may match, each once, and whether their bytes are equal."""
     same = np.array([*entry.of_contents(pictures.contents)], np.int64).reshape(-1, 2)
     turned, by_hash, _ = entry.hashes.search(pictures.hashes.reshape(-1, 1), NEAR_HASH)
-    coded, by_code, _ = entry.codes.search(pictures.codes, NEAR_CODE)
+    coded, by_code, _ = entry.codes.search(pictures.codes, MOST_CODE)
     picture = np.concatenate([same[:, 0], turned // ORIENTATIONS, coded])
     row = np.concatenate([same[:, 1], by_hash, by_code])
     keys, first = np.unique(picture * max(entry.rows.num_rows, 1) + row, return_index=True)
@@ -134,13 +140,18 @@ def _made_by(entry: Entry, rows: Rows, model: str | None) -> NDArray[np.bool_]:
     return np.array([models[row].as_py() == model for row in rows.tolist()], np.bool_)
 
 
-def _by_hash(hash_bits: Rows, code_bits: Rows) -> NDArray[np.bool_]:
-    supported = (code_bits >= 0) & (code_bits <= FAR_CODE)
-    return (hash_bits >= 0) & ((hash_bits <= SAME_HASH) | ((hash_bits <= NEAR_HASH) & supported))
+@lru_cache(maxsize=16)
+def usual_bits(entry: Entry, model: str | None) -> float | None:
+    """Return in how many bits the codes of a model's vectors usually differ, None where there are too few to tell.
 
-
-def _by_code(hash_bits: Rows, code_bits: Rows) -> NDArray[np.bool_]:
-    return (code_bits >= 0) & (code_bits <= NEAR_CODE) & (hash_bits >= 0) & (hash_bits <= FAR_HASH)
+    Rows lie in the order of their contents' hashes, so that neighbours among the first are pairs drawn by chance.
+    """
+    codes = entry.codes.codes[:SAMPLE]
+    known = np.flatnonzero(codes.any(axis=1))
+    known = known[_made_by(entry, known, model)]
+    if len(known) < FEWEST:
+        return None
+    return float(np.median(bits_apart(codes[known[1:]], codes[known[:-1]]))) or None
 
 
 def rows_of(entry: Entry, rows: Sequence[int]) -> list[dict[str, object]]:

@@ -13,15 +13,15 @@ from tests.signals.test_contamination import decide, make, save
 def test_four_commands_answer_what_people_ask(tmp_path: Path) -> None:
     for number in range(8):
         save(tmp_path / "old", f"train/{number}.png", number)
-    for number in range(20, 32):
+    for number in range(40, 52):
         save(tmp_path / "flowers", f"{'test' if number % 3 == 0 else 'train'}/{number}.png", number)
     old, flowers = make(tmp_path, "old"), make(tmp_path, "flowers")
     old.run()
     flowers.run()
     # A week passes: an image arrives that another dataset trained on, one changes its split, a reviewer drops one.
     save(tmp_path / "flowers", "test/new.jpg", 5, "mirrored")
-    (tmp_path / "flowers" / "train" / "20.png").rename(tmp_path / "flowers" / "test" / "20.png")
-    decide(flowers, "train/22.png", "drop")
+    (tmp_path / "flowers" / "train" / "40.png").rename(tmp_path / "flowers" / "test" / "40.png")
+    decide(flowers, "train/41.png", "drop")
     flowers.run()
     flowers.run()
 
@@ -36,7 +36,7 @@ def test_four_commands_answer_what_people_ask(tmp_path: Path) -> None:
     query = """select filepath, source from contamination join samples using (sample_id)
         where reason = 'trained_on' order by filepath"""
     found = json.loads(brain("sql", "flowers", query, "--format", "json"))
-    assert [(row["filepath"], row["source"]) for row in found] == [("test/20.png", "flowers"), ("test/new.jpg", "old")]
+    assert [(row["filepath"], row["source"]) for row in found] == [("test/40.png", "flowers"), ("test/new.jpg", "old")]
     supposed = json.loads(brain("what-if", "flowers", "--drop", "contamination", "--json"))
     assert (supposed["dropped"], supposed["after"]["contaminated"], supposed["after"]["samples"]) == (2, 0, 10)
     brain("split", "flowers", "--train", ".5", "--test", ".5", "-o", str(tmp_path / "clean.csv"))
