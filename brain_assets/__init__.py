@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from brain_assets.python.datasets import set_values as set
     from brain_assets.python.fiftyone_datasets import from_fiftyone, to_fiftyone
     from brain_assets.python.folder_scan import scan
+    from brain_assets.python.ledger import seen
 
 # Where each name comes from, and what it is called there; nothing is imported before it is used.
 NAMES = {
@@ -47,6 +48,7 @@ NAMES = {
     "list": ("datasets", "list_datasets"),
     "set": ("datasets", "set_values"),
     "scan": ("folder_scan", "scan"),
+    "seen": ("ledger", "seen"),
     **{name: ("fiftyone_datasets", name) for name in ("from_fiftyone", "to_fiftyone")},
     **{
         name: ("brain_runs", name)
@@ -105,6 +107,7 @@ __all__ = [
     "remove",
     "rename_brain_run",
     "scan",
+    "seen",
     "set",
     "status",
     "to_fiftyone",

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from brain_assets.app.split_leaks import Splits
     from brain_assets.app.splitting import SplitPlan
     from brain_assets.app.views import View
+    from brain_assets.app.what_if import Outcome
     from brain_assets.resources.settings.configuration import DatasetSettings
 
 
@@ -347,6 +348,30 @@ class DatasetReader:
 
         with open_history(self.paths.published) as history:
             return compare(history, history.at(older), history.at(newer))
+
+    def what_if(
+        self, settings: Mapping[str, Any] | None = None, *, drop: Sequence[str] = (), relabel: bool = False
+    ) -> "Outcome":
+        """Return which numbers and gates would follow from settings and decisions; nothing is changed.
+
+        Parameters
+        ----------
+        settings : mapping of str to object, optional
+            Dotted key to value, such as ``{"near_duplicates.threshold": 0.2}``.
+        drop : sequence of str
+            Issues whose images are supposed to be dropped.
+        relabel : bool
+            Whether doubted labels are supposed to be replaced by those suggested.
+
+        Raises
+        ------
+        BrainError
+            In one line, if a setting or issue is unknown, or nothing was computed yet.
+        """
+        from brain_assets.app.what_if import Supposed, what_if
+
+        texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in (settings or {}).items()}
+        return what_if(self.home, self.name, Supposed(texts, drop, relabel))
 
     def split(
         self,

@@ -164,8 +164,7 @@ def _supposed(dataset: Dataset, before: Mapping[str, float], supposed: Supposed)
     _bring(dataset, needs)
     dropped = relabelled = 0
     if supposed.decides:
-        if {"issues", "samples"} & needs.keys():
-            raise ConfigurationError(f"what is flagged is not known without a run: {', '.join(needs)}")
+        _refuse_unknown(needs, supposed)
         dropped, relabelled = _decide(dataset, supposed)
         _bring(dataset, needs)
     unknown = _unknown(needs)
@@ -173,6 +172,18 @@ def _supposed(dataset: Dataset, before: Mapping[str, float], supposed: Supposed)
     declared = [gate for gate in gates.declared_gates(dataset.settings) if gate.metric not in unknown]
     verdicts = gates.evaluate_all(declared, after)
     return Outcome(before, after, verdicts, dropped, relabelled, needs)
+
+
+def _refuse_unknown(needs: Mapping[str, str], supposed: Supposed) -> None:
+    """Refuse decisions on what is flagged by signals that are not known without a run."""
+    asked = {*supposed.drop, *(issue.name for issue in ISSUES.values() if issue.relabels and supposed.relabel)}
+    for name in needs:
+        raised = {issue.name for query in catalog.BY_NAME[name].issues for issue in query.issues}
+        if name == "samples" or asked & raised:
+            raise ConfigurationError(
+                f"who has {', '.join(sorted(asked & raised)) or 'an issue'} is not known without a run of {name}"
+                f" ({needs[name]}): suppose the decisions without the setting, or run it first"
+            )
 
 
 def _numbers(dataset: Dataset) -> dict[str, float]:

@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from brain_assets.app.cli import main
+from brain_assets.python.ledger import seen as seen_from_python
 from brain_assets.review import create_app
 from tests.review.client import TOKEN, Client
 from tests.signals.test_contamination import CHAIN, SEEN, decide, make, save, seen
@@ -48,6 +49,10 @@ def test_pictures_and_folders_are_recognised_in_other_forms(workshop: Workshop, 
     assert told["new.png"] == "not seen"
     assert told["broken.png"].startswith("not seen (not decoded: ")
     assert said.output.splitlines()[-1] == "3 of 5 pictures were seen"
+    (answer, other) = seen_from_python(
+        [tmp_path / "asked" / "turned.jpg", (tmp_path / "asked" / "new.png").read_bytes()], str(workshop.home.root)
+    )
+    assert ([one.name for one in answer.seen], other.seen) == (["train/2.png"], [])
     rows = json.loads(brain(workshop, "seen", tmp_path / "asked" / "turned.jpg", "--format", "json").output)
     assert [(row["source"], row["match"], row["splits"]) for row in rows] == [("photos", "hash", ["train"])]
 

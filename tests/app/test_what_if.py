@@ -116,7 +116,8 @@ def test_what_needs_a_run_is_named_and_left_out(workshop: Workshop) -> None:
     assert not {"leaks", "near_duplicates", "issue_leak", "issues"} & found["after"].keys()
     assert found["gates"] == []
     refused = brain(workshop, "test", "--set", "similarity.k=3", "--drop-duplicates")
-    assert "what is flagged" in refused.output or refused.exit_code == 0
+    assert refused.exit_code == 1
+    assert "who has near_duplicate is not known without a run of near_duplicates" in refused.output
 
 
 @pytest.mark.parametrize(
