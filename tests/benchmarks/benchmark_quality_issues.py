@@ -29,12 +29,15 @@ from PIL import Image, ImageDraw
 
 from brain_assets.methods.images.image_quality import statistics
 from brain_assets.methods.images.quality_rules import RULES, calibrate, judge
+from brain_assets.resources.decoding.decoding import DecodeJob, Decoder
 from tests.benchmarks import cleanvision_flags
+from tests.benchmarks.kinds_of_material import KINDS
 from tests.benchmarks.planted_defects import DEFECTS, encode, on_white, reduced
 from tests.conftest import SHARED
 
 SHARES = (0.01, 0.06, 0.3)
 DRAWS = 10
+OF_A_KIND = 80
 SUFFIXES = {".jpg", ".jpeg", ".png"}
 QUALITIES = (75, 85, 95)
 # Burnt out: two fifths of the pixels are clipped.
@@ -185,6 +188,8 @@ def ordinary() -> None:
     for name in ("bccd", "kangaroo", "home85"):
         report(name, table(map(file_row, whole(sorted((SHARED / "det" / "images" / name).glob("*.jpg"))))))
     report("documents", table(file_row(document(seed)) for seed in range(100)))
+    for kind, make in KINDS.items():
+        report(kind, table(decoded([make(np.random.default_rng(seed)) for seed in range(OF_A_KIND)])))
 
 
 def whole(paths: Sequence[Path]) -> Iterator[bytes]:
@@ -193,6 +198,18 @@ def whole(paths: Sequence[Path]) -> Iterator[bytes]:
         with contextlib.suppress(OSError), Image.open(path) as image:
             image.load()
             yield path.read_bytes()
+
+
+def decoded(files: Sequence[bytes]) -> list[dict[str, float]]:
+    """Return what the store would hold of files, deep ones among them, as the decode pass reads them."""
+    jobs = [DecodeJob(str(place), lambda data=data: data) for place, data in enumerate(files)]
+    with Decoder(threads=1, measure=statistics) as decoder:
+        found = list(decoder.decode(jobs))
+    facts = {"orientation": 1, "animated": 0, "extension_matches": 1}
+    return [
+        {**row.statistics, **facts, "width": row.width, "height": row.height, "bytes": len(files[int(row.key)])}
+        for row in found
+    ]
 
 
 def document(seed: int) -> bytes:
