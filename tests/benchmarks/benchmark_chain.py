@@ -23,8 +23,9 @@ import yaml
 
 from brain_assets.app.declaring import declare
 from brain_assets.assets import catalog
+from brain_assets.incremental.tables import open_with_tables
 from brain_assets.incremental.update import bring_up_to_date
-from brain_assets.resources.dataset import Opening, open_dataset
+from brain_assets.resources.dataset import Opening
 from brain_assets.resources.settings.home import Home
 from tests.generated import Generated, name_of
 from tests.helpers import peak_memory
@@ -106,7 +107,8 @@ def _warm(root: Path, dims: int) -> None:
 def _bring_up(home: Home) -> dict[str, float]:
     """Bring the dataset up to date and return the CPU seconds of each asset."""
     costs, before = {}, _cpu()
-    with open_dataset(home, NAME, Opening(uuid.uuid4().hex, "benchmark", frozenset(catalog.BY_NAME))) as dataset:
+    opening = Opening(uuid.uuid4().hex, "benchmark", frozenset(catalog.BY_NAME))
+    with open_with_tables(home, NAME, opening, catalog.ALL) as dataset:
         for signal in catalog.ALL:
             started = _cpu()
             bring_up_to_date(signal, dataset)

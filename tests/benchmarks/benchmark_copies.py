@@ -22,7 +22,7 @@ from brain_assets.methods.duplicates.perceptual_hash import hamming_distance, ha
 from brain_assets.methods.duplicates.relations import LISTED, UNRELATED, Evidence, related, usual_distance
 from brain_assets.methods.duplicates.verification import duplicate_distance
 from brain_assets.resources.settings.configuration import NearDuplicateSettings
-from brain_assets.signals.duplicates.pairs import Looks
+from brain_assets.signals.duplicates.looks import Looks
 from tests.benchmarks.benchmark_duplicates import joined
 from tests.benchmarks.copy_edits import EDITS, encoded
 from tests.benchmarks.embedded_images import EmbeddedImages, embed

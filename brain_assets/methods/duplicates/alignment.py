@@ -21,7 +21,6 @@ SCALES = np.array([0.8, 0.9, 1.0, 1.12, 1.25])
 COARSE_SIDE, SHIFT = 16, 3
 STARTS = 3
 STEPS_COARSE, STEPS_FINE = 5, 4
-HOPELESS = 0.25
 LEAST_OVERLAP = 0.4
 LEAST_GAIN = 0.1
 DAMPING = 1e-3
@@ -69,27 +68,29 @@ class _Shifts(NamedTuple):
 
 
 def agreement(
-    coarse: NDArray[np.int8], smooth: NDArray[np.uint8], detail: NDArray[np.int8], first: Rows, second: Rows
+    views: tuple[NDArray[np.int8], NDArray[np.uint8], NDArray[np.int8]], first: Rows, second: Rows, least: Planes
 ) -> Planes:
     """Return the agreement of details and the overlap of the aligned pictures, for each pair of prints.
 
     Parameters
     ----------
-    coarse : (n, 16, 16) int8
-    smooth : (n, 64, 64) uint8
-    detail : (n, 64, 64) int8
+    views : (n, 16, 16) int8, (n, 64, 64) uint8, (n, 64, 64) int8
+        ``coarse``, ``smooth`` and ``detail`` of the prints.
     first, second : (m,) int64
         Rows of these.
+    least : (m,) float32
+        Agreement of the coarse views below which a pair is not looked at further.
 
     Returns
     -------
     (m, 2) float32 in [0, 1]
         The correlation, and the share of the larger view that both show; 0 for pairs of which the coarse views agree
-        nowhere.
+        nowhere as far as that.
     """
+    coarse, smooth, detail = views
     out = np.zeros((len(first), 2), np.float32)
     motions, score = _search(coarse[first].astype(np.float32), coarse[second].astype(np.float32))
-    hopeful = np.flatnonzero(score >= HOPELESS)
+    hopeful = np.flatnonzero(score >= least)
     if len(hopeful):
         one, other = first[hopeful], second[hopeful]
         best = _align(smooth[one].astype(np.float32), smooth[other].astype(np.float32), motions[hopeful])

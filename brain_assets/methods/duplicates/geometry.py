@@ -1,19 +1,20 @@
 """Whether a part of one picture is a part of another, by corners that lie alike and by the pixels between them."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from brain_assets.methods.duplicates.local_features import Corners, Grey, View, matched
+from brain_assets.methods.duplicates.local_features import Grey, Matches, Rows, View, matched
 
 Motion = NDArray[np.float64]
 Plane = NDArray[np.float32]
 Boxes = NDArray[np.float64]
+Places = NDArray[np.float64]
 
 FEWEST_CORNERS = 4
 TOLERANCES = (6.0, 4.0, 3.0)
-NEAR, DRIFT, LIKE = 4.0, 0.15, 0.5
 SMALLEST_SCALE, LARGEST_SCALE, MOST_STRETCHED = 0.1, 8.0, 2.2
 SAME_CORNER = 3.0
 # A motion is corrected at half size where the outlines agree, and at full size where the details of half size do then.
@@ -56,13 +57,6 @@ def overlap(first: View, second: View) -> Overlap | None:
     ----------
     first, second : View
 
-    Notes
-    -----
-    Each pair of corners that look alike proposes a similarity, which the other pairs vote on: with so few there is
-    nothing to draw by chance. The affine motion through the winner's voters is refined by enhanced correlation:
-    G. D. Evangelidis and E. Z. Psarakis, "Parametric image alignment using enhanced correlation coefficient
-    maximization", 2008. Incremental: depends on the two pictures only.
-
     Examples
     --------
     >>> from brain_assets.methods.duplicates.local_features import view_of
@@ -72,8 +66,39 @@ def overlap(first: View, second: View) -> Overlap | None:
     >>> round(found.agreement, 1), found.shares.round(1).tolist()
     (1.0, [1.0, 1.0])
     """
-    ways = [(*_motion(first.plain, corners), corners is second.mirrored) for corners in (second.plain, second.mirrored)]
-    corners, motion, mirrored = max(ways, key=lambda way: way[0])
+    return overlaps([first, second], np.array([0]), np.array([1])).get(0)
+
+
+def overlaps(views: Sequence[View], first: Rows, second: Rows) -> dict[int, Overlap]:
+    """Return what pairs of pictures share, by the pair's place; pairs of which nothing is found are left out.
+
+    Parameters
+    ----------
+    views : sequence of View
+    first, second : (m,) int64
+        Rows of ``views``.
+
+    Notes
+    -----
+    The affine motion through corners that lie alike is refined by enhanced correlation: G. D. Evangelidis and
+    E. Z. Psarakis, "Parametric image alignment using enhanced correlation coefficient maximization", 2008. Incremental:
+    depends on the two pictures only.
+    """
+    found = {}
+    matches = matched(views, first, second)
+    for pair in np.flatnonzero(matches.counts.any(axis=1)).tolist():
+        if shared := _overlap(views[first[pair]], views[second[pair]], Matches(*(column[pair] for column in matches))):
+            found[pair] = shared
+    return found
+
+
+def _overlap(first: View, second: View, matches: Matches) -> Overlap | None:
+    ways = [
+        _motion(first.plain.places[rows[:count, 0]], corners.places[rows[:count, 1]], voters[:count])
+        for corners, rows, count, voters in zip((second.plain, second.mirrored), *matches, strict=True)
+    ]
+    mirrored = ways[1][0] > ways[0][0]
+    corners, motion = ways[mirrored]
     if motion is None or corners < FEWEST_CORNERS:
         return None
     other = np.ascontiguousarray(second.grey[:, ::-1]) if mirrored else second.grey
@@ -83,32 +108,19 @@ def overlap(first: View, second: View) -> Overlap | None:
     return found
 
 
-def _motion(first: Corners, second: Corners) -> tuple[int, Motion | None]:
+def _motion(here: Places, there: Places, voters: NDArray[np.bool_]) -> tuple[int, Motion | None]:
     """Return how many corners lie alike, and the (2, 3) motion that takes the second picture's to the first's."""
-    one, other = matched(first, second)
-    if len(one.scales) < FEWEST_CORNERS:
-        return 0, None
-    voters = _voters(one, other)
-    points = np.column_stack([other.places, np.ones(len(other.places))])
+    points = np.column_stack([there, np.ones(len(there))])
+    near = voters
     for tolerance in TOLERANCES:
-        if voters.sum() < FEWEST_CORNERS:
+        if near.sum() < FEWEST_CORNERS:
             return 0, None
-        solution = np.linalg.lstsq(points[voters], one.places[voters], rcond=None)[0]
+        solution = np.linalg.lstsq(points[near], here[near], rcond=None)[0]
         motion = np.asarray(solution.T, np.float64)
-        voters = np.hypot(*(points @ motion.T - one.places).T) < tolerance
+        near = np.hypot(*(points @ motion.T - here).T) < tolerance
     if not _is_plausible(motion):
         return 0, None
-    return min(_distinct(one.places[voters]), _distinct(other.places[voters])), motion
-
-
-def _voters(one: Corners, other: Corners) -> NDArray[np.bool_]:
-    """Return the corners that agree with the similarity that most agree with."""
-    here, there = (corners.places @ np.array([1, 1j]) for corners in (one, other))
-    turns = one.scales / other.scales * np.exp(1j * (one.angles - other.angles))
-    way = here - here[:, None]
-    error = np.abs(turns[:, None] * (there - there[:, None]) - way)
-    votes = (error < NEAR + DRIFT * np.abs(way)) & (np.abs(turns / turns[:, None] - 1) < LIKE)
-    return np.asarray(votes[votes.sum(axis=1).argmax()], np.bool_)
+    return min(_distinct(here[near]), _distinct(there[near])), motion
 
 
 def _is_plausible(motion: Motion) -> bool:

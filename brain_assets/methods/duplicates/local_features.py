@@ -1,5 +1,6 @@
 """Corners of a picture and what they look like, so that a part of it is found again turned, flipped, scaled or cropped."""
 
+from collections.abc import Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -7,13 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 Grey = NDArray[np.uint8]
+Rows = NDArray[np.int64]
 LONGEST = 192
 SMALLEST = 64
 """Pictures with fewer pixels along their longest side have no corners worth describing."""
 CORNERS, LEVELS, LEVEL = 150, 4, 1.4
 CONTRAST, MARGIN = 12, 16
 FEWEST = 5
-NEAREST_BITS, AMBIGUOUS = 64, 0.85
 
 
 class Corners(NamedTuple):
@@ -35,10 +36,6 @@ class Corners(NamedTuple):
     scales: NDArray[np.float64]
     angles: NDArray[np.float64]
     codes: NDArray[np.uint8]
-
-    def of(self, rows: NDArray[np.integer]) -> "Corners":
-        """Return the corners at ``rows``."""
-        return Corners(*(column[rows] for column in self))
 
 
 class View(NamedTuple):
@@ -106,16 +103,54 @@ def _corners(corners: Any, codes: Any) -> Corners:
     return Corners(rows[:, :2], rows[:, 2], np.deg2rad(rows[:, 3]), packed)
 
 
-def matched(first: Corners, second: Corners) -> tuple[Corners, Corners]:
-    """Return the corners of two pictures that look alike, row by row: each of the first's with the one it resembles most.
+class Matches(NamedTuple):
+    """Corners of m pairs of pictures that look alike, the second picture plain and mirrored.
 
-    A corner that resembles two of the other picture's about as much says nothing and is left out.
+    Attributes
+    ----------
+    corners : (m, 2, n, 2) int16
+        For each pair and way, row by row, corners of the first and of the second picture.
+    counts : (m, 2) int64
+        How many rows count; 0 where fewer than four agree on where they lie.
+    voters : (m, 2, n) bool
+        Those that agree with the similarity that most agree with.
     """
-    import cv2
 
-    if min(len(first.codes), len(second.codes)) < FEWEST:
-        nothing = np.zeros(0, np.int64)
-        return first.of(nothing), second.of(nothing)
-    bits, nearest = cv2.batchDistance(first.codes, second.codes, cv2.CV_32S, normType=cv2.NORM_HAMMING, K=2)
-    sure = np.flatnonzero((bits[:, 0] < NEAREST_BITS) & (bits[:, 0] < AMBIGUOUS * bits[:, 1]))
-    return first.of(sure), second.of(nearest[sure, 0])
+    corners: NDArray[np.int16]
+    counts: Rows
+    voters: NDArray[np.bool_]
+
+
+def matched(views: Sequence[View], first: Rows, second: Rows) -> Matches:
+    """Return which corners of pairs of pictures look alike, where several lie alike, too.
+
+    Each corner of the first picture is matched with the one of the second that it resembles most; one that resembles two
+    about as much says nothing. Each match proposes a similarity, which the others vote on: with so few there is nothing to
+    draw by chance.
+
+    Parameters
+    ----------
+    views : sequence of View
+    first, second : (m,) int64
+        Rows of ``views``.
+    """
+    from brain_assets.methods.duplicates.local_kernels import match, vote
+
+    corners = [one for view in views for one in (view.plain, view.mirrored)]
+    sizes = [len(one.scales) for one in corners]
+    most, ways = max(sizes, default=0), 2 * len(first)
+    matches, counts, voters = (
+        np.zeros((ways, most, 2), np.int16),
+        np.zeros(ways, np.int64),
+        np.zeros((ways, most), np.bool_),
+    )
+    if len(first):
+        codes, places, scales, angles = (
+            np.concatenate([getattr(one, name) for one in corners]) for name in ("codes", "places", "scales", "angles")
+        )
+        ends = np.cumsum([0, *sizes])
+        pairs = np.stack([np.repeat(2 * first, 2), (2 * second[:, None] + np.arange(2)).ravel()])
+        match(np.ascontiguousarray(codes.view(np.uint64).T), ends, pairs, matches, counts)
+        vote((places @ np.array([1, 1j]), scales * np.exp(1j * angles)), ends, pairs, matches, counts, voters)
+    shape = len(first), 2
+    return Matches(matches.reshape(*shape, most, 2), counts.reshape(shape), voters.reshape(*shape, most))

@@ -12,7 +12,6 @@ from brain_assets.methods.duplicates import alignment
 Rows = NDArray[np.int64]
 Floats = NDArray[np.float32]
 
-LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 SIDE, COARSE_SIDE = 64, 16
 # Standard deviations in units of 1/32 of the side, so that a picture of 32 pixels and one of 4000 are treated alike.
 FINE, BROAD, COARSE = 0.35, 0.7, 4.0
@@ -24,6 +23,10 @@ UNRELATED_BITS = 32
 BATCH = 96
 CERTAIN = 0.8
 """From here on the small squashed views decide although the details of larger ones are known."""
+HOPELESS, UNCERTAIN = 0.4, 0.58
+"""Agreement of the coarsest views below which two pictures are given up: in general, and where only a certain agreement
+counts. Of 541 pairs of tiny pictures that agree by .7 and more one lies below the first, of 392 pairs of photos that agree
+certainly none below the second."""
 
 
 class Prints(NamedTuple):
@@ -85,9 +88,10 @@ def prints_of(previews: Iterable[NDArray[np.uint8]]) -> Prints:
 
 
 def _print_of(preview: NDArray[np.uint8]) -> tuple[Any, ...]:
+    import cv2
+
     height, width = preview.shape[:2]
-    pixels = preview.reshape(-1, 3).astype(np.float32)
-    grey = (pixels @ LUMA).reshape(height, width)
+    grey = np.asarray(cv2.cvtColor(preview, cv2.COLOR_RGB2GRAY), np.float32)
     square = _resampling(height) @ grey @ _resampling(width).T
     smooth = _blur(square, BROAD)
     detail = _blur(square, FINE) - smooth
@@ -95,8 +99,7 @@ def _print_of(preview: NDArray[np.uint8]) -> tuple[Any, ...]:
     coarse -= _blur(coarse, COARSE)
     low, high = smooth.min(), smooth.max()
     scaled = np.rint((smooth - low) * (255 / max(high - low, 1.0)))
-    colour = np.ones(len(pixels), np.float32) @ pixels / len(pixels)
-    return _signed(coarse), scaled, _signed(detail), detail.std(), colour
+    return _signed(coarse), scaled, _signed(detail), detail.std(), cv2.mean(preview)[:3]
 
 
 def _signed(values: Floats) -> Floats:
@@ -131,23 +134,26 @@ def _gaussian(side: int, deviation: float) -> Floats:
     return blur.astype(np.float32)
 
 
-def verify(prints: Prints, first: Rows, second: Rows) -> Floats:
+def verify(prints: Prints, first: Rows, second: Rows, known: NDArray[np.bool_] | None = None) -> Floats:
     """Return how far the pixels of each pair of pictures agree.
 
     The second picture is laid over the first: the best of 490 flips, scales and shifts on a coarse grid, refined by
     Gauss-Newton steps over the two scales and two shifts with outliers damped. The correlation of their details then
     counts, times the square root of the share of the picture that both show. Gain and offset of the light do not
-    matter; colours do not, except between pictures without any detail.
+    matter; colours do not, except between pictures without any detail. Most pairs agree so little on the coarse grid that
+    they are given up there.
 
     Parameters
     ----------
     prints : Prints
     first, second : (m,) int64
         Rows of ``prints``; always the same way round for the same pair, as the two ways differ by rounding of pixels.
+    known : (m,) bool, optional
+        Pairs whose details are known from larger views, so that only an agreement of .8 and more counts.
 
     Returns
     -------
-    (m,) float32 in [0, 1], 1 = the same pixels
+    (m,) float32 in [0, 1], 1 = the same pixels, 0 where given up
         Of two pictures without any detail (blank ones): 1 for equal colours, 0 from a difference of 32 of 255 on.
 
     Notes
@@ -162,9 +168,12 @@ def verify(prints: Prints, first: Rows, second: Rows) -> Floats:
     array([1.], dtype=float32)
     """
     agreement = np.zeros((len(first), 2), np.float32)
+    least = np.full(len(first), HOPELESS, np.float32)
+    if known is not None:
+        least[known] = UNCERTAIN
     for start in range(0, len(first), BATCH):
         pairs = slice(start, start + BATCH)
-        agreement[pairs] = alignment.agreement(prints.coarse, prints.smooth, prints.detail, first[pairs], second[pairs])
+        agreement[pairs] = alignment.agreement(prints[:3], first[pairs], second[pairs], least[pairs])
     scores = agreement[:, 0] * np.sqrt(agreement[:, 1])
     blank = (prints.contrast[first] < FLAT) & (prints.contrast[second] < FLAT)
     difference = np.abs(prints.colour[first[blank]] - prints.colour[second[blank]]).max(axis=1, initial=0.0)

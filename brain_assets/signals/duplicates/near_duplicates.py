@@ -221,7 +221,7 @@ NEAR_DUPLICATES = Signal(
     ),
     writes=("content_pairs", "near_duplicates", "components"),
     update=Whole(update_near_duplicates),
-    version="4",
+    version="5",
     runs=runs,
     options=frozenset({"embeddings", "parameters", "similarity", "where"}),
     kinds=("python", "numba", "duckdb"),

@@ -3,7 +3,6 @@
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -17,14 +16,11 @@ from brain_assets.methods.labels.objects import contained
 from brain_assets.methods.similarity.distances import pair_distances
 from brain_assets.resources.store.store import Merge
 from brain_assets.resources.threads import one_blas_thread
+from brain_assets.signals.duplicates.looks import compared
 from brain_assets.signals.similarity.similarity import vectors_of
-
-if TYPE_CHECKING:
-    from brain_assets.methods.duplicates import local_features, verification
 
 Rows = NDArray[np.int64]
 Floats = NDArray[np.float64]
-AT_ONCE = 8192
 DIGITS = 6
 SAME_PIXELS = 0.5
 """Share of the smaller of two crops of one image that lies in the other: from here on they are the same pixels twice."""
@@ -339,63 +335,14 @@ def among(sorted_keys: Rows, wanted: Rows) -> NDArray[np.bool_]:
 
 def _looked_at(update: Update, contents: Contents, first: Rows, second: Rows) -> tuple[Floats, Floats, Floats]:
     """Return agreement, largest local difference and shared regions of pairs; NaN where there is nothing to compare."""
-    agreement, change, regions = (
-        np.full(len(first), np.nan),
-        np.full(len(first), np.nan),
-        np.full((len(first), 8), np.nan),
-    )
-    for at in range(0, len(first), AT_ONCE):
-        part = slice(at, at + AT_ONCE)
-        used = np.unique(np.concatenate([first[part], second[part]]))
-        shown = used[contents.previews[used, 0] >= 0]
-        row = np.full(len(contents.names), -1, np.int64)
-        row[shown] = np.arange(len(shown))
-        both = at + np.flatnonzero((row[first[part]] >= 0) & (row[second[part]] >= 0))
-        if len(both):
-            with one_blas_thread():
-                looks = Looks.at(_previews(update, contents, shown))
-                found = looks.compared(row[first[both]], row[second[both]])
-            agreement[both], change[both], regions[both] = (column.round(DIGITS) for column in found)
-    return agreement, change, regions
-
-
-@dataclass(frozen=True)
-class Looks:
-    """What is compared of some previews."""
-
-    prints: "verification.Prints"
-    views: "list[local_features.View | None]"
-
-    @classmethod
-    def at(cls, previews: Iterator[NDArray[np.uint8]]) -> "Looks":
-        """Return what is compared of previews, each looked at once."""
-        from brain_assets.methods.duplicates import local_features, verification
-
-        views: list[local_features.View | None] = []
-
-        def seen() -> Iterator[NDArray[np.uint8]]:
-            for preview in previews:
-                views.append(local_features.view_of(preview))
-                yield preview
-
-        return cls(verification.prints_of(seen()), views)
-
-    def compared(self, first: Rows, second: Rows) -> tuple[Floats, Floats, Floats]:
-        """Return agreement (m,), largest local difference (m,) and shared regions (m, 8) of pairs."""
-        from brain_assets.methods.duplicates import geometry, verification
-
-        detailed, change = np.full(len(first), np.nan), np.full(len(first), np.nan)
-        regions = np.full((len(first), 8), np.nan)
-        for place, (one, other) in enumerate(zip(first.tolist(), second.tolist(), strict=True)):
-            ours, theirs = self.views[one], self.views[other]
-            if ours is None or theirs is None:
-                continue
-            found = geometry.overlap(ours, theirs)
-            detailed[place] = found.agreement if found else 0.0
-            if found:
-                change[place], regions[place] = found.change, found.regions.ravel()
-        squashed = verification.verify(self.prints, first, second).astype(np.float64)
-        return verification.settled(squashed, detailed), change, regions
+    shown = contents.previews[:, 0] >= 0
+    both = np.flatnonzero(shown[first] & shown[second])
+    columns = np.full(len(first), np.nan), np.full(len(first), np.nan), np.full((len(first), 8), np.nan)
+    with one_blas_thread():
+        found = compared(lambda wanted: _previews(update, contents, wanted), first[both], second[both])
+    for column, values in zip(columns, found, strict=True):
+        column[both] = values.round(DIGITS)
+    return columns
 
 
 def _previews(update: Update, contents: Contents, positions: Rows) -> Iterator[NDArray[np.uint8]]:
