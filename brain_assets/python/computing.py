@@ -248,6 +248,11 @@ def compute_visualization(
     num_neighbors: int | None = None,
     min_dist: float | None = None,
     seed: int | None = None,
+    perplexity: float | None = None,
+    learning_rate: float | None = None,
+    max_iters: int | None = None,
+    pca_dims: int | None = None,
+    umap: Mapping[str, Any] | None = None,
     **options: Any,
 ) -> VisualizationResults:
     """Return a map on which look-alikes are near each other; new samples join it without moving the others.
@@ -261,8 +266,13 @@ def compute_visualization(
     brain_key : str
     num_dims : {2, 3}, optional
     method : {"umap", "tsne", "pca", "manual"}, optional
-    num_neighbors, min_dist, seed
+    num_neighbors, min_dist
         Of umap.
+    seed : int, optional
+    perplexity, learning_rate, max_iters, pca_dims
+        Of tsne.
+    umap : mapping, optional
+        Further parameters by umap-learn's own names, such as ``{"spread": 2}``; umap-learn then makes the map.
     """
     space = Space(samples, brain_key, {"patches_field": patches_field, "embeddings": embeddings, **options})
     parameters = {
@@ -271,7 +281,13 @@ def compute_visualization(
         "n_neighbors": num_neighbors,
         "min_dist": min_dist,
         "seed": seed,
+        "perplexity": perplexity,
+        "learning_rate": learning_rate,
+        "iterations": max_iters,
+        "pca_dims": pca_dims,
     }
+    if umap:
+        parameters |= {"implementation": "umap-learn", "metric": options.get("metric"), "umap": dict(umap)}
     if points is not None:
         parameters |= {"method": "manual", "points": _points(space, points)}
     key = space.run("visualization", "visualization", parameters, vectors=True)

@@ -67,7 +67,7 @@ class WebDataset:
         here = content.path.absolute().as_posix()
         told = [(one, f"{here}{SEPARATOR}{one.image}") for one in samples.values() if one.image]
         objects: list[tuple[str, Any]] = []
-        found.each(enumerate(told, 1), lambda line, one: objects.extend(_add(found, line, *one, classes)))
+        found.each(enumerate(told, 1), lambda line, one: objects.extend(_add(found, line, one, classes)))
         found.each(enumerate(objects, 1), lambda line, one: _add_object(found, line, *one))
         if not any(one.said for one, _ in told):
             found.rejected.append(Rejected(WHOLE_FILE, "no_label", _what([one for one, _ in told])))
@@ -128,8 +128,9 @@ def _what(samples: Sequence[_Parts]) -> str:
     return f"beside images are {', '.join(others) or 'no other parts'}; classes are read from {CLASS} and {WORDS}"
 
 
-def _add(found: Annotations, line: int, one: _Parts, address: str, classes: ClassNames) -> Iterator[tuple[str, Any]]:
+def _add(found: Annotations, line: int, sample: tuple[_Parts, str], classes: ClassNames) -> Iterator[tuple[str, Any]]:
     """Add the classes of an image, and yield what is said of its objects."""
+    one, address = sample
     tree = json.loads(one.said[WORDS]) if WORDS in one.said else {}
     tree = tree if isinstance(tree, dict) else {}
     if one.said.keys() == {WORDS} and not tree.keys() & {*NAMES, OBJECTS}:

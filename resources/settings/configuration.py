@@ -220,6 +220,13 @@ class RepresentativenessSettings(Section):
     clusters: int = Field(20, ge=1, le=1000, description="Clusters, where there are at least five samples for each.")
 
 
+OF_UMAP = {
+    "n_components": "dimensions", "n_neighbors": "n_neighbors", "min_dist": "min_dist", "metric": "metric",
+    "random_state": "seed",
+}  # fmt: skip
+"""Parameters of umap-learn that settings of the map give."""
+
+
 class VisualizationSettings(Section):
     """The map of all samples."""
 
@@ -240,6 +247,15 @@ class VisualizationSettings(Section):
     )
     min_dist: float = Field(0.1, ge=0, le=1, description="How close look-alikes may come.")
     seed: int = Field(51, ge=0, description="Seed of the layout; equal seeds give equal maps.")
+    perplexity: float = Field(
+        30.0, gt=0, description="So many neighbours of a point t-SNE weighs; at most a third of the other points."
+    )
+    learning_rate: float | None = Field(None, gt=0, description="Of t-SNE; by default a 48th of the number of points.")
+    iterations: int = Field(1000, ge=250, description="Steps of t-SNE.")
+    pca_dims: int = Field(50, ge=2, description="Principal components that stand for the vectors in t-SNE.")
+    umap: dict[str, Any] = Field(
+        {}, description="Further parameters of umap-learn, by its own names, e.g. {spread: 2, n_epochs: 500}."
+    )
     refit_share: float = Field(
         0.1,
         gt=0,
@@ -253,6 +269,16 @@ class VisualizationSettings(Section):
         " returns a row of positions per vector; or a class with fit_transform, made with n_components and, if it takes one,"
         " random_state.",
     )
+
+    @model_validator(mode="after")
+    def _of_umap_learn(self) -> Self:
+        if self.umap and (self.method, self.implementation) != ("umap", "umap-learn"):
+            raise PydanticCustomError("umap", "umap has no effect but with method: umap, implementation: umap-learn")
+        if said := next((name for name in OF_UMAP if name in self.umap), None):
+            raise PydanticCustomError(
+                "umap", "visualization.{own} says this, not umap.{name}", {"own": OF_UMAP[said], "name": said}
+            )
+        return self
 
 
 Relation = Literal["same", "edited", "same_scene"]

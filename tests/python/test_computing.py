@@ -192,6 +192,8 @@ def test_leaks_between_splits_tags_views_and_columns(pets: DatasetReader, tmp_pa
 def test_maps(pets: DatasetReader) -> None:
     flat = brain.compute_visualization(pets, brain_key="flat", method="pca", num_dims=3)
     assert flat.points.shape == (flat.index_size, 3)
+    spread = brain.compute_visualization(pets, brain_key="spread", method="tsne", max_iters=250, perplexity=4, seed=3)
+    assert np.isfinite(spread.points).all()
     assert set(flat.values("split")) == {"train", "test"}
     assert "circle" in flat.visualize("split").html
     ids = pets.where("true").ids

@@ -1,11 +1,15 @@
 """Maps stay recognisable: new points join, old ones stay, a refit starts from where the map stands."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from brain_assets.resources.errors import ConfigurationError
+from brain_assets.resources.settings.configuration import VisualizationSettings
+from brain_assets.signals.similarity.visualization import _unused
 from tests.workshop import Workshop, write_pictures
 
 POINTS = "select sample_id, x, y from visualization order by sample_id"
@@ -49,17 +53,60 @@ def test_tiny_sets_have_a_map(tmp_path: Path, count: int, method: str) -> None:
     assert workshop.wrong() == {}
 
 
+def test_a_map_of_tsne_follows_its_own_settings(tmp_path: Path) -> None:
+    write_pictures(tmp_path / "media", range(20))
+    made = {}
+    for name, settings in {"plain": {}, "seed": {"seed": 7}, "few": {"perplexity": 3}}.items():
+        declared = {"method": "tsne", "iterations": 250, **settings}
+        workshop = Workshop(tmp_path / "home", tmp_path / "media", visualization=declared)
+        workshop.run()
+        made[name] = workshop.rows(POINTS)
+    assert made["plain"] != made["seed"]
+    assert made["plain"] != made["few"]
+
+
+def test_a_map_is_not_made_again_for_settings_that_it_does_not_use() -> None:
+    def used(**settings: Any) -> set[str]:
+        section = VisualizationSettings(**settings)
+        return set(section.model_dump(exclude=_unused(section)))
+
+    plain = {"method", "dimensions", "n_neighbors", "min_dist", "seed", "refit_share", "points", "reducer"}
+    assert used() == used(perplexity=5, iterations=500) == plain
+    assert used(method="tsne") == plain
+    assert used(method="tsne", perplexity=5, pca_dims=9) == plain | {"perplexity", "pca_dims"}
+    assert used(implementation="umap-learn") == plain | {"implementation", "metric"}
+    assert used(implementation="umap-learn", umap={"spread": 2}) == plain | {"implementation", "metric", "umap"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"umap": {"spread": 2}}, "has no effect but with"),
+        ({"implementation": "umap-learn", "umap": {"n_components": 3}}, "visualization.dimensions says this"),
+    ],
+)
+def test_parameters_of_umap_learn_that_would_not_count_are_refused(settings: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValidationError, match=said):
+        VisualizationSettings(**settings)
+
+
 @pytest.mark.slow
 def test_umap_learn_makes_the_map_where_it_is_asked_to(tmp_path: Path) -> None:
     write_pictures(tmp_path / "media", range(40))
-    settings = {"implementation": "umap-learn", "metric": "manhattan", "n_neighbors": 5, "min_dist": 0.5}
+    settings = {
+        "implementation": "umap-learn",
+        "metric": "manhattan",
+        "n_neighbors": 5,
+        "min_dist": 0.5,
+        "umap": {"spread": 2.0},
+    }
     workshop = Workshop(tmp_path / "home", tmp_path / "media", visualization=settings)
     assert workshop.run()["visualization"].notes["made by"] == "umap-learn"
     before = {row[0]: row[1:] for row in workshop.rows(POINTS)}
     rows = workshop.rows("select sample_id, vector from embeddings order by sample_id")
     from umap import UMAP
 
-    model = UMAP(metric="manhattan", n_neighbors=5, min_dist=0.5, random_state=51, n_jobs=1)
+    model = UMAP(metric="manhattan", n_neighbors=5, min_dist=0.5, spread=2.0, random_state=51, n_jobs=1)
     expected = model.fit_transform(np.array([row[1] for row in rows], np.float32))
     np.testing.assert_allclose([before[row[0]] for row in rows], expected, atol=1e-5)
     write_pictures(tmp_path / "media", range(100, 102))

@@ -5,8 +5,8 @@ Maps from a neighbour graph, which samples can join later, are in ``layout``; he
 
 import inspect
 import warnings
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -64,12 +64,14 @@ class UmapSettings:
     min_dist : float
     metric : str, of umap-learn
     seed : int
+    further : mapping, parameters by umap-learn's own names
     """
 
     n_neighbors: int = 15
     min_dist: float = 0.1
     metric: str = "cosine"
     seed: int = SEED
+    further: Mapping[str, Any] = field(default_factory=dict)
 
 
 PEER_TSNE = TsneSettings(learning_rate=200.0)
@@ -416,6 +418,7 @@ def umap_learn(
         points[finite] = project(usable, fit_pca(usable, dims, chosen.seed))
     else:
         options: dict[str, Any] = {"min_dist": chosen.min_dist, "metric": chosen.metric, "random_state": chosen.seed}
+        options |= chosen.further
         points[finite] = umap_compat(usable, dims, n_neighbors=min(chosen.n_neighbors, len(usable)), **options)
     return points
 

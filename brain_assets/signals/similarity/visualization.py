@@ -23,6 +23,7 @@ from brain_assets.resources.store.store import Merge
 
 TRUST_NEIGHBORS = 15
 VECTORS = "select subject_id, model_version || ' ' || input_key as vector from embeddings"
+OF_TSNE = {"perplexity", "learning_rate", "iterations", "pca_dims"}
 FIT = pa.schema([
     ("brain_key", pa.string()),
     ("fitted_on", pa.int64()),
@@ -153,9 +154,13 @@ def _of_library(
     from brain_assets.methods.similarity import visualization as method
 
     if settings.method == "tsne":
-        return method.tsne(vectors, settings.dimensions)
-    chosen = method.UmapSettings(settings.n_neighbors, settings.min_dist, settings.metric, settings.seed)
-    return method.umap_learn(_of_subjects(update, present, unit=False), settings.dimensions, chosen)
+        numbers = settings.model_dump(include={*OF_TSNE, "seed"})
+        return method.tsne(vectors, settings.dimensions, method.TsneSettings(**numbers))
+    chosen = method.UmapSettings(settings.n_neighbors, settings.min_dist, settings.metric, settings.seed, settings.umap)
+    try:
+        return method.umap_learn(_of_subjects(update, present, unit=False), settings.dimensions, chosen)
+    except (TypeError, ValueError) as error:
+        raise ConfigurationError(f"umap-learn does not take visualization.umap {settings.umap}: {error}") from error
 
 
 def _join(update: Update, settings: VisualizationSettings, present: Map) -> None:
@@ -247,7 +252,12 @@ def _runs(dataset: Dataset) -> list[MethodRun]:
 def _unused(section: VisualizationSettings) -> set[str]:
     """Return the settings on which a map does not depend, so that no map is made again for them."""
     theirs = section.method == "umap" and section.implementation == "umap-learn"
-    return set() if theirs else {"implementation", "metric"}
+    unused = set() if theirs else {"implementation", "metric"}
+    # At their defaults these say what held before there were such settings.
+    defaults = VisualizationSettings()
+    used = OF_TSNE if section.method == "tsne" else {"umap"}
+    told = {name for name in used if getattr(section, name) != getattr(defaults, name)}
+    return unused | ({*OF_TSNE, "umap"} - told)
 
 
 def _run(dataset: Dataset, run: RunSettings) -> MethodRun:
