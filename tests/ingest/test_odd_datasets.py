@@ -175,7 +175,7 @@ def test_a_corrupt_declaration_is_one_line_and_loses_nothing(workshop: Workshop,
 def test_a_corrupt_store_says_what_to_do_and_doing_it_helps(workshop: Workshop, tmp_path: Path, media: Path) -> None:
     workshop.run(SPINE)
     workshop.paths.store.write_bytes(b"no database" * 1000)
-    fails(workshop, StoreError, "store.duckdb is damaged: move it away and run again")
+    fails(workshop, StoreError, "store.duckdb is damaged: .brain doctor test --repair. sets it aside")
     assert count(workshop) == 6
     workshop.paths.store.rename(tmp_path / "aside")
     workshop.run(SPINE)
