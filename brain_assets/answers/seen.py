@@ -165,7 +165,7 @@ class Lookout:
         good = [place for place, row in enumerate(rows) if row.status == "ok"]
         for place in good:
             row = rows[place]
-            hashes[place] = [row.phash, row.phash_mirrored, *(row.phash_turned or ())]
+            hashes[place] = [row.phash or 0, row.phash_mirrored or 0, *(row.phash_turned or ())]
         model = self._model
         if model and model.input and good:
             vectors = model.embed(np.stack([rows[place].inputs[model.input.name] for place in good]))
@@ -185,10 +185,18 @@ class Lookout:
             return None
         uri = chosen or DatasetSettings.model_fields["embeddings"].get_default(call_default_factory=True).model
         owner = next((name for name, one in settings.items() if one.embeddings.model == uri), None)
-        wanted = settings[owner].embeddings if owner else None
-        said = (manifest(self.home.paths(owner).published) or {}) if owner else {}
-        runtime = (wanted and wanted.runtime) or said.get("facts", {}).get("runtimes", {}).get(uri)
-        return (self._load or load_model)(uri, device=wanted and wanted.device, runtime=runtime, cache=self.home.cache)
+        device = settings[owner].embeddings.device if owner else None
+        runtime = _runtime(self.home, owner, settings[owner], uri) if owner else None
+        return (self._load or load_model)(uri, device=device, runtime=runtime, cache=self.home.cache)
+
+
+def _runtime(home: Home, name: str, settings: DatasetSettings, uri: str) -> str | None:
+    """Return the runtime that a dataset's vectors came from, whatever this machine would choose today."""
+    if settings.embeddings.runtime or (settings.embeddings.device or "cpu") != "cpu":
+        return settings.embeddings.runtime
+    facts = (manifest(home.paths(name).published) or {}).get("facts", {})
+    found: str | None = facts.get("runtimes", {}).get(uri)
+    return found
 
 
 def _settings_of(home: Home, name: str) -> DatasetSettings | None:

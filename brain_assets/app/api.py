@@ -379,6 +379,7 @@ class DatasetReader:
         *,
         where: str | None = None,
         previous: str | Path | None = None,
+        by_cluster: bool = False,
         **settings: Any,
     ) -> "SplitPlan":
         """Plan splits that cannot leak, from what is published; nothing is written.
@@ -391,6 +392,8 @@ class DatasetReader:
             SQL condition on samples: only these are planned.
         previous : str or Path, optional
             An earlier plan that was written: what it names stays where it is.
+        by_cluster : bool
+            Whether the clusters of similar images keep their shares, too, as classes do.
         **settings
             ``folds`` instead of shares, ``given`` (start from the splits that samples have), ``repair`` (end leaks of these by
             the fewest moves), ``relations`` and ``seed``, as the section ``splits`` of ``dataset.yaml`` has them.
@@ -412,7 +415,7 @@ class DatasetReader:
         from brain_assets.app.splitting import Question, asked_for, split
 
         wanted = asked_for(self._settings().splits, shares or {}, settings)
-        question = Question(wanted, where, Path(previous).expanduser() if previous else None)
+        question = Question(wanted, where, Path(previous).expanduser() if previous else None, by_cluster)
         return split(self._current(), self._settings(), question)
 
     def _leaks(self, splits: "Splits", threshold: float | None) -> "pa.Table":

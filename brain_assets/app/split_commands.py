@@ -62,6 +62,9 @@ def _relations(_: click.Context, __: click.Parameter, text: str | None) -> list[
     help="Pairs that stay together, of same, edited and same_scene [default: all].",
 )
 @click.option("--where", metavar="SQL", help='Plan only samples of which this holds, e.g. "split is null".')
+@click.option(
+    "--by-cluster", is_flag=True, help="Let clusters of similar images keep their shares, too, as classes do."
+)
 @click.option("--seed", type=int, help="Another one deals out otherwise [default: 51].")
 @click.option(
     "-o",
@@ -94,10 +97,13 @@ def split_dataset(home: Home, /, name: str, *, output: Path | None, keep: bool, 
     settings = load_dataset(paths.config).settings
     shares = {one: asked[one] for one in USUAL if asked[one] is not None} | asked["others"]
     said = {one: asked[one] for one in SAID if asked[one] is not None}
-    question = Question(asked_for(settings.splits, shares, said), asked["where"], asked["previous"])
-    if keep and (question.previous or question.where):
+    question = Question(
+        asked_for(settings.splits, shares, said), asked["where"], asked["previous"], asked["by_cluster"]
+    )
+    if keep and (question.previous or question.where or question.by_cluster):
         raise click.UsageError(
-            "--keep goes with neither --previous nor --where: declare a run of planned_splits with where in dataset.yaml"
+            "--keep goes with neither --previous, --where nor --by-cluster: declare a run of planned_splits with where in"
+            " dataset.yaml"
         )
     with connect(paths.published) as connection:
         found = split(connection, settings, question)

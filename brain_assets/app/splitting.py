@@ -3,7 +3,7 @@
 import io
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,9 @@ from brain_assets.signals.splits.planned_splits import Planned, planned
 Connection = duckdb.DuckDBPyConnection
 NEEDED = ("samples", "pairs", "exact_duplicates", "ground_truth", "objects")
 FORMS = {".csv": "csv", ".parquet": "parquet"}
+CLUSTERS = """
+    union all select sample_id, 'cluster:' || cluster from representativeness
+    where brain_key = 'representativeness' and object_id is null and cluster >= 0"""
 KEPT = "select sample_id, split from planned_splits where brain_key = 'planned_splits'"
 ROWS = """
     select filepath, sample_id, planned.split, samples.split as given_split, unit_id, unit_size, planned.reason, uri
@@ -42,11 +45,14 @@ class Question:
         SQL condition on samples: only these are planned.
     previous : Path, optional
         A table of ``sample_id`` or ``filepath``, and ``split``: what is planned there stays.
+    by_cluster : bool
+        Whether the clusters of similar images keep their shares, too, as classes do.
     """
 
     settings: SplitSettings
     where: str | None = None
     previous: Path | None = None
+    by_cluster: bool = False
 
 
 @dataclass(frozen=True)
@@ -194,7 +200,8 @@ def split(connection: Connection, settings: DatasetSettings, question: Question)
     """
     _check(connection, question)
     linked = linked_by(question.settings.relations, settings.near_duplicates.threshold)
-    members = read_members(lambda query: connection.sql(query).to_arrow_table(), PUBLISHED, linked, question.where)
+    source = replace(PUBLISHED, classes=PUBLISHED.classes + CLUSTERS) if question.by_cluster else PUBLISHED
+    members = read_members(lambda query: connection.sql(query).to_arrow_table(), source, linked, question.where)
     if not members.rows.num_rows:
         raise MissingError(
             "there are no samples to split" + (f" of which holds: {question.where}" if question.where else "")
@@ -211,7 +218,8 @@ def split(connection: Connection, settings: DatasetSettings, question: Question)
 
 def _check(connection: Connection, question: Question) -> None:
     there = {row[0] for row in connection.execute("select view_name from duckdb_views()").fetchall()}
-    if missing := [name for name in NEEDED if name not in there]:
+    needed = (*NEEDED, "representativeness") if question.by_cluster else NEEDED
+    if missing := [name for name in needed if name not in there]:
         raise MissingError(
             f"the table {missing[0]} is not published yet: run 'brain materialize', which finds copies first"
         )
@@ -277,6 +285,7 @@ def _proof(
         "asked": question.settings.model_dump(),
         "where": question.where,
         "previous": str(question.previous) if question.previous else None,
+        "by_cluster": question.by_cluster,
         "model": settings.embeddings.model,
         "near_duplicates": settings.near_duplicates.model_dump(),
         "samples": members.rows.num_rows,

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -114,9 +114,9 @@ class Entry:
     def _keys(self) -> tuple[Codes, NDArray[np.uint32]]:
         return self._array("keys"), self._array("key_order")
 
-    def _array(self, name: str) -> NDArray[np.generic]:
+    def _array(self, name: str) -> NDArray[Any]:
         with _there(self):
-            found: NDArray[np.generic] = np.load(self.folder / f"{name}.npy", mmap_mode="r")
+            found: NDArray[Any] = np.load(self.folder / f"{name}.npy", mmap_mode="r")
             # Without its subclass, whose slices cost more than the look-ups.
             return found.view(np.ndarray)
 
@@ -273,7 +273,7 @@ def codes_of(rows: pa.Table) -> Codes:
 def packed(codes: Codes) -> pa.Array:
     """Return codes, (n, 2) uint64, as a column of rows; NULL for 0."""
     data = codes.astype(">u8").tobytes()
-    known = codes.any(axis=1).tolist()
+    known = np.any(codes, axis=1).tolist()
     values = [
         data[place * CODE_BYTES : (place + 1) * CODE_BYTES] if there else None for place, there in enumerate(known)
     ]

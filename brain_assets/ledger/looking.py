@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -129,7 +130,7 @@ def _hash_bits(asked: Codes, known: Codes) -> Rows:
 
 def _code_bits(entry: Entry, pictures: Pictures, picture: Rows, row: Rows) -> Rows:
     asked, known = pictures.codes[picture], entry.codes.codes[row]
-    comparable = asked.any(axis=1) & known.any(axis=1)
+    comparable = np.asarray(asked.any(axis=1) & known.any(axis=1), np.bool_)
     comparable[comparable] &= _made_by(entry, row[comparable], pictures.model)
     return np.where(comparable, bits_apart(asked, known), UNKNOWN)
 
@@ -154,7 +155,7 @@ def usual_bits(entry: Entry, model: str | None) -> float | None:
     return float(np.median(bits_apart(codes[known[1:]], codes[known[:-1]]))) or None
 
 
-def rows_of(entry: Entry, rows: Sequence[int]) -> list[dict[str, object]]:
+def rows_of(entry: Entry, rows: Sequence[int]) -> list[dict[str, Any]]:
     """Return rows of an entry, in the order asked for."""
     table = entry.rows
     return [{name: table.column(name)[row].as_py() for name in table.column_names if name != "code"} for row in rows]

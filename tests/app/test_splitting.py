@@ -134,3 +134,19 @@ def test_what_cannot_be_planned_is_one_line(workshop: Workshop, words: tuple[str
     found = brain(workshop, "split", "test", *words)
     assert found.exit_code in {1, 2}
     assert said in " ".join(found.output.split())
+
+
+def test_clusters_of_similar_images_keep_their_shares(tmp_path: Path) -> None:
+    found = make(tmp_path, splits={}, groups=[])
+    found.run((*ALL, "representativeness"))
+    clusters = dict(
+        found.rows("select sample_id, cluster from representativeness where brain_key = 'representativeness'")
+    )
+    plan = DatasetReader("test", str(found.home.root)).split({"train": 0.5, "test": 0.5}, by_cluster=True)
+    assert plan.proof["by_cluster"]
+    counts = {name: row for name, row in plan.proof["classes"].items() if name.startswith("cluster:")}
+    assert sum(sum(row.values()) for row in counts.values()) == len(clusters)
+    assert all(abs(row["train"] - row["test"]) <= 3 for row in counts.values())
+    refused = brain(found, "split", "test", *ASKED, "--by-cluster", "--keep")
+    assert "--by-cluster" in refused.output
+    assert refused.exit_code == 2
