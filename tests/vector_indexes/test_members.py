@@ -59,6 +59,23 @@ def test_a_collection_is_filled_changed_searched_and_dropped(member: str, place_
         collection.drop()
 
 
+def test_inverted_lists_of_faiss_forget_and_are_kept(place_of: Callable[..., Place]) -> None:
+    place = replace(place_of("faiss"), options={"factory": "IVF4,Flat", "nprobe": 4})
+    with opened(place) as collection:
+        collection.create("one")
+        collection.put(IDS[:200], VECTORS[:200])
+        collection.put(IDS[:10], VECTORS[290:])
+        collection.delete(IDS[10:20])
+        collection.mark("two")
+    ids, vectors = IDS[:10] + IDS[20:200], np.concatenate([VECTORS[290:], VECTORS[20:200]])
+    with opened(place) as collection:
+        collection.delete([IDS[20], "nobody"])
+        collection.put(IDS[20:21], VECTORS[20:21])
+        assert (collection.count(), collection.is_exact) == (len(ids), False)
+        for query in VECTORS[[0, 50, 295]]:
+            assert list(collection.search(query, 20)) == nearest(ids, vectors, query, 20)
+
+
 @pytest.mark.parametrize("member", MEMBERS)
 def test_collections_of_one_server_do_not_mix_and_are_made_anew(member: str, place_of: Callable[..., Place]) -> None:
     first = place_of(member)
