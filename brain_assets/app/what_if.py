@@ -24,6 +24,8 @@ from brain_assets.resources.errors import BrainError, ConfigurationError, Missin
 from brain_assets.resources.settings.configuration import load_dataset
 from brain_assets.resources.settings.home import Home
 from brain_assets.resources.store.store import Merge
+from brain_assets.signals.duplicates.exact_duplicates import EXACT_DUPLICATE
+from brain_assets.signals.duplicates.near_duplicates import NEAR_DUPLICATE
 from brain_assets.signals.registry import ISSUES
 
 # What looks at files or at the world outside, or leaves something there; of `samples` decisions are applied.
@@ -33,7 +35,7 @@ LONG = frozenset({
     "samples", "media", "embeddings", "object_embeddings", "similarity", "vector_indexes", "visualization", "representativeness",
     "selections", "builtin_predictions",
 })  # fmt: skip
-DUPLICATES = ("exact_duplicate", "near_duplicate")
+DUPLICATES = (EXACT_DUPLICATE.name, NEAR_DUPLICATE.name)
 NOW = "select metric, value from health where run_id = (select run_id from health order by measured_at desc limit 1)"
 FLAGGED = """
     select distinct sample_id as subject_id, content_hash from issues join samples using (sample_id)

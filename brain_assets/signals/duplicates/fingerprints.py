@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from brain_assets.incremental.signal import MethodRun, Signal, Whole
 from brain_assets.incremental.update import Update, literal
@@ -39,6 +38,8 @@ CONTENTS = f"""
 
 def update_fingerprints(update: Update) -> Iterator[Merge]:
     """Bring the ledger's entry of the dataset up to date; what the dataset has no more stays there."""
+    import pyarrow.compute as pc
+
     home, name = update.dataset.home, update.dataset.paths.name
     former = entries.find(home, "dataset", name)
     present = update.query(CONTENTS)
@@ -67,6 +68,8 @@ def _rows(present: pa.Table, codes: Codes) -> pa.Table:
 
 def _codes(update: Update, found: pa.Table, former: entries.Entry | None) -> Codes:
     """Return the codes of the contents' vectors; only those that are new are read."""
+    import pyarrow.compute as pc
+
     codes = np.zeros((found.num_rows, CODE_WORDS), np.uint64)
     known: dict[tuple[str, str], int] = {}
     if former:
@@ -101,6 +104,8 @@ def codes_of(update: Update, rows: pa.Table) -> Codes:
 
 def _gone(former: pa.Table, rows: pa.Table) -> pa.Table:
     """Return what was remembered of contents that no sample has now: they are in no split any more."""
+    import pyarrow.compute as pc
+
     known = rows.column("content_hash").combine_chunks()
     gone = former.filter(pc.invert(pc.is_in(former.column("content_hash"), value_set=known)))
     nowhere: list[list[str]] = [[]] * gone.num_rows
