@@ -20,7 +20,7 @@ Ask for datasets, then for the overview of one; it lists the issues in the order
 for the queue of an issue, look at pictures of what is doubtful, and use sql for any other question. Scores are in [0, 1].
 Answers describe the version that is published; what is reviewed counts from the next run on."""
 READING = (
-    "datasets", "overview", "queue", "subject", "pictures", "tables", "sql", "similar", "versions", "diff",
+    "datasets", "overview", "queue", "subject", "pictures", "tables", "sql", "similar", "versions", "diff", "what_if",
 )  # fmt: skip
 REVIEWING = ("review", "review_pairs", "correct_object", "said", "undo")
 

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from brain_assets.answers.published import BOOKKEEPING
 from brain_assets.app.differences import compare
 from brain_assets.app.past import listed
+from brain_assets.app.what_if import Supposed, what_if
 from brain_assets.assets import catalog
 from brain_assets.resources.settings.home import Home
 from brain_assets.resources.settings.validation import where, wrong
@@ -225,6 +226,24 @@ class Reading:
         """Tell what is different between two versions, and why: numbers, tags or dates name them."""
         with open_history(self.page.sets.paths(dataset).published) as history:
             return str(compare(history, history.at(older), history.at(newer)))
+
+    def what_if(
+        self,
+        dataset: str,
+        settings: Mapping[str, float | bool] | None = None,
+        drop: Sequence[str] = (),
+        relabel: bool = False,  # noqa: FBT001, FBT002
+    ) -> str:
+        """Tell which counts, gates and numbers would follow from other settings or decisions; nothing is changed.
+
+        ``settings`` are numbers by dotted key, such as near_duplicates.threshold; ``drop`` supposes that all images with
+        these issues are dropped, ``relabel`` that doubted labels are replaced by those that are suggested.
+        """
+        texts = {key: json.dumps(value) for key, value in (settings or {}).items()}
+        if not (texts or drop or relabel):
+            raise Refused(422, "say what to suppose: settings, drop or relabel")
+        self.page.sets.paths(dataset)
+        return str(what_if(self.page.sets.home, dataset, Supposed(texts, drop, relabel)))
 
 
 class Reviewing(Reading):

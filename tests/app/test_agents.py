@@ -257,6 +257,17 @@ def test_versions_are_listed_and_compared(planted: Workshop) -> None:
     talk(planted.home.root, said)
 
 
+def test_what_would_follow_is_told_without_a_run(planted: Workshop) -> None:
+    async def said(agent: Agent) -> None:
+        told = await agent("what_if", dataset="test", drop=["exact_duplicate"])
+        assert told.startswith("8 supposed to be dropped\n")
+        assert "400 -> 392" in told
+        assert "say what to suppose" in await agent.refused("what_if", dataset="test")
+        assert "unknown setting" in await agent.refused("what_if", dataset="test", settings={"nothing.at": 1})
+
+    talk(planted.home.root, said)
+
+
 def test_the_command_speaks_over_standard_input_and_output(synthetic: Synthetic) -> None:
     command = ["-m", "brain_assets.app.cli", "--home", str(synthetic.home), "mcp", "--allow-review", "--as", "claude"]
 
