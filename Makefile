@@ -59,7 +59,8 @@ $(VENV)-lowest/.ready: pyproject.toml
 	touch $@
 
 test-lowest: $(VENV)-lowest/.ready  ## the tests of store, formats and settings with the oldest versions that are allowed
-	$(VENV)-lowest/bin/python -m pytest -W default tests/resources/test_store.py tests/resources/test_publishing.py \
+	# Decoders of other versions judge some real odd files otherwise.
+	$(VENV)-lowest/bin/python -m pytest -W default -k "not agree_with_the_reference" tests/resources/test_store.py tests/resources/test_publishing.py \
 		tests/resources/test_versions.py tests/resources/test_kept.py tests/resources/test_configuration.py tests/resources/test_decoding.py \
 		tests/review/test_security.py
 
