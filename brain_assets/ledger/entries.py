@@ -273,7 +273,7 @@ def codes_of(rows: pa.Table) -> Codes:
 def packed(codes: Codes) -> pa.Array:
     """Return codes, (n, 2) uint64, as a column of rows; NULL for 0."""
     data = codes.astype(">u8").tobytes()
-    known = np.any(codes, axis=1).tolist()
+    known = np.asarray(codes.any(axis=1), np.bool_).tolist()
     values = [
         data[place * CODE_BYTES : (place + 1) * CODE_BYTES] if there else None for place, there in enumerate(known)
     ]

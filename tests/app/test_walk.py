@@ -7,7 +7,7 @@ from pathlib import Path
 from click.testing import CliRunner
 
 from brain_assets.app.cli import main
-from tests.signals.test_contamination import decide, make, save
+from tests.signals.test_contamination import CHAIN, decide, make, save
 
 
 def test_four_commands_answer_what_people_ask(tmp_path: Path) -> None:
@@ -16,13 +16,12 @@ def test_four_commands_answer_what_people_ask(tmp_path: Path) -> None:
     for number in range(40, 52):
         save(tmp_path / "flowers", f"{'test' if number % 3 == 0 else 'train'}/{number}.png", number)
     old, flowers = make(tmp_path, "old"), make(tmp_path, "flowers")
-    old.run()
+    old.run(CHAIN)
     flowers.run()
     # A week passes: an image arrives that another dataset trained on, one changes its split, a reviewer drops one.
     save(tmp_path / "flowers", "test/new.jpg", 5, "mirrored")
     (tmp_path / "flowers" / "train" / "40.png").rename(tmp_path / "flowers" / "test" / "40.png")
     decide(flowers, "train/41.png", "drop")
-    flowers.run()
     flowers.run()
 
     def brain(*words: str) -> str:
