@@ -275,7 +275,7 @@ def compute_visualization(
         Further parameters by umap-learn's own names, such as ``{"spread": 2}``; umap-learn then makes the map.
     """
     space = Space(samples, brain_key, {"patches_field": patches_field, "embeddings": embeddings, **options})
-    parameters = {
+    parameters: dict[str, Any] = {
         "method": method,
         "dimensions": num_dims,
         "n_neighbors": num_neighbors,

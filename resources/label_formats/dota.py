@@ -42,8 +42,9 @@ def _lines(text: str) -> list[tuple[int, list[str]]]:
 
 def _is_object(parts: Sequence[str]) -> bool:
     # The class is a word, perhaps followed by how difficult the object is.
-    numbers = all(math.isfinite(nan_of(part)) for part in parts[:CORNERS])
-    return numbers and CORNERS < len(parts) <= CORNERS + 2 and math.isnan(nan_of(parts[CORNERS]))
+    if not CORNERS < len(parts) <= CORNERS + 2 or not math.isnan(nan_of(parts[CORNERS])):
+        return False
+    return all(math.isfinite(nan_of(part)) for part in parts[:CORNERS])
 
 
 def _object(parts: Sequence[str]) -> Row:

@@ -16,6 +16,13 @@ DIGITS = 6
 """Decimals of pixels and of parts of a side: finer than any label, coarser than the rounding of either."""
 
 
+PARTS = {
+    "labels": "labels of whole images", "several": "further labels of an image", "boxes": "objects", "outlines": "outlines",
+    "crowds": "marks of crowds", "splits": "splits", "tags": "images with tags",
+}  # fmt: skip
+"""What a format may hold, in words."""
+
+
 @dataclass(frozen=True)
 class LabelledObject:
     """An object in an image; lengths are parts of the image's sides.
@@ -183,15 +190,15 @@ def not_held(writer: Writer, dataset: Labelled) -> dict[str, int]:
     held = writer.held(dataset) if isinstance(writer, HoldsByContent) else writer.holds
     objects, labels = list(dataset.objects()), [one.labels for one in dataset.images if one.labels]
     counts = {
-        "labels": ("labels of whole images", len(labels)),
-        "several": ("further labels of an image", sum(len(one) - 1 for one in labels) if "labels" in held else 0),
-        "boxes": ("objects", len(objects)),
-        "outlines": ("outlines", sum(bool(one.rings) for one in objects) if "boxes" in held else 0),
-        "crowds": ("marks of crowds", sum(one.crowd for one in objects) if "boxes" in held else 0),
-        "splits": ("splits", sum(one.split is not None for one in dataset.images)),
-        "tags": ("images with tags", sum(bool(one.tags) for one in dataset.images)),
+        "labels": len(labels),
+        "several": sum(len(one) - 1 for one in labels) if "labels" in held else 0,
+        "boxes": len(objects),
+        "outlines": sum(bool(one.rings) for one in objects) if "boxes" in held else 0,
+        "crowds": sum(one.crowd for one in objects) if "boxes" in held else 0,
+        "splits": sum(one.split is not None for one in dataset.images),
+        "tags": sum(bool(one.tags) for one in dataset.images),
     }
-    return {words: count for part, (words, count) in counts.items() if count and part not in held}
+    return {PARTS[part]: count for part, count in counts.items() if count and part not in held}
 
 
 class InOneFolder:

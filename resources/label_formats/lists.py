@@ -54,6 +54,9 @@ def _lines(content: Content) -> Iterator[tuple[int, str]]:
 
 
 def _parted(text: str) -> re.Match[str] | None:
+    # Lines of numbers, of which most texts are, name no picture.
+    if text.upper() == text.lower():
+        return None
     return NUMBERED.fullmatch(text) or FORWARD.fullmatch(text)
 
 
