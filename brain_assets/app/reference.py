@@ -9,13 +9,19 @@ import click
 from brain_assets.answers.published import BOOKKEEPING
 from brain_assets.app.cli import main as command
 from brain_assets.assets import catalog
+from brain_assets.resources.label_formats.door import OURS, TABLE_FORMS, writers
+from brain_assets.resources.label_formats.labelled import PARTS
 from brain_assets.resources.settings.configuration import DatasetSettings, ServiceSettings, fields
 from brain_assets.signals.registry import ISSUES
 
+# What is read without a file of labels: names of folders, and metadata that are tables.
+BY_MEDIA = ("folders", "huggingface")
+
 
 def reference() -> str:
-    """Return the page as Markdown: assets, issues, tables, settings and commands."""
-    return "\n".join([*_assets(), *_issues(), *_tables(), *_settings(), *_commands()]) + "\n"
+    """Return the page as Markdown: assets, issues, tables, formats of labels, settings and commands."""
+    parts = (_assets(), _issues(), _tables(), _formats(), _settings(), _commands())
+    return "\n".join(line for part in parts for line in part) + "\n"
 
 
 def _assets() -> Iterator[str]:
@@ -48,6 +54,24 @@ def _tables() -> Iterator[str]:
         yield f"### {publication.table}\n\n| column | meaning |\n| --- | --- |"
         yield from (f"| {name} | {meaning} |" for name, meaning in publication.columns.items())
         yield ""
+
+
+def _formats() -> Iterator[str]:
+    """Yield what is read and written, as the formats say of themselves; those of other packages are left out."""
+    own = {one.name: one for one in OURS}
+    tables = dict.fromkeys(sorted(TABLE_FORMS - own.keys() - writers().keys()), "table")
+    titles = {name: one.title for name, one in (own | dict(writers())).items()} | tables
+    yield "## Formats of labels\n\nWhat is written is read back as it was, and what a format has no words for is counted on the"
+    yield "last line of the export.\n\n| format | what it is | read | written | holds | counts as not held |"
+    yield "| --- | --- | --- | --- | --- | --- |"
+    for name in sorted(titles):
+        read = "yes" if name in {*own, *TABLE_FORMS, *BY_MEDIA} else ""
+        writer = writers().get(name)
+        held = [part for part in PARTS if writer and part in writer.holds]
+        lost = [part for part in PARTS if writer and part not in writer.holds]
+        said = ["yes" if writer else "", *(", ".join(PARTS[part] for part in parts) for parts in (held, lost))]
+        yield f"| `{name}` | {titles[name]} | {read} | {' | '.join(said)} |"
+    yield ""
 
 
 def _settings() -> Iterator[str]:
