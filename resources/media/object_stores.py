@@ -1,4 +1,4 @@
-"""Images far away: in object stores (``s3://``, ``gs://``, ``az://``) and behind ``http(s)://`` addresses.
+"""Images far away: in object stores (``s3://``, ``gs://``, ``az://``, ``minio://SERVER/``) and behind ``http(s)://`` addresses.
 
 Listing a store reads no object: size, time and ETag come with the list, a thousand at a time. A web address is asked for
 its headers. Nothing is kept on disk. Credentials come from where the stores' own tools look: environment, profile,
@@ -21,8 +21,9 @@ from brain_assets.resources.errors import MissingError, SourceError
 from brain_assets.resources.media import store_credentials
 from brain_assets.resources.media.listing import Status, content_hash
 
-STORES = ("s3", "gs", "az")
-REMOTE = re.compile(r"(s3|gs|az|https?)://([^/]+)/?(.*)", re.DOTALL)
+STORES = ("s3", "gs", "az", "minio")
+# Of MinIO the server stands before the bucket.
+REMOTE = re.compile(r"(s3|gs|az|https?)://([^/]+)/?(.*)|(minio)://([^/]+/[^/]+)/?(.*)", re.DOTALL)
 # How many answers are waited for at the same time.
 CONNECTIONS = 16
 # A web address may send anything; what is larger is not taken into memory.
@@ -197,8 +198,10 @@ class Keeper:
 def _parts(uri: str) -> tuple[str, str, str]:
     found = REMOTE.fullmatch(uri)
     if found is None:
-        raise SourceError(f"{uri} names no object store: it begins with s3://, gs:// or az:// and the bucket")
-    return found[1], found[2], found[3]
+        wanted = "s3://, gs:// or az:// and the bucket, or minio://SERVER:PORT and the bucket"
+        raise SourceError(f"{uri} names no object store: it begins with {wanted}")
+    scheme, bucket, path = (part for part in found.groups() if part is not None)
+    return scheme, bucket, path
 
 
 def _pages(store: Any, prefix: str | None, after: str | None) -> Iterator[Any]:
@@ -222,12 +225,15 @@ def _store(scheme: str, bucket: str) -> Any:
     try:
         from obstore.store import from_url
     except ImportError:
-        raise MissingError(f"{scheme}:// needs an optional library: pip install 'brain-assets[{scheme}]'") from None
-    given = store_credentials.found(scheme)
+        extra = "s3" if scheme == "minio" else scheme
+        raise MissingError(f"{scheme}:// needs an optional library: pip install 'brain-assets[{extra}]'") from None
+    server, _, name = bucket.rpartition("/")
+    given = store_credentials.found(scheme, server)
     plain = str(given.get("endpoint") or given.get("base_url")).startswith("http:")
     client: Any = {"timeout": TIMEOUT, "connect_timeout": "10s", "allow_http": plain}
     try:
-        return from_url(f"{scheme}://{bucket}", client_options=client, retry_config={"max_retries": 3}, **given)
+        address = f"s3://{name}" if scheme == "minio" else f"{scheme}://{bucket}"
+        return from_url(address, client_options=client, retry_config={"max_retries": 3}, **given)
     except Exception as error:  # noqa: BLE001 - reported in one line
         raise _unlisted(f"{scheme}://{bucket}", error) from None
 

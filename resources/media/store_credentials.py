@@ -15,6 +15,7 @@ WANTED = {
     "s3": "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or AWS_PROFILE, or AWS_SKIP_SIGNATURE=true where the bucket is public",
     "gs": "set GOOGLE_APPLICATION_CREDENTIALS, or GOOGLE_SKIP_SIGNATURE=true where the bucket is public",
     "az": "set AZURE_STORAGE_CONNECTION_STRING, or AZURE_STORAGE_ACCOUNT and AZURE_STORAGE_KEY",
+    "minio": "set MINIO_ACCESS_KEY and MINIO_SECRET_KEY, or AWS_SKIP_SIGNATURE=true where the bucket is public",
 }
 AZURE_VARIABLES = {
     "AZURE_STORAGE_ACCOUNT": "account_name", "AZURE_STORAGE_KEY": "account_key", "AZURE_STORAGE_SAS_TOKEN": "sas_key",
@@ -22,21 +23,28 @@ AZURE_VARIABLES = {
 AZURE_CONNECTION = {
     "AccountName": "account_name", "AccountKey": "account_key", "SharedAccessSignature": "sas_key", "BlobEndpoint": "endpoint",
 }  # fmt: skip
+MINIO_VARIABLES = {"MINIO_ACCESS_KEY": "access_key_id", "MINIO_SECRET_KEY": "secret_access_key"}
 AWS_PROFILE = {
     "aws_access_key_id": "access_key_id", "aws_secret_access_key": "secret_access_key",
     "aws_session_token": "session_token", "region": "region", "endpoint_url": "endpoint",
 }  # fmt: skip
 
 
-def found(scheme: str) -> dict[str, Any]:
+def found(scheme: str, server: str = "") -> dict[str, Any]:
     """Return settings of a store for obstore, beside those that it finds in the environment by itself.
+
+    Parameters
+    ----------
+    scheme : {"s3", "gs", "az", "minio"}
+    server : str
+        Of MinIO, with its port.
 
     Raises
     ------
     SourceError
         If the profile of the AWS tools cannot be read.
     """
-    return {"s3": _aws, "gs": _google, "az": _azure}[scheme]()
+    return _minio(server) if scheme == "minio" else {"s3": _aws, "gs": _google, "az": _azure}[scheme]()
 
 
 def hint(scheme: str, line: str) -> str | None:
@@ -54,6 +62,15 @@ def _azure() -> dict[str, Any]:
     parts = os.environ.get("AZURE_STORAGE_CONNECTION_STRING", "").split(";")
     said = dict(part.split("=", 1) for part in parts if "=" in part)
     return given | {AZURE_CONNECTION[key]: value for key, value in said.items() if key in AZURE_CONNECTION}
+
+
+def _minio(server: str) -> dict[str, Any]:
+    """Return what leads to a server of MinIO: with a port of its own in plain text, unless MINIO_SECURE says otherwise."""
+    port = server.rpartition(":")[2] if ":" in server else "443"
+    secure = os.environ.get("MINIO_SECURE", str(port == "443")).lower() in {"true", "1", "yes"}
+    keys = {name: os.environ[variable] for variable, name in MINIO_VARIABLES.items() if variable in os.environ}
+    given = _profile() if not keys else {}
+    return {"region": "us-east-1", **given, **keys, "endpoint": f"{'https' if secure else 'http'}://{server}"}
 
 
 def _aws() -> dict[str, Any]:

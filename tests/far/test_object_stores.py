@@ -153,6 +153,24 @@ def test_the_review_page_shows_objects_of_the_source_only(tmp_path: Path, bucket
     assert original(workshop.paths, "none.png") is None
 
 
+def test_minio_is_a_server_and_a_bucket(
+    tmp_path: Path, bucket: str, endpoint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(f"{bucket}/set/train/a.png", encoded(picture(1)))
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(f"AWS_{name}")
+    monkeypatch.setenv("MINIO_ACCESS_KEY", "key")
+    monkeypatch.setenv("MINIO_SECRET_KEY", "secret")
+    server = endpoint.removeprefix("http://")
+    workshop = Workshop(tmp_path / "home", f"minio://{server}/pictures/set", split_from="folder")
+    workshop.run(FEW)
+    found = workshop.rows("select filepath, uri, split, status from samples")
+    assert found == [("train/a.png", f"minio://{server}/pictures/set/train/a.png", "train", "ok")]
+    with pytest.raises(SourceError, match="minio://SERVER:PORT and the bucket"):
+        list(object_stores.list_objects(f"minio://{server}"))
+
+
 def test_a_missing_library_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "obstore.store", None)
     with pytest.raises(MissingError, match=r"gs:// needs an optional library: pip install 'brain-assets\[gs\]'"):
