@@ -92,7 +92,7 @@ def _print_of(preview: NDArray[np.uint8]) -> tuple[Any, ...]:
 
     height, width = preview.shape[:2]
     grey = np.asarray(cv2.cvtColor(preview, cv2.COLOR_RGB2GRAY), np.float32)
-    square = _resampling(height) @ grey @ _resampling(width).T
+    square = np.asarray(_resampling(height) @ grey @ _resampling(width).T, np.float32)
     smooth = _blur(square, BROAD)
     detail = _blur(square, FINE) - smooth
     coarse = square.reshape(COARSE_SIDE, SIDE // COARSE_SIDE, COARSE_SIDE, SIDE // COARSE_SIDE).mean(axis=(1, 3))

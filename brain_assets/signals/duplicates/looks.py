@@ -1,8 +1,8 @@
 """Pixels of pairs compared: each picture is looked at once, or a few times where not all looks fit into memory."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,13 +41,13 @@ class Looks:
 
     def of(self, rows: Rows) -> "Looks":
         """Return the looks of some of the pictures."""
-        return Looks(type(self.prints)(*(column[rows] for column in self.prints)), [self.views[row] for row in rows])
+        return Looks(type(self.prints)._make(column[rows] for column in self.prints), [self.views[row] for row in rows])
 
     def and_at(self, previews: Previews) -> "Looks":
         """Return these looks and behind them those at previews."""
         more = Looks.at(previews)
-        prints = (np.concatenate(columns) for columns in zip(self.prints, more.prints, strict=True))
-        return Looks(type(self.prints)(*prints), self.views + more.views)
+        pairs: Iterable[tuple[Any, Any]] = zip(self.prints, more.prints, strict=True)
+        return Looks(type(self.prints)._make(map(np.concatenate, pairs)), self.views + more.views)
 
     def compared(self, first: Rows, second: Rows) -> tuple[Floats, Floats, Floats]:
         """Return agreement (m,), largest local difference (m,) and shared regions (m, 8) of pairs."""
