@@ -169,7 +169,7 @@ def add(home: Home, /, name: str, sources: Sequence[str], media: Sequence[str], 
         raise click.UsageError("Missing option '--media': say where the images lie.")
     undeclared(home, name)
     if folder := says_where_to_look(given, settings):
-        settings |= _seen(name, folder, yes=yes)
+        settings |= {key: value for key, value in _seen(name, folder, yes=yes).items() if not settings.get(key)}
     paths = declare(home, name, **{"media": given, **settings})
     for told in looked_at(paths):
         click.echo(told, err=True)

@@ -8,6 +8,7 @@ import shlex
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from brain_assets.resources.media.candidates import IMAGE_SUFFIXES
 from brain_assets.resources.media.listing import status_of
 from brain_assets.resources.media.media_source import open_source
 from brain_assets.resources.media.splits import FolderSplits, split_of
+from brain_assets.resources.media.videos import DEFAULT_SECONDS
 from brain_assets.resources.settings.configuration import DatasetSettings, LabelSettings
 from brain_assets.resources.settings.home import DatasetPaths
 
@@ -86,6 +88,8 @@ class Look:
         A file in it that names its samples, their splits and tags; empty where there is none.
     listed : bool
         Whether files of labels say in which split a sample is.
+    videos : int
+        Files of which frames can be taken; 0 beside images, among which frames are taken only where somebody asks for it.
     """
 
     folder: str
@@ -94,12 +98,15 @@ class Look:
     found: list[Found] = field(default_factory=list)
     manifest: str = ""
     listed: bool = False
+    videos: int = 0
 
     def lines(self) -> list[str]:
         """Return what was seen, for people."""
         splits = splits_told(self.splits, "none")
         by = "tag" if self.manifest else "list" if self.listed else "folder"
         lines = [f"{self.folder}: {self.samples} images" + (f"; splits by {by}: {splits}" if splits else "")]
+        if self.videos:
+            lines.append(f"  {self.videos} video{'s'[: self.videos != 1]}, of which frames are taken, one a second")
         for one in self.found:
             unread = "" if one.is_read else "; this format is not read yet"
             shown = ", ".join(self._shown(uri) for uri in one.addresses[:4])
@@ -117,6 +124,7 @@ class Look:
         settings: dict[str, Any] = {"media": [self.manifest]} if self.manifest else {}
         if set(self.splits) - {"none"}:
             settings["split_from"] = "column" if self.manifest or self.listed else "folder"
+        settings |= {"frames": DEFAULT_SECONDS} if self.videos else {}
         for role in ("labels", "predictions"):
             taken = [one for one in chosen if one.role == role]
             if taken:
@@ -162,7 +170,8 @@ def look_at(folder: Path) -> Look:
         found = list(_class_folders(names))
     listed = {} if set(splits) - {"none"} else _listed_splits(found, names)
     size = len(names) + len(listing.containers)
-    return Look(str(folder), size, in_order(listed or splits), found, listed=bool(listed))
+    videos = 0 if size or find_spec("av") is None else listing.left_out.get("videos", 0)
+    return Look(str(folder), size, in_order(listed or splits), found, listed=bool(listed), videos=videos)
 
 
 def _listed_splits(found: Sequence[Found], names: Sequence[str]) -> Counter[str]:

@@ -199,7 +199,7 @@ def _declare(home: Home, name: str, folder: Path, settings: Mapping[str, Any], t
     """Write the declaration of a folder as it is now; what was derived under another stays, and is brought up to date."""
     given = {key: value for key, value in settings.items() if value}
     look = look_at(folder)
-    if not look.samples:
+    if not look.samples and not look.videos:
         raise MissingError(f"there are no images in {folder}")
     certain, everything = look.proposal(unsure=False), look.proposal(unsure=True)
     for role in ("labels", "predictions"):

@@ -93,6 +93,11 @@ def shards(root: Path) -> None:
     (root / "classes.txt").write_text("cat\n")
 
 
+def videos(root: Path) -> None:
+    root.mkdir()
+    (root / "clip.mp4").write_bytes(b"")
+
+
 def cvat(root: Path) -> None:
     write_pictures(root / "images", [0])
     image = '<image id="0" name="00000.png" width="20" height="16"></image>'
@@ -136,6 +141,7 @@ LAYOUTS: dict[Callable[[Path], None], dict[str, object]] = {
     dota: {"labels": ["labelTxt"], "labels_format": "dota"},
     lists: {"split_from": "column", "labels": ["train.txt"], "labels_format": "lists"},
     shards: {"labels": ["."]},
+    videos: {"frames": 1.0},
     cvat: {"labels": ["annotations.xml"], "labels_format": "cvat"},
     labelme: {"labels": ["."], "labels_format": "labelme"},
     tables: {"labels": ["labels.csv"], "predictions": ["predictions.csv"]},
@@ -151,6 +157,16 @@ def test_usual_layouts_are_seen(layout: Callable[[Path], None], tmp_path: Path) 
         if role in proposal and proposal[role] != ["folder"]:
             proposal[role] = [str(Path(uri).relative_to(tmp_path / "set")) for uri in proposal[role]]
     assert proposal == LAYOUTS[layout]
+
+
+def test_frames_that_somebody_asks_for_are_those_that_are_taken(tmp_path: Path) -> None:
+    videos(tmp_path / "set")
+    said = brain(tmp_path, "add", "a", "--media", str(tmp_path / "set"))
+    assert "1 video, of which frames are taken, one a second" in said.stderr
+    assert declared(tmp_path)["frames"] == 1.0
+    assert brain(tmp_path, "remove", "a", "--yes").exit_code == 0
+    brain(tmp_path, "add", "a", "--media", str(tmp_path / "set"), "--frames", "key")
+    assert declared(tmp_path)["frames"] == "key"
 
 
 def test_labels_beside_a_folder_of_images_are_seen(tmp_path: Path) -> None:
