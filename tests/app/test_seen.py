@@ -100,8 +100,8 @@ def test_files_that_hold_no_fingerprints_are_refused_in_a_line(
 
 
 def test_the_server_answers_for_the_bytes_of_a_picture_to_who_is_signed_in(workshop: Workshop, tmp_path: Path) -> None:
-    save(tmp_path, "asked.jpg", 2, "mirrored")
-    picture = b64encode((tmp_path / "asked.jpg").read_bytes()).decode()
+    save(tmp_path, "asked.png", 2, "mirrored")
+    picture = b64encode((tmp_path / "asked.png").read_bytes()).decode()
     app = create_app(workshop.home.root, token=TOKEN)
     body = json.dumps({"picture": picture}).encode()
     sending = {"content_type": "application/json", "origin": "http://127.0.0.1:3001"}

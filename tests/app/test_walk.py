@@ -19,7 +19,7 @@ def test_four_commands_answer_what_people_ask(tmp_path: Path) -> None:
     old.run(CHAIN)
     flowers.run()
     # A week passes: an image arrives that another dataset trained on, one changes its split, a reviewer drops one.
-    save(tmp_path / "flowers", "test/new.jpg", 5, "mirrored")
+    save(tmp_path / "flowers", "test/new.png", 5, "mirrored")
     (tmp_path / "flowers" / "train" / "40.png").rename(tmp_path / "flowers" / "test" / "40.png")
     decide(flowers, "train/41.png", "drop")
     flowers.run()
@@ -30,12 +30,12 @@ def test_four_commands_answer_what_people_ask(tmp_path: Path) -> None:
         return said.output
 
     told = brain("diff", "flowers", "1")
-    assert "arrived (test/new.jpg)" in told
+    assert "arrived (test/new.png)" in told
     assert "ann" in told
     query = """select filepath, source from contamination join samples using (sample_id)
         where reason = 'trained_on' order by filepath"""
     found = json.loads(brain("sql", "flowers", query, "--format", "json"))
-    assert [(row["filepath"], row["source"]) for row in found] == [("test/40.png", "flowers"), ("test/new.jpg", "old")]
+    assert [(row["filepath"], row["source"]) for row in found] == [("test/40.png", "flowers"), ("test/new.png", "old")]
     supposed = json.loads(brain("what-if", "flowers", "--drop", "contamination", "--json"))
     assert (supposed["dropped"], supposed["after"]["contaminated"], supposed["after"]["samples"]) == (2, 0, 10)
     brain("split", "flowers", "--train", ".5", "--test", ".5", "-o", str(tmp_path / "clean.csv"))
