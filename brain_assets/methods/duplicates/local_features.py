@@ -151,6 +151,7 @@ def matched(views: Sequence[View], first: Rows, second: Rows) -> Matches:
         ends = np.cumsum([0, *sizes])
         pairs = np.stack([np.repeat(2 * first, 2), (2 * second[:, None] + np.arange(2)).ravel()])
         match(np.ascontiguousarray(codes.view(np.uint64).T), ends, pairs, matches, counts)
-        vote((places @ np.array([1, 1j]), scales * np.exp(1j * angles)), ends, pairs, matches, counts, voters)
+        turns = scales * np.cos(angles), scales * np.sin(angles)
+        vote(np.stack([*places.T, *turns]), ends, pairs, matches, counts, voters)
     shape = len(first), 2
     return Matches(matches.reshape(*shape, most, 2), counts.reshape(shape), voters.reshape(*shape, most))

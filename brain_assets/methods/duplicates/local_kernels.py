@@ -1,12 +1,14 @@
 """The loops over corners of ``local_features``, compiled by numba; import this module inside functions only."""
 
+import math
+
 import numba
 import numpy as np
 from numpy.typing import NDArray
 
 Rows = NDArray[np.int64]
 Codes = NDArray[np.uint64]
-Points = NDArray[np.complex128]
+Places = NDArray[np.float64]
 Matches = NDArray[np.int16]
 
 NEAREST_BITS, AMBIGUOUS = 64, 0.85
@@ -61,39 +63,49 @@ def match(codes: Codes, ends: Rows, pairs: Rows, matches: Matches, counts: Rows)
 
 
 @numba.njit(cache=True, nogil=True)
-def vote(
-    corners: tuple[Points, Points], ends: Rows, pairs: Rows, matches: Matches, counts: Rows, voters: NDArray[np.bool_]
-) -> None:
+def vote(corners: Places, ends: Rows, pairs: Rows, matches: Matches, counts: Rows, voters: NDArray[np.bool_]) -> None:
     """Mark the matches of each pair that agree with the similarity that most agree with; drop all where these are too few.
 
     Parameters
     ----------
-    corners : twice (c,) complex128
-        Where the corners of all pictures lie, x + iy in pixels; their scale times the direction.
+    corners : (4, c) float64
+        x and y of the corners of all pictures in pixels, and their scale along x and y of their direction.
     ends, pairs, matches
         As ``match`` takes and leaves them.
     counts : (m,) int64, set to 0 where matches are dropped
     voters : (m, n) bool, written
     """
-    places, turns = corners
     most = matches.shape[1]
-    mine, theirs, turned = np.empty(most, np.complex128), np.empty(most, np.complex128), np.empty(most, np.complex128)
-    agreed = np.empty(most, np.bool_)
+    agreed, known = np.empty(most, np.bool_), np.empty((6, most), np.float64)
+    mine_x, mine_y, theirs_x, theirs_y, along, across = known
     for k in range(pairs.shape[1]):
-        start, begin = ends[pairs[0, k]], ends[pairs[1, k]]
         count, most_votes = counts[k], FEWEST_VOTES - 1
         for i in range(count):
-            one, other = start + matches[k, i, 0], begin + matches[k, i, 1]
-            mine[i], theirs[i], turned[i] = places[one], places[other], turns[one] / turns[other]
-        for i in range(count if count > most_votes else 0):
+            one, other = ends[pairs[0, k]] + matches[k, i, 0], ends[pairs[1, k]] + matches[k, i, 1]
+            mine_x[i], mine_y[i], theirs_x[i], theirs_y[i] = (
+                corners[0, one],
+                corners[1, one],
+                corners[0, other],
+                corners[1, other],
+            )
+            a, b, c, d = corners[2, one], corners[3, one], corners[2, other], corners[3, other]
+            along[i], across[i] = (a * c + b * d) / (c * c + d * d), (b * c - a * d) / (c * c + d * d)
+        for i in range(count):
             votes = 0
             for j in range(count):
-                way = mine[j] - mine[i]
-                error = abs(turned[i] * (theirs[j] - theirs[i]) - way)
-                agreed[j] = error < NEAR + DRIFT * abs(way) and abs(turned[j] / turned[i] - 1) < LIKE
+                way_x, way_y = mine_x[j] - mine_x[i], mine_y[j] - mine_y[i]
+                from_x, from_y = theirs_x[j] - theirs_x[i], theirs_y[j] - theirs_y[i]
+                error_x = along[i] * from_x - across[i] * from_y - way_x
+                error_y = across[i] * from_x + along[i] * from_y - way_y
+                reach = NEAR + DRIFT * math.sqrt(way_x * way_x + way_y * way_y)
+                turn_x, turn_y = along[j] - along[i], across[j] - across[i]
+                like = LIKE * LIKE * (along[i] * along[i] + across[i] * across[i])
+                agreed[j] = error_x * error_x + error_y * error_y < reach * reach
+                agreed[j] &= turn_x * turn_x + turn_y * turn_y < like
                 votes += agreed[j]
             if votes > most_votes:
                 most_votes = votes
-                voters[k, :count] = agreed[:count]
+                for j in range(count):
+                    voters[k, j] = agreed[j]
         if most_votes < FEWEST_VOTES:
             counts[k] = 0
