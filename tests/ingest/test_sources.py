@@ -98,3 +98,21 @@ def test_small_files_and_other_names_are_left_out_where_that_is_asked_for(tmp_pa
     workshop.declare(media=str(tmp_path / "media"), embeddings={"model": "python:tests.models:Pixels"})
     workshop.run(FEW)
     assert workshop.rows("select count(*) from samples") == [(6,)]
+
+
+def test_lists_beside_annotations_of_voc_and_lists_of_classes_give_splits(tmp_path: Path) -> None:
+    write_pictures(tmp_path / "JPEGImages", range(4))
+    (tmp_path / "Annotations").mkdir()
+    (tmp_path / "ImageSets" / "Main").mkdir(parents=True)
+    (tmp_path / "ImageSets" / "Main" / "train.txt").write_text("00000\n00001\n")
+    (tmp_path / "ImageSets" / "Main" / "val.txt").write_text("00002\n")
+    (tmp_path / "test.txt").write_text("JPEGImages/00003.png 1\n")
+    labels = [{"uri": str(tmp_path / "Annotations"), "format": "voc"}, {"uri": str(tmp_path / "test.txt")}]
+    workshop = Workshop(tmp_path / "home", tmp_path / "JPEGImages", labels=labels, split_from="column")
+    workshop.run(("samples", "media", "ground_truth", "published"))
+    splits = workshop.rows("select filepath, split from samples order by filepath")
+    assert splits == [(f"{number:05}.png", split) for number, split in enumerate(["train", "train", "val", "test"])]
+    assert workshop.rows("select filepath, labels from ground_truth join samples using (sample_id)") == [
+        ("00003.png", ["1"])
+    ]
+    assert workshop.rows("select reason, file from rejected_rows") == []
