@@ -31,15 +31,17 @@ def read_sample_columns(files: Iterable[InputFile], groups: Sequence[str] = ()) 
     What cannot be read is left out here and listed where the labels are read.
     """
     parts = [SAMPLE_COLUMNS.empty_table()]
+    # Asked once and not for each file, of which there may be very many.
+    members = [one for one in formats().values() if isinstance(one, HoldsColumns)]
     for file in files:
         with suppress(Exception):
-            parts.append(_columns_of(file, groups))
+            parts.append(_columns_of(file, members, groups))
     return pa.concat_tables(parts)
 
 
-def _columns_of(file: InputFile, groups: Sequence[str]) -> pa.Table:
-    for member in formats().values():
-        if isinstance(member, HoldsColumns) and member.may_hold_columns(file.path):
+def _columns_of(file: InputFile, members: Sequence[HoldsColumns], groups: Sequence[str]) -> pa.Table:
+    for member in members:
+        if member.may_hold_columns(file.path):
             return _told(file, member)
     form = file.suffix[1:] if file.format == "auto" else file.format
     # What is in JSON may be annotations, which would be read twice.

@@ -49,7 +49,8 @@ class Voc(InOneFolder):
 
     def may_hold_columns(self, path: Path) -> bool:
         """Tell whether a file lists the images of a split, below ``ImageSets`` or its folder of detection, ``Main``."""
-        if path.suffix != ".txt" or (not path.match("ImageSets/*") and not path.match("ImageSets/Main/*")):
+        folder = path.parent.parent if path.parent.name == "Main" else path.parent
+        if path.suffix != ".txt" or folder.name != "ImageSets":
             return False
         if path.stem == JOINED:
             return not any(path.with_name(name).is_file() for name in PARTS)
