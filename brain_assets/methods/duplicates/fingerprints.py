@@ -65,7 +65,7 @@ def bits_apart(first: Codes, second: Codes) -> Rows:
     -------
     (n,) int64 in [0, 64 w]
     """
-    return np.asarray(np.bitwise_count(first ^ second).sum(axis=1, dtype=np.int64))
+    return np.asarray(np.bitwise_count(first ^ second).sum(axis=1), np.int64)
 
 
 class CodeIndex(NamedTuple):
