@@ -91,8 +91,8 @@ def _print_of(preview: NDArray[np.uint8]) -> tuple[Any, ...]:
     import cv2
 
     height, width = preview.shape[:2]
-    grey = np.asarray(cv2.cvtColor(preview, cv2.COLOR_RGB2GRAY), np.float32)
-    square = np.asarray(_resampling(height) @ grey @ _resampling(width).T, np.float32)
+    grey: Floats = np.asarray(cv2.cvtColor(preview, cv2.COLOR_RGB2GRAY), np.float32)
+    square: Floats = np.asarray(_resampling(height) @ grey @ _resampling(width).T, np.float32)
     smooth = _blur(square, BROAD)
     detail = _blur(square, FINE) - smooth
     coarse = square.reshape(COARSE_SIDE, SIDE // COARSE_SIDE, COARSE_SIDE, SIDE // COARSE_SIDE).mean(axis=(1, 3))
