@@ -12,15 +12,19 @@ from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
+import duckdb
+
 from brain_assets.answers.published import code_state
 from brain_assets.assets import catalog
 from brain_assets.assets.sources import SOURCES, states
 from brain_assets.ingest.accounting import accounts, losses_told
+from brain_assets.ingest.samples import ANOTHER_TIME
 from brain_assets.resources.errors import BrainError
 from brain_assets.resources.label_formats.input_files import input_state
 from brain_assets.resources.media.media_source import open_media
 from brain_assets.resources.settings.configuration import load_dataset
 from brain_assets.resources.settings.home import DatasetPaths
+from brain_assets.resources.store import locks
 from brain_assets.resources.store.publishing import connect, damage, manifest
 
 # Dagster ends a tick after 60 s and forgets all that it found.
@@ -28,6 +32,10 @@ BUDGET_SECONDS = 20.0
 # What has not answered by then is too slow for a tick; the others of this tick still have their turn.
 PATIENCE_SECONDS = 10.0
 ABREAST = 4
+# What could not be read is read again after this long, and then at ever longer intervals: as long as it has failed so far.
+AGAIN_SECONDS, LONGEST_AGAIN_SECONDS = 300.0, 86_400.0
+UNREAD = f"""
+    select epoch(min(changed_at) filter (content_hash is null and ({ANOTHER_TIME}))), epoch(min(retry_at)) from samples"""
 
 
 @dataclass(frozen=True)
@@ -81,6 +89,9 @@ def look(paths: DatasetPaths) -> Found:
         published = manifest(paths.published)
         number = published["number"] if published else 0
         said = _up_to_date(paths, number) if published and _stands(paths, published["facts"], state) else ""
+        if said and (tried := _tried_before(paths, number)):
+            # Another name for the same state, as a state that was tried is not tried again.
+            said, state = "", f"{state} again after {tried:.0f}"
     except (BrainError, OSError) as error:
         return Found(str(error), began=began, seconds=time.monotonic() - started)
     return Found(
@@ -111,6 +122,31 @@ def _losses(published: Path, _: int) -> str:
             return losses_told(accounts(connection))
     except BrainError:
         return ""
+
+
+def _tried_before(paths: DatasetPaths, number: int) -> float | None:
+    """Return when the last run ended where files failed in it for a reason outside of them and are due again; else None.
+
+    Neither the listing nor any content tells of a share that was away for a moment.
+    """
+    failed, retry_at = _unread(paths.published, number)
+    last = locks.free_since(paths.lock)
+    if last is None or failed is retry_at is None:
+        return None
+    due = [] if failed is None else [last + min(max(last - failed, AGAIN_SECONDS), LONGEST_AGAIN_SECONDS)]
+    due += [] if retry_at is None or retry_at <= last else [retry_at]
+    return last if due and min(due) <= time.time() else None
+
+
+@lru_cache(256)
+def _unread(published: Path, _: int) -> tuple[float | None, float | None]:
+    """Return of one published set since when files could not be read, and when the first is to be decoded again."""
+    try:
+        with connect(published, tolerant=True) as connection:
+            failed, retry_at = connection.execute(UNREAD).fetchall()[0]
+            return failed, retry_at
+    except (BrainError, duckdb.Error):
+        return None, None
 
 
 def _stands(paths: DatasetPaths, facts: dict[str, object], state: str) -> bool:

@@ -290,6 +290,43 @@ def test_another_version_of_the_code_is_noticed(
     assert len(clock.requests()) == 1
 
 
+def test_what_could_not_be_read_is_read_again_at_ever_longer_intervals(
+    workshop: Workshop, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object) -> str:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr("brain_assets.ingest.samples.content_hash", refused)
+    workshop.run(STATEFUL)
+    assert clock.reason() == "test: up to date"
+    began = now = time.time()
+    waits = []
+    for _ in range(4):
+        while not (requests := _requests_at(clock, monkeypatch, now)):
+            now += 60
+        clock.record(requests[0], SUCCESS)
+        waits.append(now - began)
+        monkeypatch.setattr(time, "time", time_of_day)
+        workshop.run(STATEFUL)
+        os.utime(workshop.paths.lock, (now, now))
+        assert _requests_at(clock, monkeypatch, now + 1) == []
+    assert waits[0] == pytest.approx(300, abs=60)
+    assert [after / before for before, after in zip(waits, waits[1:], strict=False)] == pytest.approx(
+        [2, 2, 2], abs=0.3
+    )
+    monkeypatch.undo()
+    workshop.run(STATEFUL)
+    assert workshop.rows("select count(*) from samples where content_hash is null") == [(0,)]
+
+
+time_of_day = time.time
+
+
+def _requests_at(clock: Clock, monkeypatch: pytest.MonkeyPatch, moment: float) -> list[dg.RunRequest]:
+    monkeypatch.setattr(time, "time", lambda: moment)
+    return clock.requests()
+
+
 def test_a_damaged_manifest_is_as_good_as_none(workshop: Workshop, clock: Clock) -> None:
     workshop.run(STATEFUL)
     (workshop.paths.published / "current" / "manifest.json").write_text("{")
