@@ -8,6 +8,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -311,9 +312,7 @@ def test_what_could_not_be_read_is_read_again_at_ever_longer_intervals(
         os.utime(workshop.paths.lock, (now, now))
         assert _requests_at(clock, monkeypatch, now + 1) == []
     assert waits[0] == pytest.approx(300, abs=60)
-    assert [after / before for before, after in zip(waits, waits[1:], strict=False)] == pytest.approx(
-        [2, 2, 2], abs=0.3
-    )
+    assert [after / before for before, after in pairwise(waits)] == pytest.approx([2, 2, 2], abs=0.3)
     monkeypatch.undo()
     workshop.run(STATEFUL)
     assert workshop.rows("select count(*) from samples where content_hash is null") == [(0,)]
