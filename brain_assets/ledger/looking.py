@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -12,16 +11,20 @@ from numpy.typing import NDArray
 from brain_assets.ledger.entries import Entry
 from brain_assets.methods.duplicates.fingerprints import Codes, Rows, bits_apart
 
+Flags = NDArray[np.bool_]
 ORIENTATIONS = 8
 HASH_BITS, CODE_BITS = 64, 128
-# Bits in which hashes alone settle it; up to which they do where the codes do not speak against it; up to which they do not
-# speak against what the codes say. Measured on 26 edits of photos against pairs of unrelated ones.
-SAME_HASH, NEAR_HASH, FAR_HASH = 4, 8, 16
-# The same of codes, as shares of how far those of unrelated pictures usually are, which is another number for each model; a
-# search goes no farther than the last number, in bits.
-NEAR_CODE, FAR_CODE, MOST_CODE = 0.375, 0.6, 18
-# Rows by which it is told what is usual, and the fewest.
-SAMPLE, FEWEST = 512, 16
+# How far it is searched for what may match, in bits of hashes and of codes.
+MOST_HASH, MOST_CODE = 8, 18
+# What matches is so much nearer to a row than its surroundings are: by its hash alone, or by hash and code together.
+RARE_HASH, RARE_TOGETHER = 0.3, 0.75
+# Codes twice as far as the surroundings speak against what the hash says.
+AGAINST = 2.0
+# A row may have so many copies beside it; what comes after them are its surroundings. Where there are too few rows to tell how
+# near these are, they are taken to be as near as the surroundings of photos are among a hundred; by chance little lies nearer.
+COPIES, FEWEST, USUAL_HASH, USUAL_CODE = 3, 16, 17, 20
+# So many rows stand for all where there are more: they lie in the order of their contents' hashes, which is by chance.
+AROUND = 1 << 16
 TOGETHER = 4096
 BYTES, HASH, VECTOR = 0, 1, 2
 MATCHES = ("bytes", "hash", "vector")
@@ -73,7 +76,7 @@ class Seen:
     hash_bits: Rows
     code_bits: Rows
 
-    def where(self, kept: NDArray[np.bool_]) -> "Seen":
+    def where(self, kept: Flags) -> "Seen":
         """Return some of the rows."""
         return Seen(*(column[kept] for column in vars(self).values()))
 
@@ -81,9 +84,10 @@ class Seen:
 def seen(entry: Entry, pictures: Pictures) -> Seen:
     """Return what an entry has of pictures.
 
-    Same bytes match. Hashes in any orientation match in up to 4 bits, or 8 where the codes of vectors are at most .6 as far
-    apart as the entry's usually are; codes that are .375 as far match where the hashes are at most 16 of 64 bits apart. Codes of
-    different models are not compared, nor those of an entry with fewer than 16.
+    Same bytes match. Else a match has to be rare, since digits, icons and forms of one template are all alike: with h and c, the
+    bits in which hashes (in any orientation) and codes of vectors differ, and H and C, those in which the fourth nearest other
+    row of the entry differs from the row, (h + 1) / H is at most .3 and (c + 1) / C at most 2 where it is known, or both
+    together are at most .75. Codes of different models are not compared.
     """
     count = len(pictures.contents)
     parts = [_seen(entry, pictures.part(slice(start, start + TOGETHER)), start) for start in range(0, count, TOGETHER)]
@@ -96,10 +100,9 @@ def _seen(entry: Entry, pictures: Pictures, start: int) -> Seen:
     picture, row, equal = _candidates(entry, pictures)
     hash_bits = _hash_bits(pictures.hashes[picture], entry.hashes.codes[row, 0])
     code_bits = _code_bits(entry, pictures, picture, row)
-    apart = np.where(code_bits < 0, np.inf, code_bits) / (usual_bits(entry, pictures.model) or np.nan)
-    by_hash = (hash_bits >= 0) & ((hash_bits <= SAME_HASH) | ((hash_bits <= NEAR_HASH) & (apart <= FAR_CODE)))
-    by_code = (hash_bits >= 0) & (hash_bits <= FAR_HASH) & (apart <= NEAR_CODE)
-    match = np.select([equal, by_hash, by_code], [BYTES, HASH, VECTOR], UNKNOWN)
+    by_hash, together = _rarity(entry, row, hash_bits, code_bits)
+    by_code = together & (hash_bits > MOST_HASH)
+    match = np.select([equal, by_code, by_hash | together], [BYTES, VECTOR, HASH], UNKNOWN)
     kept = np.flatnonzero(match != UNKNOWN)
     far = (
         np.where(hash_bits < 0, HASH_BITS, hash_bits) / HASH_BITS
@@ -109,10 +112,10 @@ def _seen(entry: Entry, pictures: Pictures, start: int) -> Seen:
     return Seen(picture[kept] + start, row[kept], match[kept], hash_bits[kept], code_bits[kept])
 
 
-def _candidates(entry: Entry, pictures: Pictures) -> tuple[Rows, Rows, NDArray[np.bool_]]:
+def _candidates(entry: Entry, pictures: Pictures) -> tuple[Rows, Rows, Flags]:
     """Return pairs of picture and row that may match, each once, and whether their bytes are equal."""
     same = np.array([*entry.of_contents(pictures.contents)], np.int64).reshape(-1, 2)
-    turned, by_hash, _ = entry.hashes.search(pictures.hashes.reshape(-1, 1), NEAR_HASH)
+    turned, by_hash, _ = entry.hashes.search(pictures.hashes.reshape(-1, 1), MOST_HASH)
     coded, by_code, _ = entry.codes.search(pictures.codes, MOST_CODE)
     picture = np.concatenate([same[:, 0], turned // ORIENTATIONS, coded])
     row = np.concatenate([same[:, 1], by_hash, by_code])
@@ -128,6 +131,27 @@ def _hash_bits(asked: Codes, known: Codes) -> Rows:
     return np.where(bits > HASH_BITS, UNKNOWN, bits)
 
 
+def _rarity(entry: Entry, rows: Rows, hash_bits: Rows, code_bits: Rows) -> tuple[Flags, Flags]:
+    """Return whether what lies so many bits from rows is rare by its hash alone, and by hash and code together."""
+    hashed = np.where(hash_bits < 0, np.inf, hash_bits + 1.0) / _surroundings(entry.hashes.codes, rows, USUAL_HASH)
+    coded = np.where(code_bits < 0, np.nan, code_bits + 1.0) / _surroundings(entry.codes.codes, rows, USUAL_CODE)
+    return (hashed <= RARE_HASH) & ~(coded > AGAINST), hashed + coded <= RARE_TOGETHER
+
+
+def _surroundings(codes: Codes, rows: Rows, usual: int) -> Rows:
+    """Return in how many bits the fourth nearest other row differs from each of some rows."""
+    asked, inverse = np.unique(rows, return_inverse=True)
+    around = codes[:AROUND]
+    around = around[around.any(axis=1)]
+    if len(around) <= FEWEST:
+        return np.full(len(rows), usual, np.int64)
+    # Among those that stand for all lies as much of the copies as of all; a row itself, which is at 0, is no other.
+    copies = round(COPIES * len(around) / len(codes))
+    place = copies + (1 if len(around) == len(codes) else 0)
+    nearest = [np.partition(bits_apart(around, codes[row]), place)[place] for row in asked.tolist()]
+    return np.maximum(np.array(nearest, np.int64), 1)[inverse]
+
+
 def _code_bits(entry: Entry, pictures: Pictures, picture: Rows, row: Rows) -> Rows:
     asked, known = pictures.codes[picture], entry.codes.codes[row]
     comparable = np.asarray(asked.any(axis=1) & known.any(axis=1), np.bool_)
@@ -135,24 +159,10 @@ def _code_bits(entry: Entry, pictures: Pictures, picture: Rows, row: Rows) -> Ro
     return np.where(comparable, bits_apart(asked, known), UNKNOWN)
 
 
-def _made_by(entry: Entry, rows: Rows, model: str | None) -> NDArray[np.bool_]:
+def _made_by(entry: Entry, rows: Rows, model: str | None) -> Flags:
     # Not by `take`, which first makes one chunk of all.
     models = entry.rows.column("model")
     return np.array([models[row].as_py() == model for row in rows.tolist()], np.bool_)
-
-
-@lru_cache(maxsize=16)
-def usual_bits(entry: Entry, model: str | None) -> float | None:
-    """Return in how many bits the codes of a model's vectors usually differ, None where there are too few to tell.
-
-    Rows lie in the order of their contents' hashes, so that neighbours among the first are pairs drawn by chance.
-    """
-    codes = entry.codes.codes[:SAMPLE]
-    known = np.flatnonzero(codes.any(axis=1))
-    known = known[_made_by(entry, known, model)]
-    if len(known) < FEWEST:
-        return None
-    return float(np.median(bits_apart(codes[known[1:]], codes[known[:-1]]))) or None
 
 
 def rows_of(entry: Entry, rows: Sequence[int]) -> list[dict[str, Any]]:

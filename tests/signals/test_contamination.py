@@ -3,7 +3,8 @@
 import json
 from pathlib import Path
 
-from PIL import Image, ImageOps
+import numpy as np
+from PIL import Image, ImageDraw, ImageFilter, ImageOps
 
 from brain_assets.ledger import entries
 from brain_assets.resources.store.events import Event, Events
@@ -72,6 +73,33 @@ def test_the_training_set_of_one_dataset_against_the_test_set_of_another(tmp_pat
     assert [
         row for row in entry.rows.select(["name", "present", "former_splits"]).to_pylist() if not row["present"]
     ] == [{"name": "test/same.png", "present": False, "former_splits": ["test"]}]
+
+
+def test_what_is_alike_by_nature_is_not_taken_for_seen(tmp_path: Path) -> None:
+    """Strokes as different people write a one: many are nearer to each other than edits of photos are to their originals."""
+    for number in range(60):
+        stroke(tmp_path / "old" / "train" / f"{number}.png", number)
+    for number in range(100, 130):
+        stroke(tmp_path / "new" / "test" / f"{number}.png", number)
+    with Image.open(tmp_path / "old" / "train" / "7.png") as image:
+        image.save(tmp_path / "new" / "test" / "copy.bmp")
+    old, new = make(tmp_path, "old"), make(tmp_path, "new")
+    old.run(CHAIN)
+    new.run(CHAIN)
+    found = {path: partner for path, _, _, partner, *_ in seen(new)}
+    # By hashes that differ in up to eight bits all of them would be.
+    assert len(found) <= 10
+    assert found.get("test/copy.bmp", "train/7.png") == "train/7.png"
+
+
+def stroke(path: Path, seed: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    random = np.random.default_rng(seed)
+    page = Image.new("L", (280, 280), 0)
+    lean, bend = random.uniform(-35, 35), random.uniform(-12, 12)
+    points = [(140 + lean, random.uniform(35, 55)), (140 + bend, 140), (140 - lean, random.uniform(225, 245))]
+    ImageDraw.Draw(page).line(points, 255, int(random.integers(18, 34)), joint="curve")
+    page.filter(ImageFilter.GaussianBlur(6)).resize((28, 28), Image.Resampling.BOX).save(path)
 
 
 def test_what_was_dropped_is_told_when_it_comes_again(tmp_path: Path) -> None:
