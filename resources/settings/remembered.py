@@ -111,7 +111,8 @@ def _listed(names: list[str]) -> str:
 
 def _tree(text: str) -> dict[str, Any]:
     try:
-        _, tree = settings_in(text)
+        loader, node = settings_in(text)
+        tree = loader.construct_document(node) if node else None
     except yaml.YAMLError:
         return {}
     return tree if isinstance(tree, dict) else {}

@@ -18,7 +18,7 @@ from brain_assets.app.cli import main
 from brain_assets.resources.settings import instance
 from brain_assets.resources.settings.home import Home
 from brain_assets.resources.store import locks
-from tests.workshop import Workshop, write_pictures
+from tests.workshop import WHOLE, Workshop, write_pictures
 
 ROOT = Path(__file__).parent.parent.parent
 FAST = "samples,media,embeddings,published"
@@ -32,7 +32,7 @@ def flowers(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
     write_pictures(root / "media", range(5))
     (root / "media" / "broken.png").write_bytes(b"\x89PNG no more")
     workshop = Workshop(root / "home", root / "media", "flowers")
-    workshop.run()
+    workshop.run(WHOLE)
     return workshop
 
 

@@ -127,7 +127,7 @@ def test_a_repair_moves_the_fewest_and_says_so(tmp_path: Path) -> None:
         ((*ASKED, "--where", "width > 99999"), "there are no samples to split of which holds"),
         ((*ASKED, "--relations", "samey"), "splits: relations.0"),
         ((*ASKED, "-o", "plan.txt"), "splits are written as .csv or .parquet"),
-        ((*ASKED, "--keep", "--where", "true"), "--keep goes with neither --previous nor --where"),
+        ((*ASKED, "--keep", "--where", "true"), "--keep goes with neither --previous, --where nor --by-cluster"),
     ],
 )
 def test_what_cannot_be_planned_is_one_line(workshop: Workshop, words: tuple[str, ...], said: str) -> None:

@@ -39,7 +39,7 @@ def vector_codes(vectors: NDArray[np.floating]) -> Codes:
 
     Examples
     --------
-    >>> codes = vector_codes(np.array([[1.0, 2.0, 3.0], [2.0, 4.0, 6.0], [-1.0, -2.0, -3.0]]))
+    >>> codes = vector_codes(np.array([[1.0, 2.5, 4.0], [2.0, 5.0, 8.0], [-1.0, -2.5, -4.0]]))
     >>> bool((codes[0] == codes[1]).all()), int(np.bitwise_count(codes[0] ^ codes[2]).sum()) > 100
     (True, True)
     """
