@@ -177,7 +177,8 @@ def test_processes_write_beside_each_other_and_one_that_is_killed_leaves_whole_r
     theirs += writer.stdout.read().split()
     writer.wait()
     writer.stdout.close()
-    lengths = {len(kept.all_logs(one)) for one in (*ours, *theirs)}
+    # Beside its events a run may log that the other process has made the asset meanwhile.
+    lengths = {sum(entry.is_dagster_event for entry in kept.all_logs(one)) for one in (*ours, *theirs)}
     assert len(lengths) == 1
     succeeded = kept.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.SUCCESS]))
     assert {*ours, *theirs} <= {one.run_id for one in succeeded}
