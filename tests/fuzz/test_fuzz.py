@@ -1,4 +1,4 @@
-"""Damaged files by every door: some cases of each, a minute of each among the slow ones, all that ever failed."""
+"""Damaged files by every door: some cases of each, more of each among the slow ones, all that ever failed."""
 
 import subprocess
 import sys
@@ -27,7 +27,7 @@ def test_no_damage_to_what_comes_in_is_more_than_a_reason(door: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("door", DOORS)
-def test_no_damage_is_more_than_a_reason_in_a_minute_of_cases(door: str) -> None:
-    command = [sys.executable, "-m", "tests.fuzz", "--door", door, "--seeds", "1000-1000000000", "--seconds", "60"]
+def test_no_damage_is_more_than_a_reason_in_many_cases(door: str) -> None:
+    command = [sys.executable, "-m", "tests.fuzz", "--door", door, "--seeds", "1000-1000000000", "--seconds", "15"]
     done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
