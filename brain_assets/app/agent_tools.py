@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from PIL import Image, ImageDraw
-from pydantic import ValidationError
 
 from brain_assets.answers.published import BOOKKEEPING
 from brain_assets.app.differences import compare
@@ -19,7 +18,6 @@ from brain_assets.app.past import listed
 from brain_assets.app.what_if import Supposed, what_if
 from brain_assets.assets import catalog
 from brain_assets.resources.settings.home import Home
-from brain_assets.resources.settings.validation import where, wrong
 from brain_assets.resources.store.events import Events
 from brain_assets.resources.store.history import open_history
 from brain_assets.review import endpoints, search
@@ -27,7 +25,7 @@ from brain_assets.review.detail import frame_of
 from brain_assets.review.endpoints import Page
 from brain_assets.review.refusal import Refused
 from brain_assets.review.sets import OpenSet, Sets
-from brain_assets.review.subjects import Row, plain
+from brain_assets.review.subjects import Row, cards_of, plain
 from brain_assets.review.thumbnails import Pictures
 
 Kind = Literal["tag", "untag", "keep", "drop", "confirm", "relabel"]
@@ -122,7 +120,9 @@ class Reading:
         come at once: go on with ``offset``.
         """
         _within("limit", limit, MOST_ITEMS)
-        asked = _checked(endpoints.QueueQuestion, issue=issue, offset=offset, reviewed=reviewed, below=below)
+        asked = endpoints.checked(
+            endpoints.QueueQuestion, {"issue": issue, "offset": offset, "reviewed": reviewed, "below": below}
+        )
         found = endpoints.queue(self.page, dataset, asked)
         items = [
             {
@@ -136,7 +136,7 @@ class Reading:
 
     def subject(self, dataset: str, id: str) -> Row:
         """Tell everything about one image or object: scores, issues with reasons, boxes, neighbours, what reviewers said."""
-        found = endpoints.subject(self.page, dataset, _checked(endpoints.SubjectQuestion, id=id))
+        found = endpoints.subject(self.page, dataset, endpoints.checked(endpoints.SubjectQuestion, {"id": id}))
         partners = found["partners"]
         neighbors = [
             _card(partners[one["neighbor_id"]]) | {"distance": one["distance"]}
@@ -167,14 +167,15 @@ class Reading:
             return [self._shown(opened, dataset, one, boxes=boxes) for one in ids]
 
     def _shown(self, opened: OpenSet, dataset: str, subject: str, *, boxes: bool) -> Shown:
-        found = endpoints.subject(self.page, dataset, _checked(endpoints.SubjectQuestion, id=subject))
-        object_id = subject if found["frame"] == "objects" else None
+        frame = frame_of(opened, subject)
+        found = cards_of(opened, frame, [subject], self.page.events(dataset))[subject]
+        object_id = subject if frame == "objects" else None
         picture = self.page.pictures.picture(opened, found["sample_id"], "large", object_id)
         with Image.open(io.BytesIO(picture.encoded)) as image:
             drawn = image.convert("RGB")
         drawn.thumbnail((SIDE, SIDE))
         if boxes and object_id is None:
-            _draw(drawn, found["boxes"])
+            _draw(drawn, found.get("boxes", ()))
         out = io.BytesIO()
         drawn.save(out, "JPEG", quality=85)
         label = found.get("label")
@@ -209,7 +210,7 @@ class Reading:
         """Find what looks most like some images or objects (``ids``), or as a ``text`` says where the model knows words."""
         with self.page.sets.use(dataset) as opened:
             frame = frame_of(opened, ids[0]) if ids else "images"
-        asked = _checked(endpoints.AlikeQuestion, ids=list(ids), text=text, k=k, frame=frame)
+        asked = endpoints.checked(endpoints.AlikeQuestion, {"ids": list(ids), "text": text, "k": k, "frame": frame})
         found = endpoints.find_alike(self.page, dataset, asked)
         cards: list[Row] = []
         for start in range(0, len(found["positions"]), 500):
@@ -263,12 +264,14 @@ class Reviewing(Reading):
         if len(frames) > 1:
             raise Refused(422, "say it of images and of objects apart")
         frame = next(iter(frames), "images")
-        asked = _checked(endpoints.Said, ids=list(ids), kind=kind, value=value, issue=issue, frame=frame)
+        asked = endpoints.checked(
+            endpoints.Said, {"ids": list(ids), "kind": kind, "value": value, "issue": issue, "frame": frame}
+        )
         return dict(endpoints.say(self.page, dataset, asked))
 
     def review_pairs(self, dataset: str, ids: Sequence[str], kind: PairKind, issue: str | None = None) -> Row:
         """Say that images which were taken for copies of each other are ``not_copy``, or the ``same_scene`` shot again."""
-        asked = _checked(endpoints.PairsSaid, ids=list(ids), kind=kind, issue=issue)
+        asked = endpoints.checked(endpoints.PairsSaid, {"ids": list(ids), "kind": kind, "issue": issue})
         return dict(endpoints.say_of_pairs(self.page, dataset, asked))
 
     def correct_object(
@@ -288,7 +291,9 @@ class Reviewing(Reading):
         if box is not None and len(box) != 4:
             raise Refused(422, "box: four numbers are needed, x, y, width and height")
         shape = dict(zip(("x", "y", "width", "height"), box, strict=True)) if box is not None else None
-        asked = _checked(endpoints.CorrectionSaid, sample=sample, kind=kind, object=object, label=label, shape=shape)
+        asked = endpoints.checked(
+            endpoints.CorrectionSaid, {"sample": sample, "kind": kind, "object": object, "label": label, "shape": shape}
+        )
         return dict(endpoints.correct(self.page, dataset, asked))
 
     def said(self, dataset: str) -> list[Row]:
@@ -332,14 +337,6 @@ def _draw(image: Image.Image, boxes: Iterable[Mapping[str, Any]]) -> None:
 def _within(name: str, number: int, most: int) -> None:
     if not 1 <= number <= most:
         raise Refused(422, f"{name} must be from 1 to {most}, not {number}")
-
-
-def _checked(model: type[endpoints.Asked], **given: Any) -> endpoints.Asked:
-    try:
-        return model.model_validate(given)
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise Refused(422, f"{where(first)}: {wrong(first)}") from None
 
 
 def as_text(answer: object) -> str:

@@ -297,7 +297,7 @@ def routes(page: Page) -> list[Route]:
 
 def _endpoint(page: Page, answer: Answer[Any]) -> Callable[[Request], Any]:
     async def respond(request: Request) -> Response:
-        asked = _as_guest(request, page, _checked(answer.question, await _given(request)))
+        asked = _as_guest(request, page, checked(answer.question, await _given(request)))
         found = await run_in_threadpool(answer.answer, asked[0], request.path_params.get("dataset", ""), asked[1])
         if isinstance(found, bytes):
             return Response(found, media_type="application/octet-stream")
@@ -314,6 +314,8 @@ def _as_guest(request: Request, page: Page, question: Asked) -> tuple[Page, Aske
     own = {"by": guest} if "by" in type(question).model_fields else {}
     theirs = copy(page)
     theirs.user = guest
+    # To review is what they were invited to; what is computed stands in the dataset's file.
+    theirs.methods = None
     return theirs, question.model_copy(update=own)
 
 
@@ -326,7 +328,8 @@ async def _given(request: Request) -> Any:
         raise Refused(422, "the body is not JSON") from None
 
 
-def _checked(model: type[Asked], given: Any) -> Asked:
+def checked(model: type[Asked], given: Any) -> Asked:
+    """Return a question that was asked as plain values; raises Refused (422) with what is wrong with it."""
     try:
         return model.model_validate(given)
     except ValidationError as error:
@@ -612,7 +615,7 @@ POSTED: dict[str, Answer[Any]] = {
 
 def _picture_endpoint(page: Page) -> Callable[[Request], Any]:
     async def respond(request: Request) -> Response:
-        question = _checked(PictureQuestion, dict(request.query_params))
+        question = checked(PictureQuestion, dict(request.query_params))
         dataset, sample = request.path_params["dataset"], request.path_params["sample"]
         picture = await run_in_threadpool(_picture, page, dataset, sample, question)
         headers = {

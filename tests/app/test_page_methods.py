@@ -11,6 +11,7 @@ import yaml
 
 from brain_assets.app.page_methods import DeclaredMethods
 from brain_assets.review import create_app
+from brain_assets.review.invitations import Invitations
 from tests.review.browser import launched, served, visiting
 from tests.review.client import TOKEN, Client
 from tests.workshop import Workshop, write_pictures
@@ -77,6 +78,21 @@ def test_a_page_without_computes_nothing(workshop: Workshop) -> None:
     page = Client(create_app(workshop.home.root, token=TOKEN), dataset=workshop.name).sign_in()
     assert page.get("methods").json() == []
     assert page.post("compute", {"method": "uniqueness", "brain_key": "x"}).status == 404
+
+
+def test_who_is_invited_reviews_and_computes_nothing(client: Client, workshop: Workshop) -> None:
+    guest = Client(client.app, dataset=workshop.name)
+    reply = guest.request("GET", f"/?token={Invitations(workshop.home.root).invite('ada')}")
+    guest.cookie = reply.headers["set-cookie"].split(";")[0]
+    assert guest.get("overview").json()["user"] == "ada"
+    assert guest.get("methods").json() == []
+    for asked, given in (
+        ("compute", {"method": "uniqueness", "brain_key": "x"}),
+        ("delete-run", {"brain_key": "x"}),
+        ("cancel", {}),
+    ):
+        assert guest.post(asked, given).status == 404
+    assert declared(workshop) == []
 
 
 def test_a_run_over_what_the_page_shows_is_computed_and_deleted(workshop: Workshop, tmp_path: Path) -> None:

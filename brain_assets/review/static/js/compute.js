@@ -8,7 +8,7 @@ import { state } from "/static/js/state.js";
 
 const LOOK_EVERY = 2000;
 /** Who computes may need a moment to begin. */
-const PATIENCE = 20_000;
+const PATIENCE = 60_000;
 
 export class Compute {
   /** @param {() => {matching: number, count: number, mask: () => Uint8Array, version: string}} shown @param {() => void} done */
