@@ -5,7 +5,6 @@ steps that matter, as what ``tests/incremental/test_stories.py`` pins. A story r
 vectors are given, without Dagster, on a file system in memory where there is one.
 """
 
-import argparse
 import contextlib
 import functools
 import json
@@ -13,7 +12,6 @@ import os
 import pprint
 import shutil
 import tempfile
-import time
 import uuid
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -27,7 +25,6 @@ import pytest
 from brain_assets.app.calibrating import forget
 from brain_assets.assets import catalog
 from brain_assets.assets.declarations import check_declaration
-from brain_assets.incremental import update
 from brain_assets.incremental.signal import Signal
 from brain_assets.incremental.tables import make_tables
 from brain_assets.incremental.update import bring_up_to_date, wrong_rows
@@ -38,7 +35,7 @@ from brain_assets.resources.media.media_source import content_hash, sample_id
 from brain_assets.resources.settings.configuration import load_dataset
 from brain_assets.resources.store.events import Event, EventKind, Events
 from brain_assets.resources.store.store import Store
-from tests import templates
+from tests import seeds
 from tests.workshop import (
     Tables,
     Workshop,
@@ -634,27 +631,17 @@ def shorten(story: Story, found: str) -> Story:
 
 def main() -> None:
     """Tell the stories of some seeds, and print which end badly."""
-    parser = argparse.ArgumentParser(prog="python -m tests.stories", description=__doc__)
-    parser.add_argument("--seeds", default="1-100", help="one, or a range such as 1-500")
-    parser.add_argument("--seconds", type=float, default=float("inf"), help="begin no story after so many")
+    parser = seeds.parser("tests.stories", "story", __doc__)
     parser.add_argument("--whole", action="store_true", help="do not shorten what ends badly")
     given = parser.parse_args()
-    first, _, last = given.seeds.partition("-")
-    update.STRICT = True
-    templates.use()
-    began, cpu, bad, told = time.monotonic(), time.process_time(), [], 0
-    for seed in range(int(first), int(last or first) + 1):
-        if time.monotonic() - began > given.seconds:
-            break
-        told += 1
+
+    def wrong(seed: int) -> str | None:
         story = Author(seed).story()
         found = problem(story)
-        if found:
-            bad.append(seed)
-            print(f"seed {seed}: {found}", flush=True)
-            pprint.pprint(story if given.whole else shorten(story, found), width=120)
-    spent = (time.process_time() - cpu) / max(told, 1)
-    print(f"{told} stories from seed {first} on, {spent:.2f} CPU-s each; these end badly: {bad or 'none'}")
+        shown = story if given.whole or not found else shorten(story, found)
+        return f"{found}\n{pprint.pformat(shown, width=120)}" if found else None
+
+    seeds.tell(given, "stories", wrong)
 
 
 if __name__ == "__main__":
