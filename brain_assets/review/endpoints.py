@@ -331,7 +331,11 @@ async def _given(request: Request) -> Any:
 def checked(model: type[Asked], given: Any) -> Asked:
     """Return a question that was asked as plain values; raises Refused (422) with what is wrong with it."""
     try:
+        # JSON can name a half of a surrogate pair, which no database, file or answer can hold.
+        json.dumps(given, ensure_ascii=False).encode()
         return model.model_validate(given)
+    except UnicodeEncodeError:
+        raise Refused(422, "a text in the question is not Unicode: it holds half of a surrogate pair") from None
     except ValidationError as error:
         first = error.errors()[0]
         raise Refused(422, f"{where(first)}: {wrong(first)}") from None
