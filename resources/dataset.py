@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from brain_assets.resources.errors import naming_full_disk
 from brain_assets.resources.limits import Limits
+from brain_assets.resources.machine import keep_freed_memory
 from brain_assets.resources.media.media_source import MediaSource, open_media
 from brain_assets.resources.settings.configuration import DatasetSettings, ServiceSettings, load_dataset, load_service
 from brain_assets.resources.settings.home import DatasetPaths, Home
@@ -171,6 +172,7 @@ def open_dataset(home: Home, name: str, opening: Opening) -> Iterator[Dataset]:
     LockedError
         If another run holds it for longer than ``lock_timeout``.
     """
+    keep_freed_memory()
     paths = home.existing(name)
     service = load_service(home.settings).settings
     with (

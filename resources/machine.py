@@ -1,10 +1,28 @@
-"""How much memory there is."""
+"""How much memory there is, and how the allocator keeps it."""
 
+import ctypes
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 GROUP = Path("/sys/fs/cgroup")
 FACTS = Path("/proc/meminfo")
+# Options of glibc's mallopt, and bytes: freed memory that is kept at most, and from which size a block is given back at once.
+TRIM_THRESHOLD, KEPT_BYTES = -1, 32 << 20
+MAPPING_THRESHOLD, MAPPED_BYTES = -3, 4 << 20
+
+
+@cache
+def keep_freed_memory() -> None:
+    """Let glibc keep some freed memory for what is allocated next; elsewhere nothing changes.
+
+    By default it gives an array of some hundred kilobytes back as soon as it is freed, and the pages of the next one are
+    mapped and cleared again, one fault each: a quarter of what measuring a photo costs.
+    """
+    with suppress(OSError, AttributeError):
+        library = ctypes.CDLL("libc.so.6")
+        library.mallopt(TRIM_THRESHOLD, KEPT_BYTES)
+        library.mallopt(MAPPING_THRESHOLD, MAPPED_BYTES)
 
 
 def available_memory() -> int | None:
