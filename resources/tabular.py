@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +104,27 @@ def read_table(path: Path, form: str) -> Rows:
     return rows
 
 
+def read_beginning(path: Path, form: str, most: int = 1 << 18) -> Rows:
+    """Return the first rows of a CSV, a TSV, a file of JSON lines or of Parquet, as `read_table` does.
+
+    Parameters
+    ----------
+    path : Path
+    form : {"csv", "tsv", "jsonl", "ndjson", "parquet"}
+    most : int
+        Bytes that are read of a text; of Parquet its first thousand rows.
+    """
+    try:
+        if form == "parquet":
+            return _first_of_parquet(path)
+        with open_local(path) as file:
+            data = file.read(most)
+        # A line that is cut is none.
+        return FROM_BYTES[form](data if len(data) < most else data[: data.rfind(b"\n") + 1])
+    except Exception as error:  # noqa: BLE001 - as above
+        return unreadable(error)
+
+
 def unreadable(error: Exception, rejected: Sequence[Rejected] = ()) -> Rows:
     """Return what is read of a file that as a whole cannot be: why not."""
     said = [Rejected(WHOLE_FILE, "unreadable", _one_line(error)), *rejected]
@@ -110,6 +132,10 @@ def unreadable(error: Exception, rejected: Sequence[Rejected] = ()) -> Rows:
 
 
 def _read_csv(path: Path) -> Rows:
+    return _csv_of(_filled(path))
+
+
+def _csv_of(given: bytes) -> Rows:
     from pyarrow import csv
 
     skipped: list[Rejected] = []
@@ -120,7 +146,7 @@ def _read_csv(path: Path) -> Rows:
         )
         return "skip"
 
-    data, encoding = as_utf8(_filled(path))
+    data, encoding = as_utf8(given)
     separator, names, first = _head(data)
     data, starts, unclosed = _without_unclosed(data, separator)
     places = [str(place) for place in range(len(names))]
@@ -233,10 +259,21 @@ def _read_parquet(path: Path) -> Rows:
     return Rows(table, np.arange(1, table.num_rows + 1))
 
 
+def _first_of_parquet(path: Path) -> Rows:
+    from pyarrow import parquet
+
+    with open_local(path) as handle, parquet.ParquetFile(handle) as file:
+        table = pa.Table.from_batches(list(islice(file.iter_batches(1000), 1)), file.schema_arrow)
+    return Rows(table, np.arange(1, table.num_rows + 1))
+
+
 def _read_jsonl(path: Path) -> Rows:
+    return _jsonl_of(_filled(path))
+
+
+def _jsonl_of(data: bytes) -> Rows:
     from pyarrow import json as arrow_json
 
-    data = _filled(path)
     if is_deeply_nested(data):
         return _read_jsonl_by_line(data)
     try:
@@ -374,6 +411,14 @@ READERS: Mapping[str, Callable[[Path], Rows]] = {
     "ndjson": _read_jsonl,
     "json": _read_json,
     "xlsx": _read_xlsx,
+}
+
+
+FROM_BYTES: Mapping[str, Callable[[bytes], Rows]] = {
+    "csv": _csv_of,
+    "tsv": _csv_of,
+    "jsonl": _jsonl_of,
+    "ndjson": _jsonl_of,
 }
 
 

@@ -185,10 +185,12 @@ def _seen(name: str, folder: Path, *, yes: bool) -> dict[str, Any]:
     look = look_at(folder)
     asks = sys.stdin.isatty() and not yes
     everything, settings = look.proposal(unsure=True), look.proposal(unsure=yes or asks)
-    if not everything:
+    if not everything and not look.left_out:
         return {}
     for line in look.lines():
         click.echo(line, err=True)
+    if not everything:
+        return {}
     if asks and not click.confirm(f"declare it with {as_options(settings)}?", default=True, err=True):
         return {}
     if settings:

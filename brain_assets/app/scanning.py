@@ -1,9 +1,6 @@
 """Look at a folder before it is declared: which splits, labels and predictions lie there, and how to declare them."""
 
-import csv
-import json
 import os
-import re
 import shlex
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -16,6 +13,7 @@ from brain_assets.ingest.accounting import in_order, splits_told
 from brain_assets.resources.fiftyone_samples import FILE as SAMPLES
 from brain_assets.resources.fiftyone_samples import columns_of
 from brain_assets.resources.label_formats.door import HoldsFields, LabelFormat, Recognised, formats, recognise
+from brain_assets.resources.label_formats.glances import ROLES, Glance, Pictures, glance_at
 from brain_assets.resources.label_formats.input_files import FOLDERS, InputFile, list_labels
 from brain_assets.resources.label_formats.sample_columns import read_sample_columns
 from brain_assets.resources.label_formats.webdataset import says_of_images
@@ -37,22 +35,6 @@ TABLES, ANNOTATIONS = {".csv", ".tsv", ".jsonl", ".parquet"}, (".json", ".xml", 
 MOST_FILES, MOST_BYTES, SMALL, TRIED = 200_000, 1 << 26, 1 << 22, 20
 # Formats whose lists say in which split an image is.
 LISTING = {"voc", "lists"}
-NAMES = {
-    "filepath",
-    "file_path",
-    "filename",
-    "file_name",
-    "file",
-    "path",
-    "image",
-    "image_path",
-    "img",
-    "image_id",
-    "sample_id",
-}
-CLASSES = {"label", "labels", "class", "class_name", "category", "target"}
-SCORES = {"logits", "probabilities", "probs", "confidence", "score", "pred", "prediction", "predicted"}
-SCORE_COLUMN = re.compile(r"(logit|prob|score)s?_\w+")
 
 
 @dataclass(frozen=True)
@@ -90,6 +72,8 @@ class Look:
         Whether files of labels say in which split a sample is.
     videos : int
         Files of which frames can be taken; 0 beside images, among which frames are taken only where somebody asks for it.
+    left_out : dict of str to str
+        Tables that have to do with images and are not proposed, with the reason.
     """
 
     folder: str
@@ -99,6 +83,7 @@ class Look:
     manifest: str = ""
     listed: bool = False
     videos: int = 0
+    left_out: dict[str, str] = field(default_factory=dict)
 
     def lines(self) -> list[str]:
         """Return what was seen, for people."""
@@ -112,7 +97,7 @@ class Look:
             shown = ", ".join(self._shown(uri) for uri in one.addresses[:4])
             more = f" and {len(one.addresses) - 4} more" if one.addresses[4:] else ""
             lines.append(f"  {one.kind} ({one.files} file{'s'[: one.files != 1]}): {shown}{more}{unread}")
-        return lines
+        return lines + [f"  left out: {self._shown(path)}: {reason}" for path, reason in self.left_out.items()]
 
     def _shown(self, address: str) -> str:
         name, equals, path = address.partition("=") if not os.path.exists(address) else ("", "", address)
@@ -165,13 +150,17 @@ def look_at(folder: Path) -> Look:
     names = listing.items.column("filepath").to_pylist()
     splits = Counter(split or "none" for split in listing.items.column("split").to_pylist())
     archives = [Path(one.uri) for one in listing.containers if one.separator == ARCHIVED]
-    found = [*_objects(folder, names), *_lists(folder), *_shards(folder, archives), *_tables(folder)]
+    glances = _glances(folder, names)
+    found = [*_objects(folder, names), *_lists(folder), *_shards(folder, archives), *_tables(glances)]
     if not found:
         found = list(_class_folders(names))
     listed = {} if set(splits) - {"none"} else _listed_splits(found, names)
     size = len(names) + len(listing.containers)
     videos = 0 if size or find_spec("av") is None else listing.left_out.get("videos", 0)
-    return Look(str(folder), size, in_order(listed or splits), found, listed=bool(listed), videos=videos)
+    left_out = {path: one.reason for path, one in glances.items() if one.reason}
+    return Look(
+        str(folder), size, in_order(listed or splits), found, listed=bool(listed), videos=videos, left_out=left_out
+    )
 
 
 def _listed_splits(found: Sequence[Found], names: Sequence[str]) -> Counter[str]:
@@ -295,38 +284,18 @@ def _coco(files: Sequence[Path]) -> Iterator[Found]:
         yield Found("COCO results", "coco", [str(path) for path in results], len(results), role="predictions")
 
 
-def _tables(folder: Path) -> Iterator[Found]:
-    """Yield tables whose columns name images, and classes or scores."""
-    labels, predictions = [], []
-    for path in [one for one in _files_around(folder) if one.suffix.lower() in TABLES][:TRIED]:
-        columns = {name.strip().lower() for name in _columns(path)}
-        if not columns & NAMES:
-            continue
-        if columns & SCORES or any(SCORE_COLUMN.fullmatch(name) for name in columns):
-            predictions.append(str(path))
-        elif columns & CLASSES:
-            labels.append(str(path))
-    if labels:
-        yield Found("table of labels", "auto", labels, len(labels))
-    if predictions:
-        yield Found("table of predictions", "auto", predictions, len(predictions), role="predictions")
+def _glances(folder: Path, names: Sequence[str]) -> dict[str, Glance]:
+    """Return what each table seems to hold that has to do with images which are there."""
+    paths = [path for path in _files_around(folder) if path.suffix.lower() in TABLES]
+    pictures = Pictures(names) if paths else None
+    return {str(path): seen for path in paths[:TRIED] if pictures and (seen := glance_at(path, pictures))}
 
 
-def _columns(path: Path) -> list[str]:
-    """Return the names of a table's columns; none where it cannot be read."""
-    try:
-        if path.suffix.lower() == ".parquet":
-            from pyarrow import parquet
-
-            with open_local(path) as file:
-                return [str(name) for name in parquet.read_schema(file).names]
-        line = _head(path).decode("utf-8-sig", "replace").splitlines()[0]
-        if path.suffix.lower() == ".jsonl":
-            row = json.loads(line)
-            return list(row) if isinstance(row, dict) else []
-        return next(csv.reader([line], delimiter=max(",;\t|", key=line.count)))
-    except (OSError, ValueError, IndexError, StopIteration, csv.Error, RecursionError):
-        return []
+def _tables(glances: Mapping[str, Glance]) -> Iterator[Found]:
+    """Yield tables of labels and of predictions."""
+    for role in ROLES:
+        if found := [path for path, one in glances.items() if one.role == role]:
+            yield Found(f"table of {role}", "auto", found, len(found), role=role)
 
 
 def _files_around(folder: Path) -> Iterator[Path]:

@@ -40,6 +40,17 @@ NAMES: Mapping[str, tuple[str, ...]] = {
     "split": ("split", "subset", "partition", "set"),
     "tags": ("tags",),
 }  # fmt: skip
+# Words of names that nobody foresaw, such as "Image Index" and "Finding Labels", where one column alone has them.
+WORDS: Mapping[str, frozenset[str]] = {
+    "filepath": frozenset({"image", "img", "file", "filename", "filepath", "path", "photo", "picture"}),
+    "label": frozenset({"label", "class", "category", "diagnosis", "disease", "species", "breed"}),
+    "labels": frozenset({"labels", "classes", "categories"}),
+}
+# What columns beside these say, which share words with them.
+ASIDE = frozenset({
+    "width", "height", "size", "area", "count", "format", "mode", "type", "hash", "weight", "quality", "source", "by", "author",
+    "annotator", "date", "time", "created", "at", "confidence", "score",
+})  # fmt: skip
 # In files of predictions these come before what may be the label that was given.
 PREDICTED = (
     "pred", "prediction", "predicted", "predicted_label", "pred_label", "predicted_class", "pred_class", "y_pred", "yhat",
@@ -112,9 +123,14 @@ def recognised(rows: Rows, role: Role, columns: Mapping[str, str], classes: Sequ
         place = None if name in given else _first(rows, _aliases(name, role))
         if place is not None and place not in given.values():
             given[name] = place
+    if not {"filepath", "sample_id"} & given.keys():
+        given |= _by_words(rows, "filepath", given)
     table = {name: _column(rows, place) for name, place in given.items()}
     if not has_boxes(rows.table.column_names, list(columns)):
         table |= _spread(rows, table, set(given.values()), (role, classes))
+    if role == "labels" and not {"label", "labels"} & table.keys():
+        found = _by_words(rows, "labels", given) or _by_words(rows, "label", given)
+        table |= {name: _column(rows, place) for name, place in found.items()}
     return Rows(pa.table(_taken_apart(table, role)), rows.lines, rows.rejected, rows.note)
 
 
@@ -149,6 +165,18 @@ def _first(rows: Rows, aliases: Sequence[str]) -> int | None:
         if places:
             return (exact or places)[0]
     return None
+
+
+def _by_words(rows: Rows, name: str, given: Mapping[str, int]) -> dict[str, int]:
+    """Return the place of the only column that is called by words for what is wanted; nothing where there are several."""
+    free = [place for place in range(len(rows.table.column_names)) if place not in given.values()]
+    called = {place: _words(rows.table.column_names[place]) for place in free}
+    found = [place for place, words in called.items() if words & WORDS[name] and not words & ASIDE]
+    return {name: found[0]} if len(found) == 1 else {}
+
+
+def _words(name: str) -> set[str]:
+    return {word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", name)}
 
 
 def _column(rows: Rows, place: int) -> pa.Array:

@@ -70,7 +70,7 @@ def left_out_told(counts: Mapping[str, int]) -> str:
     Examples
     --------
     >>> left_out_told({".xmp": 12, "videos": 1})
-    '13 other files left out: 1 videos (with --frames, frames are taken of them), 12 .xmp'
+    '13 files are no images: 1 videos (with --frames, frames are taken of them), 12 .xmp'
     """
     if not counts:
         return ""
@@ -80,7 +80,7 @@ def left_out_told(counts: Mapping[str, int]) -> str:
     total, more = sum(counts.values()), sum(counts[one] for one in ordered[KINDS_SHOWN:])
     if more:
         shown = [*shown[:KINDS_SHOWN], f"{more} of other kinds"]
-    return f"{total} other file{'s'[: total != 1]} left out: {', '.join(shown)}"
+    return f"{total} {'file is no image' if total == 1 else 'files are no images'}: {', '.join(shown)}"
 
 
 def count_other(counts: Counter[str], path: str, status: Status) -> None:

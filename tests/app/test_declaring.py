@@ -190,6 +190,39 @@ def test_texts_with_confidences_are_a_models(tmp_path: Path) -> None:
     assert proposal["labels_format"] == proposal["predictions_format"] == "yolo"
 
 
+TABLES = {
+    "image_id,healthy,rust\n00001,1,0\n00002,0,1\n": "labels",
+    'image_id,width,height,bbox\n00001,20,16,"[1.0, 2.0, 5.0, 6.0]"\n': "labels",
+    "Image Index,Finding Labels,Patient Age\n00001.png,Mass|Nodule,50\n00002.png,Mass,60\n": "labels",
+    "filename,pred,logit_0,logit_1\n00001.png,0,2.5,-1\n": "predictions",
+    "image_id,label\n77777,1\n": "it names no image that is here, such as '77777'",
+    "image_id,age\n00001,50\n": "it names images, but no column is known to hold classes",
+    "Slide,Grade\n00001,2\n00002,3\n": "its column 'Slide' names images, which is not known by its name",
+    "country,population\nA,1\n": "",
+}
+
+
+@pytest.mark.parametrize("text", TABLES)
+def test_tables_are_taken_by_what_their_readers_understand(text: str, tmp_path: Path) -> None:
+    write_pictures(tmp_path / "set" / "images", [1, 2])
+    (tmp_path / "set" / "train.csv").write_text(text)
+    look, path = look_at(tmp_path / "set"), str(tmp_path / "set" / "train.csv")
+    proposal = look.proposal(unsure=True)
+    assert {role: proposal[role] for role in ("labels", "predictions") if role in proposal} == (
+        {TABLES[text]: [path]} if TABLES[text] in ("labels", "predictions") else {}
+    )
+    told = [line for line in look.lines() if "left out" in line]
+    assert not told if not TABLES[text].startswith("it") else TABLES[text] in told[0]
+
+
+def test_the_template_of_answers_to_a_contest_is_no_label_and_is_told(tmp_path: Path) -> None:
+    write_pictures(tmp_path / "set" / "test", [1, 2])
+    (tmp_path / "set" / "sample_submission.csv").write_text("image_id,label\n00001,0\n00002,0\n")
+    said = brain(tmp_path, "add", "a", str(tmp_path / "set"), "--yes")
+    assert "left out: sample_submission.csv: it is called like the template of answers to a contest" in said.stderr
+    assert "labels" not in declared(tmp_path)
+
+
 def test_a_dataset_that_fiftyone_exported_is_taken_with_all_its_fields(tmp_path: Path) -> None:
     write_pictures(tmp_path / "set" / "data", range(2))
     label = {"_cls": "Classification", "label": "cat"}

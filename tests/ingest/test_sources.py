@@ -50,7 +50,7 @@ def test_what_is_left_out_is_told_when_a_dataset_is_declared_and_by_its_status(t
     write_pictures(tmp_path / "media", range(2))
     for name in ("a.xmp", "b.xmp", "clip.MOV"):
         (tmp_path / "media" / name).write_bytes(b"no picture")
-    told = "3 other files left out: 1 videos (with --frames, frames are taken of them), 2 .xmp"
+    told = "3 files are no images: 1 videos (with --frames, frames are taken of them), 2 .xmp"
     assert told in brain(tmp_path / "home", "add", "a", "--media", str(tmp_path / "media")).stderr
     workshop = Workshop(tmp_path / "other", tmp_path / "media")
     workshop.run(FEW)

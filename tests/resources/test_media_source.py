@@ -80,7 +80,7 @@ def test_other_files_are_counted_by_kind_and_dicom_is_named(media: Path) -> None
     listing = listed(media)
     assert len(paths(listing)) == 4
     assert listing.left_out == {".xmp": 2, ".cache": 1, "videos": 1, "DICOM": 2, ".cc": 1, ".840": 1}
-    assert left_out_told(listing.left_out).startswith("8 other files left out: 2 DICOM (not decoded")
+    assert left_out_told(listing.left_out).startswith("8 files are no images: 2 DICOM (not decoded")
     assert listed(f"{media}/*").left_out == listing.left_out
 
 

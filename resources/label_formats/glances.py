@@ -1,0 +1,105 @@
+"""What a table seems to hold, by its first rows: labels or predictions of images that are there, or why it is left out."""
+
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from urllib.parse import unquote
+
+import pyarrow as pa
+
+from brain_assets.resources.label_formats.columns import NAMES, PREDICTED, PREFIXED, has_boxes, plain, recognised
+from brain_assets.resources.label_formats.input_files import Role
+from brain_assets.resources.tabular import Rows, as_text, keys, read_beginning, texts
+
+# So many names are compared with those of images, and of a column that nobody knows so many have to be some.
+COMPARED, MOSTLY = 1000, 0.5
+SCORES = frozenset({*PREDICTED, *NAMES["confidence"], *NAMES["confidences"], *NAMES["logits"], *NAMES["probabilities"]})
+# The file that contests hand out to show how answers are to be written; what it says of images is made up.
+TEMPLATE = "submission"
+ROLES: tuple[Role, ...] = ("labels", "predictions")
+
+
+@dataclass(frozen=True)
+class Glance:
+    """What a table seems to hold: labels, predictions, or neither and why."""
+
+    role: Role | None
+    reason: str = ""
+
+
+class Pictures:
+    """The names of the images that there are, with and without their suffixes."""
+
+    def __init__(self, filepaths: Iterable[str]) -> None:
+        paths = [PurePosixPath(_normal(name)) for name in filepaths]
+        self._names = {path.name for path in paths} | {path.stem for path in paths}
+
+    def share_of(self, names: Sequence[str | None]) -> float:
+        """Return which share of some names means an image."""
+        given = [PurePosixPath(_normal(name.replace("\\", "/"))) for name in names[:COMPARED] if name]
+        return sum(path.name in self._names or path.stem in self._names for path in given) / max(len(given), 1)
+
+
+def _normal(name: str) -> str:
+    return unicodedata.normalize("NFC", unquote(name)).lower()
+
+
+def glance_at(path: Path, pictures: Pictures) -> Glance | None:
+    """Return what a table seems to hold; None where nothing in it has to do with images that are there.
+
+    Parameters
+    ----------
+    path : Path
+        Of a CSV, a TSV, JSON lines or Parquet; only its beginning is read.
+    pictures : Pictures
+        The images.
+    """
+    rows = read_beginning(path, path.suffix.lower().removeprefix("."))
+    if not rows.lines.size:
+        return None
+    role: Role = "predictions" if _has_scores(rows) else "labels"
+    try:
+        known = recognised(rows, role, {})
+    except ValueError as error:
+        return Glance(None, str(error))
+    if not {"filepath", "sample_id"} & set(known.table.column_names):
+        return _unknown(rows, pictures)
+    named, says = keys(known).to_pylist(), _says(known, rows)
+    if says and not pictures.share_of(named):
+        reason = f"it names no image that is here, such as {next(filter(None, named), '')!r}"
+    elif says:
+        template = TEMPLATE in path.stem.lower()
+        reason = "it is called like the template of answers to a contest, which holds no labels" if template else ""
+    else:
+        reason = f"it names images, but no column is known to hold classes: {_columns(rows)}"
+    is_foreign = not says and not pictures.share_of(named)
+    return None if is_foreign else Glance(None if reason else role, reason)
+
+
+def _has_scores(rows: Rows) -> bool:
+    names = [plain(name) for name in rows.table.column_names]
+    return bool(SCORES & {*names}) or any(sum(map(bool, map(one.match, names))) > 1 for one in PREFIXED.values())
+
+
+def _says(known: Rows, rows: Rows) -> bool:
+    """Tell whether rows say anything of the images that they name."""
+    said = {"label", "labels", "logits", "probabilities"} & set(known.table.column_names)
+    return bool(said) or has_boxes(rows.table.column_names)
+
+
+def _unknown(rows: Rows, pictures: Pictures) -> Glance | None:
+    """Return what to say of a table no column of which is known to name images: which one does, by its values."""
+    for name in rows.table.column_names:
+        column = rows.table.column(name).combine_chunks()
+        if (
+            pa.types.is_string(column.type)
+            and pictures.share_of(texts(as_text(column), len(column)).to_pylist()) > MOSTLY
+        ):
+            return Glance(None, f"its column {name!r} names images, which is not known by its name: {_columns(rows)}")
+    return None
+
+
+def _columns(rows: Rows) -> str:
+    named = ", ".join(rows.table.column_names[:8])
+    return f"say columns: {{filepath: ..., label: ...}} of this file in dataset.yaml, out of {named}"
