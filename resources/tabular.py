@@ -105,18 +105,21 @@ def read_table(path: Path, form: str) -> Rows:
 
 
 def read_beginning(path: Path, form: str, most: int = 1 << 18) -> Rows:
-    """Return the first rows of a CSV, a TSV, a file of JSON lines or of Parquet, as `read_table` does.
+    """Return the first rows of a file, as `read_table` returns all.
 
     Parameters
     ----------
     path : Path
-    form : {"csv", "tsv", "jsonl", "ndjson", "parquet"}
+    form : str
+        As of `read_table`.
     most : int
-        Bytes that are read of a text; of Parquet its first thousand rows.
+        Bytes that are read of rows of text; of Parquet its first thousand rows, what has no rows of its own as a whole.
     """
     try:
         if form == "parquet":
             return _first_of_parquet(path)
+        if form not in FROM_BYTES:
+            return read_table(path, form)
         with open_local(path) as file:
             data = file.read(most)
         # A line that is cut is none.

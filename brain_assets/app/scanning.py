@@ -12,7 +12,14 @@ from typing import Any
 from brain_assets.ingest.accounting import in_order, splits_told
 from brain_assets.resources.fiftyone_samples import FILE as SAMPLES
 from brain_assets.resources.fiftyone_samples import columns_of
-from brain_assets.resources.label_formats.door import HoldsFields, LabelFormat, Recognised, formats, recognise
+from brain_assets.resources.label_formats.door import (
+    TABLE_FORMS,
+    HoldsFields,
+    LabelFormat,
+    Recognised,
+    formats,
+    recognise,
+)
 from brain_assets.resources.label_formats.glances import ROLES, Glance, Pictures, glance_at
 from brain_assets.resources.label_formats.input_files import FOLDERS, InputFile, list_labels
 from brain_assets.resources.label_formats.sample_columns import read_sample_columns
@@ -30,7 +37,9 @@ from brain_assets.resources.settings.home import DatasetPaths
 # Folders of images beside which labels may lie, and what folders of labels are called.
 IMAGE_FOLDERS = {"images", "image", "imgs", "img", "jpegimages", "pictures", "photos", "data", "image_2"}
 LABEL_FOLDERS = {"labels", "annotations", "annotation", "anns", "xmls", "xml", "label_2", "labeltxt"}
-TABLES, ANNOTATIONS = {".csv", ".tsv", ".jsonl", ".parquet"}, (".json", ".xml", ".txt")
+TABLES, ANNOTATIONS = {".csv", ".tsv", ".jsonl", ".ndjson", ".parquet", ".json", ".xlsx"}, (".json", ".xml", ".txt")
+# Tables that are read as a whole, and so only where they are small.
+WHOLE = {".json", ".xlsx"}
 # So many files are looked at, and so much of each; a first look must not take as long as reading everything.
 MOST_FILES, MOST_BYTES, SMALL, TRIED = 200_000, 1 << 26, 1 << 22, 20
 # Formats whose lists say in which split an image is.
@@ -287,8 +296,22 @@ def _coco(files: Sequence[Path]) -> Iterator[Found]:
 def _glances(folder: Path, names: Sequence[str]) -> dict[str, Glance]:
     """Return what each table seems to hold that has to do with images which are there."""
     paths = [path for path in _files_around(folder) if path.suffix.lower() in TABLES]
-    pictures = Pictures(names) if paths else None
-    return {str(path): seen for path in paths[:TRIED] if pictures and (seen := glance_at(path, pictures))}
+    pictures = Pictures(names if paths else ())
+    # A text that is called like an image says something of that one alone.
+    several = [path for path in paths if path.suffix.lower() != ".json" or path.stem not in pictures]
+    return {
+        str(path): seen
+        for path in several[:TRIED]
+        if _may_be_table(path) and (seen := glance_at(path, pictures)) is not None
+    }
+
+
+def _may_be_table(path: Path) -> bool:
+    """Tell whether a file may hold rows; what is read as a whole only where it is small and of no format of annotations."""
+    if path.suffix.lower() not in WHOLE:
+        return True
+    recognised = _recognised(path)
+    return recognised is not None and recognised.form in TABLE_FORMS
 
 
 def _tables(glances: Mapping[str, Glance]) -> Iterator[Found]:

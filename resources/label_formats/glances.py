@@ -1,9 +1,10 @@
 """What a table seems to hold, by its first rows: labels or predictions of images that are there, or why it is left out."""
 
+import os
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from urllib.parse import unquote
 
 import pyarrow as pa
@@ -32,17 +33,23 @@ class Pictures:
     """The names of the images that there are, with and without their suffixes."""
 
     def __init__(self, filepaths: Iterable[str]) -> None:
-        paths = [PurePosixPath(_normal(name)) for name in filepaths]
-        self._names = {path.name for path in paths} | {path.stem for path in paths}
+        names = {_name(one) for one in filepaths}
+        self._names = names | {os.path.splitext(name)[0] for name in names}
+
+    def __contains__(self, name: str) -> bool:
+        """Tell whether a name, with a suffix or without, means an image."""
+        name = _name(name)
+        return name in self._names or os.path.splitext(name)[0] in self._names
 
     def share_of(self, names: Sequence[str | None]) -> float:
         """Return which share of some names means an image."""
-        given = [PurePosixPath(_normal(name.replace("\\", "/"))) for name in names[:COMPARED] if name]
-        return sum(path.name in self._names or path.stem in self._names for path in given) / max(len(given), 1)
+        given = [name for name in names[:COMPARED] if name]
+        return sum(name in self for name in given) / max(len(given), 1)
 
 
-def _normal(name: str) -> str:
-    return unicodedata.normalize("NFC", unquote(name)).lower()
+def _name(filepath: str) -> str:
+    """Return the last part of a path as names are compared."""
+    return unicodedata.normalize("NFC", unquote(filepath.replace("\\", "/").rpartition("/")[2])).lower()
 
 
 def glance_at(path: Path, pictures: Pictures) -> Glance | None:
@@ -51,7 +58,7 @@ def glance_at(path: Path, pictures: Pictures) -> Glance | None:
     Parameters
     ----------
     path : Path
-        Of a CSV, a TSV, JSON lines or Parquet; only its beginning is read.
+        Of a kind of table; of one that has rows in its text only the beginning is read.
     pictures : Pictures
         The images.
     """

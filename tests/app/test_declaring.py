@@ -202,6 +202,15 @@ TABLES = {
 }
 
 
+def test_small_files_of_json_are_tables_where_they_are_nothing_else(tmp_path: Path) -> None:
+    write_pictures(tmp_path / "set" / "images", [1, 2])
+    (tmp_path / "set" / "labels.json").write_text(json.dumps({"00001.png": "cat", "00002.png": "dog"}))
+    (tmp_path / "set" / "notes.json").write_text(json.dumps([{"a": 1}]))
+    (tmp_path / "set" / "broken.json").write_text("{")
+    found = {one.kind: one.addresses for one in look_at(tmp_path / "set").found}
+    assert found["table of labels"] == [str(tmp_path / "set" / "labels.json")]
+
+
 @pytest.mark.parametrize("text", TABLES)
 def test_tables_are_taken_by_what_their_readers_understand(text: str, tmp_path: Path) -> None:
     write_pictures(tmp_path / "set" / "images", [1, 2])
