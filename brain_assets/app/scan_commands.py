@@ -69,13 +69,13 @@ def scan(
 def _scanned(home: Home, folder: Path, fail_on: str, contract: Path | None, given: dict[str, Any]) -> "Scan":
     from brain_assets.app.conditions import conditions
     from brain_assets.app.scans import scan as scan_folder
+    from brain_assets.app.scans import unmeasured
     from brain_assets.assets.catalog import ALL
     from brain_assets.signals.registry import ISSUES
 
-    metrics = {name for signal in ALL for name in signal.metrics}
-    return scan_folder(
-        home, folder, conditions=conditions(fail_on, ISSUES, metrics), contract=contract, told=_tell, **given
-    )
+    metrics = {name for signal in ALL for name in signal.metrics} - unmeasured()
+    asked = conditions(fail_on, ISSUES.keys() - unmeasured(), metrics)
+    return scan_folder(home, folder, conditions=asked, contract=contract, told=_tell, **given)
 
 
 def _tell(line: str) -> None:

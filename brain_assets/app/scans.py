@@ -19,7 +19,7 @@ from typing import Any
 import duckdb
 
 from brain_assets.answers.contract import Contract, clauses, contract_gates, filled, read_contract
-from brain_assets.answers.gates import PUBLISHED, UNUSED, Verdict, evaluate, evaluate_all
+from brain_assets.answers.gates import ISSUE, PUBLISHED, UNUSED, Verdict, evaluate, evaluate_all
 from brain_assets.app.conditions import Condition
 from brain_assets.app.declaring import declaration, write_declaration
 from brain_assets.app.directly import bring_directly
@@ -40,6 +40,8 @@ from brain_assets.signals.registry import issue_named
 
 # What a verdict does not need: pictures of the whole and their words.
 LEFT_OUT = frozenset({"visualization", "representativeness", REPORT.name})
+# A verdict on a folder is of the folder alone, and not of what else was scanned on the machine before.
+ELSEWHERE = frozenset({"fingerprints", "contamination"})
 SHOWN_OFFENDERS = 1000
 # How long it is kept what was derived of a folder that is gone: disks are mounted again.
 UNUSED_DAYS = 90
@@ -141,6 +143,13 @@ class Scan:
         return path if inside.startswith("..") else inside
 
 
+def unmeasured() -> frozenset[str]:
+    """Return the issues and numbers of health that a scan cannot tell, as they are of more than one folder."""
+    signals = [catalog.BY_NAME[name] for name in ELSEWHERE]
+    issues = {issue.name for signal in signals for query in signal.issues for issue in query.issues}
+    return frozenset(issues | {ISSUE + name for name in issues}.union(*(signal.metrics for signal in signals)))
+
+
 def scan(
     home: Home,
     folder: Path,
@@ -182,7 +191,8 @@ def scan(
         check_declaration(DatasetSettings(media=".", contract=str(contract)))
     kept, name = Home(home.root / "scans"), _name_of(folder.absolute())
     _declare(kept, name, folder.absolute(), settings, told)
-    bring_directly(kept, name, catalog.BY_NAME.keys() - ({REPORT.name} if everything else LEFT_OUT), "brain scan")
+    left_out = ELSEWHERE | ({REPORT.name} if everything else LEFT_OUT)
+    bring_directly(kept, name, catalog.BY_NAME.keys() - left_out, "brain scan")
     _forget_gone(kept)
     with ExitStack() as stack:
         connection = stack.enter_context(connect(kept.existing(name).published))
@@ -236,7 +246,8 @@ def _found(
     home, name = place
     tables = Tables(connection)
     findings = sorted(reasoned(tables, tables.rows(EVERY)), key=lambda one: issue_named(one[0]).place)
-    values = {str(metric): float(value) for metric, value in connection.execute(PUBLISHED).fetchall()}
+    numbers = connection.execute(PUBLISHED).fetchall()
+    values = {str(metric): float(value) for metric, value in numbers if metric not in unmeasured()}
     contract, path = agreed
     outcomes = [
         *_of_conditions(connection, conditions, values, findings),

@@ -76,6 +76,14 @@ def test_exit_codes(tmp_path: Path, folder: Path) -> None:
         assert told.stderr.startswith("brain scan: ")
 
 
+def test_a_verdict_is_of_the_folder_alone(tmp_path: Path, folder: Path) -> None:
+    assert scan(tmp_path / "home", folder).exit_code == 0
+    told = scan(tmp_path / "home", folder / "train").stdout
+    assert "seen elsewhere" not in told
+    refused = scan(tmp_path / "home", folder, "--fail-on", "contamination")
+    assert (refused.exit_code, refused.stderr.count("\n")) == (2, 1)
+
+
 def test_labels_of_which_nothing_is_used_fail(tmp_path: Path, folder: Path) -> None:
     (tmp_path / "labels.csv").write_text("filepath,label\nnowhere.png,cat\n")
     found = scan(tmp_path / "home", folder, "--labels", str(tmp_path / "labels.csv"))
