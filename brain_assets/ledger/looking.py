@@ -87,7 +87,7 @@ def seen(entry: Entry, pictures: Pictures) -> Seen:
     Same bytes match. Else a match has to be rare, since digits, icons and forms of one template are all alike: with h and c, the
     bits in which hashes (in any orientation) and codes of vectors differ, and H and C, those in which the fourth nearest other
     row of the entry differs from the row, (h + 1) / H is at most .3 and (c + 1) / C at most 2 where it is known, or both
-    together are at most .75. Codes of different models are not compared.
+    together are at most .75. Codes of different models are not compared, neither with the picture nor for C.
     """
     count = len(pictures.contents)
     parts = [_seen(entry, pictures.part(slice(start, start + TOGETHER)), start) for start in range(0, count, TOGETHER)]
@@ -100,7 +100,7 @@ def _seen(entry: Entry, pictures: Pictures, start: int) -> Seen:
     picture, row, equal = _candidates(entry, pictures)
     hash_bits = _hash_bits(pictures.hashes[picture], entry.hashes.codes[row, 0])
     code_bits = _code_bits(entry, pictures, picture, row)
-    by_hash, together = _rarity(entry, row, hash_bits, code_bits)
+    by_hash, together = _rarity(entry, pictures.model, row, hash_bits, code_bits)
     by_code = together & (hash_bits > MOST_HASH)
     match = np.select([equal, by_code, by_hash | together], [BYTES, VECTOR, HASH], UNKNOWN)
     kept = np.flatnonzero(match != UNKNOWN)
@@ -131,25 +131,39 @@ def _hash_bits(asked: Codes, known: Codes) -> Rows:
     return np.where(bits > HASH_BITS, UNKNOWN, bits)
 
 
-def _rarity(entry: Entry, rows: Rows, hash_bits: Rows, code_bits: Rows) -> tuple[Flags, Flags]:
+def _rarity(entry: Entry, model: str | None, rows: Rows, hash_bits: Rows, code_bits: Rows) -> tuple[Flags, Flags]:
     """Return whether what lies so many bits from rows is rare by its hash alone, and by hash and code together."""
-    hashed = np.where(hash_bits < 0, np.inf, hash_bits + 1.0) / _surroundings(entry.hashes.codes, rows, USUAL_HASH)
-    coded = np.where(code_bits < 0, np.nan, code_bits + 1.0) / _surroundings(entry.codes.codes, rows, USUAL_CODE)
+    hashes, codes = entry.hashes.codes, entry.codes.codes
+    hashed = np.where(hash_bits < 0, np.inf, hash_bits + 1.0) / _surroundings(hashes, rows, USUAL_HASH)
+    same_model = _says_something(codes[:AROUND]) & _first_made_by(entry, model)
+    coded = np.where(code_bits < 0, np.nan, code_bits + 1.0) / _surroundings(codes, rows, USUAL_CODE, same_model)
     return (hashed <= RARE_HASH) & ~(coded > AGAINST), hashed + coded <= RARE_TOGETHER
 
 
-def _surroundings(codes: Codes, rows: Rows, usual: int) -> Rows:
-    """Return in how many bits the fourth nearest other row differs from each of some rows."""
+def _surroundings(codes: Codes, rows: Rows, usual: int, among: Flags | None = None) -> Rows:
+    """Return in how many bits the fourth nearest other row differs from each of some rows.
+
+    ``among`` are those of the first rows that can be compared; by default all that say something.
+    """
     asked, inverse = np.unique(rows, return_inverse=True)
-    around = codes[:AROUND]
-    around = around[around.any(axis=1)]
+    first = codes[:AROUND]
+    around = first.compress(_says_something(first) if among is None else among, axis=0)
     if len(around) <= FEWEST:
         return np.full(len(rows), usual, np.int64)
     # Among those that stand for all lies as much of the copies as of all; a row itself, which is at 0, is no other.
-    copies = round(COPIES * len(around) / len(codes))
-    place = copies + (1 if len(around) == len(codes) else 0)
-    nearest = [np.partition(bits_apart(around, codes[row]), place)[place] for row in asked.tolist()]
+    copies = round(COPIES * len(first) / len(codes))
+    nearest = [_smallest(bits_apart(around, codes[row]), copies + (row < len(first))) for row in asked.tolist()]
     return np.maximum(np.array(nearest, np.int64), 1)[inverse]
+
+
+def _says_something(codes: Codes) -> Flags:
+    """Return which codes are not all 0, word by word, as along so short an axis it takes longer."""
+    return np.logical_or.reduce([codes[:, word] != 0 for word in range(codes.shape[1])])
+
+
+def _smallest(bits: Rows, place: int) -> int:
+    """Return the value at a place of sorted bits, by counting them."""
+    return int(np.searchsorted(np.cumsum(np.bincount(bits)), place, side="right"))
 
 
 def _code_bits(entry: Entry, pictures: Pictures, picture: Rows, row: Rows) -> Rows:
@@ -163,6 +177,13 @@ def _made_by(entry: Entry, rows: Rows, model: str | None) -> Flags:
     # Not by `take`, which first makes one chunk of all.
     models = entry.rows.column("model")
     return np.array([models[row].as_py() == model for row in rows.tolist()], np.bool_)
+
+
+def _first_made_by(entry: Entry, model: str | None) -> Flags:
+    import pyarrow.compute as pc
+
+    made = pc.fill_null(pc.equal(entry.rows.column("model").slice(0, AROUND), pa.scalar(model, pa.string())), False)
+    return np.asarray(made.to_numpy(), np.bool_)
 
 
 def rows_of(entry: Entry, rows: Sequence[int]) -> list[dict[str, Any]]:

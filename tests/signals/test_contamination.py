@@ -4,9 +4,11 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 from PIL import Image, ImageDraw, ImageFilter, ImageOps
 
-from brain_assets.ledger import entries
+from brain_assets.ledger import entries, looking
+from brain_assets.resources.settings.home import Home
 from brain_assets.resources.store.events import Event, Events
 from tests.workshop import Workshop, picture
 
@@ -166,3 +168,21 @@ def test_an_entry_that_was_lost_is_written_again(tmp_path: Path) -> None:
     entries.remove(one.home, "dataset", "media")
     one.run(CHAIN)
     assert entries.existing(one.home, "dataset", "media").version == before
+
+
+def test_codes_of_other_models_are_no_surroundings(tmp_path: Path) -> None:
+    """A row is rare among those that its code can be compared with, however near another model's codes lie."""
+    rng = np.random.default_rng(0)
+    hashes, codes = (rng.integers(1, 1 << 63, (60, width), np.uint64) for width in (1, 2))
+    codes[30:] = codes[0] ^ (np.uint64(1) << rng.integers(0, 64, (30, 2), np.uint64))
+    columns = {
+        "content_hash": [f"{row:032x}" for row in range(60)], "phash": hashes[:, 0], "code": entries.packed(codes),
+        "model": ["one"] * 30 + ["other"] * 30, "name": [str(row) for row in range(60)],
+    }  # fmt: skip
+    nothing = {one.name: pa.nulls(60, one.type) for one in entries.ROWS if one.name not in columns}
+    entry = entries.write(Home(tmp_path), "file", "both", pa.table(columns | nothing))
+    asked = np.zeros((1, 8), np.uint64)
+    asked[0, 0] = hashes[0, 0] ^ np.uint64(0b1111111111)
+    found = looking.seen(entry, looking.Pictures([None], asked, codes[:1], "one"))
+    assert [looking.MATCHES[match] for match in found.match] == ["vector"]
+    assert (found.row.tolist(), found.hash_bits.tolist(), found.code_bits.tolist()) == ([0], [10], [0])

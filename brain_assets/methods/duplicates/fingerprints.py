@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 
 Rows = NDArray[np.int64]
 Codes = NDArray[np.uint64]
+# Queries and the row of each look-up among them; query, row and bits of what is found.
+Asked = tuple[Codes, Rows]
+Found = tuple[Rows, Rows, Rows]
 CODE_WORDS = 2
 CODE_BITS = 64 * CODE_WORDS
 CHUNK_BITS = 16
@@ -60,12 +63,18 @@ def bits_apart(first: Codes, second: Codes) -> Rows:
     Parameters
     ----------
     first, second : (n, w) uint64
+        One of them may be a single code, (w,).
 
     Returns
     -------
     (n,) int64 in [0, 64 w]
     """
-    return np.asarray(np.bitwise_count(first ^ second).sum(axis=1), np.int64)
+    differing = first ^ second
+    # Word by word: to add up along so short an axis takes far longer.
+    bits = np.bitwise_count(differing[..., 0]).astype(np.uint16)
+    for word in range(1, differing.shape[-1]):
+        bits += np.bitwise_count(differing[..., word])
+    return bits.astype(np.int64)
 
 
 class CodeIndex(NamedTuple):
@@ -98,7 +107,7 @@ class CodeIndex(NamedTuple):
             starts[chunk, 1:] = np.cumsum(np.bincount(values, minlength=1 << CHUNK_BITS))
         return cls(codes, order, starts, codes[order, 0] if codes.shape[1] == 1 else None)
 
-    def search(self, queries: Codes, radius: int) -> tuple[Rows, Rows, Rows]:
+    def search(self, queries: Codes, radius: int) -> Found:
         """Return what is within so many bits of each query, among that of which 16 bits agree but for one.
 
         Parameters
@@ -119,24 +128,31 @@ class CodeIndex(NamedTuple):
             values = (_chunk(queries[asked], chunk).astype(np.int64)[:, None] ^ MASKS).ravel()
             starts = self.starts[chunk, values].astype(np.int64)
             counts = self.starts[chunk, values + 1] - starts
+            lookups = np.flatnonzero(counts)
+            starts, counts, query = starts[lookups], counts[lookups], asked[lookups // len(MASKS)]
             for part in _parts(counts):
-                slots = np.repeat(np.arange(part.start, part.stop), counts[part])
-                before = np.cumsum(counts[part]) - counts[part]
-                place = np.arange(len(slots)) + np.repeat(starts[part] - before, counts[part])
-                found.append(self._near((queries, asked[slots // len(MASKS)]), chunk, place, radius))
+                found.append(self._near((queries, query[part]), chunk, starts[part], counts[part], radius))
         query, row, bits = (np.concatenate(column) for column in zip(*found, strict=True))
         _, first = np.unique(query * max(len(self.codes), 1) + row, return_index=True)
         return query[first], row[first], bits[first]
 
-    def _near(self, asked: tuple[Codes, Rows], chunk: int, place: Rows, radius: int) -> tuple[Rows, Rows, Rows]:
-        """Return those of the queries' candidates, by their places in the order of a chunk, that are near enough."""
-        queries, query = asked
-        if self.ordered is None:
-            bits = bits_apart(queries[query], self.codes[self.order[chunk, place]])
-        else:
-            bits = np.bitwise_count(queries[query, 0] ^ self.ordered[chunk, place]).astype(np.int64)
+    def _near(self, asked: Asked, chunk: int, starts: Rows, counts: Rows, radius: int) -> Found:
+        """Return what is near enough among the candidates of look-ups, which lie one after the other in the order of a chunk."""
+        (queries, query), ends = asked, np.cumsum(counts)
+        # From each to the next it is one step, but for the first of a look-up.
+        steps = np.ones(ends[-1], np.int64)
+        steps[0], steps[ends[:-1]] = starts[0], starts[1:] - (starts + counts - 1)[:-1]
+        place = np.cumsum(steps)
+        bits = bits_apart(queries[query].repeat(counts, axis=0), self._listed(chunk, place))
         near = np.flatnonzero(bits <= radius)
-        return query[near], self.order[chunk, place[near]].astype(np.int64), bits[near]
+        of = query[np.searchsorted(ends, near, side="right")]
+        return of, self.order[chunk, place[near]].astype(np.int64), bits[near]
+
+    def _listed(self, chunk: int, place: Rows) -> Codes:
+        """Return the codes at places in the order of a chunk."""
+        if self.ordered is None:
+            return self.codes.take(self.order[chunk].take(place), axis=0)
+        return self.ordered[chunk].take(place)[:, None]
 
 
 def _chunk(codes: Codes, chunk: int) -> NDArray[np.uint16]:
