@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup demo check docs test test-slow test-browser test-fiftyone test-lowest clean
+.PHONY: help setup demo check docs sbom test test-slow test-browser test-fiftyone test-lowest clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
@@ -29,6 +29,9 @@ check: setup  ## format, lint and types
 
 docs: setup  ## write docs/reference.md from the code
 	$(BIN)/python -m brain_assets.app.reference > docs/reference.md
+
+sbom: setup  ## write sbom.json, the CycloneDX bill of materials of what is installed
+	$(BIN)/python -m tests.sbom > sbom.json
 
 test: check  ## everything that must hold, in minutes
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile

@@ -69,11 +69,12 @@ psycopg (`pgvector`) is LGPL-3.0, which asks nothing of those who only use it.
 
 @dataclass
 class Package:
-    """A package that an installation brings along; ``needed_by`` are extras, or core."""
+    """A package that an installation brings along; ``needed_by`` are extras, or core, ``needs`` the packages it asks for."""
 
     name: str
     licence: str = ""
     needed_by: set[str] = field(default_factory=set)
+    needs: set[str] = field(default_factory=set)
 
     def row(self) -> str:
         """Return its row of the table."""
@@ -109,6 +110,7 @@ def _walk(requirement: Requirement, extra: str, packages: dict[str, Package]) ->
     package = packages.setdefault(name, Package(name, licence_of(one)))
     package.needed_by.add(extra)
     for below in _required(one, set(requirement.extras)):
+        package.needs.add(canonicalize_name(below.name))
         _walk(below, extra, packages)
 
 
