@@ -307,8 +307,36 @@ def _scalars(signal: Signal, dataset: Dataset, run: MethodRun) -> str:
 
 
 def _perform(update: Update) -> None:
+    with _recorded(update):
+        _try_condition(update)
+        _compute(update)
+
+
+def _try_condition(update: Update) -> None:
+    """Ask the run's ``where`` once, alone and within bounds: a condition that never ends must not hang all that comes after it.
+
+    Raises
+    ------
+    BrainError
+        If it is not answered in time, or needs more memory or disk than the database has.
+    """
+    if not (where := update.run.settings.get("where")):
+        return
+    seconds = update.dataset.service.condition_seconds
+    try:
+        with update.dataset.store.within(seconds):
+            update.value(f"select count(*) from sample_facts where ({where})")
+    except TimeoutError:
+        raise BrainError(
+            f"its where took longer than {seconds:g} seconds: make it simpler, or raise `condition_seconds` in settings.yaml"
+        ) from None
+    except StoreError as error:
+        raise StoreError(f"its where: {error}") from None
+
+
+def _compute(update: Update) -> None:
     signal, store = update.signal, update.dataset.store
-    with _recorded(update), store.recording() as reads:
+    with store.recording() as reads:
         finish = _each_subject(update, signal.update) if isinstance(signal.update, PerSubject) else None
         merges = [] if isinstance(signal.update, PerSubject) else list(signal.update.update(update))
         with update.write() as transaction:

@@ -731,6 +731,12 @@ class ServiceSettings(Section):
         description="What the database of a run may write to disk when its memory is full; a run that needs more ends with a"
         " word, and the disk does not fill up.",
     )
+    condition_seconds: float = Field(
+        60.0,
+        gt=0,
+        description="Seconds within which the database must have answered the `where` of a run; a run whose condition takes"
+        " longer fails, and no other.",
+    )
     review_url: str = Field(
         "http://127.0.0.1:3001",
         pattern=r"^https?://[^\s/]+$",

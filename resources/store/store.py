@@ -8,6 +8,7 @@ The file belongs to the run that holds the dataset's lock; everybody else reads 
 import json
 import re
 import shutil
+import threading
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -303,6 +304,32 @@ class Store:
         self.note(query)
         with told(self.path):
             return self.connection.execute(query, parameters).fetchall()
+
+    @contextmanager
+    def within(self, seconds: float) -> Iterator[None]:
+        """End the query that the block has asked when so many seconds have passed; raises TimeoutError."""
+        guard, late, over = threading.Lock(), threading.Event(), threading.Event()
+
+        def end() -> None:
+            with guard:
+                if not over.is_set():
+                    late.set()
+                    self.connection.interrupt()
+
+        timer = threading.Timer(seconds, end)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        except KeyboardInterrupt:
+            # As which the end of a query is told that something other than the query ended.
+            if not late.is_set():
+                raise
+            raise TimeoutError from None
+        finally:
+            with guard:
+                over.set()
+            timer.cancel()
 
     @contextmanager
     def recording(self) -> Iterator[set[str]]:

@@ -96,6 +96,24 @@ def test_a_setting_that_a_run_does_not_use_is_an_error(tmp_path: Path, run: dict
     assert "\n" not in str(caught.value)
 
 
+def test_a_condition_that_never_ends_fails_its_run_alone_and_is_told(tmp_path: Path) -> None:
+    write_pictures(tmp_path / "media", range(4))
+    greedy = "len((select string_agg(repeat(md5(i::varchar), 99), '') from range(99000000) as r(i))) > 0"
+    conditions = {"endless": "(select count(*) from range(10000000000000)) > 0", "greedy": greedy, "sound": "true"}
+    runs = [{"brain_key": key, "method": "similarity", "where": where} for key, where in conditions.items()]
+    workshop = Workshop(tmp_path / "home", tmp_path / "media", runs=runs)
+    (workshop.home.root / "settings.yaml").write_text("condition_seconds: 2\nmemory: 64MB\nspill: 1MB\n")
+    failed = workshop.run(("samples", "media", "embeddings", "similarity", "published"))["similarity"].failed
+    assert failed.keys() == {"endless", "greedy"}
+    assert failed["endless"] == (
+        "run endless of similarity: its where took longer than 2 seconds: make it simpler, or raise `condition_seconds`"
+        " in settings.yaml"
+    )
+    assert failed["greedy"].startswith("run greedy of similarity: its where")
+    found = workshop.rows("select brain_key, count(*) from neighbors group by 1 order by 1")
+    assert found == [("neighbors", 12), ("sound", 12)]
+
+
 def test_a_declared_run_that_fails_stops_nothing_else_and_is_named(tmp_path: Path) -> None:
     write_pictures(tmp_path / "media", range(12))
     wrong = {"method": "custom", "reducer": "tests.incremental.test_faults:takes_nothing"}
