@@ -1,5 +1,6 @@
 """The rows of label and prediction files in the store: which files are read again, and what becomes of those that are gone."""
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -9,7 +10,9 @@ import pyarrow as pa
 from brain_assets.incremental.signal import Publication
 from brain_assets.incremental.update import Update
 from brain_assets.ingest.row_texts import row_texts
+from brain_assets.resources.label_formats.annotations import GROUND_TRUTH, LABEL_TABLES, PREDICTION_TABLES, Together
 from brain_assets.resources.label_formats.class_names import names_classes
+from brain_assets.resources.label_formats.door import read_together
 from brain_assets.resources.label_formats.input_files import InputFile, InputListing, Role
 from brain_assets.resources.store.store import Merge
 from brain_assets.resources.tabular import WHOLE_FILE, Reading, Rejected
@@ -40,6 +43,7 @@ REJECTED = pa.schema([
     ("row_text", pa.string()),
 ])  # fmt: skip
 
+OBJECT_TABLES: Mapping[Role, tuple[str, ...]] = {"labels": LABEL_TABLES, "predictions": PREDICTION_TABLES}
 Reader = Callable[[InputFile], Mapping[str, Reading]]
 
 
@@ -82,19 +86,24 @@ def changes(update: Update, role: Role, listing: InputListing) -> Changes:
 
 def merge_files(update: Update, found: Changes, read: Reader, schemas: Mapping[str, pa.Schema]) -> Iterator[Merge]:
     """Read what was touched and yield the rows that shall stand in ``schemas``' tables, with what was rejected."""
-    readings = [(file, _read_safely(read, file, schemas)) for file in found.touched]
+    together = [(one, _object_rows(found.role, model, one)) for model, one in read_together(found.touched)]
+    known = {(file.source, file.name) for one, _ in together for file in one.files}
+    alone = [file for file in found.touched if (file.source, file.name) not in known]
+    readings = [(file, _read_safely(read, file, schemas)) for file in alone]
     rejected = [(file, one) for file, tables in readings for one in _rejected(tables)]
-    read_rows = sum(one.table.num_rows for _, tables in readings for one in tables.values())
+    counts = pa.concat_tables([_classes(readings), *(_counted(one, tables) for one, tables in together)])
+    read_rows = sum(counts["rows_read"].to_pylist())
     update.notes |= {"rows read": read_rows, "rows rejected": len(rejected)}
     if remarks := [f"{file.name}: {one.note}" for file, tables in readings for one in tables.values() if one.note]:
         update.notes["encodings"] = ", ".join(remarks[:20])
     connection = update.dataset.store.connection
     connection.register(f"{found.role}_touched", _files(found.role, found.touched))
     connection.register(f"{found.role}_listed", _files(found.role, found.listing.files))
-    connection.register(f"{found.role}_read", _classes(readings))
+    connection.register(f"{found.role}_read", counts)
     stale = _stale(found.role)
     for table, schema in schemas.items():
         parts = [tables[table].table for _, tables in readings if table in tables]
+        parts += [tables[table] for _, tables in together if table in tables]
         rows = pa.concat_tables([schema.empty_table(), *parts])
         connection.register(f"{table}_read", rows)
         digest = ", hash(labels, confidences, logits, is_probability) as digest" if table == "prediction_rows" else ""
@@ -210,6 +219,20 @@ def _classes(readings: Sequence[tuple[InputFile, Mapping[str, Reading]]]) -> pa.
         classes = next((one.classes for one in tables.values() if one.classes), None)
         rows.append((file.source, file.name, classes, sum(one.table.num_rows for one in tables.values())))
     return pa.table(list(zip(*rows, strict=True)), schema=CLASSES) if rows else CLASSES.empty_table()
+
+
+def _object_rows(role: Role, model: str, together: Together) -> Mapping[str, pa.Table]:
+    """Return the rows of files that were read together: people speak as one, whatever a model would be called."""
+    return together.tables(GROUND_TRUTH if role == "labels" else model, OBJECT_TABLES[role])
+
+
+def _counted(together: Together, tables: Mapping[str, pa.Table]) -> pa.Table:
+    """Return how many rows were read from each of the files that were read together."""
+    rows: Counter[str] = Counter()
+    for table in tables.values():
+        rows.update({one["values"]: one["counts"] for one in table["file"].value_counts().to_pylist()})
+    columns = [[one.source for one in together.files], names := [one.name for one in together.files]]
+    return pa.table([*columns, [None] * len(names), [rows[name] for name in names]], schema=CLASSES)
 
 
 def _rejected(tables: Mapping[str, Reading]) -> list[Rejected]:

@@ -159,6 +159,49 @@ class Annotations:
         return found
 
 
+@dataclass(frozen=True)
+class Together:
+    """What many files of one address and folder say of objects, read in one pass; none of them has a fault.
+
+    Attributes
+    ----------
+    files : sequence of InputFile
+    parts : sequence of pyarrow.Table
+        Of objects, images and categories, in the columns that are known, with ``text``, the position of the file.
+    """
+
+    files: Sequence[InputFile]
+    parts: Sequence[pa.Table]
+
+    def tables(self, model: str, tables: Sequence[str]) -> dict[str, pa.Table]:
+        """Return the rows of ``tables``: those of objects, and where wanted of images and of categories."""
+        names = pa.array([one.name for one in self.files], pa.string())
+        constants = {"label_field": self.files[0].field, "model": model}
+        source = self.files[0].source
+        return {
+            table: _completed(part, {"source": source, **constants}, names, schema)
+            for part, (table, schema) in zip(self.parts, iter_names(tables), strict=False)
+        }
+
+
+def _completed(part: pa.Table, constants: Row, names: pa.Array, schema: pa.Schema) -> pa.Table:
+    """Return a table in the columns of a schema: its own, the names of files, what all rows have, else none."""
+    given = {name: part[name] for name in part.column_names} | {"file": names.take(part["text"].combine_chunks())}
+    if constants["model"] == GROUND_TRUTH and "label" in given:
+        given["label"] = named_or(given["label"], given["category"])
+    shared = {name: pa.repeat(pa.scalar(value), part.num_rows) for name, value in constants.items()}
+    empty = {one.name: pa.nulls(part.num_rows, one.type) for one in schema}
+    columns = {**empty, **shared, **given}
+    return pa.table([columns[one.name].cast(one.type) for one in schema], schema=schema)
+
+
+def named_or(names: pa.Array, others: pa.Array) -> pa.Array:
+    """Return names, and others where there is none or an empty one."""
+    import pyarrow.compute as pc
+
+    return pc.coalesce(pc.if_else(pc.equal(names, ""), None, names), others)
+
+
 def label_readings(annotations: Annotations, file: InputFile) -> dict[str, Reading]:
     """Return the rows of labels of whole images, where there are any."""
     if not annotations.labels:

@@ -12,7 +12,7 @@ from importlib.metadata import entry_points
 from pathlib import Path, PurePath
 from typing import Any, Protocol, runtime_checkable
 
-from brain_assets.resources.label_formats.annotations import Annotations, Unusable
+from brain_assets.resources.label_formats.annotations import Annotations, Together, Unusable
 from brain_assets.resources.label_formats.coco import Coco
 from brain_assets.resources.label_formats.content import Content, line_of
 from brain_assets.resources.label_formats.cvat import Cvat
@@ -43,6 +43,8 @@ from brain_assets.resources.tabular import WHOLE_FILE, Rejected, objects_of_json
 TABLE_FORMS = frozenset(suffix[1:] for suffix in TABLES)
 UNKNOWN = "unknown"
 SHOWN = 60
+MANY, PROBED = 8, 3
+"""From how many files of a folder on it is seen whether they can be read together, and of how many."""
 
 
 @runtime_checkable
@@ -93,6 +95,14 @@ class HoldsColumns(Protocol):
 
     def columns(self, content: Content) -> Sequence[Mapping[str, Any]]:
         """Return ``filepath``, which names a sample, with its ``split`` or None and the list of its ``tags``."""
+
+
+@runtime_checkable
+class ReadsTogether(Protocol):
+    """Of a format of a small file per image, thousands of which are read in one pass."""
+
+    def read_together(self, files: Sequence[InputFile]) -> Sequence[Together]:
+        """Return what those of them say of which nothing is unusual; all lie in one folder, and others are read one by one."""
 
 
 # Those first that know their own texts for sure.
@@ -200,6 +210,30 @@ def recognise(file: InputFile) -> Recognised:
 
 # What was left out, by its entry point, and why.
 LEFT_OUT: dict[str, str] = {}
+
+
+def read_together(files: Sequence[InputFile]) -> list[tuple[str, Together]]:
+    """Return what many files say that lie beside others of their format, with the model that each folder's are of.
+
+    What is not among them is to be read file by file; the rows are the same either way.
+    """
+    folders: dict[tuple[int, str], list[InputFile]] = {}
+    for one in files:
+        folders.setdefault((one.source, one.name.rpartition("/")[0]), []).append(one)
+    found = []
+    for beside in folders.values():
+        if len(beside) >= MANY:
+            found += _read_folder(beside)
+    return found
+
+
+def _read_folder(files: Sequence[InputFile]) -> list[tuple[str, Together]]:
+    """Return what the files of a folder say whose format reads many at once: that of some of them, as the content shows."""
+    for probe in files[:PROBED]:
+        known = recognise(probe)
+        if isinstance(known.member, ReadsTogether):
+            return [(known.model, one) for one in known.member.read_together(files)]
+    return []
 
 
 @cache

@@ -67,7 +67,7 @@ class InputFile:
     @property
     def folder(self) -> str:
         """The folder that it lies in, without steps upwards."""
-        return readable(os.path.abspath(self.path.parent))
+        return readable(os.path.abspath(os.path.dirname(self.path)))
 
 
 @dataclass(frozen=True)
@@ -158,10 +158,12 @@ def _lists_beside(root: Path) -> list[str]:
 def _below(root: Path) -> Iterator[str]:
     for folder, folders, names in os.walk(root, followlinks=True):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
+        below = Path(folder).relative_to(root).as_posix()
+        start = "" if below == "." else f"{below}/"
         for name in names:
             suffix = os.path.splitext(name)[1].lower()
             if suffix in TABLES | ANNOTATIONS and not name.startswith((".", "~")) and name != CHANGES:
-                yield (Path(folder) / name).relative_to(root).as_posix()
+                yield start + name
 
 
 def _listing(files: Sequence[InputFile]) -> InputListing:
