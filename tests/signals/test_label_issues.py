@@ -15,7 +15,7 @@ from brain_assets.app.status import summary
 from brain_assets.methods.labels.label_noise import DEVIATION
 from brain_assets.resources.dataset import Opening, open_dataset
 from brain_assets.resources.store.events import Event, Events
-from tests.workshop import Workshop, assert_equals_rebuild, encoded, give_calibrations, give_events
+from tests.workshop import Workshop, assert_equals_rebuild, encoded, give_calibrations, give_events, write_pictures
 
 CLASSES = ["cat", "dog", "owl"]
 STEPS = (
@@ -95,6 +95,17 @@ def doubtful(tmp_path: Path, truth: dict[str, str]) -> dict[str, str]:
     del labels[name_of(4)]
     write_labels(tmp_path, labels)
     return {name: truth[name] for name in (name_of(3), name_of(4))}
+
+
+def test_of_a_few_samples_the_only_one_without_a_label_misses_it(tmp_path: Path) -> None:
+    write_pictures(tmp_path / "media", range(6))
+    labels = {name_of(number): CLASSES[number % 2] for number in range(6)}
+    write_labels(tmp_path, dict(list(labels.items())[1:]))
+    workshop = make_workshop(tmp_path)
+    rows = "".join(f"{name},{label},.99\n" for name, label in labels.items())
+    (tmp_path / "predictions" / "net.csv").write_text("filepath,label,confidence\n" + rows)
+    workshop.run(STEPS)
+    assert {name: issue for name, (issue, _) in issues(workshop).items()} == {name_of(0): "missing_label"}
 
 
 def test_by_neighbours(tmp_path: Path, doubtful: dict[str, str]) -> None:
