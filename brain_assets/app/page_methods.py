@@ -5,9 +5,11 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from brain_assets.app import changing
+from brain_assets.app.run_options import options_of, said
 from brain_assets.assets import catalog
 from brain_assets.resources.errors import BrainError, MissingError
 from brain_assets.resources.settings.configuration import load_dataset
@@ -33,22 +35,25 @@ class DeclaredMethods:
 
     def offered(self, dataset: str) -> list[Method]:
         """Return the methods that can have further runs, with those that are declared."""
-        declared = load_dataset(self.home.existing(dataset).config).settings.runs
+        settings = load_dataset(self.home.existing(dataset).config).settings
         return [
             Method(
                 one.name,
                 one.description,
-                [run.brain_key for run in declared if run.method == one.name],
+                [run.brain_key for run in settings.runs if run.method == one.name],
                 "where" in one.options,
+                options_of(one, settings),
             )
             for one in catalog.ALL
             if one.options
         ]
 
-    def compute(self, dataset: str, method: str, brain_key: str, where: str | None) -> None:
+    def compute(
+        self, dataset: str, method: str, brain_key: str, where: str | None, options: Mapping[str, str] | None = None
+    ) -> None:
         """Declare a run and have it computed; raises BrainError in one line, if there can be no such run."""
         self._require_idle(dataset)
-        entry = {"brain_key": brain_key, "method": method, **({"where": where} if where else {})}
+        entry = {"brain_key": brain_key, "method": method, **({"where": where} if where else {}), **said(options or {})}
         declared = {run.brain_key for run in load_dataset(self.home.existing(dataset).config).settings.runs}
         if brain_key in declared:
             raise BrainError(f"there is a run {brain_key!r} already: choose another key")

@@ -8,7 +8,7 @@ from pathlib import Path
 from brain_assets.answers.contract import read_contract
 from brain_assets.answers.gates import ISSUE
 from brain_assets.assets import catalog
-from brain_assets.incremental.runs import similarity_runs
+from brain_assets.incremental.runs import similarity_runs, with_parameters
 from brain_assets.resources.errors import ConfigurationError, SourceError
 from brain_assets.resources.label_formats.input_files import FOLDERS
 from brain_assets.resources.models.embedding_models import check_model
@@ -100,7 +100,7 @@ def _check_run(run: RunSettings, settings: DatasetSettings) -> None:
     if run.brain_key in default_keys() | _added_keys(settings):
         raise ConfigurationError(f"dataset.yaml: {name}: that key belongs to a default run, choose another brain_key")
     _known(name, "method", run.method, {signal.name for signal in catalog.ALL if signal.options})
-    _check_options(run)
+    _check_options(run, settings)
     vectors = {"embeddings"} | ({"object_embeddings"} if run.method in OF_OBJECTS else set())
     for default, method, wanted, makers in (
         ("embeddings", "embeddings", run.embeddings, vectors),
@@ -111,8 +111,8 @@ def _check_run(run: RunSettings, settings: DatasetSettings) -> None:
     _check_subjects(run, settings)
 
 
-def _check_options(run: RunSettings) -> None:
-    """Refuse what a run says and its method does not use, and a condition that is not SQL over samples."""
+def _check_options(run: RunSettings, settings: DatasetSettings) -> None:
+    """Refuse what a run says and its method does not use, wrong parameters, and a condition that is not SQL over samples."""
     given = run.model_fields_set - {"brain_key", "method"}
     unused = sorted(given - catalog.BY_NAME[run.method].options)
     if unused:
@@ -121,6 +121,8 @@ def _check_options(run: RunSettings) -> None:
         )
     if run.where is not None and (reason := wrong_condition(run.where)):
         raise ConfigurationError(f"dataset.yaml: run {run.brain_key!r}: where: {reason}")
+    if run.parameters and (section := catalog.BY_NAME[run.method].parameters):
+        with_parameters(section(settings), run)
 
 
 def _check_subjects(run: RunSettings, settings: DatasetSettings) -> None:

@@ -14,6 +14,7 @@ from brain_assets.resources.store.store import Merge
 
 if TYPE_CHECKING:
     from brain_assets.incremental.update import Update
+    from brain_assets.resources.settings.configuration import DatasetSettings, Section
 
 Say = Callable[[Evidence, str, str], str]
 
@@ -245,6 +246,8 @@ class Signal:
     options : frozenset of str
         What a declared run may say beside its key and method: model, embeddings, similarity, where, parameters. Without
         any, no run can be declared.
+    parameters : callable, optional
+        Takes the dataset's settings and returns the section that the ``parameters`` of a declared run may change.
     scalars : callable, optional
         Gives queries of single values that a run depends on beside the tables it reads, such as a threshold.
     outside : callable, optional
@@ -286,6 +289,7 @@ class Signal:
     version: str = "1"
     runs: Callable[[Dataset], Sequence[MethodRun]] | None = None
     options: frozenset[str] = frozenset()
+    parameters: "Callable[[DatasetSettings], Section] | None" = None
     scalars: Callable[[MethodRun], Mapping[str, str]] | None = None
     outside: "Callable[[Dataset, MethodRun], str] | None" = None
     retire: Callable[[Dataset, str], None] | None = None

@@ -238,6 +238,7 @@ class Computed(FrameQuestion):
     brain_key: Identifier
     bits: str | None = None
     where: Annotated[str, Field(max_length=4000)] = ""
+    options: Annotated[dict[Name, Annotated[str, Field(max_length=1000)]], Field(max_length=100)] = {}
 
 
 class RunQuestion(Question):
@@ -567,7 +568,7 @@ def compute(page: Page, dataset: str, asked: Computed) -> Any:
             raise Refused(422, f"a run can name {MOST_NAMED} images one by one: give a condition over samples instead")
         where = f"sample_id in ({', '.join(map(literal, ids))})"
     with _in_a_line():
-        page.may_compute().compute(dataset, asked.method, asked.brain_key, where)
+        page.may_compute().compute(dataset, asked.method, asked.brain_key, where, asked.options)
     return {"where": where}
 
 

@@ -1,11 +1,32 @@
 """What the page may have computed beside what is there: further runs of methods, by whoever serves the page."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 # A condition that names its samples one by one is written into the dataset's file.
 MOST_NAMED = 10_000
+
+
+@dataclass(frozen=True)
+class Option:
+    """What a run may say that is otherwise as the dataset's file has it.
+
+    Attributes
+    ----------
+    name : str
+        ``model``, ``embeddings``, ``similarity``, or ``parameters.`` and the name of a setting.
+    description : str
+    value : str
+        What holds without being said, as YAML; empty for none.
+    choices : sequence of str
+        All values that there are; empty where any may be written.
+    """
+
+    name: str
+    description: str
+    value: str
+    choices: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -20,12 +41,14 @@ class Method:
         The keys of the further runs that are declared.
     narrows : bool
         Whether a run can be about some samples alone.
+    options : sequence of Option
     """
 
     method: str
     description: str
     runs: Sequence[str]
     narrows: bool
+    options: Sequence[Option] = ()
 
 
 @dataclass(frozen=True)
@@ -50,8 +73,10 @@ class Methods(Protocol):
     def offered(self, dataset: str) -> list[Method]:
         """Return the methods that can have further runs."""
 
-    def compute(self, dataset: str, method: str, brain_key: str, where: str | None) -> None:
-        """Declare a run, of some samples by an SQL condition, and have it computed.
+    def compute(
+        self, dataset: str, method: str, brain_key: str, where: str | None, options: Mapping[str, str] | None = None
+    ) -> None:
+        """Declare a run, of some samples by an SQL condition, and have it computed; ``options`` are values by name, as YAML.
 
         Raises
         ------

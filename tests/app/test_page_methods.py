@@ -54,6 +54,11 @@ def test_methods_are_offered_with_their_words(client: Client) -> None:
     assert {"similarity", "uniqueness", "visualization", "outliers"} <= offered.keys()
     assert offered["uniqueness"]["narrows"]
     assert offered["uniqueness"]["description"]
+    options = {one["name"]: one for one in offered["visualization"]["options"]}
+    assert (options["parameters.n_neighbors"]["value"], options["parameters.n_neighbors"]["choices"]) == ("15", [])
+    assert options["parameters.method"]["choices"] == ["umap", "tsne", "pca", "manual", "custom"]
+    assert "parameters.reducer" not in options
+    assert all(one["description"] for method in offered.values() for one in method["options"])
 
 
 @pytest.mark.parametrize(
@@ -63,6 +68,21 @@ def test_methods_are_offered_with_their_words(client: Client) -> None:
         ({"method": "uniqueness", "brain_key": "neighbors"}, "that key belongs to a default run"),
         ({"method": "uniqueness", "brain_key": "not a key"}, "brain_key"),
         ({"method": "uniqueness", "brain_key": "x", "where": "no such column"}, "where"),
+        ({"method": "similarity", "brain_key": "x", "options": {"parameters.k": "many"}}, "run x: parameter k: "),
+        (
+            {"method": "similarity", "brain_key": "x", "options": {"parameters.k": "[1"}},
+            "parameters.k: '[1' is not a value",
+        ),
+        ({"method": "similarity", "brain_key": "x", "options": {"parameters.depth": "1"}}, "depth"),
+        (
+            {"method": "similarity", "brain_key": "x", "options": {"embeddings": "none"}},
+            "unknown run of embeddings 'none'",
+        ),
+        (
+            {"method": "visualization", "brain_key": "x", "options": {"parameters.reducer": "os:system"}},
+            "cannot be said here",
+        ),
+        ({"method": "uniqueness", "brain_key": "x", "options": {"brain_key": "y"}}, "cannot be said here"),
     ],
 )
 def test_what_cannot_be_computed_is_said_in_a_line(
@@ -111,10 +131,13 @@ def test_a_run_over_what_the_page_shows_is_computed_and_deleted(workshop: Worksh
             page.get_by_label("Method", exact=True).select_option("uniqueness")
             page.get_by_label("Name of the run").fill("of_some")
             page.get_by_label("Over", exact=True).select_option("shown")
+            page.get_by_text("Parameters", exact=True).click()
+            page.get_by_label("Mode", exact=True).select_option("compat")
             page.get_by_role("button", name="Compute", exact=True).click()
             page.get_by_text("of_some is declared").wait_for()
             page.get_by_text("New data was published").wait_for(timeout=120_000)
             assert declared(workshop)[0]["brain_key"] == "of_some"
+            assert declared(workshop)[0]["parameters"] == {"mode": "compat"}
             found = workshop.rows("select sample_id from uniqueness where brain_key = 'of_some' order by 1")
             assert [row[0] for row in found] == sorted(half)
     client = Client(create_app(workshop.home.root, token=TOKEN, methods=methods), workshop.name).sign_in()

@@ -224,6 +224,7 @@ NEAR_DUPLICATES = Signal(
     version="5",
     runs=runs,
     options=frozenset({"embeddings", "parameters", "similarity", "where"}),
+    parameters=lambda settings: settings.near_duplicates,
     kinds=("python", "numba", "duckdb"),
     checks=(
         Check(

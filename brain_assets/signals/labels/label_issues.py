@@ -522,6 +522,7 @@ LABEL_ISSUES = Signal(
     update=PerSubject("label_issues", ("sample_id", "label_field"), _inputs, judge_labels, compare_with_reviews),
     runs=_runs,
     options=frozenset({"parameters", "similarity", "where"}),
+    parameters=lambda settings: settings.label_issues,
     checks=(
         Check(
             "no_verdict_without_a_sample",

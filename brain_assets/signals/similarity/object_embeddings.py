@@ -155,6 +155,7 @@ OBJECT_EMBEDDINGS = Signal(
     version="2",
     runs=_runs,
     options=frozenset({"embeddings", "model", "parameters"}),
+    parameters=lambda settings: settings.object_embeddings,
     kinds=("python", "pytorch", "duckdb"),
     checks=(
         Check(

@@ -220,6 +220,7 @@ OUTLIERS = Signal(
     version="2",
     runs=_runs,
     options=frozenset({"parameters", "similarity", "where"}),
+    parameters=lambda settings: settings.outliers,
     checks=(
         Check(
             "every_neighbor_list_has_a_distance",

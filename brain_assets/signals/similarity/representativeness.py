@@ -187,6 +187,7 @@ REPRESENTATIVENESS = Signal(
     version="2",
     runs=_runs,
     options=frozenset({"embeddings", "parameters", "similarity", "where"}),
+    parameters=lambda settings: settings.representativeness,
     kinds=("python", "scikitlearn", "duckdb"),
     checks=(
         Check(

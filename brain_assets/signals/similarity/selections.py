@@ -225,6 +225,7 @@ SELECTIONS = Signal(
     update=Whole(update_selections),
     runs=_runs,
     options=frozenset({"embeddings", "parameters", "similarity", "where"}),
+    parameters=lambda _: SelectionSettings(),
     publishes=(
         Publication(
             "selections",

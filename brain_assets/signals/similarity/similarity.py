@@ -242,6 +242,7 @@ SIMILARITY = Signal(
     update=Whole(update_similarity),
     runs=_runs,
     options=frozenset({"embeddings", "parameters", "where"}),
+    parameters=lambda settings: settings.similarity,
     checks=(
         Check(
             "every_vector_has_its_neighbors",

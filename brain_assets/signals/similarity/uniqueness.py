@@ -69,6 +69,7 @@ UNIQUENESS = Signal(
     update=PerSubject("uniqueness", ("subject_id",), _inputs, judge_uniqueness),
     runs=_runs,
     options=frozenset({"embeddings", "parameters", "similarity", "where"}),
+    parameters=lambda settings: settings.uniqueness,
     checks=(
         Check(
             "every_neighbor_list_has_a_score",

@@ -282,6 +282,7 @@ VISUALIZATION = Signal(
     update=Whole(update_visualization),
     runs=_runs,
     options=frozenset({"embeddings", "parameters", "similarity", "where"}),
+    parameters=lambda settings: settings.visualization,
     kinds=("python", "numba", "duckdb"),
     checks=(
         Check(

@@ -198,6 +198,7 @@ PLANNED_SPLITS = Signal(
     update=Whole(update_planned_splits),
     runs=_runs,
     options=frozenset({"parameters", "where"}),
+    parameters=lambda settings: settings.splits,
     checks=(Check("planned_splits_do_not_leak", LEAKS, "Nothing that belongs together is planned into two splits."),),
     publishes=(
         Publication(

@@ -2,13 +2,34 @@
 
 import { ask, post } from "/static/js/api.js";
 import { notice, trying } from "/static/js/dialogs.js";
-import { $, h, number, plural, put, title } from "/static/js/dom.js";
+import { $, h, heading, number, plural, put, title } from "/static/js/dom.js";
 import { packed } from "/static/js/positions.js";
 import { state } from "/static/js/state.js";
 
 const LOOK_EVERY = 2000;
 /** Who computes may need a moment to begin. */
 const PATIENCE = 60_000;
+
+/** A field for what a run may say; left as it is, the dataset's own value holds. */
+function entry({ name, description, value, choices }) {
+  const id = `compute-${name.replace(".", "-")}`;
+  const given = { id, data: { option: name }, "aria-describedby": `${id}-about` };
+  const own = h("option", { value: "" }, value === "" ? "by default" : `${value} (as the dataset)`);
+  const others = choices.filter((one) => one !== value).map((one) => h("option", { value: one }, one));
+  return [
+    h("label", { for: id }, heading(name.replace("parameters.", ""))),
+    choices.length
+      ? h("select", given, own, others)
+      : h("input", { ...given, placeholder: value || "by default", maxlength: 1000, autocomplete: "off" }),
+    h("p", { id: `${id}-about`, class: "muted" }, description),
+  ];
+}
+
+/** What was entered, by name. */
+const said = (form) =>
+  Object.fromEntries(
+    [...form.querySelectorAll("[data-option]")].filter((one) => one.value.trim()).map((one) => [one.dataset.option, one.value.trim()]),
+  );
 
 export class Compute {
   /** @param {() => {matching: number, count: number, mask: () => Uint8Array, version: string}} shown @param {() => void} done */
@@ -39,9 +60,10 @@ export class Compute {
       some && h("option", { value: "shown" }, `the ${number(shown.matching)} that match the filters`),
     );
     const runs = h("ul", { class: "choices" });
+    const settings = h("details", { id: "compute-options" });
     const chosen = () => this.methods.find(({ method }) => method === choice.value);
     const describe = () => {
-      const { description, runs: declared, narrows, method } = chosen();
+      const { description, runs: declared, narrows, method, options } = chosen();
       about.textContent = description;
       let place = declared.length + 1;
       while (declared.includes(`${method}_${place}`)) place += 1;
@@ -50,6 +72,8 @@ export class Compute {
       scope.value = some && narrows ? "shown" : "all";
       put(runs, declared.map((name) => this.declared(name, dialog)));
       runs.hidden = !declared.length;
+      put(settings, h("summary", {}, "Parameters"), options.map(entry));
+      settings.hidden = !options.length;
     };
     const form = h(
       "form",
@@ -63,6 +87,7 @@ export class Compute {
       key,
       h("label", { for: "compute-scope" }, "Over"),
       scope,
+      settings,
       h("p", { class: "muted" }, "It is declared in the dataset's file, and stays current from then on."),
       h(
         "div",
@@ -75,7 +100,8 @@ export class Compute {
     choice.addEventListener("change", describe);
     form.addEventListener("submit", (event) => {
       event.preventDefault();
-      this.ask(dialog, { method: choice.value, brain_key: key.value.trim() }, scope.value === "shown" ? shown : null);
+      const wanted = { method: choice.value, brain_key: key.value.trim(), options: said(settings) };
+      this.ask(dialog, wanted, scope.value === "shown" ? shown : null);
     });
     dialog.addEventListener("close", () => dialog.remove());
     document.body.append(dialog);
