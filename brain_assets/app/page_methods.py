@@ -53,9 +53,11 @@ class DeclaredMethods:
     ) -> None:
         """Declare a run and have it computed; raises BrainError in one line, if there can be no such run."""
         self._require_idle(dataset)
-        entry = {"brain_key": brain_key, "method": method, **({"where": where} if where else {}), **said(options or {})}
-        declared = {run.brain_key for run in load_dataset(self.home.existing(dataset).config).settings.runs}
-        if brain_key in declared:
+        settings = load_dataset(self.home.existing(dataset).config).settings
+        offered = options_of(catalog.BY_NAME[method], settings) if method in catalog.BY_NAME else []
+        narrowed = {"where": where} if where else {}
+        entry = {"brain_key": brain_key, "method": method, **narrowed, **said(options or {}, offered)}
+        if brain_key in {run.brain_key for run in settings.runs}:
             raise BrainError(f"there is a run {brain_key!r} already: choose another key")
         changing.put_run(self.home, dataset, entry)
         if not self._is_served():

@@ -1,6 +1,6 @@
 """What a further run of a method may say, as a form offers it and as the dataset's file has it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
@@ -8,12 +8,10 @@ import yaml
 
 from brain_assets.incremental.signal import Signal
 from brain_assets.resources.errors import ConfigurationError
-from brain_assets.resources.settings.configuration import DatasetSettings, RunSettings, Section
+from brain_assets.resources.settings.configuration import DatasetSettings, RunSettings, Section, is_plain
 from brain_assets.review.methods import Option
 
 PARAMETER = "parameters."
-LEFT_OUT = {"points", "reducer"}
-"""What names code or a file is said in the dataset's file, by whoever may write to it."""
 SOURCES = {
     "embeddings": ("embeddings", ("embeddings", "object_embeddings")),
     "similarity": ("neighbors", ("similarity",)),
@@ -21,7 +19,11 @@ SOURCES = {
 
 
 def options_of(signal: Signal, settings: DatasetSettings) -> list[Option]:
-    """Return what a run of a method may say beside its condition, with the values that hold otherwise."""
+    """Return what a run of a method may say beside its condition, with the values that hold otherwise.
+
+    Numbers, switches and choices alone: what could name code, files or addresses is said in the dataset's file, by whoever may
+    write to it.
+    """
     fields = RunSettings.model_fields
     named = [
         Option(name, fields[name].description or "", choices[0], choices)
@@ -32,19 +34,19 @@ def options_of(signal: Signal, settings: DatasetSettings) -> list[Option]:
     return named + (list(_parameters(section)) if section else [])
 
 
-def said(options: Mapping[str, str]) -> dict[str, Any]:
+def said(options: Mapping[str, str], offered: Iterable[Option]) -> dict[str, Any]:
     """Return what a run says by options of a form, as ``runs`` in the dataset's file has it.
 
     Raises
     ------
     ConfigurationError
-        If there is no such option, or its value is not YAML; what a value must be is for the declaration to say.
+        If an option is not offered, or its value is not YAML; what else a value must be is for the declaration to say.
     """
-    entry: dict[str, Any] = {}
+    known, entry = {one.name: one for one in offered}, dict[str, Any]()
     for name, text in options.items():
+        if name not in known or (name == "model" and text not in known[name].choices):
+            raise ConfigurationError(f"{name}: {text!r} cannot be said here: declare the run in dataset.yaml")
         inner = name.removeprefix(PARAMETER)
-        if inner in LEFT_OUT or (inner == name and name not in {"model", *SOURCES}):
-            raise ConfigurationError(f"{name} cannot be said here: declare the run in dataset.yaml")
         (entry if inner == name else entry.setdefault("parameters", {}))[inner] = _value(name, text)
     return entry
 
@@ -68,9 +70,9 @@ def _sources(settings: DatasetSettings) -> dict[str, list[str]]:
 
 def _parameters(section: Section) -> Iterator[Option]:
     for name, field in type(section).model_fields.items():
-        value = getattr(section, name)
-        if name not in LEFT_OUT and not isinstance(value, Section):
-            yield Option(PARAMETER + name, field.description or "", _as_yaml(value), _choices(field.annotation))
+        if is_plain(field.annotation):
+            value = _as_yaml(getattr(section, name))
+            yield Option(PARAMETER + name, field.description or "", value, _choices(field.annotation))
 
 
 def _as_yaml(value: Any) -> str:

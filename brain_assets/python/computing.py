@@ -16,7 +16,7 @@ from brain_assets.incremental.update import literal
 from brain_assets.python.datasets import GIVEN, Samples, reader_of, whole
 from brain_assets.python.results import LeakySplits, Scores, SimilarityIndex, VisualizationResults, require
 from brain_assets.resources.errors import BrainError, ConfigurationError
-from brain_assets.resources.settings.configuration import load_dataset
+from brain_assets.resources.settings.configuration import BACKENDS, load_dataset
 
 Mode = Literal["default", "compat"]
 ANSWERS = ("issues", "health", "published")
@@ -34,6 +34,7 @@ class Space:
         self.key = key
         self.embeddings, self.neighbors = "embeddings", "neighbors"
         self.metric = METRICS.get(metric := asked.get("metric") or "cosine", metric)
+        self.graph = ({} if self.metric == "cosine" else {"metric": self.metric}) | _kept_in(asked)
         _machine(asked)
         self._choose(asked)
 
@@ -81,7 +82,7 @@ class Space:
         elif model := asked.get("model"):
             key = self.declare("embeddings", f"{self.key}_vectors", model=str(model))
             self.embeddings, self.neighbors = key, self._near(key)
-        elif self.metric != "cosine":
+        elif self.graph:
             self.neighbors = self._near("embeddings")
 
     def _of_index(self, index: Any) -> None:
@@ -89,6 +90,8 @@ class Space:
             self.embeddings, self.neighbors, self.metric = index.brain_key, index.neighbors_key, index.metric
             return
         runs = {run.brain_key: run for run in load_dataset(self.dataset.paths.config).settings.runs}
+        # What `compute_similarity` was given as a key begins those of what it had to declare.
+        index = next((one for one in (index, f"{index}_neighbors") if one in runs), index)
         if index not in {"neighbors", *runs}:
             raise ConfigurationError(f"there is no run {index!r} (runs: {', '.join(['neighbors', *runs])})")
         run = runs.get(index)
@@ -133,11 +136,24 @@ class Space:
 
     def _near(self, embeddings: str) -> str:
         """Return the run of neighbours over some vectors, declared where there is none."""
-        metric = {} if self.metric == "cosine" else {"metric": self.metric}
         for run in load_dataset(self.dataset.paths.config).settings.runs:
-            if (run.method, run.embeddings, run.where, run.parameters) == ("similarity", embeddings, None, metric):
+            if (run.method, run.embeddings, run.where, run.parameters) == ("similarity", embeddings, None, self.graph):
                 return run.brain_key
-        return self.declare("similarity", f"{self.key}_neighbors", embeddings=embeddings, parameters=metric)
+        return self.declare("similarity", f"{self.key}_neighbors", embeddings=embeddings, parameters=self.graph)
+
+
+def _kept_in(asked: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters of a run of neighbours whose vectors a backend keeps, too."""
+    backend = asked.get("backend")
+    place = {name: asked[name] for name in ("url", "collection", "options") if asked.get(name) is not None}
+    if backend in {None, "exact"}:
+        if place:
+            raise ConfigurationError(
+                f"{next(iter(place))!r} says where a backend keeps vectors: name it, as in backend='qdrant'"
+            )
+        return {}
+    section = backend if backend in BACKENDS else "other"
+    return {"backend": backend} | ({section: place} if place else {})
 
 
 def compute_uniqueness(
@@ -217,22 +233,22 @@ def compute_similarity(
     brain_key : str, optional
         Beginning of the keys of what has to be declared.
     model : str, optional
-    backend : {"sklearn"}, optional
-        The exact index over the published vectors.
+    backend : str, optional
+        What keeps the vectors to be searched beside the published ones, such as ``qdrant``; ``exact`` for nothing else.
     **options
-        ``metric`` (cosine, euclidean, dotproduct, manhattan), ``alpha``, ``force_square``, and as for `compute_uniqueness`.
+        ``metric`` (cosine, euclidean, dotproduct, manhattan), ``url``, ``collection`` and ``options`` of the backend, ``alpha``,
+        ``force_square``, and as for `compute_uniqueness`.
     """
-    if backend not in {None, "sklearn"}:
-        raise ConfigurationError(f"backend {backend!r}: the index of a dataset is the exact one, 'sklearn'")
     asked = {
         "patches_field": patches_field,
         "roi_field": roi_field,
         "embeddings": embeddings,
         "model": model,
+        "backend": backend,
         **options,
     }
     space = Space(samples, brain_key or "similarity_index", asked)
-    bring(space.dataset, "similarity", "object_embeddings")
+    bring(space.dataset, "similarity", "object_embeddings", *(("vector_indexes",) if "backend" in space.graph else ()))
     return SimilarityIndex(space.samples, space.embeddings, space.neighbors, space.metric)
 
 
@@ -441,6 +457,10 @@ def _machine(asked: Mapping[str, Any]) -> None:
         "metric",
         "alpha",
         "force_square",
+        "backend",
+        "url",
+        "collection",
+        "options",
     }
     if unknown := sorted(set(asked) - known):
         raise ConfigurationError(f"unknown parameter {unknown[0]!r} (known: {', '.join(sorted(known))})")

@@ -57,7 +57,7 @@ def test_methods_are_offered_with_their_words(client: Client) -> None:
     options = {one["name"]: one for one in offered["visualization"]["options"]}
     assert (options["parameters.n_neighbors"]["value"], options["parameters.n_neighbors"]["choices"]) == ("15", [])
     assert options["parameters.method"]["choices"] == ["umap", "tsne", "pca", "manual", "custom"]
-    assert "parameters.reducer" not in options
+    assert not {"parameters.reducer", "parameters.points"} & options.keys()
     assert all(one["description"] for method in offered.values() for one in method["options"])
 
 
@@ -73,10 +73,14 @@ def test_methods_are_offered_with_their_words(client: Client) -> None:
             {"method": "similarity", "brain_key": "x", "options": {"parameters.k": "[1"}},
             "parameters.k: '[1' is not a value",
         ),
-        ({"method": "similarity", "brain_key": "x", "options": {"parameters.depth": "1"}}, "depth"),
+        ({"method": "similarity", "brain_key": "x", "options": {"parameters.depth": "1"}}, "cannot be said here"),
+        (
+            {"method": "similarity", "brain_key": "x", "options": {"parameters.backend": "os:system"}},
+            "cannot be said here",
+        ),
         (
             {"method": "similarity", "brain_key": "x", "options": {"embeddings": "none"}},
-            "unknown run of embeddings 'none'",
+            "embeddings: 'none' cannot be said here",
         ),
         (
             {"method": "visualization", "brain_key": "x", "options": {"parameters.reducer": "os:system"}},

@@ -141,9 +141,21 @@ def test_an_index_is_asked_by_id_by_vector_and_within_a_view(pets: DatasetReader
     assert {row["split"] for row in inside.sort_by_similarity(one)} == {"test"}
     manhattan = brain.compute_similarity(pets, metric="l1", brain_key="by_l1")
     assert manhattan.metric == "manhattan"
-    for wrong in ({"backend": "qdrant"}, {"no_such": 1}):
+    for wrong in ({"backend": "no_such"}, {"url": "http://127.0.0.1:1"}, {"no_such": 1}):
         with pytest.raises(ConfigurationError):
             brain.compute_similarity(pets, **wrong)
+
+
+def test_vectors_are_kept_by_a_backend_and_other_methods_name_its_index(pets: DatasetReader) -> None:
+    kept = brain.compute_similarity(pets, brain_key="kept", backend="sklearn")
+    assert pets.sql("select backend, recall from vector_indexes").fetchall() == [("sklearn", 1.0)]
+    one = kept.sample_ids[0]
+    assert kept.sort_by_similarity(one, k=4).ids == brain.compute_similarity(pets).sort_by_similarity(one, k=4).ids
+    named = brain.compute_uniqueness(pets, "by_index", similarity_index="kept")
+    assert named.values == pytest.approx(brain.compute_uniqueness(pets).values)
+    assert {run.brain_key: run.similarity for run in load_dataset(pets.paths.config).settings.runs}[
+        "by_index"
+    ] == "kept_neighbors"
 
 
 def test_near_duplicates_are_found_at_any_threshold(pets: DatasetReader) -> None:
