@@ -7,7 +7,7 @@ move with every sample, and a dataset given the same calibrations is the same ho
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,6 +40,25 @@ class Calibration:
     fitted_to: Sequence[str] = ()
 
 
+Measured = tuple[float, Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A threshold that a signal asks for.
+
+    Attributes
+    ----------
+    fit : callable
+        Gives value and evidence, looking at no more than ``calibration.sample_size`` samples.
+    default : tuple
+        What holds while there are too few samples.
+    """
+
+    fit: Callable[[], Measured]
+    default: Measured
+
+
 @dataclass(frozen=True)
 class Fitting:
     """When a threshold is fitted.
@@ -62,38 +81,48 @@ class Fitting:
 def calibrated(
     update: Update,
     issue: str,
-    fit: Callable[[], tuple[float, Mapping[str, Any]]],
-    default: tuple[float, Mapping[str, Any]],
+    fit: Callable[[], Measured],
+    default: Measured,
     when: Fitting | None = None,
 ) -> Calibration:
-    """Return the threshold of an issue for a run; fit it where that is due.
+    """Return the threshold of an issue for a run, as `calibrated_together` does of several."""
+    return calibrated_together(update, {issue: Wanted(fit, default)}, when)[issue]
+
+
+def calibrated_together(
+    update: Update, wanted: Mapping[str, Wanted], when: Fitting | None = None
+) -> dict[str, Calibration]:
+    """Return the thresholds of some issues for a run; fit those for which that is due.
 
     Parameters
     ----------
     update : Update
-        A fitted threshold is committed in its name.
-    issue : str
-        What the threshold decides.
-    fit : callable
-        Gives value and evidence, looking at no more than ``calibration.sample_size`` samples.
-    default : tuple
-        What holds while there are too few samples.
+        Fitted thresholds are committed in its name.
+    wanted : mapping of str to Wanted
+        What is asked for, by the issue that it decides.
     when : Fitting, optional
-        When it is fitted; by default once ``calibration.min_samples`` are readable, and again when the dataset has doubled.
+        When they are fitted; by default once ``calibration.min_samples`` are readable, and again when the dataset has doubled.
     """
     when = when or Fitting(int(update.dataset.store.value("select count(*) from readable")))
-    size = when.size
-    stored = None if update.anew else stored_calibration(update, issue)
-    few = size < (update.dataset.settings.calibration.min_samples if when.least is None else when.least)
-    if stored and (few or not (_refit_due(update, stored, size) or when.outdated(stored))):
-        return stored
-    if few:
-        return Calibration(default[0], {**default[1], "origin": "default"})
-    value, evidence = fit()
+    few = when.size < (update.dataset.settings.calibration.min_samples if when.least is None else when.least)
+    stored = {} if update.anew else _stored(update, wanted)
+    found = {issue: one for issue, one in stored.items() if few or not _is_outdated(update, one, when)}
+    fitted = {} if few else {issue: _fitted(update, one, when) for issue, one in wanted.items() if issue not in found}
+    _commit(update, fitted)
+    defaults = {
+        issue: Calibration(one.default[0], {**one.default[1], "origin": "default"}) for issue, one in wanted.items()
+    }
+    return {**defaults, **found, **fitted}
+
+
+def _fitted(update: Update, wanted: Wanted, when: Fitting) -> Calibration:
+    value, evidence = wanted.fit()
     fitted_to = remembered(update) if "embeddings" in update.run.settings else ()
-    fitted = Calibration(float(value), {**evidence, "samples": size, "origin": "fitted"}, fitted_to)
-    update.commit(Merge("calibrations", _row(update, issue, fitted)))
-    return fitted
+    return Calibration(float(value), {**evidence, "samples": when.size, "origin": "fitted"}, fitted_to)
+
+
+def _is_outdated(update: Update, stored: Calibration, when: Fitting) -> bool:
+    return _refit_due(update, stored, when.size) or when.outdated(stored)
 
 
 def _refit_due(update: Update, stored: Calibration, size: int) -> bool:
@@ -104,28 +133,37 @@ def keep_visible(update: Update, standing: Mapping[str, Calibration]) -> None:
     """Keep the thresholds that were not fitted, by issue, so that all that hold can be seen; fitting stays due."""
     others = {issue: one for issue, one in standing.items() if one.evidence["origin"] != "fitted"}
     # A threshold that rests on no samples is fitted as soon as there are enough.
-    rows = [
-        _row(update, issue, Calibration(one.value, {**one.evidence, "samples": 0})) for issue, one in others.items()
-    ]
-    if rows:
-        update.commit(Merge("calibrations", pa.concat_tables(rows)))
+    _commit(update, {issue: Calibration(one.value, {**one.evidence, "samples": 0}) for issue, one in others.items()})
 
 
 def stored_calibration(update: Update, issue: str) -> Calibration | None:
     """Return the fitted threshold, or None."""
-    query = "select value, evidence, fitted_to from calibrations where brain_key = ? and issue = ?"
-    rows = update.dataset.store.rows(query, [update.run.brain_key, issue])
-    return Calibration(rows[0][0], json.loads(rows[0][1]), rows[0][2] or ()) if rows else None
+    return _stored(update, [issue]).get(issue)
 
 
-def _row(update: Update, issue: str, calibration: Calibration) -> pa.Table:
-    row = {
-        "calibration_id": f"{update.run.brain_key}.{issue}",
-        "brain_key": update.run.brain_key,
-        "issue": issue,
-        "value": calibration.value,
-        "evidence": json.dumps(calibration.evidence, default=float),
-        "fitted_to": list(calibration.fitted_to),
-        "calibrated_at": update.dataset.store.value("select now()"),
+def _stored(update: Update, issues: Collection[str]) -> dict[str, Calibration]:
+    query = "select issue, value, evidence, fitted_to from calibrations where brain_key = ? and list_contains(?, issue)"
+    rows = update.dataset.store.rows(query, [update.run.brain_key, [*issues]])
+    return {
+        issue: Calibration(value, json.loads(evidence), fitted_to or ()) for issue, value, evidence, fitted_to in rows
     }
-    return pa.Table.from_pylist([row])
+
+
+def _commit(update: Update, calibrations: Mapping[str, Calibration]) -> None:
+    """Keep thresholds, by the issue that each decides."""
+    if not calibrations:
+        return
+    now = update.dataset.store.value("select now()")
+    rows = [
+        {
+            "calibration_id": f"{update.run.brain_key}.{issue}",
+            "brain_key": update.run.brain_key,
+            "issue": issue,
+            "value": one.value,
+            "evidence": json.dumps(one.evidence, default=float),
+            "fitted_to": list(one.fitted_to),
+            "calibrated_at": now,
+        }
+        for issue, one in calibrations.items()
+    ]
+    update.commit(Merge("calibrations", pa.Table.from_pylist(rows)))

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow.parquet as pq
 
 from brain_assets.resources.store import interrupts, locks, seals
 from brain_assets.resources.store.store import bound_spill
@@ -98,7 +99,13 @@ def folder_of(published: Path) -> Path:
     return published / "versions"
 
 
-def record(published: Path, version: Version, changes: Mapping[str, Change], newer: Mapping[str, Columns]) -> None:
+def record(
+    published: Path,
+    version: Version,
+    changes: Mapping[str, Change],
+    newer: Mapping[str, Columns],
+    connection: duckdb.DuckDBPyConnection,
+) -> None:
     """Keep the way back from a set that is about to be current to the one before it.
 
     Parameters
@@ -111,6 +118,8 @@ def record(published: Path, version: Version, changes: Mapping[str, Change], new
         Tables of which files differ; of those that are to be kept whole, all files of the older set.
     newer : mapping of str to mapping of str to str
         The columns of the tables of the new set.
+    connection : DuckDBPyConnection
+        Any database, which compares the files.
 
     Raises
     ------
@@ -123,11 +132,10 @@ def record(published: Path, version: Version, changes: Mapping[str, Change], new
     draft.mkdir(parents=True)
     whole = [table for table in changes if version.columns[table] != newer.get(table)]
     lost = [table for table, change in changes.items() if change.damaged]
-    with _connected() as connection:
-        for table, change in changes.items():
-            if table not in lost:
-                query = _rows(change.older) if table in whole else _difference(version.columns[table], change)
-                _write(connection, query, draft / f"{table}.parquet", always=table in whole)
+    for table, change in changes.items():
+        if table not in lost:
+            query = _rows(change.older) if table in whole else _difference(version.columns[table], change)
+            _write(connection, query, draft / f"{table}.parquet", always=table in whole)
     _finish(draft, replace(version, whole=[one for one in whole if one not in lost], lost=lost))
     shutil.rmtree(folder / version.name, ignore_errors=True)
     draft.rename(folder / version.name)
@@ -352,8 +360,7 @@ def _write(connection: duckdb.DuckDBPyConnection, query: str, path: Path, *, alw
     """Write the rows of a query; a file without rows is left out, unless it is all there is of a table."""
     target = str(path).replace("'", "''")
     connection.execute(f"copy ({query}) to '{target}' (format parquet, compression zstd)")
-    rows = connection.execute("select num_rows from parquet_file_metadata(?)", [str(path)]).fetchall()
-    if not always and not sum(count for (count,) in rows):
+    if not always and not pq.read_metadata(path).num_rows:
         path.unlink()
 
 

@@ -111,11 +111,12 @@ def publish(
         stamp = {
             "number": number,
             "published_at": datetime.now(UTC).isoformat(),
-            "columns": (columns := _columns(store, staging)),
+            "columns": (columns := _columns(store, staging, before or {}, result.linked)),
         }
         _finish(staging, seals.sealed({**stamp, **wanted, "files": files}))
         if before and (retention.any or deltas.tags_of(folder)):
-            _record(folder, before, spoiled, staging, wanted["tables"], columns)
+            version, changes = _way_back(folder, before, spoiled, staging, wanted["tables"], columns)
+            deltas.record(folder, version, changes, columns, store.connection)
         _switch(folder, staging, number)
         if thorough or before is None:
             seals.note_check(folder)
@@ -135,15 +136,15 @@ def _failed(folder: Path, error: Exception) -> StoreError:
     return StoreError(f"publishing to {folder} failed, the set before stays current: {reason}")
 
 
-def _record(
+def _way_back(
     folder: Path,
     before: Mapping[str, Any],
     spoiled: set[str],
     staging: Path,
     marks: Mapping[str, Mapping[str, str]],
     columns: Mapping[str, Mapping[str, str]],
-) -> None:
-    """Keep the way back from the staged set to the one before it."""
+) -> tuple[deltas.Version, dict[str, deltas.Change]]:
+    """Return the set before the staged one, and which files of it are others."""
     older = folder / "sets" / f"{before['number']:06}"
     changes = {}
     for table, had in before["columns"].items():
@@ -158,7 +159,7 @@ def _record(
             )
     samples = rows_in(older / "samples.parquet") if "samples.parquet" not in spoiled else None
     stamp = (before["number"], int(staging.name.lstrip(".")), before["published_at"], samples)
-    deltas.record(folder, deltas.Version(*stamp, before["facts"], before["columns"]), changes, columns)
+    return deltas.Version(*stamp, before["facts"], before["columns"]), changes
 
 
 def rows_in(path: Path) -> int | None:
@@ -474,11 +475,16 @@ def _seals(staging: Path, before: Mapping[str, Any] | None, spoiled: set[str]) -
     return found
 
 
-def _columns(store: Store, staging: Path) -> dict[str, dict[str, str]]:
+def _columns(
+    store: Store, staging: Path, before: Mapping[str, Any], linked: Collection[str]
+) -> dict[str, dict[str, str]]:
     """Return the columns of a set's tables with their types, so that a table that is damaged later can still be named."""
     described = "describe from read_parquet('{}')"
+    known = before.get("columns", {})
     return {
-        name: {row[0]: row[1] for row in store.connection.execute(described.format(_quoted(files))).fetchall()}
+        name: known[name]
+        if name in linked and name in known
+        else {row[0]: row[1] for row in store.connection.execute(described.format(_quoted(files))).fetchall()}
         for name, files in tables_in(staging).items()
     }
 

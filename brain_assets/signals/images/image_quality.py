@@ -9,7 +9,15 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from brain_assets.incremental.calibrations import CHOSEN, Calibration, Fitting, calibrated, keep_visible
+from brain_assets.incremental.calibrations import (
+    CHOSEN,
+    Calibration,
+    Fitting,
+    Measured,
+    Wanted,
+    calibrated_together,
+    keep_visible,
+)
 from brain_assets.incremental.digests import Slice
 from brain_assets.incremental.signal import (
     Check,
@@ -65,11 +73,15 @@ def _thresholds(update: Update) -> dict[str, Threshold]:
     """Return the thresholds set by hand, else those fitted to the dataset, else the defaults; all can be seen."""
     by_hand = _by_hand(update.dataset)
     fitted = cache(partial(_fit, update))
-    standing = {issue: _standing(update, issue, by_hand[issue], fitted) for issue in RULES}
-    side = calibrated(update, MEDIAN_SIDE, lambda: _median_side(fitted), (np.nan, {}), _fitting(update))
-    keep_visible(update, {**standing, MEDIAN_SIDE: side})
+    asked = [issue for issue, rule in RULES.items() if by_hand[issue] is None and rule.fit is not None]
+    wanted = {issue: Wanted(partial(_kept, fitted, issue), (RULES[issue].default, {})) for issue in asked}
+    wanted[MEDIAN_SIDE] = Wanted(lambda: _median_side(fitted), (np.nan, {}))
+    when = Fitting(update.value("select count(*) from readable"), rules.MIN_SAMPLES)
+    found = calibrated_together(update, wanted, when)
+    standing = {issue: found.get(issue) or _not_fitted(issue, by_hand[issue]) for issue in RULES}
+    keep_visible(update, {**standing, MEDIAN_SIDE: found[MEDIAN_SIDE]})
     thresholds = {issue: Threshold(one.value) for issue, one in standing.items()}
-    return thresholds | {"odd_size": Threshold(standing["odd_size"].value, side.value)}
+    return thresholds | {"odd_size": Threshold(standing["odd_size"].value, found[MEDIAN_SIDE].value)}
 
 
 def _by_hand(dataset: Dataset) -> dict[str, float | None]:
@@ -78,16 +90,9 @@ def _by_hand(dataset: Dataset) -> dict[str, float | None]:
     return {issue: np.nan if value is False else value for issue, value in given.items()}
 
 
-def _standing(update: Update, issue: str, by_hand: float | None, fitted: Fitted) -> Calibration:
-    if by_hand is not None:
-        return Calibration(by_hand, {"origin": "settings"})
-    if RULES[issue].fit is None:
-        return Calibration(RULES[issue].default, {"origin": "default"})
-    return calibrated(update, issue, lambda: _kept(fitted()[issue]), (RULES[issue].default, {}), _fitting(update))
-
-
-def _fitting(update: Update) -> Fitting:
-    return Fitting(update.value("select count(*) from readable"), rules.MIN_SAMPLES)
+def _not_fitted(issue: str, by_hand: float | None) -> Calibration:
+    value, origin = (RULES[issue].default, "default") if by_hand is None else (by_hand, "settings")
+    return Calibration(value, {"origin": origin})
 
 
 def _fit(update: Update) -> Mapping[str, Threshold]:
@@ -99,12 +104,13 @@ def _fit(update: Update) -> Mapping[str, Threshold]:
     return rules.calibrate(_columns(sampled), min(rules.MIN_SAMPLES, limit.min_samples))
 
 
-def _kept(threshold: Threshold) -> tuple[float, Mapping[str, Any]]:
+def _kept(fitted: Fitted, issue: str) -> Measured:
+    threshold = fitted()[issue]
     evidence = dict(threshold.evidence)
     return threshold.value, {"measured": evidence.pop("samples"), **evidence}
 
 
-def _median_side(fitted: Fitted) -> tuple[float, Mapping[str, Any]]:
+def _median_side(fitted: Fitted) -> Measured:
     odd_size = fitted()["odd_size"]
     return odd_size.reference, {"measured": odd_size.evidence["samples"]}
 
