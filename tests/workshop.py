@@ -81,10 +81,12 @@ def write_archive(path: Path, members: Mapping[str, bytes], mtime: int = 1_700_0
 
 
 class Workshop:
-    """One dataset in a home of its own."""
+    """One dataset in a home of its own; `select` names the signals that a run brings up to date, by default all but the page."""
 
-    def __init__(self, root: Path, media: Path | str, name: str = "test", **settings: object) -> None:
-        self.home, self.name = Home(root), name
+    def __init__(
+        self, root: Path, media: Path | str, name: str = "test", *, select: Iterable[str] = TABLES, **settings: object
+    ) -> None:
+        self.home, self.name, self.select = Home(root), name, frozenset(select)
         self.paths = self.home.paths(name)
         self.paths.folder.mkdir(parents=True, exist_ok=True)
         self.declare(media=str(media), **{"embeddings": {"model": TINY}, **settings})
@@ -92,10 +94,12 @@ class Workshop:
     def declare(self, **settings: object) -> None:
         self.paths.config.write_text(yaml.safe_dump(settings), "utf-8")
 
-    def run(self, select: Iterable[str] = TABLES) -> dict[str, Report]:
-        """Bring the selected signals up to date, by default all but the report's page, and return what each did."""
-        names = frozenset(select)
+    def run(self, select: Iterable[str] | None = None) -> dict[str, Report]:
+        """Bring signals up to date, by default those that the workshop selects, and return what each did."""
+        names = self.select if select is None else frozenset(select)
         with open_with_tables(self.home, self.name, Opening(uuid.uuid4().hex, "test", names), catalog.ALL) as dataset:
+            # Of so few rows a second thread costs more than it does.
+            dataset.store.connection.execute("set threads = 1")
             chosen = [signal for signal in catalog.ALL if signal.name in names]
             return {signal.name: bring_up_to_date(signal, dataset) for signal in chosen}
 
@@ -104,9 +108,10 @@ class Workshop:
         with connect(self.paths.published) as connection:
             return connection.execute(query).fetchall()
 
-    def wrong(self, select: Iterable[str] = catalog.BY_NAME) -> dict[str, int]:
-        """Return the integrity checks of some signals that fail, with what they count."""
-        checks = [(catalog.BY_NAME[name], check) for name in select for check in catalog.BY_NAME[name].checks]
+    def wrong(self, select: Iterable[str] | None = None) -> dict[str, int]:
+        """Return the integrity checks of signals, by default those selected, that fail, with what they count."""
+        signals = [catalog.BY_NAME[name] for name in (self.select if select is None else select)]
+        checks = [(signal, check) for signal in signals for check in signal.checks]
         with open_with_tables(self.home, self.name, Opening("check", "test"), catalog.ALL) as dataset:
             found = {check.name: wrong_rows(check, signal, dataset) for signal, check in checks}
         return {name: count for name, count in found.items() if count}

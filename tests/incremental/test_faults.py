@@ -12,6 +12,10 @@ from brain_assets.resources.settings.configuration import load_dataset
 from tests.workshop import WHOLE, Workshop, assert_equals_rebuild, give_calibrations, write_pictures
 
 NARROWED = ("uniqueness", "outliers", "near_duplicates", "visualization", "label_issues")
+HARDNESS = ("samples", "media", "predictions", "hardness", "published")
+NEIGHBORS = ("samples", "media", "ground_truth", "embeddings", "exact_duplicates", "similarity")
+CONDITIONED = (*NEIGHBORS, *NARROWED, "representativeness", "published")
+COPIES = (*NEIGHBORS, "near_duplicates", "leaks", "issues", "health", "published")
 
 
 def write_rows(path: Path, rows: list[dict[str, object]]) -> None:
@@ -29,7 +33,7 @@ def compare(workshop: Workshop, rebuild: Workshop) -> None:
 def test_a_class_that_waits_for_its_image_counts_for_hardness_by_confidence(tmp_path: Path) -> None:
     names = [path.name for path in write_pictures(tmp_path / "media", range(4))]
     predictions = [{"uri": str(tmp_path / "predictions")}]
-    workshop = Workshop(tmp_path / "home", tmp_path / "media", predictions=predictions)
+    workshop = Workshop(tmp_path / "home", tmp_path / "media", select=HARDNESS, predictions=predictions)
     sure = [{"filepath": name, "label": "cat" if at % 2 else "dog", "confidence": 0.6} for at, name in enumerate(names)]
     write_rows(tmp_path / "predictions" / "net.jsonl", sure)
     workshop.run()
@@ -39,7 +43,7 @@ def test_a_class_that_waits_for_its_image_counts_for_hardness_by_confidence(tmp_
     )
     workshop.run()
     assert workshop.rows("select hardness from hardness") != before
-    compare(workshop, Workshop(tmp_path / "rebuild", tmp_path / "media", predictions=predictions))
+    compare(workshop, Workshop(tmp_path / "rebuild", tmp_path / "media", select=HARDNESS, predictions=predictions))
 
 
 def test_samples_that_move_into_a_condition_are_scored_in_every_run(tmp_path: Path) -> None:
@@ -58,7 +62,7 @@ def test_samples_that_move_into_a_condition_are_scored_in_every_run(tmp_path: Pa
         "labels": [{"uri": str(tmp_path / "labels.jsonl")}],
         "representativeness": {"clusters": 2},
     }
-    workshop = Workshop(tmp_path / "home", media, **declared)
+    workshop = Workshop(tmp_path / "home", media, select=CONDITIONED, **declared)
     workshop.run()
     inside = "sample_id in (select sample_id from samples where split = 'train')"
     for table, key in (
@@ -76,7 +80,7 @@ def test_samples_that_move_into_a_condition_are_scored_in_every_run(tmp_path: Pa
     assert workshop.rows("select count(*) from representativeness where brain_key = 'part_representativeness'") == [
         (12,)
     ]
-    compare(workshop, Workshop(tmp_path / "rebuild", media, **declared))
+    compare(workshop, Workshop(tmp_path / "rebuild", media, select=CONDITIONED, **declared))
 
 
 @pytest.mark.parametrize(
@@ -138,7 +142,7 @@ def test_what_two_runs_find_counts_once(tmp_path: Path) -> None:
         write_pictures(media / split, range(3))
         write_pictures(media / split, [{"train": 10, "test": 20}[split]])
     settings = {"split_from": "folder", "near_duplicates": {"threshold": 0.2}}
-    workshop = Workshop(tmp_path / "home", media, **settings)
+    workshop = Workshop(tmp_path / "home", media, select=COPIES, **settings)
     workshop.run()
     query = (
         "select metric, arg_max(value, \"at\") from health where metric like 'issue_%' or metric = 'leaks' group by all"

@@ -8,6 +8,11 @@ from PIL import Image, ImageEnhance
 
 from tests.workshop import TINY, Workshop, assert_equals_rebuild, encoded
 
+CHAIN = (
+    *("samples", "media", "ground_truth", "exact_duplicates", "embeddings", "similarity", "near_duplicates", "leaks"),
+    "published",
+)
+
 
 def photo(seed: int) -> Image.Image:
     """Return an image with structure on several scales, unlike any other seed's."""
@@ -43,7 +48,7 @@ GROUPS = """
 
 def test_edits_are_grouped_and_leaks_told(tmp_path: Path) -> None:
     write_dataset(tmp_path / "media")
-    workshop = Workshop(tmp_path / "home", tmp_path / "media", split_from="folder")
+    workshop = Workshop(tmp_path / "home", tmp_path / "media", select=(*CHAIN, "issues"), split_from="folder")
     workshop.run()
     assert workshop.rows(GROUPS) == [
         ("test/copy.png", "train/05.png"),
@@ -70,7 +75,7 @@ def test_edits_are_grouped_and_leaks_told(tmp_path: Path) -> None:
 def test_only_new_pairs_are_verified_and_a_deletion_undoes_a_group(tmp_path: Path) -> None:
     media = tmp_path / "media"
     write_dataset(media)
-    workshop = Workshop(tmp_path / "home", media, split_from="folder")
+    workshop = Workshop(tmp_path / "home", media, select=CHAIN, split_from="folder")
     workshop.run()
     (media / "train" / "new.png").write_bytes(encoded(photo(99)))
     reports = workshop.run()
@@ -82,7 +87,9 @@ def test_only_new_pairs_are_verified_and_a_deletion_undoes_a_group(tmp_path: Pat
 
 def test_a_threshold_by_hand_is_a_filter(tmp_path: Path) -> None:
     write_dataset(tmp_path / "media")
-    workshop = Workshop(tmp_path / "home", tmp_path / "media", split_from="folder", near_duplicates={"threshold": 1e-9})
+    workshop = Workshop(
+        tmp_path / "home", tmp_path / "media", select=CHAIN, split_from="folder", near_duplicates={"threshold": 1e-9}
+    )
     workshop.run()
     assert workshop.rows(GROUPS) == [("test/copy.png", "train/05.png")]
 
@@ -93,7 +100,7 @@ def test_a_label_that_arrives_changes_which_copy_is_kept(tmp_path: Path) -> None
     labels = tmp_path / "labels.csv"
     labels.write_text("filepath,label\ntrain/00.png,cat\n")
     declared = {"split_from": "folder", "labels": [{"uri": str(labels)}]}
-    workshop = Workshop(tmp_path / "home", tmp_path / "media", **declared)
+    workshop = Workshop(tmp_path / "home", tmp_path / "media", select=CHAIN, **declared)
     workshop.run()
     twins = {"train/09.png", "train/twin.png"}
     kept, lost = next(pair for pair in workshop.rows(GROUPS) if set(pair) == twins)
@@ -116,6 +123,8 @@ def test_a_label_that_arrives_changes_which_copy_is_kept(tmp_path: Path) -> None
     )
     assert workshop.run()["near_duplicates"].notes["pairs verified in this run"] == 0
     assert ("train/07.png", "test/smaller.png") in workshop.rows(GROUPS)
-    rebuild = Workshop(tmp_path / "rebuild", tmp_path / "media", **declared, near_duplicates={"keep": order})
+    rebuild = Workshop(
+        tmp_path / "rebuild", tmp_path / "media", select=CHAIN, **declared, near_duplicates={"keep": order}
+    )
     rebuild.run()
     assert_equals_rebuild(workshop, rebuild)

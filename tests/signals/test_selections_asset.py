@@ -13,6 +13,7 @@ from brain_assets.methods.similarity.selections import k_center
 from brain_assets.resources.errors import ConfigurationError
 from tests.workshop import Workshop, write_pictures
 
+CHAIN = ("samples", "media", "embeddings", "similarity", "uniqueness", "selections", "published")
 METHODS = ("unique", "k-center", "facility-location")
 
 
@@ -35,7 +36,9 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
     write_pictures(root / "media" / "test", range(100, 106))
     restricted = {"method": "k-center", "count": 30, "labeled": "filepath in ('train/00001.png', 'test/00100.png')"}
     train = {"brain_key": "train", "method": "selections", "where": "split = 'train'", "parameters": restricted}
-    made = Workshop(root / "home", root / "media", split_from="folder", similarity={"k": 5}, runs=[*declared(), train])
+    made = Workshop(
+        root / "home", root / "media", select=CHAIN, split_from="folder", similarity={"k": 5}, runs=[*declared(), train]
+    )
     made.run()
     return made
 
@@ -92,7 +95,7 @@ def test_candidates_meet_where_and_what_is_labelled_counts_as_chosen(workshop: W
 
 def test_a_selection_follows_the_dataset_and_goes_with_its_declaration(tmp_path: Path) -> None:
     paths = write_pictures(tmp_path / "media", range(9))
-    workshop = Workshop(tmp_path / "home", tmp_path / "media", runs=declared())
+    workshop = Workshop(tmp_path / "home", tmp_path / "media", select=CHAIN, runs=declared())
     workshop.run()
     ((first,),) = workshop.rows(
         "select filepath from selections join samples using (sample_id) where brain_key = 'unique' and rank = 1"
@@ -111,7 +114,7 @@ def test_a_selection_follows_the_dataset_and_goes_with_its_declaration(tmp_path:
 def test_tiny_datasets_give_what_there_is(tmp_path: Path, count: int) -> None:
     write_pictures(tmp_path / "media", range(count))
     (tmp_path / "media").mkdir(exist_ok=True)
-    workshop = Workshop(tmp_path / "home", tmp_path / "media", runs=declared())
+    workshop = Workshop(tmp_path / "home", tmp_path / "media", select=CHAIN, runs=declared())
     workshop.run()
     assert workshop.rows("select count(*) from selections") == [(3 * count,)]
 
@@ -125,4 +128,4 @@ def test_wrong_conditions_and_parameters_are_one_line(workshop: Workshop, tmp_pa
     write_pictures(tmp_path / "media", range(2))
     wrong = {"brain_key": "wrong", "method": "selections", "parameters": {"count": 0}}
     with pytest.raises(ConfigurationError, match=r"run wrong: parameter count"):
-        Workshop(tmp_path / "home", tmp_path / "media", runs=[wrong]).run()
+        Workshop(tmp_path / "home", tmp_path / "media", select=CHAIN, runs=[wrong]).run()

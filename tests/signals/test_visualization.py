@@ -12,26 +12,39 @@ from brain_assets.resources.settings.configuration import VisualizationSettings
 from brain_assets.signals.similarity.visualization import _unused
 from tests.workshop import Workshop, write_pictures
 
+MAPS = ("samples", "media", "embeddings", "similarity", "visualization", "published")
+METHODS = ("umap", "pca", "tsne")
 POINTS = "select sample_id, x, y from visualization order by sample_id"
 
 
-@pytest.mark.parametrize("method", ["umap", "pca", "tsne"])
-def test_new_points_join_and_old_ones_stay(tmp_path: Path, method: str) -> None:
+def all_methods(root: Path) -> Workshop:
+    """Return a dataset with a map by each method."""
+    runs = [{"brain_key": name, "method": "visualization", "parameters": {"method": name}} for name in METHODS]
+    return Workshop(root / "home", root / "media", select=MAPS, runs=runs)
+
+
+def points(workshop: Workshop, key: str) -> dict[str, tuple[float, float]]:
+    rows = workshop.rows(f"select sample_id, x, y from visualization where brain_key = '{key}'")
+    return {sample: place for sample, *place in rows}
+
+
+def test_new_points_join_and_old_ones_stay(tmp_path: Path) -> None:
     write_pictures(tmp_path / "media", range(40))
-    workshop = Workshop(tmp_path / "home", tmp_path / "media", visualization={"method": method})
-    workshop.run()
-    before = {row[0]: row[1:] for row in workshop.rows(POINTS)}
+    workshop = all_methods(tmp_path)
+    assert workshop.run()["visualization"].failed == {}
+    before = {key: points(workshop, key) for key in METHODS}
     write_pictures(tmp_path / "media", range(100, 103))
-    workshop.run()
-    after = {row[0]: row[1:] for row in workshop.rows(POINTS)}
-    assert len(after) == 43
-    assert all(after[sample] == place for sample, place in before.items())
-    assert np.isfinite(list(after.values())).all()
+    assert workshop.run()["visualization"].failed == {}
+    for key, places in before.items():
+        after = points(workshop, key)
+        assert (len(places), len(after)) == (40, 43)
+        assert all(after[sample] == place for sample, place in places.items())
+        assert np.isfinite(list(after.values())).all()
 
 
 def test_growth_fits_the_map_anew_and_keeps_it_recognisable(tmp_path: Path) -> None:
     write_pictures(tmp_path / "media", range(60))
-    workshop = Workshop(tmp_path / "home", tmp_path / "media")
+    workshop = Workshop(tmp_path / "home", tmp_path / "media", select=MAPS)
     workshop.run()
     before = {row[0]: row[1:] for row in workshop.rows(POINTS)}
     write_pictures(tmp_path / "media", range(100, 110))
@@ -44,12 +57,11 @@ def test_growth_fits_the_map_anew_and_keeps_it_recognisable(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 3])
-@pytest.mark.parametrize("method", ["umap", "pca", "tsne"])
-def test_tiny_sets_have_a_map(tmp_path: Path, count: int, method: str) -> None:
+def test_tiny_sets_have_a_map(tmp_path: Path, count: int) -> None:
     write_pictures(tmp_path / "media", range(count))
-    workshop = Workshop(tmp_path / "home", tmp_path / "media", visualization={"method": method})
-    workshop.run()
-    assert len(workshop.rows(POINTS)) == count
+    workshop = all_methods(tmp_path)
+    assert workshop.run()["visualization"].failed == {}
+    assert {key: len(points(workshop, key)) for key in METHODS} == dict.fromkeys(METHODS, count)
     assert workshop.wrong() == {}
 
 
@@ -58,7 +70,7 @@ def test_a_map_of_tsne_follows_its_own_settings(tmp_path: Path) -> None:
     made = {}
     for name, settings in {"plain": {}, "seed": {"seed": 7}, "few": {"perplexity": 3}}.items():
         declared = {"method": "tsne", "iterations": 250, **settings}
-        workshop = Workshop(tmp_path / "home", tmp_path / "media", visualization=declared)
+        workshop = Workshop(tmp_path / "home", tmp_path / "media", select=MAPS, visualization=declared)
         workshop.run()
         made[name] = workshop.rows(POINTS)
     assert made["plain"] != made["seed"]
@@ -100,7 +112,7 @@ def test_umap_learn_makes_the_map_where_it_is_asked_to(tmp_path: Path) -> None:
         "min_dist": 0.5,
         "umap": {"spread": 2.0},
     }
-    workshop = Workshop(tmp_path / "home", tmp_path / "media", visualization=settings)
+    workshop = Workshop(tmp_path / "home", tmp_path / "media", select=MAPS, visualization=settings)
     assert workshop.run()["visualization"].notes["made by"] == "umap-learn"
     before = {row[0]: row[1:] for row in workshop.rows(POINTS)}
     rows = workshop.rows("select sample_id, vector from embeddings order by sample_id")
@@ -124,7 +136,7 @@ def test_points_can_be_given(tmp_path: Path) -> None:
     write_pictures(tmp_path / "media", range(3))
     (tmp_path / "points.csv").write_text("filepath,x,y\n00000.png,1,2\n00002.png,3,4\nother.png,5,6\n")
     settings = {"method": "manual", "points": str(tmp_path / "points.csv")}
-    workshop = Workshop(tmp_path / "home", tmp_path / "media", visualization=settings)
+    workshop = Workshop(tmp_path / "home", tmp_path / "media", select=MAPS, visualization=settings)
     workshop.run()
     query = "select filepath, x, y from visualization join samples using (sample_id) order by filepath"
     assert workshop.rows(query) == [("00000.png", 1.0, 2.0), ("00002.png", 3.0, 4.0)]
@@ -133,7 +145,7 @@ def test_points_can_be_given(tmp_path: Path) -> None:
 def test_a_reducer_that_is_not_there_is_named(tmp_path: Path) -> None:
     write_pictures(tmp_path / "media", range(3))
     settings = {"method": "custom", "reducer": "nowhere:Map"}
-    workshop = Workshop(tmp_path / "home", tmp_path / "media", visualization=settings)
+    workshop = Workshop(tmp_path / "home", tmp_path / "media", select=MAPS, visualization=settings)
     with pytest.raises(ConfigurationError, match="nowhere:Map"):
         workshop.run()
 
@@ -142,7 +154,7 @@ def test_further_runs_stand_side_by_side_and_go_when_undeclared(tmp_path: Path) 
     write_pictures(tmp_path / "media", range(12))
     media = str(tmp_path / "media")
     run = {"brain_key": "axes", "method": "visualization", "parameters": {"method": "pca", "dimensions": 3}}
-    workshop = Workshop(tmp_path / "home", media, runs=[run])
+    workshop = Workshop(tmp_path / "home", media, select=MAPS, runs=[run])
     workshop.run()
     counts = "select brain_key, count(*), count(z) from visualization group by 1 order by 1"
     assert workshop.rows(counts) == [("axes", 12, 12), ("visualization", 12, 0)]
