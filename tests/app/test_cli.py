@@ -426,35 +426,6 @@ def test_a_home_that_cannot_be_used_is_told(tmp_path: Path, command: tuple[str, 
     assert f"the home {tmp_path / 'file'} cannot be used" in line
 
 
-def test_a_terminal_shows_from_the_first_second_what_a_run_is_at(home: Path, media: Path) -> None:
-    Workshop(home, media, "birds")
-    screen, terminal = os.openpty()
-    command = [
-        sys.executable,
-        "-m",
-        "brain_assets.app.cli",
-        "--home",
-        str(home),
-        "materialize",
-        "birds",
-        "--select",
-        FAST,
-    ]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=terminal) as process:
-        os.close(terminal)
-        seen = b""
-        while True:
-            try:
-                seen += os.read(screen, 4096)
-            except OSError:
-                break
-        assert process.wait(PATIENCE) == 0
-    os.close(screen)
-    told = [seen.index(word) for word in (b"starting", b"[1/4] samples", b"[2/4] media", b"decode", b"[4/4] published")]
-    assert told == sorted(told)
-    assert seen.endswith(b"\r\x1b[K")
-
-
 def test_a_run_of_the_command_is_one_of_the_service(home: Path, media: Path) -> None:
     workshop = Workshop(home, media, "birds")
     text = answers(home, "materialize", "birds", "--select", FAST, "--set", "similarity.k=3")
@@ -483,15 +454,32 @@ def test_a_damaged_store_and_a_held_dataset_are_one_line(home: Path, media: Path
         assert line in fails(home, "remove", "birds", "--yes")
 
 
-def spawn(home: Path, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+def spawn(home: Path, *arguments: str, stderr: int = subprocess.PIPE, **environment: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "brain_assets.app.cli", "--home", str(home), *arguments],
         cwd=ROOT,
         env={**os.environ, **environment},
         stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        stderr=stderr,
         text=True,
     )
+
+
+def shown(screen: int, until: bytes = b"") -> bytes:
+    """Return what a terminal shows from here to a line with these words, by default to the end of what writes there."""
+    seen = b""
+    while not (until and until in seen and seen.endswith(b"\n")):
+        try:
+            seen += os.read(screen, 4096)
+        except OSError:
+            break
+    return seen
+
+
+def assert_shows_steps(seen: bytes) -> None:
+    told = [seen.index(word) for word in (b"starting", b"[1/4] samples", b"[2/4] media", b"decode", b"[4/4] published")]
+    assert told == sorted(told)
+    assert seen.endswith(b"\r\x1b[K")
 
 
 def wait(probe: Callable[[], object], what: str) -> None:
@@ -508,9 +496,10 @@ def test_ctrl_c_keeps_what_was_done_and_a_second_run_waits_and_goes_on(home: Pat
     # The empty line is for terminals, which show ^C.
     first = spawn(home, "materialize", "birds", "--select", FAST, BRAIN_TEST_HOLD=str(hold))
     wait(workshop.paths.journal.exists, "the decoding")
-    second = spawn(home, "materialize", "birds", "--select", FAST)
-    assert second.stderr is not None
-    told = second.stderr.readline()
+    screen, terminal = os.openpty()
+    second = spawn(home, "materialize", "birds", "--select", FAST, stderr=terminal)
+    os.close(terminal)
+    told = shown(screen, until=b"since ").decode()
     assert told.startswith("waiting for run ")
     assert f"(process {first.pid}, since " in told
     first.send_signal(signal.SIGINT)
@@ -518,9 +507,13 @@ def test_ctrl_c_keeps_what_was_done_and_a_second_run_waits_and_goes_on(home: Pat
     output, said = first.communicate(timeout=PATIENCE)
     assert (first.returncode, output) == (130, "")
     assert said.split("\n") == ["", "interrupted; what was done is kept, the next run goes on", ""]
-    output, said = second.communicate(timeout=PATIENCE)
-    assert (second.returncode, said) == (0, "")
+    # A terminal shows what the run is at, on a line of which nothing is left.
+    seen = shown(screen)
+    os.close(screen)
+    output, _ = second.communicate(timeout=PATIENCE)
+    assert second.returncode == 0
     assert "of birds up to date" in output
+    assert_shows_steps(seen)
     assert locks.holder(workshop.paths.lock) is None
     recorded = workshop.rows("select method, state, error from runs order by started_at")
     assert recorded[:2] == [("media", "failed", "interrupted"), ("media", "done", None)]
