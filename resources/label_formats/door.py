@@ -15,6 +15,7 @@ from typing import Any, Protocol, runtime_checkable
 from brain_assets.resources.label_formats.annotations import Annotations, Together, Unusable
 from brain_assets.resources.label_formats.coco import Coco
 from brain_assets.resources.label_formats.content import Content, line_of
+from brain_assets.resources.label_formats.createml import CreateMl
 from brain_assets.resources.label_formats.cvat import Cvat
 from brain_assets.resources.label_formats.dota import Dota
 from brain_assets.resources.label_formats.fiftyone import FiftyOne
@@ -108,7 +109,7 @@ class ReadsTogether(Protocol):
 # Those first that know their own texts for sure.
 OURS: tuple[LabelFormat, ...] = (
     Coco(), Voc(), Kitti(), Dota(), Lists(), Yolo(), Cvat(), LabelMe(), LabelStudio(), Via(), Supervisely(), FiftyOne(),
-    FiftyOneDataset(), WebDataset(),
+    FiftyOneDataset(), WebDataset(), CreateMl(),
 )  # fmt: skip
 
 

@@ -36,7 +36,7 @@ LABEL_FORMATS = "brain_assets.label_formats"
 """Entry points by which other packages bring formats of labels."""
 FORMATS = (
     "auto", "csv", "tsv", "parquet", "jsonl", "ndjson", "json", "xlsx", "coco", "yolo", "voc", "cvat", "labelme",
-    "labelstudio", "via", "supervisely", "fiftyone", "fiftyone-dataset", "kitti", "dota", "lists", "webdataset",
+    "labelstudio", "via", "supervisely", "fiftyone", "fiftyone-dataset", "kitti", "dota", "lists", "webdataset", "createml",
 )  # fmt: skip
 
 

@@ -702,6 +702,8 @@ EXAMPLES: dict[str, tuple[str, Any]] = {
     "labelstudio": ("a.json", [{"data": {"image": "a.jpg"}, "annotations": [{"result": [{"value": REGION}] * 2}]}]),
     "via": ("a.json", {"x": {"filename": "a.jpg", "regions": [{"shape_attributes": {"name": "rect", "x": 1, "y": 2, "width": 3,
             "height": 4}, "region_attributes": {"label": "cat"}}] * 2}}),
+    "createml": ("a.json", [{"image": name, "annotations": [{"label": "cat", "coordinates": {"x": 6, "y": 5, "width": 4,
+                 "height": 2}}]} for name in ("a.jpg", "b.jpg")]),
     "supervisely": ("a.jpg.json", {"size": {"width": 9, "height": 9}, "objects": [{"classTitle": "a", "geometryType": "rectangle",
                     "points": {"exterior": [[1, 2], [3, 5]]}}] * 2}),
 }  # fmt: skip
@@ -709,6 +711,11 @@ EXAMPLES: dict[str, tuple[str, Any]] = {
 
 def test_there_is_an_example_of_every_format() -> None:
     assert EXAMPLES.keys() == formats().keys()
+
+
+def test_boxes_of_create_ml_stand_around_their_centres(tmp_path: Path) -> None:
+    found = read(tmp_path / "a.json", EXAMPLES["createml"][1])
+    assert [[row[side] for side in ("x", "y", "width", "height")] for row in found.objects] == [[4, 4, 4, 2]] * 2
 
 
 def test_settings_name_every_format_that_is_read() -> None:
