@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from brain_assets.app.api import DatasetReader
     from brain_assets.app.views import View
     from brain_assets.component import BrainDataset
+    from brain_assets.python.brain_config import brain_config
     from brain_assets.python.brain_runs import (
         delete_brain_run,
         delete_brain_runs,
@@ -47,6 +48,7 @@ NAMES = {
     **{name: ("datasets", name) for name in ("add", "remove", "status")},
     "list": ("datasets", "list_datasets"),
     "set": ("datasets", "set_values"),
+    "brain_config": ("brain_config", "brain_config"),
     "scan": ("folder_scan", "scan"),
     "seen": ("ledger", "seen"),
     **{name: ("fiftyone_datasets", name) for name in ("from_fiftyone", "to_fiftyone")},
@@ -85,6 +87,7 @@ __all__ = [
     "BrainDataset",
     "View",
     "add",
+    "brain_config",
     "compute_exact_duplicates",
     "compute_hardness",
     "compute_leaky_splits",

@@ -71,11 +71,12 @@ def number_lines(texts: Sequence[bytes]) -> NumberLines:
 
 def _words(data: NDArray[np.uint8]) -> tuple[pa.Array, NDArray[np.int64]]:
     """Return the words of a text, which share one buffer, and where they start."""
-    ink = np.concatenate([[False], data > SPACE, [False]])
+    ink = np.zeros(len(data) + 2, bool)
+    np.greater(data, SPACE, out=ink[1:-1])
     turns = np.flatnonzero(ink[1:] != ink[:-1])
     starts, ends = turns[::2], turns[1::2]
     offsets = np.concatenate([[0], np.cumsum(ends - starts)]).astype(np.int32)
-    letters = data[data > SPACE]
+    letters = data[ink[1:-1]]
     return pa.StringArray.from_buffers(len(starts), pa.py_buffer(offsets), pa.py_buffer(letters)), starts
 
 

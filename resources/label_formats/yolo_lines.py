@@ -34,9 +34,9 @@ def layout_of(size: int, shape: Shape | None) -> Layout | None:
     """
     if shape is None:
         return Layout(size >= 6, size % 2 == 1) if size >= 4 else None
-    fitting = (points for numbers in (shape[1], 2, 3, 0) if size - (points := shape[0] * numbers) in {4, 5})
-    points = next(fitting, None)
-    return None if points is None else Layout(outlined=False, sure=size - points == 5)
+    others = (size - shape[0] * numbers for numbers in (shape[1], 2, 3, 0))
+    own = next((one for one in others if one in {4, 5}), None)
+    return Layout(outlined=False, sure=own == 5) if own else None
 
 
 def may_end_in_track(size: int, shape: Shape | None) -> bool:

@@ -191,7 +191,7 @@ def _places(lines: NumberLines, outlined: Mask) -> tuple[Floats, pa.ListArray, F
 def _of_files(files: Sequence[InputFile], rows: pa.Table, folder: Folder) -> Together:
     stems = [file.name.rpartition("/")[2][:-4] for file in files]
     names = pa.array([start + stem for stem in stems for start in folder.beginnings], pa.string())
-    starts = np.arange(0, len(names) + 1, len(folder.beginnings), np.int32)
+    starts = np.arange(0, len(names) + 1, len(folder.beginnings), dtype=np.int32)
     keys, first = pa.ListArray.from_arrays(starts, names), names.take(pa.array(starts[:-1]))
     text, whole = rows["text"].combine_chunks(), np.ones(len(files))
     flags = {"relative": pa.array(np.ones(len(text), bool)), "iscrowd": pa.array(np.zeros(len(text), bool))}

@@ -158,6 +158,36 @@ def test_vectors_are_kept_by_a_backend_and_other_methods_name_its_index(pets: Da
     ] == "kept_neighbors"
 
 
+def test_settings_of_all_datasets_are_set_in_code(pets: DatasetReader, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("K", "BACKEND"):
+        monkeypatch.setenv(f"BRAIN_SIMILARITY_{name}", "")
+        monkeypatch.delenv(f"BRAIN_SIMILARITY_{name}")
+    config, default = brain.brain_config, load_dataset(pets.paths.config).settings.similarity.k
+    config.default_similarity_backend = "sklearn"
+    config["similarity.k"] = default + 1
+    assert config.changed == {"similarity.k": default + 1, "similarity.backend": "sklearn"}
+    assert load_dataset(pets.paths.config).settings.similarity.k == default + 1
+    del config["similarity.k"]
+    assert load_dataset(pets.paths.config).settings.similarity.k == default
+    file = pets.paths.folder / "brain.json"
+    file.write_text(
+        json.dumps({"similarity": {"k": 7, "backend": "exact"}, "visualization.seed": config["visualization.seed"]})
+    )
+    config.load(file)
+    assert (config["similarity.k"], config.default_similarity_backend) == (7, "exact")
+    for wrong in (
+        lambda: config.update({"similarity.k": 0}),
+        lambda: config.update({"no.such": 1}),
+        lambda: config.load(__file__),
+    ):
+        with pytest.raises(ConfigurationError):
+            wrong()
+    with pytest.raises(KeyError):
+        config["no.such"]
+    assert config["similarity.k"] == 7
+    monkeypatch.delenv("BRAIN_VISUALIZATION_SEED")
+
+
 def test_near_duplicates_are_found_at_any_threshold(pets: DatasetReader) -> None:
     index = brain.compute_near_duplicates(pets)
     assert len(index.duplicate_ids) == 2
