@@ -7,6 +7,7 @@ from brain_assets.incremental.signal import NOTICE
 from brain_assets.resources.store.events import Events, standing
 from brain_assets.review import queues
 from brain_assets.review.detail import partners_of
+from brain_assets.review.reviewers import reviewers
 from brain_assets.review.sets import OpenSet
 from brain_assets.review.subjects import Row, fetch
 from brain_assets.signals.registry import issue_named
@@ -26,12 +27,17 @@ def first(opened: OpenSet, events: Events) -> Row:
     Returns
     -------
     dict
-        ``issues`` as `priorities` orders them; ``worst``, the cards of the worst few flagged subjects of each; and
+        ``issues`` as `priorities` orders them; ``worst``, the cards of the worst few flagged subjects of each;
         ``since``, what the last run changed (None where there was but one): run, images added and changed, and by issue
-        how many more are flagged.
+        how many more are flagged; and ``reviewers``, who decided how much, and how far they agree.
     """
     issues = priorities(opened, events)
-    return {"issues": issues, "worst": _worst(opened, events), "since": _since(opened)}
+    return {
+        "issues": issues,
+        "worst": _worst(opened, events),
+        "since": _since(opened),
+        "reviewers": reviewers(events),
+    }
 
 
 def priorities(opened: OpenSet, events: Events) -> list[Row]:

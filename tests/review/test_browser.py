@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from brain_assets.resources.store.events import Decision
+from brain_assets.resources.store.events import Decision, Event
 from brain_assets.review import link
 from tests.review.browser import Visit, serious, served, visiting
 from tests.review.client import TOKEN
@@ -355,6 +355,12 @@ def test_labels_of_objects_are_changed_but_not_what_models_found(own: Visit, sma
     own.wait_for_text(".notice", "Relabelled to “yak”")
     (decision,) = own.events.decisions()
     assert (decision.subject_id, decision.kind, decision.value) == (given, "relabel", "yak")
+    # Another reviewer says the same: the first screen tells who said how much, and how far they agree.
+    own.events.append(Event("relabel", "bo", "yak"), [(given, decision.content_hash)])
+    own.open("tab=overview")
+    own.wait_for_text("#overview .reviewers", "agree on 1 of 1 that both decided")
+    assert own.page.locator("#overview .reviewers tbody tr").count() == 2
+    assert serious(own.page) == []
 
 
 def words_of(text: str) -> str:

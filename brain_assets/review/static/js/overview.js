@@ -7,6 +7,8 @@ import { picture, spoken } from "/static/js/pictures.js";
 import { words } from "/static/js/say.js";
 import { NOTHING_SOUGHT, set, state, watch } from "/static/js/state.js";
 
+const SAID = { keep: "kept", drop: "dropped", confirm: "confirmed", relabel: "relabelled", draw: "drawn", reshape: "moved" };
+
 export class Overview {
   /** @param {(id: string) => void} openDetail @param {() => object} context */
   constructor(openDetail, context) {
@@ -21,7 +23,7 @@ export class Overview {
     if (found && state.tab === "overview") this.draw(found);
   }
 
-  draw({ issues, worst, since }) {
+  draw({ issues, worst, since, reviewers }) {
     const open = issues.filter((row) => row.left > 0);
     const done = issues.filter((row) => row.count > 0 && row.left === 0);
     const under = issues.filter((row) => row.count === 0);
@@ -42,6 +44,7 @@ export class Overview {
           "Nothing flagged, but something below the threshold: ",
           under.map((row, index) => [index > 0 && ", ", this.below(row)]),
         ),
+      this.reviewers(reviewers),
     );
   }
 
@@ -147,6 +150,39 @@ export class Overview {
       "button",
       { type: "button", onclick: () => set({ tab: "explore", frame, filters, where: "", text: "", ...NOTHING_SOUGHT }, { push: true }) },
       "On the map",
+    );
+  }
+
+  /** Who decided how much, and how far two agree on what both decided. */
+  reviewers({ people, pairs }) {
+    if (!people.length) return null;
+    const row = ({ by, decisions, subjects, kinds, last }) =>
+      h(
+        "tr",
+        {},
+        h("th", { scope: "row" }, by),
+        [number(decisions), number(subjects)].map((count) => h("td", {}, count)),
+        h("td", {}, Object.entries(kinds).map(([kind, count]) => `${number(count)} ${SAID[kind] ?? kind}`).join(", ")),
+        h("td", {}, last.slice(0, 16).replace("T", " ")),
+      );
+    const names = ["Reviewer", "Decisions", "Images and objects", "What was said", "Last (UTC)"];
+    return h(
+      "section",
+      { class: "reviewers", "aria-labelledby": "reviewers-title" },
+      h("h3", { id: "reviewers-title" }, "Reviewers"),
+      h(
+        "div",
+        { class: "wide", tabindex: "0", role: "region", "aria-labelledby": "reviewers-title" },
+        h("table", { class: "metrics" }, h("thead", {}, h("tr", {}, names.map((name) => h("th", { scope: "col" }, name)))), h("tbody", {}, people.map(row))),
+      ),
+      pairs.map(({ by, both, same, kappa }) =>
+        h(
+          "p",
+          {},
+          `${by[0]} and ${by[1]} agree on ${number(same)} of ${number(both)} that both decided`,
+          kappa !== null && h("span", { class: "muted" }, ` (Cohen's kappa ${kappa.toFixed(2)}: 0 is chance, 1 is always)`),
+        ),
+      ),
     );
   }
 
