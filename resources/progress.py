@@ -5,9 +5,10 @@ import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
-from tqdm import tqdm
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 CLEARED = "\r\x1b[K"
 EVERY = 1000
@@ -56,6 +57,8 @@ def step(name: str, total: int) -> None:
 
 def bar(what: str, total: int) -> "tqdm[Any]":
     """Return a bar that shows how much of something is done."""
+    from tqdm import tqdm
+
     if _LINE.stream is None:
         return tqdm(total=total, desc=what, disable=None)
     tell("")

@@ -222,4 +222,6 @@ def _metadata(signal: Signal, dataset: Dataset, report: Report) -> Mapping[str, 
     if signal is catalog.PUBLISHED:
         with connect(dataset.paths.published) as connection:
             shown |= accounting.as_metadata(accounting.accounts(connection))
-    return shown | pages.shown(signal, dataset, changed=not report.up_to_date)
+    # Dagster lists what it is given in this order: numbers and pictures come before what is about the run.
+    seen = pages.shown(signal, dataset, changed=not report.up_to_date)
+    return seen | shown | seen

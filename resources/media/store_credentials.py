@@ -1,6 +1,5 @@
 """Where the stores' own tools look for endpoints and credentials, as far as obstore does not look there itself."""
 
-import configparser
 import os
 import re
 from importlib import import_module
@@ -80,6 +79,8 @@ def _aws() -> dict[str, Any]:
 
 def _profile() -> dict[str, Any]:
     """Return what the profile of the AWS tools says, where the environment holds no key; boto3 knows all kinds of it."""
+    import configparser
+
     if os.environ.get("AWS_ACCESS_KEY_ID"):
         return {}
     folder, name = Path("~/.aws").expanduser(), os.environ.get("AWS_PROFILE", "default")

@@ -2,12 +2,8 @@
 
 import json
 import os
-import smtplib
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
-from email.message import EmailMessage
 from typing import Any
 
 from brain_assets.resources.errors import BrainError
@@ -60,6 +56,9 @@ def _lines(told: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _post(webhook: str, body: bytes, warn: Warn) -> None:
+    import urllib.error
+    import urllib.request
+
     try:
         request = urllib.request.Request(webhook, body, {"Content-Type": "application/json"})
         urllib.request.urlopen(request, timeout=TIMEOUT).close()
@@ -68,6 +67,9 @@ def _post(webhook: str, body: bytes, warn: Warn) -> None:
 
 
 def _mail(settings: EmailSettings, told: Mapping[str, Any], warn: Warn) -> None:
+    import smtplib
+    from email.message import EmailMessage
+
     first, *rest = _lines(told)
     message = EmailMessage()
     message["Subject"] = " ".join(first.split())

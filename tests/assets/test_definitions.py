@@ -176,6 +176,8 @@ def run(location: dg.Definitions, tmp_path_factory: pytest.TempPathFactory) -> I
 def test_a_run_shows_rows_and_columns(run: dg.ExecuteInProcessResult, name: str) -> None:
     (materialization,) = run.asset_materializations_for_node(name)
     metadata = {key: value.value for key, value in materialization.metadata.items()}
+    numbers = [key for key in metadata if key in catalog.BY_NAME[name].metrics]
+    assert list(metadata)[: len(numbers)] == numbers
     assert {"was up to date", "rows added", "rows changed", "rows deleted"} <= metadata.keys()
     if not catalog.BY_NAME[name].publishes:
         return
