@@ -1,7 +1,8 @@
-"""Stores for tests: every new one begins as a copy of one that the real migrations have made, under an identity of its own."""
+"""What tests begin with, made once: stores, as copies of one that the real migrations have made, and folders with datasets."""
 
 import contextlib
 import functools
+import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,24 @@ from brain_assets.resources.store.store import Store
 MIGRATIONS = module.MIGRATIONS
 _open: Callable[..., None] = Store.__init__
 OWN_IDENTITY = "update facts set value = to_json(uuid()::varchar) where name = 'store_id'"
+
+
+class Snapshot:
+    """A folder that everybody finds as it is now, under its path, as datasets name their files by it.
+
+    What is put back are other files with the same bytes: the next run reads them again, and finds nothing new.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.kept = folder, folder.with_name(f"{folder.name}.kept")
+        folder.rename(self.kept)
+
+    def restored(self) -> Path:
+        """Return the folder as it was."""
+        if self.folder.exists():
+            shutil.rmtree(self.folder)
+        shutil.copytree(self.kept, self.folder, symlinks=True)
+        return self.folder
 
 
 @functools.cache

@@ -12,7 +12,9 @@ from brain_assets.resources.store.events import Event, EventKind, Events
 from brain_assets.review import create_app
 from tests import models
 from tests.review.client import TOKEN, Client
+from tests.templates import Snapshot
 from tests.workshop import (
+    TABLES,
     Workshop,
     assert_equals_rebuild,
     encoded,
@@ -30,6 +32,7 @@ EVERY_OTHER_TABLE_WITH_SAMPLES = {
     *("exact_duplicates", "near_duplicates", "components", "pairs", "leaks", "selections", "issues"),
     *("ground_truth", "predictions", "hardness", "mistakenness", "objects", "object_mistakenness"),
 }
+EVERY_TABLE_WITH_OBJECTS = {"objects", "embeddings", "neighbors", "uniqueness", "object_mistakenness"}
 # What needs no vectors, for the tests that are not about them.
 QUICK = (
     *("reviews", "samples", "media", "ground_truth", "predictions", "hardness", "objects", "object_mistakenness"),
@@ -43,6 +46,7 @@ def declared(root: Path, home: str = "home") -> Workshop:
     return Workshop(
         root / home,
         root / "media",
+        select=QUICK,
         split_from="folder",
         similarity={"k": 4},
         labels=[{"uri": str(root / "labels.csv")}, {"uri": str(root / "coco.json")}],
@@ -57,25 +61,37 @@ def declared(root: Path, home: str = "home") -> Workshop:
     )
 
 
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    """Images in two splits, with labels, predictions and objects; 00000 is copied, leaks, and is contradicted by a model."""
-    write_pictures(tmp_path / "media" / "train", range(COUNT))
-    write_pictures(tmp_path / "media" / "test", [0])
+def written(folder: Path) -> Path:
+    """Write images in two splits, with labels, predictions and objects; a model contradicts 00000, which is copied and leaks."""
+    write_pictures(folder / "media" / "train", range(COUNT))
+    write_pictures(folder / "media" / "test", [0])
     names = [f"train/{number:05}.png" for number in range(COUNT)]
     rows = "".join(f"{name},{'cat' if number % 2 else 'dog'}\n" for number, name in enumerate(names))
-    (tmp_path / "labels.csv").write_text("filepath,label\n" + rows)
+    (folder / "labels.csv").write_text("filepath,label\n" + rows)
     rows = "".join(f"{name},cat,0.9\n" for name in names)
-    (tmp_path / "net.csv").write_text("filepath,label,confidence\n" + rows)
+    (folder / "net.csv").write_text("filepath,label,confidence\n" + rows)
     images = [{"id": number, "file_name": name, "width": 20, "height": 16} for number, name in enumerate(names)]
     boxes = [
         {"id": n, "image_id": n, "category_id": 1, "bbox": [2, 2, 8, 8], "area": 64, "iscrowd": 0} for n in range(3)
     ]
     coco = {"images": images, "annotations": boxes, "categories": [{"id": 1, "name": "ear"}, {"id": 2, "name": "eye"}]}
-    (tmp_path / "coco.json").write_text(json.dumps(coco))
+    (folder / "coco.json").write_text(json.dumps(coco))
     found = [{"image_id": n, "category_id": 2, "bbox": [2, 2, 8, 8], "score": 0.9} for n in range(3)]
-    (tmp_path / "found.json").write_text(json.dumps(found))
-    return tmp_path
+    (folder / "found.json").write_text(json.dumps(found))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def seen(tmp_path_factory: pytest.TempPathFactory) -> Snapshot:
+    """All that, with a dataset that was run without vectors."""
+    folder = written(tmp_path_factory.mktemp("reviews") / "root")
+    declared(folder).run()
+    return Snapshot(folder)
+
+
+@pytest.fixture
+def root(seen: Snapshot) -> Path:
+    return seen.restored()
 
 
 class Reviewer:
@@ -94,9 +110,7 @@ class Reviewer:
 
 @pytest.fixture
 def workshop(root: Path) -> Workshop:
-    made = declared(root)
-    made.run(QUICK)
-    return made
+    return declared(root)
 
 
 @pytest.fixture
@@ -116,24 +130,18 @@ def growth(workshop: Workshop) -> float:
 
 
 def test_dropped_samples_leave_every_signal_and_come_back(workshop: Workshop, ada: Reviewer, root: Path) -> None:
-    workshop.run()
+    workshop.run(TABLES)
     ((dropped,),) = workshop.rows("select sample_id from samples where filepath = 'train/00000.png'")
     ((inside,),) = workshop.rows(
         f"select object_id from objects where source = 'ground_truth' and sample_id = '{dropped}'"
     )
     before = tables_naming(workshop, dropped)
-    assert tables_naming(workshop, inside) >= {
-        "objects",
-        "embeddings",
-        "neighbors",
-        "uniqueness",
-        "object_mistakenness",
-    }
+    assert tables_naming(workshop, inside) >= EVERY_TABLE_WITH_OBJECTS
     assert before >= EVERY_OTHER_TABLE_WITH_SAMPLES
     stood = {name: workshop.rows(f"select count(*) from {name}") for name in before}
     event = ada.say("drop", "train/00000.png")
     models.EMBEDDED.clear()
-    reports = workshop.run()
+    reports = workshop.run(TABLES)
     assert (tables_naming(workshop, dropped), growth(workshop)) == (LISTS & {"samples", "decisions"}, -1)
     assert tables_naming(workshop, inside) == set()
     assert workshop.rows("select filepath, status, error, width from samples where status != 'ok'") == [
@@ -143,22 +151,22 @@ def test_dropped_samples_leave_every_signal_and_come_back(workshop: Workshop, ad
     assert reports["samples"].notes["read"] == reports["media"].notes.get("decoded", 0) == 0
     assert models.EMBEDDED == []
     assert reports["similarity"].notes["searched"] == 0
-    assert workshop.wrong() == {}
+    assert workshop.wrong(TABLES) == {}
     rebuild = declared(root, "rebuild")
     give_calibrations(workshop, rebuild)
     give_events(workshop, rebuild)
-    rebuild.run()
+    rebuild.run(TABLES)
     assert_equals_rebuild(workshop, rebuild)
 
     ada.undo(event)
     models.EMBEDDED.clear()
-    reports = workshop.run()
+    reports = workshop.run(TABLES)
     assert models.EMBEDDED == []
     # The neighbours of its object; of the image there is a copy.
     assert reports["similarity"].notes["searched"] == 1
     assert tables_naming(workshop, dropped) == before | {"decisions"}
     assert {name: workshop.rows(f"select count(*) from {name}") for name in before} == stood
-    assert workshop.run()["published"].notes["written"] == ""
+    assert workshop.run(TABLES)["published"].notes["written"] == ""
 
 
 def test_a_relabel_is_judged_alone_and_wins_until_undone(workshop: Workshop, ada: Reviewer, root: Path) -> None:
@@ -166,8 +174,9 @@ def test_a_relabel_is_judged_alone_and_wins_until_undone(workshop: Workshop, ada
         "select filepath from issues join samples using (sample_id) where issue = 'label_mistake' and object_id is null"
     )
     assert len(workshop.rows(mistakes)) == COUNT / 2
+    workshop.run()
     event = ada.say("relabel", "train/00002.png", "cat")
-    reports = workshop.run(QUICK)
+    reports = workshop.run()
     assert labels(workshop, "train/00002.png") == [(["cat"], "review")]
     assert reports["ground_truth"].counts.total == reports["mistakenness"].counts.total == 1
     assert reports["mistakenness"].notes["judged"] == 1
@@ -177,14 +186,14 @@ def test_a_relabel_is_judged_alone_and_wins_until_undone(workshop: Workshop, ada
 
     file = root / "labels.csv"
     file.write_text(file.read_text().replace("00002.png,dog", "00002.png,owl"))
-    workshop.run(QUICK)
+    workshop.run()
     assert labels(workshop, "train/00002.png") == [(["cat"], "review")]
     workshop.declare(media=str(root / "media"), split_from="folder", embeddings={"model": "python:tests.models:Pixels"})
-    workshop.run(QUICK)
+    workshop.run()
     assert labels(workshop, "train/00002.png") == [(["cat"], "review")]
     declared(root)
     ada.undo(event)
-    workshop.run(QUICK)
+    workshop.run()
     assert labels(workshop, "train/00002.png") == [(["owl"], "file")]
 
 
@@ -193,11 +202,11 @@ def test_the_last_word_counts_and_history_stays(workshop: Workshop, ada: Reviewe
     ada.say("keep", "train/00003.png")
     ada.say("relabel", "train/00003.png", "owl")
     last = ada.say("relabel", "train/00003.png", "dog")
-    workshop.run(QUICK)
+    workshop.run()
     assert workshop.rows("select count(*) from samples where status = 'dropped'") == [(0,)]
     assert labels(workshop, "train/00003.png") == [(["dog"], "review")]
     ada.undo(last)
-    workshop.run(QUICK)
+    workshop.run()
     assert labels(workshop, "train/00003.png") == [(["owl"], "review")]
     said = workshop.rows("select kind, value, decided_by, undone_at is null, holds from decisions order by decided_at")
     assert said == [
@@ -215,14 +224,14 @@ def test_a_decision_is_about_the_content_that_was_seen(workshop: Workshop, ada: 
     ada.say("relabel", "train/00004.png", "owl")
     ada.say("tag", "train/00004.png", "odd")
     path.write_bytes(encoded(picture(99)))
-    workshop.run(QUICK)
+    workshop.run()
     status = "select status from samples where filepath = 'train/00004.png'"
     assert workshop.rows(status) == [("ok",)]
     assert labels(workshop, "train/00004.png") == [(["dog"], "file")]
     assert workshop.rows("select distinct holds from decisions") == [(False,)]
     assert workshop.rows("select tag, is_current from tags") == [("odd", False)]
     path.write_bytes(seen)
-    workshop.run(QUICK)
+    workshop.run()
     assert workshop.rows(status) == [("dropped",)]
     assert workshop.rows("select distinct holds from decisions") == [(True,)]
     assert workshop.rows("select tag, is_current from tags") == [("odd", True)]
@@ -235,13 +244,13 @@ def test_what_was_said_follows_a_renamed_file(workshop: Workshop, ada: Reviewer,
     ada.say("tag", "train/00006.png", "odd")
     # The drop of a copy is not about the other, whether that copy is there or not.
     ada.say("drop", "train/00000.png")
-    workshop.run(QUICK)
+    workshop.run()
     (folder / "00000.png").unlink()
     for step in ("moved", "moved_again"):
         for number in (5, 6):
             path = next(folder.glob(f"*{number:05}.png"))
             path.rename(folder / f"{step}_{number:05}.png")
-        workshop.run(QUICK)
+        workshop.run()
     gone = workshop.rows("select filepath from samples where status = 'dropped'")
     assert gone == [("train/moved_again_00005.png",)]
     assert labels(workshop, "train/moved_again_00006.png") == [(["owl"], "review")]
@@ -258,19 +267,20 @@ def test_what_was_said_follows_a_renamed_file(workshop: Workshop, ada: Reviewer,
     left = {item["subject_id"] for item in page.get("queue", issue="label_mistake").json()["items"]}
     assert left == {row[0] for row in workshop.rows(f"{MISTAKES} and sample_id != '{moved}'")} != set()
     ada.say("keep", "train/moved_again_00005.png")
-    workshop.run(QUICK)
+    workshop.run()
     assert workshop.rows("select count(*) from samples where status = 'dropped'") == [(0,)]
 
 
 def test_tags_stand_until_taken_off_or_back(workshop: Workshop, ada: Reviewer) -> None:
+    workshop.run()
     first = ada.say("tag", "train/00001.png", "odd")
     ada.say("tag", "train/00002.png", "odd")
-    reports = workshop.run(QUICK)
+    reports = workshop.run()
     assert {name for name, report in reports.items() if report.counts.total} == {"reviews"}
     assert workshop.rows("select tag, tagged_by, count(*) from tags group by all") == [("odd", "ada", 2)]
     ada.undo(first)
     ada.say("untag", "train/00002.png", "odd")
-    assert workshop.run(QUICK)["reviews"].notes["said"] == 2
+    assert workshop.run()["reviews"].notes["said"] == 2
     assert workshop.rows("from tags") == []
     history = "select event_id, present, undone_at is not null from tag_history order by 1"
     assert workshop.rows(history) == [(1, True, True), (2, True, False), (4, False, False)]
@@ -281,7 +291,7 @@ def test_objects_are_relabelled_and_dropped(workshop: Workshop, ada: Reviewer) -
     (one, content), (other, _), _ = workshop.rows(f"{objects} order by filepath")
     relabel = ada.events.append(Event("relabel", "ada", "eye"), [(one, content)])
     drop = ada.events.append(Event("drop", "ada"), [(other, content)])
-    workshop.run(QUICK)
+    workshop.run()
     # The drop was made on another content than that of its image.
     label = "select object_id, label from objects where source = 'ground_truth'"
     assert dict(workshop.rows(label))[one] == "eye"
@@ -295,14 +305,14 @@ def test_objects_are_relabelled_and_dropped(workshop: Workshop, ada: Reviewer) -
     ada.undo(drop)
     ((_, content),) = [row for row in workshop.rows(objects) if row[0] == other]
     drop = ada.events.append(Event("drop", "ada"), [(other, content)])
-    workshop.run(QUICK)
+    workshop.run()
     assert tables_naming(workshop, other) == {"decisions"}
     assert workshop.rows("select holds from decisions where kind = 'drop' and undone_at is null") == [(True,)]
     for event in (relabel, drop):
         ada.undo(event)
-    workshop.run(QUICK)
+    workshop.run()
     assert dict(workshop.rows(label)) | {one: "ear", other: "ear"} == dict(workshop.rows(label))
-    assert workshop.wrong(QUICK) == {}
+    assert workshop.wrong() == {}
 
 
 def test_what_cannot_be_read_may_be_dropped_too(workshop: Workshop, ada: Reviewer, root: Path) -> None:
@@ -310,17 +320,17 @@ def test_what_cannot_be_read_may_be_dropped_too(workshop: Workshop, ada: Reviewe
     (root / "media" / "train" / "large.png").write_bytes(bytes(100_000))
     settings = yaml.safe_load(workshop.paths.config.read_text())
     workshop.declare(**settings, decoding={"max_bytes": 50_000})
-    workshop.run(QUICK)
+    workshop.run()
     unreadable = "select filepath from issues join samples using (sample_id) where issue = 'unreadable' order by 1"
     assert workshop.rows(unreadable) == [("train/broken.png",), ("train/large.png",)]
     events = [ada.say("drop", f"train/{name}.png") for name in ("broken", "large")]
-    workshop.run(QUICK)
+    workshop.run()
     assert workshop.rows(unreadable) == []
     status = "select status, error is not null from samples where filepath = 'train/{}.png'"
     assert [workshop.rows(status.format(name)) for name in ("broken", "large")] == [[("dropped", True)]] * 2
     for event in events:
         ada.undo(event)
-    workshop.run(QUICK)
+    workshop.run()
     assert len(workshop.rows(unreadable)) == 2
 
 
@@ -328,13 +338,13 @@ def test_several_classes_stand_between_commas(tmp_path: Path) -> None:
     write_pictures(tmp_path / "media", range(3))
     rows = [{"filepath": f"{number:05}.png", "labels": ["cat", "dog"]} for number in range(2)]
     (tmp_path / "labels.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    workshop = Workshop(
-        tmp_path / "home", tmp_path / "media", labels=[{"uri": str(tmp_path / "labels.jsonl"), "field": "pets"}]
-    )
-    workshop.run(QUICK)
+    labels = [{"uri": str(tmp_path / "labels.jsonl"), "field": "pets"}]
+    select = ("reviews", "samples", "media", "ground_truth", "published")
+    workshop = Workshop(tmp_path / "home", tmp_path / "media", select=select, labels=labels)
+    workshop.run()
     for name in ("00000.png", "00002.png"):
         Reviewer(workshop).say("relabel", name, "owl, cat")
-    workshop.run(QUICK)
+    workshop.run()
     assert workshop.rows("select label_field, labels from ground_truth where origin = 'review'") == [
         ("pets", ["owl", "cat"])
     ] * 2  # fmt: skip
@@ -343,14 +353,14 @@ def test_several_classes_stand_between_commas(tmp_path: Path) -> None:
 def test_another_store_replaces_what_was_taken_in(workshop: Workshop, ada: Reviewer) -> None:
     ada.say("tag", "train/00001.png", "odd")
     ada.say("drop", "train/00001.png")
-    workshop.run(QUICK)
+    workshop.run()
     ada.events.path.rename(ada.events.path.with_suffix(".aside"))
-    workshop.run(QUICK)
+    workshop.run()
     assert workshop.rows("select (select count(*) from tags), (select count(*) from decisions)") == [(0, 0)]
     assert workshop.rows("select count(*) from samples where status = 'dropped'") == [(0,)]
     for _ in range(2):
         ada.say("keep", "train/00002.png")
-    workshop.run(QUICK)
+    workshop.run()
     assert workshop.rows("select kind, count(*) from decisions group by kind") == [("keep", 2)]
 
 
@@ -358,14 +368,14 @@ def test_a_damaged_store_is_told_in_one_line(workshop: Workshop, ada: Reviewer) 
     ada.events.path.parent.mkdir()
     ada.events.path.write_bytes(b"this is no database, and never was one" * 100)
     with pytest.raises(SourceError, match=r"events\.sqlite cannot be read.*'brain doctor test --repair'"):
-        workshop.run(QUICK)
+        workshop.run()
     ada.events.path.unlink()
     ada.say("tag", "train/00001.png", "odd")
     with sqlite3.connect(ada.events.path) as connection:
         connection.executescript("drop trigger events_stay; update events set at = 'yesterday'")
     connection.close()
     with pytest.raises(SourceError, match="yesterday"):
-        workshop.run(QUICK)
+        workshop.run()
 
 
 @pytest.fixture
@@ -402,7 +412,7 @@ def test_what_was_said_of_objects_follows_a_renamed_file(workshop: Workshop, ada
     ada.events.append(Event("relabel", "ada", "eye"), [(relabelled, content)])
     ada.events.append(Event("drop", "ada"), [(dropped, other)])
     ada.events.append(Event("tag", "ada", "odd"), [(dropped, other)])
-    workshop.run(QUICK)
+    workshop.run()
     coco = (root / "coco.json").read_text()
     for step in ("moved", "moved_again"):
         for number in (1, 2):
@@ -410,7 +420,7 @@ def test_what_was_said_of_objects_follows_a_renamed_file(workshop: Workshop, ada
             path.rename(path.with_name(f"{step}_{number:05}.png"))
             renamed = coco.replace("train/0000", f"train/{step}_0000").replace(f"{step}_00000", "00000")
             (root / "coco.json").write_text(renamed)
-        workshop.run(QUICK)
+        workshop.run()
     label = (
         "select filepath, label from objects join samples using (sample_id) where source = 'ground_truth' order by 1"
     )
@@ -426,9 +436,9 @@ def test_what_was_said_of_an_object_is_not_said_of_a_copy_of_its_image(
 ) -> None:
     objects = "select object_id, content_hash from objects join samples using (sample_id) where source = 'ground_truth'"
     ada.events.append(Event("drop", "ada"), workshop.rows(f"{objects} order by filepath"))
-    workshop.run(QUICK)
+    workshop.run()
     folder = root / "media" / "train"
     (folder / "copy.png").write_bytes((folder / "00001.png").read_bytes())
     (folder / "00002.png").rename(folder / "moved.png")
-    workshop.run(QUICK)
+    workshop.run()
     assert workshop.rows("select filepath from samples where status = 'dropped'") == []
