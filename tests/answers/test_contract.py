@@ -105,7 +105,7 @@ def test_the_schema_knows_every_key() -> None:
 
 def test_a_contract_is_a_gate_kept_current_and_can_block(tmp_path: Path) -> None:
     write_pictures(tmp_path / "media" / "train", range(3))
-    workshop = Workshop(tmp_path / "home", tmp_path / "media")
+    workshop = Workshop(tmp_path / "home", tmp_path / "media", select=("samples", "media", "health", "published"))
 
     def declare(**said: Any) -> None:
         (workshop.paths.folder / "contract.yaml").write_text(yaml.safe_dump(said))
@@ -133,7 +133,9 @@ def test_a_contract_is_a_gate_kept_current_and_can_block(tmp_path: Path) -> None
 def test_a_proposed_contract_is_kept(tmp_path: Path) -> None:
     write_pictures(tmp_path / "media" / "train" / "cat", range(3))
     write_pictures(tmp_path / "media" / "test" / "dog", range(3, 6))
-    workshop = Workshop(tmp_path / "home", tmp_path / "media", split_from="folder", labels=[{"uri": "folder"}])
+    select = ("samples", "media", "ground_truth", "issues", "health", "published")
+    settings = {"split_from": "folder", "labels": [{"uri": "folder"}]}
+    workshop = Workshop(tmp_path / "home", tmp_path / "media", select=select, **settings)
     workshop.run()
     given = ["--home", str(workshop.home.root)]
     target = tmp_path / "contract.yaml"

@@ -67,7 +67,9 @@ def test_former_names_can_be_read_for_one_version_more(published: dict[str, list
 
 def test_both_names_give_the_same(tmp_path: Path) -> None:
     write_pictures(tmp_path / "media", range(3))
-    workshop = Workshop(tmp_path / "home", tmp_path / "media")
+    workshop = Workshop(
+        tmp_path / "home", tmp_path / "media", select=("samples", "media", "image_quality", "health", "published")
+    )
     workshop.run()
     assert workshop.rows('select distinct recorded_at = "at" from health where "at" is not null') == [(True,)]
     assert workshop.rows('select distinct fitted_at = "at" from calibrations where "at" is not null') == [(True,)]

@@ -5,6 +5,8 @@ from pathlib import Path
 from tests import models
 from tests.workshop import Workshop, write_pictures
 
+NEIGHBORS = ("samples", "media", "embeddings", "similarity", "uniqueness", "published")
+
 
 def test_a_run_with_nothing_new_does_nothing(tmp_path: Path) -> None:
     write_pictures(tmp_path / "media", range(30))
@@ -21,8 +23,8 @@ def test_a_run_with_nothing_new_does_nothing(tmp_path: Path) -> None:
 
 
 def test_additions_cost_what_they_are(tmp_path: Path) -> None:
-    write_pictures(tmp_path / "media", range(200))
-    workshop = Workshop(tmp_path / "home", tmp_path / "media", similarity={"k": 5})
+    write_pictures(tmp_path / "media", range(80))
+    workshop = Workshop(tmp_path / "home", tmp_path / "media", select=NEIGHBORS, similarity={"k": 5})
     workshop.run()
     models.EMBEDDED.clear()
     write_pictures(tmp_path / "media", range(1000, 1010))
@@ -31,12 +33,13 @@ def test_additions_cost_what_they_are(tmp_path: Path) -> None:
     assert reports["samples"].notes["read"] == 10
     assert reports["media"].notes["decoded"] == 10
     assert reports["similarity"].notes["searched"] == 10
-    assert workshop.rows("select count(*) from uniqueness") == [(210,)]
+    assert workshop.rows("select count(*) from uniqueness") == [(90,)]
 
 
 def test_issues_are_gathered_again_only_of_signals_that_changed(tmp_path: Path) -> None:
     write_pictures(tmp_path / "media", range(4))
-    workshop = Workshop(tmp_path / "home", tmp_path / "media")
+    select = ("samples", "media", "objects", "box_faults", "image_quality", "exact_duplicates", "issues", "published")
+    workshop = Workshop(tmp_path / "home", tmp_path / "media", select=select)
     workshop.run()
     (tmp_path / "media" / "broken.png").write_bytes(b"no picture")
     gathered = workshop.run()["issues"].notes["gathered again"].split(", ")
@@ -47,7 +50,7 @@ def test_issues_are_gathered_again_only_of_signals_that_changed(tmp_path: Path) 
 
 def test_a_deletion_searches_only_lists_that_are_too_short(tmp_path: Path) -> None:
     paths = write_pictures(tmp_path / "media", range(60))
-    workshop = Workshop(tmp_path / "home", tmp_path / "media", similarity={"k": 3})
+    workshop = Workshop(tmp_path / "home", tmp_path / "media", select=NEIGHBORS, similarity={"k": 3})
     workshop.run()
     for path in paths[:5]:
         path.unlink()
@@ -58,7 +61,7 @@ def test_a_deletion_searches_only_lists_that_are_too_short(tmp_path: Path) -> No
 
 def test_a_moved_file_is_read_but_not_decoded(tmp_path: Path) -> None:
     paths = write_pictures(tmp_path / "media", range(5))
-    workshop = Workshop(tmp_path / "home", tmp_path / "media")
+    workshop = Workshop(tmp_path / "home", tmp_path / "media", select=("samples", "media", "embeddings", "published"))
     workshop.run()
     models.EMBEDDED.clear()
     paths[0].rename(tmp_path / "media" / "moved.png")

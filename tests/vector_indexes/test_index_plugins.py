@@ -19,7 +19,8 @@ from tests.workshop import Workshop, write_pictures
 root = Path(sys.argv[1])
 write_pictures(root / "media", range(12))
 settings = {"similarity": {"backend": "plain"}, "embeddings": {"model": "python:tests.models:Pixels"}}
-one = Workshop(root / "home", root / "media", "fruit", **settings)
+select = ("samples", "media", "embeddings", "similarity", "vector_indexes", "published")
+one = Workshop(root / "home", root / "media", "fruit", select=select, **settings)
 one.run()
 with DatasetReader("fruit", str(root / "home")) as fruit:
     by_index, by_all = (fruit.similar("00003.png", 5, index=index).fetchall() for index in ("neighbors_index", "exact"))
