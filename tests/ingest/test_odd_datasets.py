@@ -30,6 +30,8 @@ ODD: dict[str, Callable[[Path], object]] = {
     "one sound among broken": lambda media: (_broken(media, 8), write_pictures(media, [1])),
     "black, white and zero-sized": lambda media: _plain(media),
 }
+# As odd as another: fewer sound ones beside nothing, and copies alone.
+ALIKE = {"one", "two copies", "three", "all broken"}
 
 
 def _copies(media: Path, count: int) -> None:
@@ -74,7 +76,7 @@ def count(workshop: Workshop, table: str = "samples") -> int:
     return int(workshop.rows(f"select count(*) from {table}")[0][0])
 
 
-@pytest.mark.parametrize("name", ODD)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name in ALIKE)) for name in ODD])
 def test_every_asset_has_rows_for_an_odd_dataset(tmp_path: Path, name: str) -> None:
     ODD[name](tmp_path / "media")
     workshop = Workshop(tmp_path / "home", tmp_path / "media")
