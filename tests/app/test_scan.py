@@ -2,11 +2,13 @@
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
@@ -28,13 +30,32 @@ def scan(home: Path, folder: Path, *arguments: str) -> Result:
     return CliRunner().invoke(main, ["--home", str(home), "scan", str(folder), "--model", TINY, *arguments])
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    paths = write_pictures(tmp_path / "pictures" / "train", range(6))
-    write_pictures(tmp_path / "pictures" / "test", range(6, 9))
-    shutil.copy(paths[0], tmp_path / "pictures" / "test" / "a,b:c%.png")
-    (tmp_path / "pictures" / "train" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\nno more")
-    return tmp_path / "pictures"
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("scans")
+
+
+@pytest.fixture(scope="module")
+def folder(root: Path) -> Path:
+    """A folder that no test leaves as another, so that all but the first scan have little to do."""
+    paths = write_pictures(root / "pictures" / "train", range(6))
+    write_pictures(root / "pictures" / "test", range(6, 9))
+    shutil.copy(paths[0], root / "pictures" / "test" / "a,b:c%.png")
+    (root / "pictures" / "train" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\nno more")
+    return root / "pictures"
+
+
+@pytest.fixture(scope="module")
+def first(home: Path, folder: Path) -> dict[str, Any]:
+    """What the first scan said."""
+    told = scan(home, folder, "--format", "json")
+    assert told.exit_code == 0
+    return dict(json.loads(told.stdout))
+
+
+@pytest.fixture(scope="module")
+def home(root: Path) -> Path:
+    return root / "home"
 
 
 @pytest.mark.parametrize(
@@ -64,39 +85,39 @@ def test_a_condition_that_means_nothing_is_one_line(text: str, told: str) -> Non
     assert told in str(raised.value)
 
 
-def test_exit_codes(tmp_path: Path, folder: Path) -> None:
-    home = tmp_path / "home"
-    assert scan(home, folder).exit_code == 0
+def test_exit_codes(tmp_path: Path, home: Path, folder: Path, first: dict[str, Any]) -> None:
+    assert (first["samples"], first["errors"], first["new"]) == (11, 1, {})
     failed = scan(home, folder, "--fail-on", "leaks,outliers")
     assert (failed.exit_code, failed.stderr.splitlines()[-1]) == (1, "failed: leaks")
     assert "FAILED  leaks: 2, wanted <= 0" in failed.stdout
-    for wrong in ([folder / "none"], [tmp_path / "home"], [folder, "--fail-on", "x"], [folder, "--contract", "x.yaml"]):
+    for wrong in ([folder / "none"], [tmp_path], [folder, "--fail-on", "x"], [folder, "--contract", "x.yaml"]):
         told = scan(home, Path(wrong[0]), *map(str, wrong[1:]))
         assert (told.exit_code, told.stderr.count("\n")) == (2, 1), told.output
         assert told.stderr.startswith("brain scan: ")
 
 
-def test_a_verdict_is_of_the_folder_alone(tmp_path: Path, folder: Path) -> None:
-    assert scan(tmp_path / "home", folder).exit_code == 0
-    told = scan(tmp_path / "home", folder / "train").stdout
-    assert "seen elsewhere" not in told
-    refused = scan(tmp_path / "home", folder, "--fail-on", "contamination")
+@pytest.mark.usefixtures("first")
+def test_a_verdict_is_of_the_folder_alone(home: Path, folder: Path) -> None:
+    assert "seen elsewhere" not in scan(home, folder / "train").stdout
+    refused = scan(home, folder, "--fail-on", "contamination")
     assert (refused.exit_code, refused.stderr.count("\n")) == (2, 1)
 
 
-def test_labels_of_which_nothing_is_used_fail(tmp_path: Path, folder: Path) -> None:
+@pytest.mark.usefixtures("first")
+def test_labels_of_which_nothing_is_used_fail(tmp_path: Path, home: Path, folder: Path) -> None:
     (tmp_path / "labels.csv").write_text("filepath,label\nnowhere.png,cat\n")
-    found = scan(tmp_path / "home", folder, "--labels", str(tmp_path / "labels.csv"))
+    found = scan(home, folder, "--labels", str(tmp_path / "labels.csv"))
     assert found.exit_code == 1
     assert "unused_labels" in found.stderr
 
 
-def test_the_second_scan_reads_what_changed_and_says_what_is_new(tmp_path: Path, folder: Path) -> None:
-    home = tmp_path / "home"
-    first = json.loads(scan(home, folder, "--format", "json").stdout)
-    assert (first["samples"], first["errors"], first["new"]) == (11, 1, {})
+@pytest.mark.usefixtures("first")
+def test_the_second_scan_reads_what_changed_and_says_what_is_new(tmp_path: Path, home: Path, folder: Path) -> None:
     shutil.copy(folder / "train" / "00001.png", folder / "test" / "late.png")
-    failed = scan(home, folder, "--format", "json", "--fail-on", "new_leaks")
+    try:
+        failed = scan(home, folder, "--format", "json", "--fail-on", "new_leaks")
+    finally:
+        (folder / "test" / "late.png").unlink()
     second = json.loads(failed.stdout)
     assert failed.exit_code == 1
     assert second["issues"]["leak"] == 4
@@ -118,10 +139,13 @@ def test_the_second_scan_reads_what_changed_and_says_what_is_new(tmp_path: Path,
     assert kept.names() == sorted([second["dataset"], "unmounted"])
 
 
-def test_every_format_is_what_it_says(tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    home, contract = tmp_path / "home", tmp_path / "contract.yaml"
+@pytest.mark.usefixtures("first")
+def test_every_format_is_what_it_says(
+    tmp_path: Path, home: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contract = tmp_path / "contract.yaml"
     contract.write_text("leaks: 0\nimages: {min_side: 17}\n")
-    monkeypatch.chdir(tmp_path)
+    monkeypatch.chdir(folder.parent)
     summary = tmp_path / "summary.md"
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
 
@@ -144,9 +168,10 @@ def test_every_format_is_what_it_says(tmp_path: Path, folder: Path, monkeypatch:
     assert told("markdown").startswith("### brain scan of `pictures`: failed: 3 of 3")
 
 
-def test_the_report_is_written(tmp_path: Path, folder: Path) -> None:
+@pytest.mark.usefixtures("first")
+def test_the_report_is_written(tmp_path: Path, home: Path, folder: Path) -> None:
     target = tmp_path / "report.html"
-    assert scan(tmp_path / "home", folder, "-o", str(target)).exit_code == 0
+    assert scan(home, folder, "-o", str(target)).exit_code == 0
     assert "<html" in target.read_text("utf-8")
 
 
@@ -198,10 +223,32 @@ def test_a_github_job_tells_what_the_second_commit_did(tmp_path: Path, repositor
     assert git(root, "log", "-1", "--format=%s") == "second"
 
 
+def gitlab_script() -> list[str]:
+    _, template = yaml.safe_load_all((ROOT / "templates" / "brain-scan.yml").read_text("utf-8"))
+    return list(template["brain-scan"]["script"])
+
+
+@pytest.mark.usefixtures("first")
+def test_a_gitlab_job_asks_for_a_report_of_tests(
+    tmp_path: Path, home: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = {"SCAN_PATH": str(folder), "SCAN_FAIL_ON": "leaks", "SCAN_ARGUMENTS": f"--model {TINY}"}
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(tmp_path)
+    program, *words, into, target = shlex.split(os.path.expandvars(gitlab_script()[-1]))
+    assert (program, into, target) == ("brain", ">", "brain-scan.xml")
+    done = CliRunner().invoke(main, ["--home", str(home), *words])
+    assert done.exit_code == 1, done.output
+    [failing] = [case for case in ElementTree.fromstring(done.stdout) if case.find("failure") is not None]
+    assert failing.get("name") == "leaks"
+    assert Path("brain-scan.html").exists()
+
+
+@pytest.mark.slow
 def test_a_gitlab_job_leaves_a_report_of_tests(tmp_path: Path, repository: tuple[Path, str]) -> None:
     root, base = repository
-    _, template = yaml.safe_load_all((ROOT / "templates" / "brain-scan.yml").read_text("utf-8"))
-    script = "set -e\n" + "\n".join(template["brain-scan"]["script"]).replace("git fetch --quiet origin", "true")
+    script = "set -e\n" + "\n".join(gitlab_script()).replace("git fetch --quiet origin", "true")
     given = {"SCAN_PATH": "images", "SCAN_FAIL_ON": "new_leaks", "SCAN_ARGUMENTS": "--contract contract.yaml"}
     commits = {"CI_MERGE_REQUEST_DIFF_BASE_SHA": base, "CI_COMMIT_SHA": git(root, "rev-parse", "HEAD")}
     variables = environment(tmp_path, **given, **commits)
