@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import brain_assets as brain
@@ -73,7 +73,8 @@ def test_wrong_sql_is_one_line(pictures: DatasetReader) -> None:
     assert "\n" not in str(raised.value)
 
 
-@given(st.lists(st.sampled_from(["train", "take", "skip", "sort", "dogs"]), max_size=4))
+@settings(max_examples=12)
+@given(st.lists(st.sampled_from(["train", "take", "skip", "sort", "dogs"]), min_size=2, max_size=4))
 def test_stages_do_what_lists_do(pictures: DatasetReader, stages: list[str]) -> None:
     view = pictures.where("true")
     rows = [(row["sample_id"], row["split"], row["label"]) for row in view]
