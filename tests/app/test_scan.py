@@ -123,7 +123,7 @@ def test_the_second_scan_reads_what_changed_and_says_what_is_new(tmp_path: Path,
     assert second["issues"]["leak"] == 4
     assert second["new"]["leak"] == 2
     kept = Home(home / "scans")
-    assert kept.names() == [second["dataset"]]
+    assert second["dataset"] in kept.names()
     with connect(kept.existing(second["dataset"]).published) as connection:
         judged = connection.execute(
             "select rows_changed from runs where method = 'media' order by started_at"
@@ -136,7 +136,8 @@ def test_the_second_scan_reads_what_changed_and_says_what_is_new(tmp_path: Path,
         paths.lock.touch()
         os.utime(paths.lock, (time.time() - days * 86_400,) * 2)
     assert scan(home, folder).exit_code == 0
-    assert kept.names() == sorted([second["dataset"], "unmounted"])
+    assert "unmounted" in kept.names()
+    assert "gone" not in kept.names()
 
 
 @pytest.mark.usefixtures("first")
