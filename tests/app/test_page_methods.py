@@ -17,6 +17,7 @@ from tests.review.client import TOKEN, Client
 from tests.workshop import Workshop, write_pictures
 
 PICTURES = 12
+EXTRA = {"brain_key": "extra", "method": "uniqueness"}
 
 
 @pytest.fixture(scope="module")
@@ -119,6 +120,19 @@ def test_who_is_invited_reviews_and_computes_nothing(client: Client, workshop: W
     assert declared(workshop) == []
 
 
+def test_a_declared_run_is_deleted_by_a_command(client: Client, workshop: Workshop) -> None:
+    workshop.declare(**yaml.safe_load(workshop.paths.config.read_text("utf-8")), runs=[EXTRA])
+    workshop.run(["uniqueness", "published"])
+    assert workshop.rows("select count(*) from uniqueness where brain_key = 'extra'") == [(PICTURES,)]
+    assert client.post("delete-run", {"brain_key": "nobody"}).status == 422
+    assert client.post("delete-run", {"brain_key": "extra"}).status == 200
+    assert client.post("delete-run", {"brain_key": "extra"}).status == 422
+    assert finished(client)["failed"] is None
+    assert declared(workshop) == []
+    assert workshop.rows("select count(*) from uniqueness where brain_key = 'extra'") == [(0,)]
+
+
+@pytest.mark.slow
 def test_a_run_over_what_the_page_shows_is_computed_and_deleted(workshop: Workshop, tmp_path: Path) -> None:
     half = [row[0] for row in workshop.rows("select sample_id from samples order by filepath limit 6")]
     methods = DeclaredMethods(workshop.home)
