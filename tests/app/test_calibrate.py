@@ -3,7 +3,6 @@
 import uuid
 from pathlib import Path
 
-import pytest
 from click.testing import CliRunner, Result
 
 from brain_assets.app.calibrating import forget
@@ -35,12 +34,19 @@ def redone(workshop: Workshop, issue: str | None) -> list[tuple]:
     return workshop.rows(CUTS)
 
 
-def test_the_command_prints_old_and_new_values(tmp_path: Path) -> None:
+def test_thresholds_stay_until_someone_asks_for_new_ones(tmp_path: Path) -> None:
     workshop = make(tmp_path)
     before = workshop.rows(CUTS)
+    assert [key for key, _ in before] == ["few_outliers", "outliers"]
+    # The same dataset gets the same thresholds again.
+    assert redone(workshop, None) == before
     write_pictures(tmp_path / "media", range(100, 110))
     workshop.run()
     assert workshop.rows(CUTS) == before
+    # Those of other issues stay.
+    assert redone(workshop, "near_duplicate") == before
+    assert_is_one_line(workshop, "outlier")
+    # The command prints old and new values.
     result = calibrate(workshop, "--issue", "outlier")
     after = workshop.rows(CUTS)
     assert result.exit_code == 0
@@ -53,25 +59,8 @@ def test_the_command_prints_old_and_new_values(tmp_path: Path) -> None:
     assert workshop.wrong() == {}
 
 
-def test_the_same_dataset_gets_the_same_thresholds_again(tmp_path: Path) -> None:
-    workshop = make(tmp_path)
-    before = workshop.rows(CUTS)
-    assert before
-    assert redone(workshop, "outlier") == before
-    assert redone(workshop, None) == before
-
-
-def test_thresholds_of_other_issues_stay(tmp_path: Path) -> None:
-    workshop = make(tmp_path)
-    write_pictures(tmp_path / "media", range(100, 103))
-    before = workshop.rows(CUTS)
-    assert redone(workshop, "near_duplicate") == before
-    assert redone(workshop, "outlier") != before
-
-
-@pytest.mark.parametrize(("count", "says"), [(14, "outlier"), (3, "nothing yet")])
-def test_an_unknown_issue_is_one_line(tmp_path: Path, count: int, says: str) -> None:
-    workshop = make(tmp_path, count)
+def assert_is_one_line(workshop: Workshop, says: str) -> None:
+    """Check what is said of an unknown issue."""
     before = workshop.rows(CUTS)
     result = calibrate(workshop, "--issue", "outlyer")
     assert result.exit_code == 1
@@ -83,6 +72,7 @@ def test_an_unknown_issue_is_one_line(tmp_path: Path, count: int, says: str) -> 
 
 def test_too_few_samples_keep_the_defaults(tmp_path: Path) -> None:
     workshop = make(tmp_path, 3)
+    assert_is_one_line(workshop, "nothing yet")
     result = calibrate(workshop)
     assert result.exit_code == 0
     assert "too few samples" in result.stdout
