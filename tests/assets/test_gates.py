@@ -22,6 +22,10 @@ def gate(metric: str, limit: float, operator: str = "<=", severity: str = "warn"
     return {"metric": metric, "operator": operator, "limit": limit, "severity": severity}
 
 
+# What the gates here are about.
+GATED = ("reviews", "samples", "media", "ground_truth", "exact_duplicates", "leaks", "issues", "health", "published")
+
+
 def redeclare(workshop: Workshop, media: Path, *gates: dict[str, Any]) -> None:
     workshop.declare(media=str(media), embeddings={"model": TINY}, gates=list(gates))
 
@@ -58,7 +62,7 @@ def test_check_says_every_gate_and_exits_1_when_one_fails(tmp_path: Path, media:
     redeclare(
         workshop, media, gate("exact_duplicate_share", 0.1), gate("issue_leak", 0, "=="), gate("samples", 5, ">=")
     )
-    workshop.run()
+    workshop.run(GATED)
     result = check(workshop)
     assert [line.split() for line in result.stdout.splitlines()] == [
         ["exact_duplicate_share", "0.2", "<=", "0.1", "FAILED"],
@@ -75,7 +79,7 @@ def test_no_gates_and_nothing_published_are_one_line(tmp_path: Path, media: Path
     workshop = Workshop(tmp_path / "home", media)
     assert check(workshop).exit_code == 1
     assert "nothing is published" in check(workshop).stderr
-    workshop.run()
+    workshop.run(GATED)
     assert check(workshop).exit_code == 0
     assert "no gates" in check(workshop).stdout
 
@@ -83,11 +87,11 @@ def test_no_gates_and_nothing_published_are_one_line(tmp_path: Path, media: Path
 def test_a_blocking_gate_keeps_the_set_before_and_check_still_says_why(tmp_path: Path, media: Path) -> None:
     workshop = Workshop(tmp_path / "home", media)
     redeclare(workshop, media, gate("exact_duplicates", 1, severity="block"))
-    workshop.run()
+    workshop.run(GATED)
     before = manifest(workshop.paths.published)
     shutil.copy(media / "copy.png", media / "another.png")
     with pytest.raises(BrainError, match=r"exact_duplicates 2 <= 1 FAILED") as caught:
-        workshop.run()
+        workshop.run(GATED)
     assert "\n" not in str(caught.value)
     assert manifest(workshop.paths.published) == before
     assert workshop.rows("select count(*) from samples") == [(5,)]
@@ -96,7 +100,7 @@ def test_a_blocking_gate_keeps_the_set_before_and_check_still_says_why(tmp_path:
     assert "exact_duplicates  2 <= 1  FAILED" in result.stdout
     assert "held back" in result.stdout
     (media / "another.png").unlink()
-    workshop.run()
+    workshop.run(GATED)
     assert check(workshop).stdout.splitlines() == ["exact_duplicates  1 <= 1  ok"]
 
 
@@ -104,10 +108,10 @@ def test_a_first_set_can_be_held_back_and_is_published_when_the_gate_is_eased(tm
     workshop = Workshop(tmp_path / "home", media)
     redeclare(workshop, media, gate("issue_exact_duplicate", 0, severity="block"))
     with pytest.raises(BrainError, match="issue_exact_duplicate"):
-        workshop.run()
+        workshop.run(GATED)
     assert check(workshop).exit_code == 1
     redeclare(workshop, media, gate("issue_exact_duplicate", 5, severity="block"))
-    workshop.run()
+    workshop.run(GATED)
     assert workshop.rows("select count(*) from samples") == [(5,)]
 
 
@@ -137,7 +141,7 @@ def test_dagster_records_the_gates_as_a_check_and_names_what_blocks(tmp_path: Pa
     workshop = Workshop(tmp_path / "home", media)
     redeclare(workshop, media, gate("exact_duplicates", 0), gate("samples", 4, severity="block"))
     with pytest.raises(BrainError, match=r"a gate keeps test from being published.*samples 5 <= 4 FAILED"):
-        materialize(workshop.home, "test")
+        materialize(workshop.home, "test", GATED)
     with dg.DagsterInstance.get() as instance:
         records = instance.event_log_storage.get_asset_check_execution_history(
             dg.AssetCheckKey(dg.AssetKey("health"), "gates"), limit=1
