@@ -26,6 +26,7 @@ FITTED = (
     "visualization",
     "published",
 )
+TO_NEIGHBORS = ("samples", "media", "embeddings", "similarity")
 RUNS = [
     {"brain_key": "lowered", "method": "representativeness", "parameters": {"method": "cluster-center-downweight"}},
     {"brain_key": "peer", "method": "uniqueness", "parameters": {"mode": "compat"}},
@@ -62,6 +63,9 @@ ODD = {
     "none finite": np.full((3, 8), np.nan),
 }
 
+# As odd as others: no more vectors than none that are finite, few as one and three are, equal as those that are identical.
+ALIKE = {"none", "four", "nineteen", "one cluster", "all zero"}
+
 
 def make(root: Path, vectors: np.ndarray, home: str = "home", **settings: object) -> Workshop:
     """Write pictures with these vectors, the last one alone in the split test, and declare them."""
@@ -80,7 +84,7 @@ def count(workshop: Workshop, table: str, condition: str = "true") -> int:
     return int(workshop.rows(f"select count(*) from {table} where {condition}")[0][0])
 
 
-@pytest.mark.parametrize("name", ODD)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name in ALIKE)) for name in ODD])
 def test_every_signal_is_defined(tmp_path: Path, name: str) -> None:
     finite = int(np.isfinite(ODD[name]).all(axis=1).sum())
     workshop = make(tmp_path, ODD[name], runs=RUNS, calibration={"min_samples": 10})
@@ -111,7 +115,7 @@ def test_every_signal_is_defined(tmp_path: Path, name: str) -> None:
 
 def test_identical_vectors_are_as_typical_and_as_common_as_can_be(tmp_path: Path) -> None:
     workshop = make(tmp_path, ODD["all identical"])
-    workshop.run(ASSETS)
+    workshop.run((*TO_NEIGHBORS, "uniqueness", "representativeness", "published"))
     both = "uniqueness join representativeness using (sample_id)"
     assert workshop.rows(f"select distinct uniqueness, representativeness from {both}") == [(0.0, 1.0)]
 
@@ -119,7 +123,7 @@ def test_identical_vectors_are_as_typical_and_as_common_as_can_be(tmp_path: Path
 def test_a_copy_in_a_split_of_one_sample_is_a_leak(tmp_path: Path) -> None:
     workshop = make(tmp_path, cloud(3))
     (tmp_path / "media" / "test" / "last.png").write_bytes(encoded(picture(1)))
-    workshop.run(ASSETS)
+    workshop.run((*TO_NEIGHBORS, "exact_duplicates", "near_duplicates", "leaks", "published"))
     assert workshop.rows("select split, partner_split, kind from leaks order by all") == [
         ("test", "train", "exact"),
         ("train", "test", "exact"),
@@ -127,11 +131,12 @@ def test_a_copy_in_a_split_of_one_sample_is_a_leak(tmp_path: Path) -> None:
 
 
 def test_the_peers_clusters_need_samples(tmp_path: Path) -> None:
+    steps = (*TO_NEIGHBORS, "representativeness", "published")
     workshop = make(tmp_path, cloud(19), representativeness={"mode": "compat"})
     with pytest.raises(ConfigurationError, match="mode compat needs at least 20 samples with a vector, there are 19"):
-        workshop.run(ASSETS)
+        workshop.run(steps)
     make(tmp_path, cloud(19), representativeness={"mode": "compat", "clusters": 5})
-    workshop.run(ASSETS)
+    workshop.run(steps)
     assert count(workshop, "representativeness", "representativeness between 0 and 1") == 19
 
 
@@ -148,31 +153,33 @@ def test_vectors_of_another_length_have_clusters_of_their_own(tmp_path: Path) ->
 
 def test_another_metric_has_a_cut_of_its_own(tmp_path: Path) -> None:
     """A cut fitted to cosine distances would make all samples outliers, or none, by euclidean ones."""
+    steps = (*TO_NEIGHBORS, "outliers", "published")
     settings = {"calibration": {"min_samples": 10}}
     workshop = make(tmp_path, 10 * cloud(30), **settings)
-    workshop.run(FITTED)
+    workshop.run(steps)
     far = settings | {"similarity": {"metric": "euclidean"}}
     make(tmp_path, 10 * cloud(30), **far)
-    workshop.run(FITTED)
+    workshop.run(steps)
     rebuild = make(tmp_path, 10 * cloud(30), "rebuild", **far)
-    rebuild.run(FITTED)
+    rebuild.run(steps)
     assert_equals_rebuild(workshop, rebuild)
     assert workshop.rows("select min(cut) > 2 from outliers") == [(True,)]
 
 
 def test_what_was_fitted_to_vectors_is_fitted_anew_once_half_of_them_are_others(tmp_path: Path) -> None:
+    steps = (*TO_NEIGHBORS, "outliers", "representativeness", "published")
     settings: dict[str, Any] = {"calibration": {"min_samples": 10}, "representativeness": {"clusters": 2}}
     before, after = cloud(30), 5 + cloud(60)[30:]
     workshop = make(tmp_path, before, **settings)
-    workshop.run(FITTED)
+    workshop.run(steps)
     fits = fitted(workshop)
     make(tmp_path, np.concatenate([after[:14], before[14:]]), **settings)
-    workshop.run(FITTED)
+    workshop.run(steps)
     assert fitted(workshop) == fits
     make(tmp_path, np.concatenate([after[:15], before[15:]]), **settings)
-    workshop.run(FITTED)
+    workshop.run(steps)
     rebuild = make(tmp_path, np.concatenate([after[:15], before[15:]]), "rebuild", **settings)
-    rebuild.run(FITTED)
+    rebuild.run(steps)
     assert fitted(workshop) == fitted(rebuild) != fits
     assert_equals_rebuild(workshop, rebuild)
 

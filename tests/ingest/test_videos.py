@@ -20,6 +20,7 @@ from tests.workshop import Workshop, encoded, picture, write_pictures
 av = pytest.importorskip("av")
 ASSETS = ("samples", "media", "embeddings", "exact_duplicates", "image_quality", "published")
 FEW = ("samples", "media", "published")
+EMBEDDED = ("samples", "media", "embeddings", "published")
 SIZE = (64, 48)
 
 
@@ -67,30 +68,30 @@ def test_only_what_changed_is_decoded(tmp_path: Path) -> None:
     write_pictures(media, [90])
     write_video(media / "train" / "a.mkv", [1, 2])
     write_video(media / "test" / "b.mkv", [3, 4])
-    workshop = Workshop(tmp_path / "home", media, split_from="folder", frames=1.0)
-    workshop.run(ASSETS)
+    workshop = Workshop(tmp_path / "home", media, select=EMBEDDED, split_from="folder", frames=1.0)
+    workshop.run()
     assert workshop.rows("select filepath, split from samples order by 1") == [
         ("00090.png", None), ("test/b.mkv#t=0.000", "test"), ("test/b.mkv#t=1.000", "test"),
         ("train/a.mkv#t=0.000", "train"), ("train/a.mkv#t=1.000", "train"),
     ]  # fmt: skip
-    reports = workshop.run(ASSETS)
+    reports = workshop.run()
     assert {name for name, report in reports.items() if report.counts.total} == set()
 
     models.EMBEDDED.clear()
     (media / "train" / "a.mkv").rename(media / "train" / "moved.mkv")
     os.utime(media / "test" / "b.mkv")
-    assert workshop.run(ASSETS)["media"].notes["decoded"] == 0
+    assert workshop.run()["media"].notes["decoded"] == 0
     write_video(media / "test" / "b.mkv", [5, 6, 7])
-    assert workshop.run(ASSETS)["media"].notes["decoded"] == 3
+    assert workshop.run()["media"].notes["decoded"] == 3
     assert sum(models.EMBEDDED) == 3
     (media / "test" / "b.mkv").unlink()
-    workshop.run(ASSETS)
+    workshop.run()
     assert paths(workshop) == ["00090.png", "train/moved.mkv#t=0.000", "train/moved.mkv#t=1.000"]
     settings = {"media": str(media), "embeddings": {"model": "python:tests.models:Pixels"}}
     workshop.declare(**settings, frames=0.5)
-    assert workshop.run(ASSETS)["media"].notes["decoded"] == 2
+    assert workshop.run()["media"].notes["decoded"] == 2
     workshop.declare(**settings)
-    workshop.run(ASSETS)
+    workshop.run()
     # Without frames a video is no sample; it is counted among the other files.
     assert paths(workshop) == ["00090.png"]
 
