@@ -10,18 +10,21 @@ import pytest
 from brain_assets.resources.store.events import Event, Events
 from brain_assets.review import create_app
 from tests.ingest import test_reviews
-from tests.ingest.test_reviews import QUICK, declared
+from tests.ingest.test_reviews import declared
 from tests.review.client import TOKEN, Client
 from tests.workshop import Workshop, assert_equals_rebuild, give_calibrations, give_events, picture, write_pictures
 
-root = test_reviews.root
+seen, root = test_reviews.seen, test_reviews.root
 BOX = {"x": 0.5, "y": 0.5, "width": 0.25, "height": 0.25}
 OUTLINE = {**BOX, "polygon": [[0.5, 0.5, 0.75, 0.5, 0.75, 0.75]]}
 LABELS = """
     select filepath, label, round(x, 3), round(y, 3), round(objects.width, 3), round(objects.height, 3), origin
     from objects join samples using (sample_id) where source = 'ground_truth' order by all"""
 EAR = (0.1, 0.125, 0.4, 0.5)
-COPIES = (*QUICK, "embeddings", "exact_duplicates", "similarity", "near_duplicates", "leaks")
+COPIES = (
+    *("reviews", "samples", "media", "embeddings", "exact_duplicates", "similarity", "near_duplicates", "leaks"),
+    *("issues", "published"),
+)
 
 
 class Page:
@@ -62,9 +65,7 @@ class Page:
 
 @pytest.fixture
 def workshop(root: Path) -> Workshop:
-    made = declared(root)
-    made.run(QUICK)
-    return made
+    return declared(root)
 
 
 @pytest.fixture
@@ -101,7 +102,7 @@ AS_FILED = [(f"train/0000{number}.png", "ear", *EAR, "file") for number in range
 def test_corrections_are_labels_until_they_are_undone(workshop: Workshop, page: Page, root: Path) -> None:
     events = said(page)
     assert page.shown() == [row[:-1] for row in CORRECTED]
-    workshop.run(QUICK)
+    workshop.run()
     assert workshop.rows(LABELS) == CORRECTED
     assert page.shown() == [row[:-1] for row in CORRECTED]
     outline = "select polygon from objects where label = 'nose'"
@@ -116,30 +117,30 @@ def test_corrections_are_labels_until_they_are_undone(workshop: Workshop, page: 
     rebuild = declared(root, "rebuild")
     give_calibrations(workshop, rebuild)
     give_events(workshop, rebuild)
-    rebuild.run(QUICK)
+    rebuild.run()
     assert_equals_rebuild(workshop, rebuild)
-    assert workshop.wrong(QUICK) == {}
+    assert workshop.wrong() == {}
     for event in events:
         page.post("undo", event_id=event)
     # What was made is gone at once; what files say of the rest is asked by the next run.
     assert {row[0] for row in page.shown()} == {"train/00000.png", "train/00001.png"}
-    workshop.run(QUICK)
+    workshop.run()
     assert workshop.rows(LABELS) == AS_FILED
     assert page.shown() == [row[:-1] for row in AS_FILED]
 
 
 def test_what_was_confirmed_stands_without_the_model(workshop: Workshop, page: Page, root: Path) -> None:
     page.correct("train/00001.png", "confirm", object=page.objects("train/00001.png", "detector")[0], label="tail")
-    workshop.run(QUICK)
+    workshop.run()
     (root / "found.json").write_text("[]")
-    workshop.run(QUICK)
+    workshop.run()
     assert ("train/00001.png", "tail", *EAR, "review") in workshop.rows(LABELS)
     assert workshop.rows("select kind, holds from decisions") == [("confirm", True)]
     made = next(one for one in page.objects("train/00001.png") if ("tail",) in workshop.rows(
         f"select label from objects where object_id = '{one}'"))  # fmt: skip
     page.correct("train/00001.png", "reshape", object=made, shape=BOX)
     page.correct("train/00001.png", "drop", object=made)
-    workshop.run(QUICK)
+    workshop.run()
     assert len(workshop.rows(LABELS)) == 3
 
 
@@ -148,11 +149,11 @@ def test_corrections_follow_a_renamed_file_and_ask_again_of_another_picture(
 ) -> None:
     page.correct("train/00005.png", "draw", label="nose", shape=BOX)
     page.correct("train/00006.png", "draw", label="tail", shape=BOX)
-    workshop.run(QUICK)
+    workshop.run()
     folder = root / "media" / "train"
     (folder / "00005.png").rename(folder / "moved.png")
     picture(77).save(folder / "00006.png")
-    workshop.run(QUICK)
+    workshop.run()
     made = [row[:2] for row in workshop.rows(LABELS) if row[-1] == "review"]
     assert made == [("train/moved.png", "nose")]
     assert ("train/moved.png", "nose", 0.5, 0.5, 0.25, 0.25) in page.shown()
@@ -160,13 +161,13 @@ def test_corrections_follow_a_renamed_file_and_ask_again_of_another_picture(
 
 def test_what_files_hold_by_now_is_there_once(workshop: Workshop, page: Page, root: Path) -> None:
     page.correct("train/00003.png", "draw", label="ear", shape={**BOX, "width": 0.26})
-    workshop.run(QUICK)
+    workshop.run()
     coco = json.loads((root / "coco.json").read_text())
     coco["annotations"].append(
         {"id": 9, "image_id": 3, "category_id": 1, "bbox": [10, 8, 5, 4], "area": 20, "iscrowd": 0}
     )
     (root / "coco.json").write_text(json.dumps(coco))
-    workshop.run(QUICK)
+    workshop.run()
     assert [row for row in workshop.rows(LABELS) if row[0] == "train/00003.png"] == [
         ("train/00003.png", "ear", 0.5, 0.5, 0.25, 0.25, "file")
     ]
@@ -179,19 +180,19 @@ def test_what_models_found_is_approved_in_a_batch_each_object_once(workshop: Wor
         {"image_id": 1, "category_id": 1, "bbox": [2, 2, 8, 8], "score": 0.7},
     ]
     (root / "found.json").write_text(json.dumps(found))
-    workshop.run(QUICK)
+    workshop.run()
     ids = [row[0] for row in workshop.rows("select object_id from objects where source = 'detector'")]
     done = page.post("approve", frame="objects", ids=ids)
     # One lies on another, one on a label of its class.
     assert (done["count"], done["left_out"]) == (3, 2)
     again = page.client.post("approve", {"frame": "objects", "ids": ids})
     assert again.status == 422
-    workshop.run(QUICK)
+    workshop.run()
     assert [row[:2] for row in workshop.rows(LABELS) if row[-1] == "review"] == [
         (f"train/0000{number}.png", "eye") for number in range(3)
     ]
     page.post("undo", event_id=done["event_id"])
-    workshop.run(QUICK)
+    workshop.run()
     assert workshop.rows(LABELS) == AS_FILED
 
 
@@ -199,7 +200,7 @@ def test_predicted_classes_are_approved_in_a_batch(workshop: Workshop, page: Pag
     ids = [page.id(f"train/{number:05}.png") for number in range(6)]
     done = page.post("approve", frame="images", ids=ids)
     assert (done["count"], done["left_out"]) == (3, 3)
-    workshop.run(QUICK)
+    workshop.run()
     labels = workshop.rows("select labels, origin, count(*) from ground_truth group by all order by all")
     assert labels == [(["cat"], "file", 7), (["cat"], "review", 3), (["dog"], "file", 4)]
 
@@ -244,11 +245,12 @@ def test_pairs_that_are_no_copies_are_not_asked_again(tmp_path: Path) -> None:
     made = Workshop(
         tmp_path / "home",
         tmp_path / "media",
+        select=COPIES,
         split_from="folder",
         near_duplicates={"threshold": 0.05},
         similarity={"k": 4},
     )
-    made.run(COPIES)
+    made.run()
     pairs = "select filepath from leaks join samples using (sample_id) order by 1"
     names = [row[0] for row in made.rows(pairs)]
     assert {"test/copy0.png", "train/00000.png", "test/copy1.png"} <= set(names)
@@ -258,7 +260,7 @@ def test_pairs_that_are_no_copies_are_not_asked_again(tmp_path: Path) -> None:
     queue = {item["subject"]["filepath"] for item in page.client.get("queue", issue="leak").json()["items"]}
     assert "test/copy1.png" in queue
     assert "test/copy0.png" not in queue
-    reports = made.run(COPIES)
+    reports = made.run()
     left = {row[0] for row in made.rows(pairs)}
     assert left == set(names) - {"test/copy0.png", "train/00000.png"}
     assert not made.rows(f"select 1 from near_duplicates where sample_id in ('{ids[0]}', '{ids[1]}')")
@@ -266,13 +268,13 @@ def test_pairs_that_are_no_copies_are_not_asked_again(tmp_path: Path) -> None:
     assert made.rows("select kind, holds from decisions") == [("not_copy", True)] * 2
     # It is said of contents: another name changes nothing.
     (tmp_path / "media" / "test" / "copy0.png").rename(tmp_path / "media" / "test" / "other.png")
-    made.run(COPIES)
+    made.run()
     assert {row[0] for row in made.rows(pairs)} == left
     # What is said of something else wakes neither.
     Events(made.paths.events).append(Event("keep", "ada"), [(ids[1], None)])
-    assert made.run(COPIES)["near_duplicates"].counts.total == 0
+    assert made.run()["near_duplicates"].counts.total == 0
     page.post("undo", event_id=done["event_id"])
-    made.run(COPIES)
+    made.run()
     assert {row[0] for row in made.rows(pairs)} == {*names, "test/other.png"} - {"test/copy0.png"}
 
 

@@ -42,7 +42,7 @@ def write_results(path: Path, objects: dict[int, list[tuple[str, list[float], fl
 def make_workshop(root: Path, home: str, **settings: Any) -> Workshop:
     (root / "predictions").mkdir(exist_ok=True)
     declared = {"labels": [{"uri": str(root / "labels.json")}], "predictions": [{"uri": str(root / "predictions")}]}
-    return Workshop(root / home, root / "media", **{**declared, **settings})
+    return Workshop(root / home, root / "media", **{"select": STEPS, **declared, **settings})
 
 
 @pytest.fixture
@@ -53,10 +53,10 @@ def workshop(tmp_path: Path) -> Workshop:
 
 
 def check(workshop: Workshop, root: Path) -> None:
-    assert workshop.wrong(STEPS) == {}
+    assert workshop.wrong() == {}
     rebuild = make_workshop(root, "rebuild")
     give_calibrations(workshop, rebuild)
-    rebuild.run(STEPS)
+    rebuild.run()
     for table in ("objects", "object_images", "object_classes", "object_mistakenness", "mistakenness", "rejected_rows"):
         assert workshop.rows(f"from {table} order by all") == rebuild.rows(f"from {table} order by all")
     rebuild.remove()
@@ -98,7 +98,7 @@ def test_objects_are_relative_to_the_image_and_judged(workshop: Workshop, tmp_pa
         6: [("cat", GOOD, 0.9)],
     }
     write_results(tmp_path / "predictions" / "net.json", found)
-    workshop.run()
+    workshop.run((*STEPS, "image_quality", "issues"))
     query = "select x, y, width, height from objects where source = 'ground_truth'"
     assert set(workshop.rows(query)) == {(0.1, 0.125, 0.4, 0.5)}
     query = "select filepath, issue from issues join samples using (sample_id) where is_issue and object_id is not null"
@@ -139,7 +139,7 @@ def test_an_object_without_a_number_keeps_the_id_that_version_0_1_gave_it(tmp_pa
     boxes = [[x / 10, 3.3, width / 10, 1.1] for x in range(1, 60, 7) for width in range(11, 60, 9)]
     write_results(tmp_path / "predictions" / "net.json", {0: [("dog", box, 0.5) for box in boxes]})
     workshop = make_workshop(tmp_path, "home")
-    workshop.run(STEPS)
+    workshop.run()
     image = sample_id("00000.png")
     spans = [(x / 20, (x + width) / 20 - x / 20, y / 16, (y + height) / 16 - y / 16) for x, y, width, height in boxes]
     said = [f"net|ground_truth|dog|{x}|{y}|{width}|{height}|1" for x, width, y, height in spans]
@@ -150,6 +150,7 @@ def test_an_object_without_a_number_keeps_the_id_that_version_0_1_gave_it(tmp_pa
 def test_only_images_that_changed_are_compared(workshop: Workshop, tmp_path: Path) -> None:
     results = {image: [("cat", GOOD, 0.9)] for image in range(5)}
     write_results(tmp_path / "predictions" / "net.json", results)
+    workshop.select |= {"embeddings"}
     workshop.run()
     ids = workshop.rows("select object_id from objects order by all")
     models.EMBEDDED.clear()
@@ -172,10 +173,10 @@ def test_logits_are_kept_and_count_in_compat(workshop: Workshop, tmp_path: Path)
     results[0]["logits"] = [0.0, 0.0]
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(results))
-    workshop.run(STEPS)
+    workshop.run()
     results[1]["logits"] = [0.0, 0.0]
     path.write_text(json.dumps([*results, results[2] | {"logits": [1.0]}]))
-    assert workshop.run(STEPS)["object_mistakenness"].notes["judged"] == 1
+    assert workshop.run()["object_mistakenness"].notes["judged"] == 1
     rows = workshop.rows(
         "select logits from objects join samples using (sample_id) where source = 'net' order by filepath"
     )
@@ -183,7 +184,7 @@ def test_logits_are_kept_and_count_in_compat(workshop: Workshop, tmp_path: Path)
     assert workshop.rows("select line, reason, detail from rejected_rows") == [(4, "logits_length", "expected 2")]
     check(workshop, tmp_path)
     peer = make_workshop(tmp_path, "peer", mistakenness={"mode": "compat"})
-    peer.run(STEPS)
+    peer.run()
     rows = peer.rows("select mistakenness from object_mistakenness where mistakenness is not null order by all")
     assert [row[0] for row in rows] == pytest.approx([0.05, 0.25, 0.25])
 
@@ -209,9 +210,8 @@ def test_yolo_beside_the_images(tmp_path: Path) -> None:
     (tmp_path / "data" / "data.yaml").write_text("names: {0: cat, 1: dog}\n")
     (labels / "00000.txt").write_text("1 0.5 0.5 0.2 0.4\n")
     (labels / "00001.txt").write_text("")
-    workshop = Workshop(
-        tmp_path / "home", tmp_path / "data" / "images", labels=[{"uri": str(tmp_path / "data" / "labels")}]
-    )
+    labels = [{"uri": str(tmp_path / "data" / "labels")}]
+    workshop = Workshop(tmp_path / "home", tmp_path / "data" / "images", select=STEPS, labels=labels)
     workshop.run()
     query = "select filepath, label, round(x, 6), round(objects.width, 6) from objects join samples using (sample_id)"
     assert [row[:2] for row in workshop.rows(query)] == [("train/00000.png", "dog")]
@@ -244,7 +244,7 @@ def test_masks_of_runs_are_outlines_and_broken_ones_leave_the_box(tmp_path: Path
     content = {"images": images, "annotations": annotations, "categories": [{"id": 0, "name": "cat"}]}
     (tmp_path / "labels.json").write_text(json.dumps(content))
     workshop = make_workshop(tmp_path, "home")
-    workshop.run(STEPS)
+    workshop.run()
     first, second = workshop.rows("select polygon from objects order by polygon is null")
     assert second == (None,)
     corners = [[first[0][0][i] * 20, first[0][0][i + 1] * 16] for i in range(0, len(first[0][0]), 2)]
@@ -268,5 +268,5 @@ def test_outlines_are_compared_where_both_have_one(tmp_path: Path, given: str, f
     (tmp_path / "labels.json").write_text(json.dumps(content))
     workshop = make_workshop(tmp_path, "home")
     (tmp_path / "predictions" / "net.json").write_text(json.dumps([result | {"score": 0.9}]))
-    workshop.run(STEPS)
+    workshop.run()
     assert workshop.rows("select distinct iou from object_mistakenness") == [(pytest.approx(iou),)]
