@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup demo check docs sbom test test-slow test-browser test-fiftyone test-lowest clean
+.PHONY: help setup demo check docs sbom test test-slow test-browser test-fiftyone test-ray test-lowest clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
@@ -55,6 +55,15 @@ $(VENV)-fiftyone/.ready: pyproject.toml constraints.txt
 test-fiftyone: $(VENV)-fiftyone/.ready  ## exchange datasets with FiftyOne itself, in an environment of its own
 	$(VENV)-fiftyone/bin/python -m pytest -W default tests/peers/test_fiftyone.py
 
+$(VENV)-ray/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)-ray
+	$(VENV)-ray/bin/python -m pip install --quiet --constraint constraints.txt torch
+	$(VENV)-ray/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[ray]' pytest pytest-timeout hypothesis
+	touch $@
+
+test-ray: $(VENV)-ray/.ready  ## carry the heavy work by a cluster of Ray, in an environment of its own
+	$(VENV)-ray/bin/python -m pytest -W default tests/engines/test_members.py tests/engines/test_ray.py
+
 $(VENV)-lowest/.ready: pyproject.toml
 	$(PYTHON) -m venv $(VENV)-lowest
 	$(PYTHON) tests/lowest.py > $(VENV)-lowest/constraints.txt
@@ -68,4 +77,4 @@ test-lowest: $(VENV)-lowest/.ready  ## the tests of store, formats and settings 
 		tests/review/test_security.py
 
 clean:  ## remove what can be made again
-	rm -rf $(VENV) $(VENV)-fiftyone $(VENV)-lowest demo build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-fiftyone $(VENV)-ray $(VENV)-lowest demo build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -22,6 +22,7 @@ from brain_assets.resources.store.previews import PreviewPack
 from brain_assets.resources.store.store import Merge, Store
 
 if TYPE_CHECKING:
+    from brain_assets.resources.engines.door import Engine
     from brain_assets.resources.models.embedding_models import EmbeddingModel
 
 PREVIEW_PACK, FIRST_PACK = "previews", "previews.pack"
@@ -66,6 +67,13 @@ class Dataset:
     def source(self) -> MediaSource:
         """Where the images lie."""
         return open_media(self.settings, self.limits)
+
+    @cached_property
+    def engine(self) -> "Engine":
+        """Who carries the heavy work."""
+        from brain_assets.resources.engines.door import engine
+
+        return engine(self.settings.engine)
 
     @property
     def limits(self) -> Limits:

@@ -13,6 +13,7 @@ OFF = {
     "DO_NOT_TRACK": "1",  # donottrack.sh, which several libraries follow
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "ORT_DISABLE_TELEMETRY": "1",
+    "RAY_USAGE_STATS_ENABLED": "0",
 }
 
 os.environ |= OFF

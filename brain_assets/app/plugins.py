@@ -1,10 +1,16 @@
-"""What is installed behind each door: signals, label formats, embedding models and vector indexes, and what could not be used."""
+"""What is installed behind each door, from signals to engines, and what could not be used."""
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points, packages_distributions, version
 
-from brain_assets.resources.settings.configuration import BACKENDS, LABEL_FORMATS, VECTOR_INDEXES
+from brain_assets.resources.settings.configuration import (
+    BACKENDS,
+    ENGINES,
+    LABEL_FORMATS,
+    OWN_ENGINES,
+    VECTOR_INDEXES,
+)
 
 OURS = "brain-assets"
 # The library that runs the models of a scheme, as it is imported, and the extra that brings it.
@@ -31,7 +37,7 @@ class Plugin:
     Attributes
     ----------
     kind : str
-        ``signal``, ``label format``, ``embedding model`` or ``vector index``.
+        ``signal``, ``label format``, ``embedding model``, ``vector index`` or ``engine``.
     name : str
     distribution, version : str
         The installed package that brings it; empty where none is.
@@ -48,7 +54,7 @@ class Plugin:
 
 def installed() -> list[Plugin]:
     """Return all members of all doors, those of the house first."""
-    return [*_signals(), *_label_formats(), *_models(), *_indexes()]
+    return [*_signals(), *_label_formats(), *_models(), *_indexes(), *_engines()]
 
 
 def told() -> Iterator[str]:
@@ -96,6 +102,12 @@ def _indexes() -> Iterator[Plugin]:
     for name in BACKENDS:
         yield _library("vector index", name, CLIENTS.get(name, "brain_assets"), name)
     yield from _brought("vector index", VECTOR_INDEXES, {})
+
+
+def _engines() -> Iterator[Plugin]:
+    for name, (_, library) in OWN_ENGINES.items():
+        yield _library("engine", name, library or "brain_assets", name)
+    yield from _brought("engine", ENGINES, {})
 
 
 def _library(kind: str, member: str, module: str, extra: str) -> Plugin:

@@ -1,14 +1,15 @@
 """The one pass over encoded images: each content is decoded, measured and embedded while it is in memory."""
 
-import os
 import traceback
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -16,22 +17,29 @@ import pyarrow as pa
 from brain_assets.incremental.update import Update
 from brain_assets.methods.images.image_quality import STATISTICS, statistics
 from brain_assets.resources import progress
-from brain_assets.resources.dataset import Dataset
+from brain_assets.resources.dataset import Dataset, limits_of
 from brain_assets.resources.errors import BrainError, Refused
 from brain_assets.resources.image_input import InputSpec
-from brain_assets.resources.limits import is_outside, saturated
+from brain_assets.resources.limits import Limits, is_outside, saturated
 from brain_assets.resources.media.addresses import name_of_content, read_in_order, sequential
+from brain_assets.resources.media.media_source import MediaSource, open_media
 from brain_assets.resources.media.object_stores import CONNECTIONS, is_remote
+from brain_assets.resources.settings.configuration import DatasetSettings
 from brain_assets.resources.store.store import Merge
 from brain_assets.resources.threads import one_blas_thread
 
 # Decoders and models take long to import; most runs have nothing to decode.
 if TYPE_CHECKING:
-    from brain_assets.resources.decoding.decoding import Decoded, DecodeJob, Decoder, Measure
+    from brain_assets.resources.decoding.decoding import Decoded, DecodeJob, Decoder
+    from brain_assets.resources.engines.door import Work
     from brain_assets.resources.models.embedding_models import EmbeddingModel
+
+    Looked = tuple[Decoded, np.ndarray[Any, Any] | None]
 
 EMBED_BATCH = 16
 COMMIT_ROWS = 512
+# Contents that a worker takes at once, and that are looked at again where it is lost.
+BATCH = 64
 # Larger members of a file that has to be read in its order are read one at a time, each by itself.
 LARGE_FILE = 1 << 25
 # Bytes that may be on their way, or wait to be decoded.
@@ -102,6 +110,90 @@ class _Batch:
     vectors: list[dict[str, Any]] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class Looking:
+    """Decodes, measures and embeds contents; opened by whoever carries that, here or in another process.
+
+    Attributes
+    ----------
+    settings : DatasetSettings
+        Where the contents lie, and what one file may cost.
+    source : MediaSource
+        What they are read from; another process opens it for itself.
+    journal : Path, optional
+        Where to note what is in work; it stays with the process whose end it would tell of.
+    model : EmbeddingModel, optional
+        Whether, and by what, to embed.
+    facts : bool
+        Whether to measure.
+    crops : bool
+        Whether the rows have ``rectangles`` and ``input_keys`` of crops, which are then embedded instead.
+    """
+
+    settings: DatasetSettings
+    source: MediaSource
+    journal: Path | None = None
+    model: "EmbeddingModel | None" = None
+    facts: bool = False
+    crops: bool = False
+
+    @classmethod
+    def of(cls, dataset: Dataset, model: "EmbeddingModel | None" = None, **what: bool) -> "Looking":
+        """Return what looks at contents of a dataset."""
+        used = model if model and model.input else None
+        return cls(dataset.settings, dataset.source, dataset.paths.journal, used, **what)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _elsewhere, (self.settings, self.model, self.facts, self.crops)
+
+    @property
+    def limits(self) -> Limits:
+        """What one file may cost."""
+        return limits_of(self.settings)
+
+    @contextmanager
+    def __call__(self, threads: int, *, careful: bool) -> "Iterator[Work]":
+        """Open decoder and model."""
+        with one_blas_thread(), self.decoder(threads, careful=careful) as decoder:
+            yield lambda rows: self._look(decoder, threads, rows)
+
+    def decoder(self, threads: int | None = None, *, careful: bool = False) -> "Decoder":
+        """Return a decoder with the dataset's limits, which for crops gives also what is kept of them."""
+        from brain_assets.resources.decoding.decoding import Decoder
+
+        inputs = [self.model.input] if self.model and self.model.input else []
+        inputs += [KEPT] if self.crops else []
+        return Decoder(
+            inputs=inputs,
+            preview_size=self.settings.decoding.preview_size,
+            limits=self.limits,
+            measure=statistics if self.facts else None,
+            threads=threads,
+            journal=self.journal,
+            careful=careful,
+        )
+
+    def _look(self, decoder: "Decoder", threads: int, rows: Iterable[dict[str, Any]]) -> "Iterator[Looked]":
+        """Yield what was decoded of each content, or of each of its crops, with its vector."""
+        names: dict[str, list[str]] = {}
+        decoded = decoder.decode(jobs(self, _noting(rows, names) if self.crops else rows))
+        if self.crops:
+            decoded = (crop for row in decoded for crop in _crops(row, names.pop(row.key)))
+        return _embedded(decoded, self.model, threads)
+
+
+def _elsewhere(settings: DatasetSettings, model: "EmbeddingModel | None", *what: bool) -> Looking:
+    """Return what looks at contents of a dataset in another process."""
+    return Looking(settings, open_media(settings, limits_of(settings)), None, model, *what)
+
+
+def _noting(rows: Iterable[dict[str, Any]], names: dict[str, list[str]]) -> Iterator[dict[str, Any]]:
+    """Yield the rows, and note how the crops of each are called."""
+    for row in rows:
+        names[row["content_hash"]] = row["input_keys"]
+        yield row
+
+
 def decode(update: Update, contents: pa.Table, *, facts: bool, model: "EmbeddingModel | None") -> None:
     """Decode contents and commit what was found, batch by batch.
 
@@ -116,18 +208,12 @@ def decode(update: Update, contents: pa.Table, *, facts: bool, model: "Embedding
     model : EmbeddingModel, optional
         Whether, and by what, to embed.
     """
-    rows = contents.to_pylist()
-    if not rows:
+    if not contents.num_rows:
         return
     dataset = update.dataset
-    measure = statistics if facts else None
-    with (
-        one_blas_thread(),
-        open_decoder(dataset, model, measure) as decoder,
-        progress.bar("decode", len(rows)) as bar,
-    ):
-        decoded = decoder.decode(jobs(dataset, rows))
-        for group in _groups(_embedded(decoded, model), COMMIT_ROWS):
+    looked = dataset.engine.map_batches(Looking.of(dataset, model, facts=facts), _batches(contents))
+    with progress.bar("decode", contents.num_rows) as bar:
+        for group in _groups(looked, COMMIT_ROWS):
             _commit(update, group, model, facts=facts)
             bar.update(len(group))
 
@@ -144,20 +230,30 @@ def embed_crops(update: Update, contents: pa.Table, model: "EmbeddingModel") -> 
         in displayed pixels) and ``input_keys``, which name the crops and their vectors.
     model : EmbeddingModel
     """
-    images = {row["content_hash"]: row for row in contents.to_pylist()}
-    places = {key: place for row in images.values() for key, place in _places(row)}
+    places = {key: place for row in contents.to_pylist() for key, place in _places(row)}
     dataset = update.dataset
-    with (
-        one_blas_thread(),
-        open_decoder(dataset, model, crops=True) as decoder,
-        progress.bar("embed objects", len(places)) as bar,
-    ):
-        cut = (replace(one, rectangles=images[one.key]["rectangles"]) for one in jobs(dataset, images.values()))
-        crops = (crop for row in decoder.decode(cut) for crop in _crops(row, images[row.key]["input_keys"]))
-        for group in _groups(_embedded(crops, model), COMMIT_ROWS):
+    looked = dataset.engine.map_batches(Looking.of(dataset, model, crops=True), _batches(contents))
+    with progress.bar("embed objects", len(places)) as bar:
+        for group in _groups(looked, COMMIT_ROWS):
             _commit_crops(update, [row for row, _ in group], places)
             _commit(update, group, model, facts=False)
             bar.update(len(group))
+
+
+def _batches(contents: pa.Table) -> Iterator[list[dict[str, Any]]]:
+    """Yield the rows in batches that workers take as wholes; a file that has to be read in its order is not divided."""
+    batch: list[dict[str, Any]] = []
+    last = None
+    for part in contents.sort_by("uri").to_batches(COMMIT_ROWS):
+        for row in part.to_pylist():
+            container = sequential(row["uri"])
+            if len(batch) >= BATCH and (container is None or container != last):
+                yield batch
+                batch = []
+            batch.append(row)
+            last = container
+    if batch:
+        yield batch
 
 
 def _places(row: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -195,36 +291,24 @@ def _crops(row: "Decoded", keys: list[str]) -> "Iterator[Decoded]":
         yield Decoded(key=key, status="ok", inputs=inputs)
 
 
-def open_decoder(
-    dataset: Dataset,
-    model: "EmbeddingModel | None" = None,
-    measure: "Measure | None" = None,
-    *,
-    crops: bool = False,
-) -> "Decoder":
-    """Return a decoder with the dataset's limits, which for crops gives also what is kept of them."""
-    from brain_assets.resources.decoding.decoding import Decoder
-
-    inputs = [model.input] if model and model.input else []
-    inputs += [KEPT] if crops else []
-    return Decoder(
-        inputs=inputs,
-        preview_size=dataset.settings.decoding.preview_size,
-        limits=dataset.limits,
-        measure=measure,
-        journal=dataset.paths.journal,
-    )
-
-
-def job(dataset: Dataset, row: dict[str, Any]) -> "DecodeJob":
-    """Return the job that decodes one content, given its ``content_hash``, ``uri`` and ``bytes``."""
+def _job(row: dict[str, Any], read: Callable[[], bytes]) -> "DecodeJob":
+    """Return the job that decodes one content, given its row and what reads it."""
     from brain_assets.resources.decoding.decoding import DecodeJob
 
-    return DecodeJob(row["content_hash"], partial(load, dataset, row["uri"], row["content_hash"]), row["bytes"])
+    return DecodeJob(row["content_hash"], read, row["bytes"], row.get("rectangles", ()))
 
 
-def jobs(dataset: Dataset, rows: Iterable[dict[str, Any]]) -> "Iterator[DecodeJob]":
-    """Yield the jobs that decode some contents.
+class Reader(Protocol):
+    """What contents are read by: where they lie, and what one file may cost."""
+
+    @property
+    def source(self) -> MediaSource: ...  # noqa: D102
+    @property
+    def limits(self) -> Limits: ...  # noqa: D102
+
+
+def jobs(reader: Reader, rows: Iterable[dict[str, Any]]) -> "Iterator[DecodeJob]":
+    """Yield the jobs that decode some contents, given their ``content_hash``, ``uri`` and ``bytes``.
 
     What lies far away is fetched ahead; what lies in a file that has to be read in its order comes in that.
     """
@@ -237,43 +321,39 @@ def jobs(dataset: Dataset, rows: Iterable[dict[str, Any]]) -> "Iterator[DecodeJo
         elif small and is_remote(row["uri"]):
             far.append(row)
         else:
-            yield job(dataset, row)
-    yield from _fetched(dataset, far)
+            yield _job(row, partial(load, reader, row["uri"], row["content_hash"]))
+    yield from _fetched(reader, far)
     for container, members in passed.items():
-        yield from _pass(dataset, container, {row["uri"]: row for row in members})
+        yield from _pass(reader, container, {row["uri"]: row for row in members})
 
 
-def _fetched(dataset: Dataset, rows: list[dict[str, Any]]) -> "Iterator[DecodeJob]":
+def _fetched(reader: Reader, rows: list[dict[str, Any]]) -> "Iterator[DecodeJob]":
     """Yield the jobs of objects far away; while some are decoded, the next are on their way."""
-    from brain_assets.resources.decoding.decoding import DecodeJob
-
     with ThreadPoolExecutor(CONNECTIONS, "fetch") as pool:
         ahead: deque[tuple[dict[str, Any], Future[bytes]]] = deque()
         for row in rows:
-            ahead.append((row, pool.submit(load, dataset, row["uri"], row["content_hash"])))
+            ahead.append((row, pool.submit(load, reader, row["uri"], row["content_hash"])))
             while len(ahead) > CONNECTIONS or sum(one["bytes"] for one, _ in ahead) > AHEAD_BYTES:
                 first, fetched = ahead.popleft()
-                yield DecodeJob(first["content_hash"], fetched.result, first["bytes"])
+                yield _job(first, fetched.result)
         for row, fetched in ahead:
-            yield DecodeJob(row["content_hash"], fetched.result, row["bytes"])
+            yield _job(row, fetched.result)
 
 
-def _pass(dataset: Dataset, container: str, wanted: dict[str, dict[str, Any]]) -> "Iterator[DecodeJob]":
+def _pass(reader: Reader, container: str, wanted: dict[str, dict[str, Any]]) -> "Iterator[DecodeJob]":
     """Yield the jobs of members as one pass over their file comes to them, and failing ones for those that are missing."""
-    from brain_assets.resources.decoding.decoding import DecodeJob
-
     problem = OSError("the file changed while it was being read")
     try:
-        for uri, key, data in read_in_order(container, list(wanted), dataset.limits):
+        for uri, key, data in read_in_order(container, list(wanted), reader.limits):
             if uri in wanted and key == wanted[uri]["content_hash"]:
-                yield DecodeJob(key, partial(_given, data), wanted.pop(uri)["bytes"])
+                yield _job(wanted.pop(uri), partial(_given, data))
             if not wanted:
                 return
     except (OSError, Refused) as error:
         # What is behind the damage may be read another time, or elsewhere: this says nothing of the content.
         problem = OSError(str(error))
     for row in wanted.values():
-        yield DecodeJob(row["content_hash"], partial(_given, problem), row["bytes"])
+        yield _job(row, partial(_given, problem))
 
 
 def _given(data: bytes | Exception) -> bytes:
@@ -282,38 +362,36 @@ def _given(data: bytes | Exception) -> bytes:
     return data
 
 
-def load(dataset: Dataset, uri: str, expected: str) -> bytes:
+def load(reader: Reader, uri: str, expected: str) -> bytes:
     """Return a file's bytes; raises OSError when they are no longer those that were hashed."""
-    data = dataset.source.read(uri)
+    data = reader.source.read(uri)
     if name_of_content(uri, data) != expected:
         raise OSError("the file changed while it was being read")
     return data
 
 
-def _embedded(
-    decoded: "Iterable[Decoded]", model: "EmbeddingModel | None"
-) -> "Iterator[tuple[Decoded, np.ndarray[Any, Any] | None]]":
-    """Yield each decoded image with its vector; as many batches are embedded at once as there are cores."""
-    if model is None or model.input is None:
+def _embedded(decoded: "Iterable[Decoded]", model: "EmbeddingModel | None", threads: int) -> "Iterator[Looked]":
+    """Yield each decoded image with its vector; as many batches are embedded at once as there are threads."""
+    if model is None:
         yield from ((row, None) for row in decoded)
         return
-    workers = os.cpu_count() or 1
-    pending: list[Future[list[tuple[Decoded, np.ndarray[Any, Any] | None]]]] = []
-    with ThreadPoolExecutor(workers, "embed") as pool:
+    pending: list[Future[list[Looked]]] = []
+    with ThreadPoolExecutor(threads, "embed") as pool:
         for group in _groups(decoded, EMBED_BATCH):
             pending.append(pool.submit(_embed, group, model))
-            if len(pending) > workers:
+            if len(pending) > threads:
                 yield from pending.pop(0).result()
         for future in pending:
             yield from future.result()
 
 
-def _embed(rows: "list[Decoded]", model: "EmbeddingModel") -> "list[tuple[Decoded, np.ndarray[Any, Any] | None]]":
+def _embed(rows: "list[Decoded]", model: "EmbeddingModel") -> "list[Looked]":
     good = [row for row in rows if row.status == "ok"]
-    bad: list[tuple[Decoded, np.ndarray[Any, Any] | None]] = [(row, None) for row in rows if row.status != "ok"]
+    bad: list[Looked] = [(row, None) for row in rows if row.status != "ok"]
     if not good or model.input is None:
         return bad
-    images = np.stack([row.inputs[model.input.name] for row in good])
+    # The pixels have served: what is kept of a row need not hold them.
+    images = np.stack([row.inputs.pop(model.input.name) for row in good])
     try:
         vectors = model.embed(images)
     except Exception as error:

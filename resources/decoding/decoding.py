@@ -153,6 +153,8 @@ class Decoder:
         Where to note what is being decoded; see `brain_assets.resources.store.journal.suspects`.
     plugins : sequence of str
         Modules that register further Pillow formats, imported in worker processes only.
+    careful : bool
+        Whether to decode in worker processes alone, as files that ended a process are.
     """
 
     def __init__(  # noqa: PLR0913 - keywords, each with a default
@@ -165,7 +167,9 @@ class Decoder:
         threads: int | None = None,
         journal: Path | None = None,
         plugins: Sequence[str] = (),
+        careful: bool = False,
     ) -> None:
+        self._careful = careful
         self._needs = Needs(preview_size, tuple(inputs))
         self._limits = limits or Limits()
         self._measure = measure
@@ -268,7 +272,7 @@ class Decoder:
         kind = sniff(data)
         if kind == "JPEG":
             check_scans(data)
-        if kind in THREADED and key not in self._journal.suspects:
+        if kind in THREADED and not self._careful and key not in self._journal.suspects:
             # Pillow's own idea of a bomb is left to the worker, which knows our limit only; so is what finds no memory
             # here, among others.
             left = suppress(Image.DecompressionBombError, MemoryError)

@@ -14,6 +14,7 @@ a dataset keeps the runtime it began with when its caller passes ``model.runtime
 import difflib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -153,6 +154,11 @@ class LoadedModel:
     version: str
     runtime: str
     network: ImageNetwork
+    load: Callable[[], EmbeddingModel]
+
+    def __reduce__(self) -> tuple[Callable[[], EmbeddingModel], tuple[()]]:
+        """Travel as where it is loaded from: other processes load it for themselves."""
+        return self.load, ()
 
     @property
     def dimension(self) -> int:
@@ -206,7 +212,8 @@ def load_model(uri: str, *, device: str | None = None, runtime: str | None = Non
         return load_vectors(target)
     source = SOURCES[scheme](target, cache)
     placement = place(device, runtime, source.runtimes)
-    return LoadedModel(uri, _version(source, placement), placement.runtime, source.load(placement))
+    again = partial(load_model, uri, device=device, runtime=placement.runtime, cache=cache)
+    return LoadedModel(uri, _version(source, placement), placement.runtime, source.load(placement), again)
 
 
 def model_version(uri: str, *, device: str | None = None, runtime: str | None = None, cache: Path) -> str:

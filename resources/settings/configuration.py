@@ -95,6 +95,26 @@ def _known_backend(name: str) -> str:
 
 Backend = Annotated[str, AfterValidator(_known_backend)]
 
+ENGINES = "brain_assets.engines"
+"""Entry points by which other packages bring engines."""
+# Module, and the library that it needs, of each engine of the house.
+OWN_ENGINES = {"threads": ("threads", ""), "ray": ("ray_cluster", "ray")}
+
+
+def _known_engine(address: str) -> str:
+    """Return what names an engine; raises PydanticCustomError where nobody brings it."""
+    name = address.partition("://")[0]
+    if name in OWN_ENGINES or re.fullmatch(r"[\w.]+:\w+", name):
+        return address
+    known = [*OWN_ENGINES, *sorted(entry.name for entry in entry_points(group=ENGINES))]
+    if name not in known:
+        expected = ", ".join(map(repr, known)) + ", 'ray://HOST:PORT' or 'module:Class'"
+        raise PydanticCustomError("literal_error", "Input should be {expected}", {"expected": expected})
+    return address
+
+
+EngineAddress = Annotated[str, AfterValidator(_known_engine)]
+
 
 class Section(BaseModel):
     """A group of settings; unknown keys are errors."""
@@ -627,6 +647,11 @@ class DatasetSettings(Section):
     keep_first: list[str] = Field(
         ["test", "val", "train"],
         description="Splits whose sample is kept first when copies are in several, in this order.",
+    )
+    engine: EngineAddress = Field(
+        "threads",
+        description="Who decodes, embeds and compares: threads of the run, ray for a cluster on this machine, ray://HOST:PORT for"
+        " one that is there, what another package brings, or module:Class. Results are the same.",
     )
     embeddings: EmbeddingSettings = EmbeddingSettings()
     similarity: SimilaritySettings = SimilaritySettings()

@@ -225,7 +225,7 @@ def refused(location: dg.Definitions, home: Path, tag: str = "{}", **settings: A
 
 FREE_TEXT = [
     *("media", "labels", "predictions", "embeddings.model", "visualization.reducer", "visualization.points", "runs"),
-    *("gates", "tag_settings", "object_embeddings.source"),
+    *("gates", "tag_settings", "object_embeddings.source", "engine"),
 ]
 
 

@@ -76,7 +76,7 @@ def embedded_pass(files: Sequence[bytes], model: EmbeddingModel) -> float:
 
         def run() -> None:
             jobs = [DecodeJob(str(number), partial(bytes, data)) for number, data in enumerate(files)]
-            assert all(vector is not None for _, vector in embedded(decoder.decode(jobs), model))
+            assert all(vector is not None for _, vector in embedded(decoder.decode(jobs), model, os.cpu_count() or 1))
 
         run()
         return milliseconds(run, len(files))

@@ -46,6 +46,35 @@ def shortlist(space: Space, count: int, block: int = 1024, progress: Progress | 
     return rows, candidates, unsure
 
 
+def candidates_of(space: Space, count: int, rows: range, block: int = 1024) -> tuple[Rows, Rows, Rows]:
+    """Return what `shortlist` does for some neighbouring rows alone, each compared with all rows.
+
+    Parameters
+    ----------
+    space : all rows
+    count : number of neighbours wanted
+    rows : positions without gaps
+    block : rows that they are compared with at once
+
+    Returns
+    -------
+    As `shortlist`.
+
+    Examples
+    --------
+    >>> candidates_of(Space.of(np.eye(3), "cosine"), 2, range(1, 2))
+    (array([1, 1]), array([0, 2]), array([], dtype=int64))
+    """
+    mine = _Shortlist(space, np.arange(rows.start, rows.stop), count + SPARE)
+    for start in range(0, len(space), block):
+        others = np.arange(start, min(start + block, len(space)))
+        closeness = mine.vectors.closeness(space[start : start + block])
+        closeness[mine.rows[:, None] == others] = -np.inf
+        row, column = where(closeness > mine.floor[:, None])
+        mine.add(row, others[column], closeness[row, column])
+    return mine.candidates(count)
+
+
 class _Shortlist:
     """The candidates for a range of rows: those of largest closeness among the rows they were compared with."""
 

@@ -1,6 +1,6 @@
 """Exact nearest neighbours: a graph over all rows, kept current as rows come and go, and searches by vector."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -23,6 +23,7 @@ __all__ = [
 ]
 
 Pairs: TypeAlias = tuple[Rows, Rows, Floats]
+TopK: TypeAlias = Callable[[Space, int, int, Progress | None], tuple[Rows, Rows, Rows]]
 # Entries of one block of comparisons between some rows and all rows.
 BLOCK_ENTRIES = 2**21
 # So many times the width are more candidates for a list than differ by chance: look for copies among them.
@@ -84,7 +85,7 @@ class GraphUpdate:
     searched: int
 
 
-def build_graph(
+def build_graph(  # noqa: PLR0913 - keywords, each with a default
     vectors: ArrayLike,
     order: ArrayLike,
     *,
@@ -92,6 +93,7 @@ def build_graph(
     metric: str = "cosine",
     block: int = 1024,
     progress: Progress | None = None,
+    top_k: TopK = shortlist,
 ) -> NeighborGraph:
     """Return the exact nearest neighbours of every row.
 
@@ -103,6 +105,7 @@ def build_graph(
     metric : cosine (1 - cosine, in [0, 2]), euclidean, dotproduct (minus the inner product) or manhattan
     block : rows that are compared at once; bounds the memory, and does not change the result
     progress : called with the blocks done and their total
+    top_k : gives the candidates, as `shortlist` does; who makes them does not change the result
 
     Raises
     ------
@@ -118,7 +121,7 @@ def build_graph(
     if not 1 <= width < 2**15:
         raise ValueError(f"width must lie between 1 and {2**15 - 1}, not be {width}")
     space = Space.of(vectors, metric)
-    return _build(space, _ranks(order, len(space)), width, block, progress)
+    return _build(space, _ranks(order, len(space)), width, block, progress, top_k)
 
 
 def update_graph(
@@ -279,8 +282,15 @@ def _ranks(order: ArrayLike, count: int) -> Rows:
     return ranks
 
 
-def _build(space: Space, ranks: Rows, width: int, block: int = 1024, progress: Progress | None = None) -> NeighborGraph:
-    source, target, unsure = shortlist(space, width, block, progress)
+def _build(
+    space: Space,
+    ranks: Rows,
+    width: int,
+    block: int = 1024,
+    progress: Progress | None = None,
+    top_k: TopK = shortlist,
+) -> NeighborGraph:
+    source, target, unsure = top_k(space, width, block, progress)
     graph = _ranked(source, target, space.pair_distances(source, target), ranks, (len(space), width))
     graph.put(unsure, _search_rows(space, ranks, unsure, width))
     return graph

@@ -65,7 +65,7 @@ def _hash_pixels(update: Update) -> None:
     if not candidates:
         return
     dataset = update.dataset
-    with decode_pass.open_decoder(dataset) as decoder:
+    with decode_pass.Looking.of(dataset).decoder() as decoder:
         found = [
             {"content_hash": key, "pixel_hash": digest.hex() if digest else None}
             for key, digest in decoder.pixel_hashes(decode_pass.jobs(dataset, candidates))

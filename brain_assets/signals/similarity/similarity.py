@@ -121,7 +121,7 @@ def _current_graph(update: Update, nodes: NDArray[np.int64]) -> tuple[NeighborGr
     vectors, order = vectors_of(update, nodes, metric), np.arange(len(nodes))
     if new > len(nodes) // 2:
         update.notes["searched"] = len(nodes)
-        return build_graph(vectors, order, width=k + SLACK, metric=metric), order
+        return build_graph(vectors, order, width=k + SLACK, metric=metric, top_k=update.dataset.engine.top_k), order
     result = update_graph(stored, vectors, order, kept, guaranteed=k, metric=metric)
     update.notes["searched"] = result.searched
     return result.graph, result.changed

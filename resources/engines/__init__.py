@@ -1,0 +1,1 @@
+"""Who carries the heavy work of a run: threads of its own process, or workers elsewhere."""
