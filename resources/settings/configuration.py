@@ -570,6 +570,15 @@ class ObjectEmbeddingSettings(Section):
         le=10,
         description="By how much a box is widened about its centre: 0.1 makes each side a tenth longer.",
     )
+    alpha_horizontal: float | None = Field(
+        None, gt=-1, le=10, description="As alpha, of the width of a box alone; by default alpha."
+    )
+    alpha_vertical: float | None = Field(
+        None, gt=-1, le=10, description="As alpha, of the height of a box alone; by default alpha."
+    )
+    margin: int = Field(
+        0, ge=0, le=10_000, description="Pixels that are added on each side of a box, within the image."
+    )
     force_square: bool = Field(False, description="Whether the shorter side of a crop is widened to the longer one.")
 
 

@@ -196,6 +196,11 @@ def test_expansion_keeps_the_centre_and_stays_inside(box: tuple[float, ...], alp
         assert x + width / 2 == pytest.approx(box[0] + box[2] / 2, abs=1e-9)
 
 
+def test_expansion_of_each_side_and_by_a_margin() -> None:
+    found = expand_boxes([[0.4, 0.4, 0.2, 0.2]] * 2, (0.5, 0.0), [[0.1, 0.0], [0.0, 0.5]])
+    np.testing.assert_allclose(found, [[0.25, 0.4, 0.5, 0.2], [0.35, 0.0, 0.3, 1.0]])
+
+
 def test_expansion_has_a_lower_end() -> None:
     with pytest.raises(ValueError, match="at least -1"):
         expand_boxes([[0, 0, 1, 1]], alpha=-1.5)

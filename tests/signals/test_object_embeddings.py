@@ -130,9 +130,16 @@ def test_a_crop_may_be_wider_and_square_and_of_a_models_objects(tmp_path: Path, 
     results = [{"image_id": 0, "category_id": 0, "bbox": LEFT, "score": 0.9}]
     (tmp_path / "predictions" / "net.json").write_text(json.dumps(results))
     square = {"source": "net", "alpha": 1.5, "force_square": True}
-    runs = [{"brain_key": "squares", "method": "object_embeddings", "parameters": square}]
+    wide = {"by_sides": {"alpha_horizontal": 10, "alpha_vertical": 9}, "by_margin": {"margin": 1000}}
+    runs = [{"brain_key": "squares", "method": "object_embeddings", "parameters": square}] + [
+        {"brain_key": key, "method": "object_embeddings", "parameters": {"source": "net", **said}}
+        for key, said in wide.items()
+    ]
     workshop = make_workshop(tmp_path, runs=runs, predictions=[{"uri": str(tmp_path / "predictions")}])
     workshop.run(STEPS[:7] + STEPS[-1:])
+    # Either makes the whole image of it.
+    np.testing.assert_array_equal(vectors(workshop, "by_sides"), vectors(workshop, "by_margin"))
+    assert (vectors(workshop, "by_sides") != vectors(workshop, "squares")).any()
     # Twice and a half the box, cut off at the image, is all of its height and as much of its width.
     write_coco(tmp_path, {0: [[0, 0, 16, 16]]})
     same = [{"brain_key": "same", "method": "object_embeddings"}]

@@ -430,14 +430,16 @@ def outline_iou(first: Floats, second: Floats, *, crowd: bool = False) -> float:
     return float(np.clip(_ratio(shared, total), 0.0, 1.0))
 
 
-def expand_boxes(boxes: ArrayLike, alpha: float = 0.0) -> Floats:
-    """Return boxes with both sides scaled by ``1 + alpha`` about their centres, cut off at the image.
+def expand_boxes(boxes: ArrayLike, alpha: float | tuple[float, float] = 0.0, margin: ArrayLike = 0.0) -> Floats:
+    """Return boxes with both sides scaled by ``1 + alpha`` about their centres, then widened by a margin, cut off at the image.
 
     Parameters
     ----------
     boxes : (n, 4) float, x, y, width, height relative to the image
-    alpha : float, at least -1
-        .1 for a tenth more on either side together, negative to shrink.
+    alpha : float or (float, float), at least -1
+        .1 for a tenth more on either side together, negative to shrink; of two the first is of widths, the other of heights.
+    margin : float or (n, 2) float, at least 0, optional
+        What is added on either side, in parts of the image's width and height.
 
     Returns
     -------
@@ -457,12 +459,12 @@ def expand_boxes(boxes: ArrayLike, alpha: float = 0.0) -> Floats:
     >>> expand_boxes([[0.4, 0.0, 0.2, 0.2]], alpha=0.5)
     array([[0.35, 0.  , 0.3 , 0.25]])
     """
-    if alpha < -1:
+    if np.min(alpha) < -1:
         raise ValueError(f"alpha must be at least -1, got {alpha}")
     given = np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
-    margin = given[:, 2:] * alpha / 2
-    low = np.clip(given[:, :2] - margin, 0.0, 1.0)
-    high = np.maximum(np.clip(given[:, :2] + given[:, 2:] + margin, 0.0, 1.0), low)
+    wider = given[:, 2:] * np.asarray(alpha) / 2 + np.asarray(margin)
+    low = np.clip(given[:, :2] - wider, 0.0, 1.0)
+    high = np.maximum(np.clip(given[:, :2] + given[:, 2:] + wider, 0.0, 1.0), low)
     return np.hstack([low, high - low])
 
 

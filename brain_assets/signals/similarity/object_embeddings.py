@@ -11,17 +11,19 @@ import pyarrow as pa
 
 from brain_assets.incremental.runs import declared_runs, with_parameters
 from brain_assets.incremental.signal import Check, MethodRun, Signal, Whole
-from brain_assets.incremental.update import Update, literal, section_settings
+from brain_assets.incremental.update import Update, literal
 from brain_assets.ingest import decode_pass
 from brain_assets.ingest.pruning import unused
 from brain_assets.methods.labels.objects import crop_rectangles, expand_boxes, region_means
 from brain_assets.resources.dataset import Dataset
 from brain_assets.resources.errors import ConfigurationError
-from brain_assets.resources.settings.configuration import RunSettings
+from brain_assets.resources.settings.configuration import ObjectEmbeddingSettings, RunSettings
 from brain_assets.resources.store.store import Merge
 
 METHOD = "object_embeddings"
 PRECOMPUTED = "precomputed:"
+LATER = {"alpha_horizontal", "alpha_vertical", "margin"}
+"""Settings that there were not always."""
 # A crowd is no object.
 CHOSEN = """
     select object_id, objects.sample_id, content_hash, x, y, objects.width, objects.height, media.width as across,
@@ -92,7 +94,10 @@ def _register(update: Update) -> None:
     rows = update.query(CHOSEN.format(**names))
     boxes = np.stack([rows.column(name).to_numpy() for name in ("x", "y", "width", "height")], axis=1)
     sizes = np.stack([rows.column(name).to_numpy() for name in ("across", "down")], axis=1)
-    pixels = crop_rectangles(expand_boxes(boxes, wanted["alpha"]), sizes, force_square=wanted["force_square"])
+    alpha = wanted["alpha"]
+    alphas = wanted.get("alpha_horizontal", alpha), wanted.get("alpha_vertical", alpha)
+    wider = expand_boxes(boxes, alphas, wanted.get("margin", 0) / sizes)
+    pixels = crop_rectangles(wider, sizes, force_square=wanted["force_square"])
     rectangles = pa.FixedSizeListArray.from_arrays(pa.array(pixels.ravel()), 4).cast(pa.list_(pa.int64()))
     chosen = rows.select(["object_id", "sample_id", "content_hash"]).append_column("rectangle", rectangles)
     update.dataset.store.connection.register("chosen_objects", chosen)
@@ -140,8 +145,14 @@ def _run(dataset: Dataset, run: RunSettings) -> MethodRun:
             f"dataset.yaml: run {run.brain_key!r}: given vectors are of whole images: name a model that embeds crops"
         )
     section = with_parameters(dataset.settings.object_embeddings, run)
-    settings: dict[str, Any] = {"model": uri, **section_settings(section)}
+    settings: dict[str, Any] = {"model": uri, "ObjectEmbeddingSettings": _said(section)}
     return MethodRun(run.brain_key, settings, dataset.model_version(uri))
+
+
+def _said(section: ObjectEmbeddingSettings) -> dict[str, Any]:
+    """Return the settings, younger ones only where they are not the default: what was embedded before them stays."""
+    default = ObjectEmbeddingSettings().model_dump()
+    return {name: value for name, value in section.model_dump().items() if name not in LATER or value != default[name]}
 
 
 OBJECT_EMBEDDINGS = Signal(
