@@ -58,6 +58,9 @@ def back_up(
         If there is no such dataset, a run holds it, or the file cannot be written.
     """
     paths = home.existing(name)
+    target = target.resolve()
+    if target.exists() and not target.is_file():
+        raise BrainError(f"{target} is a device, a pipe or a folder: name a file to write the backup to")
     draft = target.with_name(f".{target.name}.draft")
     mode = "w:gz" if target.suffix in (".gz", ".tgz") else "w"
     try:

@@ -83,12 +83,19 @@ def written_mark(path: Path) -> str | None:
 
 
 def write_file(path: Path, content: bytes, what: str = "report") -> None:
-    """Write a file in one step; raises StoreError."""
-    draft = path.with_name(f".{path.name}.draft")
+    """Write a file in one step; raises StoreError.
+
+    What a link points to is replaced, not the link; and a device or pipe, such as ``/dev/null``, is written to as it is.
+    """
+    target = path.resolve()
+    draft = target.with_name(f".{target.name}.draft")
     try:
-        with naming_full_disk(path.parent):
-            draft.write_bytes(content)
-            draft.replace(path)
+        with naming_full_disk(target.parent):
+            if target.exists() and not target.is_file():
+                target.write_bytes(content)
+            else:
+                draft.write_bytes(content)
+                draft.replace(target)
     except OSError as error:
         raise StoreError(f"the {what} cannot be written to {path}: {error.strerror}") from None
     finally:

@@ -187,6 +187,9 @@ def test_a_backup_puts_a_dataset_back_as_it_was(home: Home, paths: DatasetPaths,
 
 def test_a_small_backup_has_what_nothing_can_derive_again(home: Home, paths: DatasetPaths, tmp_path: Path) -> None:
     assert brain(home, "backup", "test", tmp_path / "small.tar", "--small").exit_code == 0
+    os.mkfifo(tmp_path / "pipe.tar")
+    assert "name a file" in brain(home, "backup", "test", tmp_path / "pipe.tar").output
+    assert (tmp_path / "pipe.tar").is_fifo()
     with tarfile.open(tmp_path / "small.tar") as archive:
         assert {name.split("/")[0] for name in archive.getnames()} <= {
             *(HEADER, CHECKSUMS, "dataset.yaml", "backups", "review", "predictions")

@@ -1,6 +1,7 @@
 """What a report says is what is published; its page is whole, safe and bounded."""
 
 import json
+import os
 import re
 import shutil
 from html.parser import HTMLParser
@@ -320,3 +321,22 @@ def test_axe_finds_nothing_serious(synthetic: Synthetic, tmp_path: Path) -> None
             page.goto(written.path.as_uri())
             assert page.locator("h2").count() > 5
             assert serious(page) == [], theme
+
+
+def test_a_link_stays_a_link_and_a_pipe_a_pipe(tmp_path: Path) -> None:
+    (tmp_path / "real").write_text("old")
+    (tmp_path / "link").symlink_to("real")
+    writing.write_file(tmp_path / "link", b"new")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "real").read_text() == "new"
+    os.mkfifo(tmp_path / "pipe")
+    handle = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        writing.write_file(tmp_path / "pipe", b"through")
+        assert os.read(handle, 20) == b"through"
+    finally:
+        os.close(handle)
+    assert (tmp_path / "pipe").is_fifo()
+    with pytest.raises(StoreError, match="cannot be written"):
+        writing.write_file(tmp_path, b"folder")
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["link", "pipe", "real"]
