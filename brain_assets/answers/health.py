@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from brain_assets.answers.contract import Clause, clauses, filled, fingerprint, read_contract
 from brain_assets.incremental.signal import MethodRun, Publication, Signal, Whole
-from brain_assets.incremental.update import Update, asked
+from brain_assets.incremental.update import Update, asked, literal
 from brain_assets.resources.dataset import Dataset
 from brain_assets.resources.store.store import Merge
 
@@ -53,7 +53,8 @@ def health(signals: Sequence[Signal]) -> Signal:
         rows = [
             {"run_id": run_id, "metric": name, "value": value, "measured_at": now} for name, value in values.items()
         ]
-        yield Merge("health", pa.Table.from_pylist(rows))
+        # Measured again by the same run, an issue that nothing has any more has no number.
+        yield Merge("health", pa.Table.from_pylist(rows), within=f"run_id = {literal(run_id)}")
 
     return Signal(
         name="health",

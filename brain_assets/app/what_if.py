@@ -5,7 +5,7 @@ gives. What would list, decode, embed or fit anew is not done: it is named, with
 """
 
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -163,12 +163,13 @@ def what_if(home: Home, name: str, supposed: Supposed) -> Outcome:
 
 def _supposed(dataset: Dataset, before: Mapping[str, float], supposed: Supposed) -> Outcome:
     needs = _needs_run(dataset)
-    _bring(dataset, needs)
     dropped = relabelled = 0
     if supposed.decides:
         _refuse_unknown(needs, supposed)
+        # Who is flagged once the settings hold; it is measured at the end alone.
+        _bring(dataset, {*needs, catalog.HEALTH.name})
         dropped, relabelled = _decide(dataset, supposed)
-        _bring(dataset, needs)
+    _bring(dataset, needs)
     unknown = _unknown(needs)
     after = {metric: value for metric, value in _numbers(dataset).items() if metric not in unknown}
     declared = [gate for gate in gates.declared_gates(dataset.settings) if gate.metric not in unknown]
@@ -209,9 +210,9 @@ def _needs_run(dataset: Dataset) -> dict[str, str]:
 _GATHERING: frozenset[str] = frozenset({"issues", "health"})
 
 
-def _bring(dataset: Dataset, needs: Mapping[str, str]) -> None:
+def _bring(dataset: Dataset, without: Collection[str]) -> None:
     for signal in catalog.ALL:
-        if signal.name not in OUTSIDE and signal.name not in needs:
+        if signal.name not in OUTSIDE and signal.name not in without:
             report = bring_up_to_date(signal, dataset)
             if report.failed:
                 raise BrainError("; ".join(report.failed.values()))

@@ -2,14 +2,22 @@
 
 import json
 import shutil
+import tempfile
 from pathlib import Path
 
+import hypothesis
+import numpy as np
 import pytest
 import yaml
 from click.testing import CliRunner, Result
+from hypothesis import strategies as st
 
+from brain_assets.answers.health import health
+from brain_assets.answers.issues import issues
+from brain_assets.answers.published import published
 from brain_assets.app.cli import main
 from brain_assets.app.what_if import FLAGGED, SUGGESTED, Supposed, what_if
+from brain_assets.assets import catalog
 from brain_assets.resources.dataset import Opening, open_dataset
 from brain_assets.resources.store.events import Event, Events
 from brain_assets.signals.registry import ISSUES
@@ -86,34 +94,81 @@ def decide(workshop: Workshop, drop: tuple[str, ...], *, relabel: bool) -> None:
         Events(workshop.paths.events).append(Event("relabel", "ann"), kept)
 
 
-@pytest.mark.parametrize(
-    ("settings", "drop", "relabel"),
-    [
-        ({"near_duplicates.threshold": "0.0001", "image_quality.thresholds.dark": "0.9"}, (), False),
-        ({}, ("exact_duplicate", "near_duplicate"), False),
-        ({"near_duplicates.threshold": "0.05", "keep_first": "[test]"}, ("exact_duplicate", "leak"), True),
-    ],
+# The signals that the questions below are answered from; others only cost.
+CHOSEN = {
+    "reviews", "samples", "media", "ground_truth", "image_quality", "exact_duplicates", "embeddings", "similarity",
+    "near_duplicates", "leaks", "label_issues",
+}  # fmt: skip
+
+
+@pytest.fixture
+def few_signals(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let there be no more signals than those, and what gathers and measures what they say."""
+    chosen = [signal for signal in catalog.ALL if signal.name in CHOSEN]
+    gathered = issues(chosen)
+    answers = [gathered, health([*chosen, gathered])]
+    monkeypatch.setattr(catalog, "ALL", (*chosen, *answers, published([*chosen, *answers])))
+
+
+def small(root: Path, seed: int) -> Workshop:
+    """Return a dataset of a few pictures, of which some are copies, in two splits, with labels of which some are wrong."""
+    random = np.random.default_rng(seed)
+    labels = ["filepath,label"]
+    for number in range(int(random.integers(8, 14))):
+        original = int(random.integers(7))
+        form = str(random.choice(["PNG", "JPEG", "BMP"]))
+        path = root / "media" / str(random.choice(["train", "test"])) / f"{number:02}.{form.lower()}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(
+            encoded(picture(original, (40, 32)).point(lambda value, dim=original % 3: value // (1 + dim)), form)
+        )
+        labels.append(f"{path.relative_to(root / 'media')},{'cat' if random.random() < 0.2 else 'dog'}")
+    (root / "labels.csv").write_text("\n".join(labels))
+    gate = {"metric": "leaks", "operator": "<=", "limit": 1, "severity": "warn"}
+    given = {"labels": [{"uri": str(root / "labels.csv")}], "gates": [gate], "similarity": {"k": 5}}
+    found = Workshop(root / "home", root / "media", split_from="folder", **given)
+    found.run()
+    return found
+
+
+SUPPOSED = st.builds(
+    Supposed,
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "near_duplicates.threshold": st.sampled_from(["0.0001", "0.05", "0.3", "null"]),
+            "image_quality.thresholds.dark": st.sampled_from(["0.1", "0.4", "0.9"]),
+            "image_quality.thresholds.bright": st.sampled_from(["0.2", "0.6"]),
+            "keep_first": st.sampled_from(["[test]", "[train]", "[]"]),
+        },
+    ),
+    st.lists(st.sampled_from(["exact_duplicate", "near_duplicate", "leak", "dark"]), max_size=2, unique=True),
+    st.booleans(),
 )
-def test_it_says_what_the_run_then_gives(
-    workshop: Workshop, tmp_path: Path, settings: dict[str, str], drop: tuple[str, ...], *, relabel: bool
-) -> None:
-    workshop = copied(workshop, tmp_path)
-    now = numbers(workshop)
-    outcome = what_if(workshop.home, workshop.name, Supposed(settings, drop, relabel))
-    assert not outcome.needs_run
-    assert {name: outcome.before[name] for name in now} == now
-    assert outcome.changed
-    # Nothing of it stayed.
-    assert {name: report.up_to_date for name, report in workshop.run().items() if name == "issues"} == {"issues": True}
-    assert numbers(workshop) == now
-    if settings:
-        declare(workshop, settings)
-        workshop.run()
-    if drop:
-        decide(workshop, drop, relabel=relabel)
-        workshop.run()
-    then = numbers(workshop)
-    assert {name: outcome.after[name] for name in then} == pytest.approx(then, abs=1e-9)
+
+
+@pytest.mark.usefixtures("few_signals")
+@hypothesis.given(seed=st.integers(0, 999), steps=st.lists(SUPPOSED, min_size=1, max_size=2))
+@hypothesis.settings(
+    max_examples=3, deadline=None, suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture],
+    phases=[hypothesis.Phase.explicit, hypothesis.Phase.generate],
+)  # fmt: skip
+def test_it_says_what_the_run_then_gives(seed: int, steps: list[Supposed]) -> None:
+    """Whatever is supposed, one after the other, of whatever set: it is done then, and nothing of it was there before."""
+    with tempfile.TemporaryDirectory() as root:
+        workshop = small(Path(root), seed)
+        for supposed in steps:
+            now = numbers(workshop)
+            outcome = what_if(workshop.home, workshop.name, supposed)
+            assert not outcome.needs_run
+            assert outcome.before == now
+            assert workshop.run()["issues"].up_to_date
+            assert numbers(workshop) == now
+            declare(workshop, dict(supposed.settings))
+            workshop.run()
+            decide(workshop, tuple(supposed.drop), relabel=supposed.relabel)
+            workshop.run()
+            assert outcome.after == pytest.approx(numbers(workshop), abs=1e-9)
 
 
 def test_what_needs_a_run_is_named_and_left_out(workshop: Workshop) -> None:
