@@ -13,7 +13,7 @@ from typing import Any, Literal
 from PIL import Image, ImageDraw
 
 from brain_assets.answers.published import BOOKKEEPING
-from brain_assets.app.differences import compare
+from brain_assets.app.differences import Pair, compare
 from brain_assets.app.past import listed
 from brain_assets.app.what_if import Supposed, what_if
 from brain_assets.assets import catalog
@@ -226,7 +226,7 @@ class Reading:
     def diff(self, dataset: str, older: str, newer: str = "current") -> str:
         """Tell what is different between two versions, and why: numbers, tags or dates name them."""
         with open_history(self.page.sets.paths(dataset).published) as history:
-            return str(compare(history, history.at(older), history.at(newer)))
+            return str(compare(Pair.of_versions(history, history.at(older), history.at(newer))))
 
     def what_if(
         self,

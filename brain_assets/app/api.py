@@ -338,16 +338,17 @@ class DatasetReader:
     def diff(self, older: str | int, newer: str | int = "current") -> "Difference":
         """Return what is different between two versions, and why where it is known; printed, it is told in lines.
 
+        Where ``older`` names another dataset, this one is compared with that, both as they are now.
+
         Raises
         ------
         BrainError
-            In one line, if there is no such version, or the first is the later one.
+            In one line, if there is no such version or dataset, or the first version is the later one.
         """
-        from brain_assets.app.differences import compare
-        from brain_assets.resources.store.history import open_history
+        from brain_assets.app.differences import compare, open_pair
 
-        with open_history(self.paths.published) as history:
-            return compare(history, history.at(older), history.at(newer))
+        with open_pair(self.home, self.name, older, newer) as pair:
+            return compare(pair)
 
     def what_if(
         self, settings: Mapping[str, Any] | None = None, *, drop: Sequence[str] = (), relabel: bool = False
@@ -465,7 +466,8 @@ class DatasetReader:
         force : bool
             Whether an earlier export that is there is replaced.
         **choice
-            ``where`` (SQL over ``samples``), ``without`` (issues), ``splits``; ``retain``, of exact_duplicate, near_duplicate
+            ``where`` (SQL over ``samples``), ``without`` (issues), ``splits``, ``plan`` (a run of ``planned_splits``, whose
+            splits stand in place of those of the files); ``retain``, of exact_duplicate, near_duplicate
             and leak those that stay in; ``field`` (by default ``ground_truth``), ``images`` (``link`` or ``copy``).
 
         Returns
@@ -482,7 +484,7 @@ class DatasetReader:
         from brain_assets.app.dataset_export import Wanted, export_dataset
 
         cleaning = Cleaning(
-            **{key: choice.pop(key) for key in ("where", "without", "retain", "splits") if key in choice}
+            **{key: choice.pop(key) for key in ("where", "without", "retain", "splits", "plan") if key in choice}
         )
         dataset = self.paths, self._settings()
         wanted = Wanted(format, cleaning, **choice)

@@ -28,6 +28,11 @@ MEMBERS = """
 FLAGGED = """
     select sample_id, issue from issues
     where is_issue and object_id is null and issue in (select unnest($issues)) order by all"""
+UNPLANNED = """
+    select sample_id, if(planned.sample_id is null, 'not in it', coalesce(reason, 'has no split')) from samples
+    left join (from planned_splits where brain_key = $plan) planned using (sample_id)
+    where status = 'ok' and planned.split is null order by all"""
+KEYS = "select distinct brain_key from planned_splits order by 1"
 CLEANED = (*GROUPS, LEAK.name)
 """Issues that are resolved unless they are asked for."""
 
@@ -53,12 +58,32 @@ class Cleaning:
         Of exact_duplicate, near_duplicate and leak, those that stay in.
     splits : sequence of str
         The only splits; empty for all.
+    plan : str, optional
+        A run of ``planned_splits``, whose splits stand in place of those of the files.
     """
 
     where: str | None = None
     without: Sequence[str] = ()
     retain: Sequence[str] = ()
     splits: Sequence[str] = ()
+    plan: str | None = None
+
+
+def splits_of(connection: Connection, plan: str | None) -> dict[str, str | None]:
+    """Return the split of each sample: that of the files, or of a plan, which not every sample has to be in.
+
+    Raises
+    ------
+    MissingError
+        If no such plan is kept.
+    """
+    if plan is None:
+        return dict(_rows(connection, "select sample_id, split from samples"))
+    known = _rows(connection, KEYS) if _has(connection, "planned_splits") else []
+    if (plan,) not in known:
+        there = ", ".join(key for (key,) in known) or "none, 'brain split NAME ... --keep' keeps one"
+        raise MissingError(f"there is no plan {plan!r} (plans: {there})")
+    return dict(_rows(connection, "select sample_id, split from planned_splits where brain_key = $plan", plan=plan))
 
 
 def left_out(connection: Connection, cleaning: Cleaning, keep_first: Sequence[str]) -> dict[str, LeftOut]:
@@ -66,7 +91,8 @@ def left_out(connection: Connection, cleaning: Cleaning, keep_first: Sequence[st
 
     What a reviewer decided to keep stays in, whatever is found of it. Of copies one stays: the one that the keep policy
     names, or where that is left out itself, the first by its id. Of a leak the sample stays whose split comes first in
-    ``keep_first``. Splits count last, so that a copy of what is in another split stays out of this one.
+    ``keep_first``. Splits count last, so that a copy of what is in another split stays out of this one. A plan does not leak:
+    with one, leaks between the splits of the files are none, and what it gives no split is left out.
 
     Raises
     ------
@@ -74,33 +100,41 @@ def left_out(connection: Connection, cleaning: Cleaning, keep_first: Sequence[st
         If a condition is not SQL over samples, or there is no such issue or split.
     """
     _check(connection, cleaning)
-    out = dict(_states(connection, cleaning))
+    out: dict[str, LeftOut] = {}
+    for sample, why in _states(connection, cleaning):
+        out.setdefault(sample, why)
     kept = {row[0] for row in _rows(connection, "select subject_id from decisions where kind = 'keep' and holds")}
     for sample, issue in _rows(connection, FLAGGED, issues=list(cleaning.without)):
         if sample not in kept:
             out.setdefault(sample, LeftOut(issue, "has this issue"))
-    # Exact copies are in groups of near ones, too.
-    retained = _copies(connection) if EXACT_DUPLICATE.name in cleaning.retain else set()
-    for issue, query in GROUPS.items():
-        if issue not in cleaning.retain and _has(connection, f"{issue}s"):
-            _resolve([row for row in _rows(connection, query) if row[1] not in retained], issue, kept, out)
-    if LEAK.name not in cleaning.retain and _has(connection, "leaks"):
+    _resolve_copies(connection, cleaning, kept, out)
+    if LEAK.name not in cleaning.retain and _has(connection, "leaks") and not cleaning.plan:
         _resolve_leaks(connection, keep_first, kept, out)
         _resolve_groups(connection, keep_first, kept, out)
-    for sample, split in _rows(connection, "select sample_id, split from samples") if cleaning.splits else []:
+    for sample, split in splits_of(connection, cleaning.plan).items() if cleaning.splits else []:
         if split not in cleaning.splits:
             out.setdefault(sample, LeftOut("split", split or "none"))
     return out
 
 
+def _resolve_copies(connection: Connection, cleaning: Cleaning, kept: Collection[str], out: dict[str, LeftOut]) -> None:
+    # Exact copies are in groups of near ones, too.
+    retained = _copies(connection) if EXACT_DUPLICATE.name in cleaning.retain else set()
+    for issue, query in GROUPS.items():
+        if issue not in cleaning.retain and _has(connection, f"{issue}s"):
+            _resolve([row for row in _rows(connection, query) if row[1] not in retained], issue, kept, out)
+
+
 def _states(connection: Connection, cleaning: Cleaning) -> Iterator[tuple[str, LeftOut]]:
-    """Yield what is no image to use, and what does not meet the condition."""
+    """Yield what is no image to use, what does not meet the condition, and what the plan has no split for."""
     for sample, status, error in _rows(connection, "select sample_id, status, error from samples where status != 'ok'"):
         yield sample, LeftOut("dropped", "by a reviewer") if status == "dropped" else LeftOut("unreadable", error or "")
     if cleaning.where:
         condition = f"status = 'ok' and ({cleaning.where}) is not true"
         for (sample,) in _rows(connection, f"select sample_id from samples where {condition}"):
             yield sample, LeftOut("where", cleaning.where)
+    for sample, reason in _rows(connection, UNPLANNED, plan=cleaning.plan) if cleaning.plan else []:
+        yield sample, LeftOut("plan", reason)
 
 
 def _copies(connection: Connection) -> set[str]:
@@ -163,21 +197,20 @@ def _check(connection: Connection, cleaning: Cleaning) -> None:
             raise ConfigurationError(
                 f"--where is no condition over samples: {str(error).partition(chr(10))[0]}"
             ) from None
-    _check_names(connection, "issue", "issues", cleaning.without)
-    _check_names(connection, "split", "samples", cleaning.splits)
+    from brain_assets.signals.registry import ISSUES
+
+    # An issue that nothing has is known by its asset.
+    flagged = (
+        {issue for (issue,) in _rows(connection, "select distinct issue from issues")} if cleaning.without else set()
+    )
+    _check_names("issue", cleaning.without, flagged | {*ISSUES})
+    splits = splits_of(connection, cleaning.plan) if cleaning.splits or cleaning.plan else {}
+    _check_names("split", cleaning.splits, {split for split in splits.values() if split})
 
 
-def _check_names(connection: Connection, column: str, table: str, wanted: Sequence[str]) -> None:
-    """Refuse what is no issue or split; an issue that nothing has is known by its asset."""
-    if not wanted:
-        return
-    known = {row[0] for row in _rows(connection, f"select distinct {column} from {table}") if row[0]}
-    if column == "issue":
-        from brain_assets.signals.registry import ISSUES
-
-        known |= set(ISSUES)
+def _check_names(what: str, wanted: Sequence[str], known: Collection[str]) -> None:
     if missing := [name for name in wanted if name not in known]:
-        raise MissingError(f"there is no {column} {missing[0]!r} ({column}s: {', '.join(sorted(known)) or 'none'})")
+        raise MissingError(f"there is no {what} {missing[0]!r} ({what}s: {', '.join(sorted(known)) or 'none'})")
 
 
 def _has(connection: Connection, table: str) -> bool:

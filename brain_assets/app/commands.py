@@ -237,6 +237,11 @@ def _names(context: click.Context, parameter: click.Parameter, value: str | None
 )
 @click.option("--split", "splits", metavar="SPLIT,...", callback=_names, help="Only these splits.")
 @click.option(
+    "--plan",
+    metavar="RUN",
+    help="The splits of a plan that is kept in place of those of the files: planned_splits, or a run of it.",
+)
+@click.option(
     "--images",
     type=click.Choice(["link", "copy"]),
     default="link",
@@ -270,7 +275,7 @@ def export(home: Home, /, name: str, output: Path, *, form: str | None, force: b
 
     paths = home.existing(name)
     dataset = paths, load_dataset(paths.config).settings
-    cleaning = Cleaning(**{key: chosen.pop(key) for key in ("where", "without", "retain", "splits")})
+    cleaning = Cleaning(**{key: chosen.pop(key) for key in ("where", "without", "retain", "splits", "plan")})
     images = chosen.pop("images")
     with connect(paths.published) as connection:
         if form is None:
@@ -284,7 +289,9 @@ def export(home: Home, /, name: str, output: Path, *, form: str | None, force: b
 
 def _refuse_cleaning(cleaning: "Cleaning") -> None:
     if any(vars(cleaning).values()):
-        raise click.UsageError("--where, --without, --retain and --split choose of the dataset: give --format, too")
+        raise click.UsageError(
+            "--where, --without, --retain, --split and --plan are about the dataset: give --format, too"
+        )
 
 
 def _refuse_missing(chosen: Mapping[str, Any]) -> None:

@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple
 
 import duckdb
 
-from brain_assets.app.cleaning import Cleaning, LeftOut, left_out
+from brain_assets.app.cleaning import Cleaning, LeftOut, left_out, splits_of
 from brain_assets.app.exporting import CLASSES, check_target, labelled_object
 from brain_assets.resources.errors import BrainError, ConfigurationError, Refused, StoreError, naming_full_disk
 from brain_assets.resources.label_formats.annotations import GROUND_TRUTH
@@ -176,6 +176,9 @@ class _Export:
         self.connection, self.settings, self.wanted, self.out = connection, settings, wanted, out
         self.source: MediaSource = open_media(settings)
         self.rows = _dicts(connection, SAMPLES)
+        if plan := wanted.cleaning.plan:
+            planned = splits_of(connection, plan)
+            self.rows = [row | {"split": planned.get(row["sample_id"])} for row in self.rows]
 
     def write(self, writer: Writer, folder: Path) -> ExportedDataset:
         """Write images, what is known of them, and why others are not there."""

@@ -1,8 +1,9 @@
-"""What is different between two versions of a dataset, and why where it is known."""
+"""What is different between two versions of a dataset, or between two datasets, and why where it is known."""
 
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -10,8 +11,11 @@ import duckdb
 import pyarrow as pa
 
 from brain_assets.resources.errors import ConfigurationError, MissingError
+from brain_assets.resources.settings.home import Home
+from brain_assets.resources.store import history as past
+from brain_assets.resources.store import publishing
 from brain_assets.resources.store.deltas import COUNT
-from brain_assets.resources.store.history import History, Published, change, comparable, connect_at
+from brain_assets.resources.store.history import CURRENT, History, Published, connect_at, open_history
 
 Connection = duckdb.DuckDBPyConnection
 Row = Mapping[str, Any]
@@ -67,12 +71,69 @@ class Item(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Difference:
-    """What is different between two versions.
+class Pair:
+    """Two sets that are compared: versions of one dataset, the older one first, or the current sets of two datasets.
 
     Attributes
     ----------
+    histories : tuple of History
+        Where each of the two is read from; twice the same for versions.
     older, newer : Published
+    """
+
+    histories: tuple[History, History]
+    older: Published
+    newer: Published
+
+    @classmethod
+    def of_versions(cls, history: History, older: Published, newer: Published) -> "Pair":
+        """Return two versions of a dataset; raises ConfigurationError if the first is the later one."""
+        if older.number > newer.number:
+            raise ConfigurationError(f"version {older.number} is later than {newer.number}: name the older one first")
+        return cls((history, history), older, newer)
+
+    @classmethod
+    def of_datasets(cls, one: History, other: History) -> "Pair":
+        """Return the current sets of two datasets, as if the second had come of the first."""
+        return cls((one, other), one.versions[0], other.versions[0])
+
+    @property
+    def is_one(self) -> bool:
+        """Whether both are of one dataset."""
+        return self.histories[0] is self.histories[1]
+
+    @property
+    def names(self) -> tuple[str, str]:
+        """What the two are called: by their datasets where these differ."""
+        both = (self.older, self.newer)
+        titles = [f"{history.name}, {one.name}" for history, one in zip(self.histories, both, strict=True)]
+        return (self.older.name, self.newer.name) if self.is_one else (titles[0], titles[1])
+
+    def comparable(self, table: str) -> bool:
+        """Return whether the rows of a table can be told apart: it has the same columns in both, and in all between."""
+        same = self.older.columns.get(table) == self.newer.columns.get(table) and table in self.older.columns
+        return same and (not self.is_one or past.comparable(self.older, self.newer, table))
+
+    def change(self, table: str) -> str | None:
+        """Return the query of what came (``_count`` above 0) and went of a table; None where nothing did."""
+        if self.is_one:
+            return past.change(self.histories[0], self.older, self.newer, table)
+        sides = zip(self.histories, (self.older, self.newer), (-1, 1), strict=True)
+        queries = [
+            f"select *, {sign}::bigint as {COUNT} from"
+            f" ({past.rows_of(history, one, table, publishing.damaged_tables(history.path))})"
+            for history, one, sign in sides
+        ]
+        return " union all by name ".join(queries)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What is different between two versions, or datasets.
+
+    Attributes
+    ----------
+    pair : Pair
     items : mapping of str to list of Item
         By matter: samples, labels, objects, predictions, issues, thresholds and decisions.
     numbers : mapping of str to tuple of float
@@ -82,11 +143,11 @@ class Difference:
     code : list of str
         Methods whose version is another, in words.
     tables : mapping of str to mapping of str to int
-        Rows that came and went, by table; None for one whose columns are others.
+        Rows that came and went, by table; None for one whose columns are others. Empty for two datasets, of which most tables
+        say when and by which run a row was written.
     """
 
-    older: Published
-    newer: Published
+    pair: Pair
     items: Mapping[str, list[Item]]
     numbers: Mapping[str, tuple[float | None, float | None]]
     settings: Mapping[str, tuple[Any, Any]]
@@ -96,8 +157,8 @@ class Difference:
     def as_json(self) -> dict[str, Any]:
         """Return all of it as JSON values."""
         return {
-            "from": _named(self.older),
-            "to": _named(self.newer),
+            "from": _named(self.pair.histories[0], self.pair.older),
+            "to": _named(self.pair.histories[1], self.pair.newer),
             **{matter: [one._asdict() for one in found] for matter, found in self.items.items()},
             "numbers": {name: {"before": one, "after": other} for name, (one, other) in self.numbers.items()},
             "settings": {name: {"before": one, "after": other} for name, (one, other) in self.settings.items()},
@@ -109,34 +170,53 @@ class Difference:
         return "\n".join(_told(self))
 
 
-def _named(version: Published) -> dict[str, Any]:
-    return {"version": version.number, "published_at": version.at.isoformat(), "tags": version.tags}
+def _named(history: History, version: Published) -> dict[str, Any]:
+    return {
+        "dataset": history.name,
+        "version": version.number,
+        "published_at": version.at.isoformat(),
+        "tags": version.tags,
+    }
 
 
-def compare(history: History, older: Published, newer: Published) -> Difference:
-    """Return what is different between a version and a later one, at the cost of what is.
+@contextmanager
+def open_pair(home: Home, name: str, older: str | int, newer: str | int = CURRENT) -> Iterator[Pair]:
+    """Yield two versions of a dataset, or its current set and that of another dataset, if that is what ``older`` names.
 
     Raises
     ------
-    ConfigurationError
-        If the first is the later one.
+    BrainError
+        In one line, if there is no such version or dataset, or the first version is the later one.
     """
-    if older.number > newer.number:
-        raise ConfigurationError(f"version {older.number} is later than {newer.number}: name the older one first")
-    with connect_at(history, newer) as connection, connect_at(history, older) as before:
-        found = {matter: list(_items(connection, history, (older, newer), matter)) for matter in MATTERS}
+    with ExitStack() as stack:
+        history = stack.enter_context(open_history(home.existing(name).published))
+        try:
+            first = history.at(older)
+        except MissingError:
+            if newer != CURRENT or older not in home.names():
+                raise
+            yield Pair.of_datasets(history, stack.enter_context(open_history(home.existing(str(older)).published)))
+        else:
+            yield Pair.of_versions(history, first, history.at(newer))
+
+
+def compare(pair: Pair) -> Difference:
+    """Return what is different, for versions of a dataset at the cost of what is."""
+    older, newer = pair.older, pair.newer
+    with connect_at(pair.histories[1], newer) as connection, connect_at(pair.histories[0], older) as before:
+        found = {matter: list(_items(connection, pair, matter)) for matter in MATTERS}
         settings = _settings(older, newer)
         numbers = _differing(_pairs(before, NUMBERS, "health", older), _pairs(connection, NUMBERS, "health", newer))
         runs = _runs(before, older), _runs(connection, newer)
         names = _paths(connection, newer) | {
             one.subject["sample_id"]: (one.before or {}).get("filepath") for one in found["samples"] if one.before
         }
-    told = _Reasons(found, settings, runs, names)
+    told = _Reasons(found, settings, runs, names, _words(pair))
     items = {matter: [told.of(matter, one) for one in found[matter]] for matter in MATTERS}
-    return Difference(older, newer, items, numbers, settings, told.code, _tables(history, older, newer))
+    return Difference(pair, items, numbers, settings, told.code, _tables(pair) if pair.is_one else {})
 
 
-def rows(history: History, older: Published, newer: Published, table: str) -> pa.Table:
+def rows(pair: Pair, table: str) -> pa.Table:
     """Return the rows of a table that came and went: its columns and ``_count``, above 0 for those that came.
 
     Applied to the older version, they give the newer one.
@@ -146,30 +226,29 @@ def rows(history: History, older: Published, newer: Published, table: str) -> pa
     MissingError
         If neither version has the table, or its columns are not the same in both.
     """
+    older, newer = pair.older, pair.newer
     known = sorted(older.columns.keys() | newer.columns.keys())
     if table not in known:
         raise MissingError(f"there is no table {table!r} (tables: {', '.join(known)})")
-    if not comparable(older, newer, table):
-        raise MissingError(
-            f"the columns of {table} are others in version {newer.number} than in {older.number}, or it was damaged"
-        )
-    query = change(history, older, newer, table)
+    if not pair.comparable(table):
+        one, other = (str(one.number) for one in (older, newer)) if pair.is_one else pair.names
+        raise MissingError(f"the columns of {table} are others in version {other} than in {one}, or it was damaged")
+    query = pair.change(table)
     with duckdb.connect() as connection:
         connection.execute("set timezone = 'UTC'")
         listed = ", ".join(f'null::{kind} as "{name}"' for name, kind in older.columns[table].items())
+        if query and not pair.is_one:
+            query = f"select * replace (sum({COUNT})::bigint as {COUNT}) from ({query}) group by all having sum({COUNT}) != 0"
         return connection.sql(query or f"select {listed}, 0::bigint as {COUNT} limit 0").to_arrow_table()
 
 
-def _items(
-    connection: Connection, history: History, versions: tuple[Published, Published], matter: str
-) -> Iterator[Item]:
+def _items(connection: Connection, pair: Pair, matter: str) -> Iterator[Item]:
     """Yield what came, went or changed of a matter, by what names it."""
     table, keys, compared, where = MATTERS[matter]
-    older, newer = versions
-    if table not in older.columns or table not in newer.columns or not comparable(older, newer, table):
+    if not pair.comparable(table):
         return
-    query = change(history, older, newer, table)
-    there = [name for name in (*keys, *compared) if name in older.columns[table]]
+    query = pair.change(table)
+    there = [name for name in (*keys, *compared) if name in pair.older.columns[table]]
     names = ", ".join(f'"{name}"' for name in there)
     found = (
         connection.sql(
@@ -228,19 +307,36 @@ def _flat(tree: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
         yield prefix, tree
 
 
-def _tables(history: History, older: Published, newer: Published) -> dict[str, Mapping[str, int] | None]:
+def _tables(pair: Pair) -> dict[str, Mapping[str, int] | None]:
     """Return how many rows came and went, by table."""
     found: dict[str, Mapping[str, int] | None] = {}
     with duckdb.connect() as connection:
-        for table in sorted(older.columns.keys() | newer.columns.keys()):
-            if older.columns.get(table) != newer.columns.get(table) or not comparable(older, newer, table):
+        for table in sorted(pair.older.columns.keys() | pair.newer.columns.keys()):
+            if not pair.comparable(table):
                 found[table] = None
-            elif query := change(history, older, newer, table):
+            elif query := pair.change(table):
                 counted = f"select sum(greatest({COUNT}, 0)), sum(greatest(-{COUNT}, 0)) from ({query})"
                 came, went = connection.execute(counted).fetchall()[0]
                 if came or went:
                     found[table] = {"came": int(came), "went": int(went)}
     return found
+
+
+class _Words(NamedTuple):
+    """How it is said of a sample that it came, went, lay elsewhere, or has another content."""
+
+    came: str
+    went: str
+    moved_from: str
+    moved_to: str
+    content: str
+
+
+def _words(pair: Pair) -> _Words:
+    if pair.is_one:
+        return _Words("arrived", "no longer in the source", "moved from {}", "moved to {}", "its file changed")
+    one, other = (history.name for history in pair.histories)
+    return _Words(f"in {other} alone", f"in {one} alone", f"is {{}} in {one}", f"is {{}} in {other}", "another content")
 
 
 @dataclass
@@ -251,6 +347,7 @@ class _Reasons:
     settings: Mapping[str, tuple[Any, Any]]
     runs: tuple[Mapping[tuple[str, str], Row], Mapping[tuple[str, str], Row]]
     names: Mapping[str, str | None]
+    words: _Words
     code: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -292,13 +389,15 @@ class _Reasons:
     def _why_samples(self, one: Item) -> str | None:
         if one.change == "came" and one.after:
             former = self.gone.get(one.after["content_hash"])
-            return f"moved from {former.before['filepath']}" if former and former.before else "arrived"
+            return (
+                self.words.moved_from.format(former.before["filepath"]) if former and former.before else self.words.came
+            )
         if one.change == "went" and one.before:
             later = self.arrived.get(one.before["content_hash"])
-            return f"moved to {later.after['filepath']}" if later and later.after else "no longer in the source"
+            return self.words.moved_to.format(later.after["filepath"]) if later and later.after else self.words.went
         before, after = one.before or {}, one.after or {}
         if before["content_hash"] != after["content_hash"]:
-            return "its file changed"
+            return self.words.content
         if before["status"] != after["status"] and "dropped" in (before["status"], after["status"]):
             return self._decided(one.subject["sample_id"], {"drop", "keep", "confirm"}) or "a decision no longer holds"
         if (before["status"], before["error"]) != (after["status"], after["error"]):
@@ -362,7 +461,7 @@ def _differences_of(was: Row, now: Row) -> Iterator[str]:
 
 def _told(found: Difference) -> Iterator[str]:
     """Yield what is said of a difference, a line each."""
-    yield f"{found.older.name} -> {found.newer.name}"
+    yield " -> ".join(found.pair.names)
     for matter, items in found.items.items():
         counts = Counter(one.change for one in items)
         if items:

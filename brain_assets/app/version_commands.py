@@ -61,22 +61,20 @@ def diff(home: Home, /, name: str, older: str, newer: str, *, as_json: bool, tab
     """Tell what is different between two versions, and why: samples, labels, predictions, issues, numbers, settings.
 
     Versions are numbers, tags, dates (the end of that day) or 'current', as in brain diff NAME 2026-10-01, or
-    brain diff NAME 3 before-cleanup.
+    brain diff NAME 3 before-cleanup. The name of another dataset in their place compares the two as they are now.
     """
     import duckdb
 
-    from brain_assets.app.differences import compare, rows
+    from brain_assets.app.differences import compare, open_pair, rows
     from brain_assets.app.querying import write_rows
-    from brain_assets.resources.store.history import open_history
 
-    with open_history(home.existing(name).published) as history:
-        pair = history.at(older), history.at(newer)
+    with open_pair(home, name, older, newer) as pair:
         if table:
             with duckdb.connect() as connection:
                 connection.execute("set timezone = 'UTC'")
-                write_rows(connection, connection.from_arrow(rows(history, *pair, table)), **written)
+                write_rows(connection, connection.from_arrow(rows(pair, table)), **written)
             return
-        found = compare(history, *pair)
+        found = compare(pair)
     if as_json:
         import json
 

@@ -61,6 +61,11 @@ class History:
     versions: Sequence[Published]
 
     @property
+    def name(self) -> str:
+        """The dataset."""
+        return self.published.parent.name
+
+    @property
     def unreachable(self) -> str | None:
         """In a line which versions are kept and cannot be read, None where there are none."""
         numbers = deltas.unreachable(self.published, self.versions[0].number)

@@ -98,7 +98,20 @@ def test_a_kept_plan_is_that_which_was_shown(tmp_path: Path) -> None:
     later = brain(workshop, "split", "test", "-o", tmp_path / "b.csv")
     assert later.exit_code == 0, later.output
     assert rows(tmp_path / "a.csv").items() <= rows(tmp_path / "b.csv").items()
-    assert plan_of(workshop) == rows(tmp_path / "b.csv")
+    plan = rows(tmp_path / "b.csv")
+    assert plan_of(workshop) == plan
+    # An export can follow it, whatever splits the files say.
+    out = ("export", "test", "--format", "parquet", "--plan", "planned_splits", "-o")
+    assert brain(workshop, *out, tmp_path / "all").exit_code == 0
+    written = pq.read_table(tmp_path / "all" / "labels.parquet").to_pylist()
+    assert {row["split"] for row in written} == {"train", "test"}
+    assert {Path(row["filepath"]).name: row["split"] for row in written}.items() <= plan.items()
+    said = brain(workshop, *out, tmp_path / "test", "--split", "test")
+    count = sum(split == "test" for split in plan.values())
+    assert f"{count} images" in said.output, said.output
+    assert "no split 'dev' (splits: test, train)" in brain(workshop, *out, tmp_path / "dev", "--split", "dev").output
+    wrong = (*out[:-2], "folds", "-o")
+    assert "there is no plan 'folds' (plans: planned_splits)" in brain(workshop, *wrong, tmp_path / "no").output
 
 
 def test_a_repair_moves_the_fewest_and_says_so(tmp_path: Path) -> None:

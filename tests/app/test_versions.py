@@ -115,6 +115,32 @@ def test_a_difference_for_machines_has_all_of_it(workshop: Workshop, tmp_path: P
     ]  # fmt: skip
 
 
+def test_two_datasets_are_compared_by_paths_and_contents(workshop: Workshop, tmp_path: Path) -> None:
+    media = tmp_path / "media"
+    write_pictures(media, [0, 1, 4, 20])
+    (media / "00004.png").write_bytes((media / "00020.png").read_bytes())
+    (media / "00020.png").unlink()
+    (media / "00000.png").rename(media / "zero.png")
+    (tmp_path / "labels.csv").write_text("filepath,label\n00001.png,owl\nzero.png,dog\n")
+    labels = [{"uri": str(tmp_path / "labels.csv")}]
+    Workshop(workshop.home.root, media, "other", labels=labels).run(ASSETS)
+    lines = told(workshop, "other")
+    assert lines[0].startswith("test, version 4 of ")
+    assert " -> other, version 1 of " in lines[0]
+    assert {"1 came: is 00000.png in test (zero.png)", "1 went: is zero.png in other (00000.png)"} <= set(lines)
+    assert any(line.startswith("5 went: in test alone (") for line in lines), lines
+    assert {"1 changed: another content (00004.png)", "1 changed: a file of labels (00001.png)"} <= set(lines)
+    found = json.loads(brain(workshop, "diff", "test", "other", "--json").output)
+    assert (found["from"]["dataset"], found["to"]["dataset"], found["tables"]) == ("test", "other", {})
+    with DatasetReader("other", str(workshop.home.root)) as dataset:
+        back = dataset.diff("test").as_json()
+    assert sorted(one["change"] for one in back["samples"]) == ["came"] * 6 + ["changed", "went"]
+    rows = json.loads(brain(workshop, "diff", "test", "other", "--table", "ground_truth", "--format", "json").output)
+    assert sum(one["_count"] > 0 for one in rows) == 2
+    assert "no version 'nobody'" in brain(workshop, "diff", "test", "nobody").output
+    assert "no version 'other'" in brain(workshop, "diff", "test", "other", "3").output
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

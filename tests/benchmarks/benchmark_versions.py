@@ -14,7 +14,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
-from brain_assets.app.differences import compare
+from brain_assets.app.differences import Pair, compare
 from brain_assets.resources.store import deltas, history, publishing
 from brain_assets.resources.store.publishing import TableQuery, connect, publish
 from brain_assets.resources.store.store import Merge, Store
@@ -160,7 +160,7 @@ def main() -> None:
             )
             query = "select count(*), sum(distance) from neighbors"
             for words, version in (("a week", versions[min(7, len(versions) - 1)]), ("all", versions[-1])):
-                apart = timed(partial(compare, opened, version, versions[0]))
+                apart = timed(partial(compare, Pair.of_versions(opened, version, versions[0])))
                 with history.connect_at(opened, version) as connection:
                     then = timed(partial(answered, connection, query))
                 print(
