@@ -2,11 +2,12 @@
 
 import json
 import os
-import shlex
 import shutil
 import subprocess
 import sys
+import threading
 import time
+from multiprocessing.connection import Client, Listener
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -199,15 +200,56 @@ def repository(tmp_path: Path) -> tuple[Path, str]:
     return root, git(root, "rev-parse", "HEAD~1")
 
 
-def environment(tmp_path: Path, **given: str) -> dict[str, str]:
-    """Return the variables of a job, in which `brain` is this package's."""
-    command = tmp_path / "bin" / "brain"
+BRAIN = """#!{python} -S
+import os, sys
+from multiprocessing.connection import Client
+with Client({address!r}) as line:
+    line.send((sys.argv[1:], os.getcwd(), dict(os.environ)))
+    code, out, said = line.recv()
+sys.stdout.write(out)
+sys.stderr.write(said)
+sys.exit(code)
+"""
+
+
+def job(script: str, root: Path, tmp_path: Path, **given: str) -> subprocess.CompletedProcess[str]:
+    """Run the script of a job in which `brain` is this package's, in this process, that has everything imported."""
+    address, command = str(tmp_path / "line"), tmp_path / "bin" / "brain"
     command.parent.mkdir()
-    command.write_text(f'#!/bin/sh\nexec {sys.executable} -m brain_assets.app.cli "$@"\n')
+    command.write_text(BRAIN.format(python=sys.executable, address=address))
     command.chmod(0o755)
-    path, modules = f"{command.parent}:{os.environ['PATH']}", str(ROOT)
-    known = {"PATH": path, "PYTHONPATH": modules, "BRAIN_HOME": str(tmp_path / "home"), "BRAIN_EMBEDDINGS_MODEL": TINY}
-    return {**os.environ, **known, **given}
+    known = {"PATH": f"{command.parent}:{os.environ['PATH']}", "BRAIN_HOME": str(tmp_path / "home")}
+    variables = {**os.environ, **known, "BRAIN_EMBEDDINGS_MODEL": TINY, **given}
+    done: list[subprocess.CompletedProcess[str]] = []
+
+    def run() -> None:
+        words = ["bash", "-e", "-c", script]
+        done.append(subprocess.run(words, cwd=root, env=variables, capture_output=True, text=True, check=False))
+        with Client(address) as line:
+            line.send(None)
+
+    with Listener(address) as listener:
+        thread = threading.Thread(target=run)
+        thread.start()
+        while _answered(listener):
+            pass
+        thread.join()
+    return done[0]
+
+
+def _answered(listener: Listener) -> bool:
+    """Run the next command of a job as if in its folder and under its variables; return whether there was one."""
+    with listener.accept() as line:
+        if (asked := line.recv()) is None:
+            return False
+        words, folder, variables = asked
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(folder)
+            for name, value in variables.items():
+                patch.setenv(name, value)
+            told = CliRunner().invoke(main, words)
+        line.send((told.exit_code, told.stdout, told.stderr))
+    return True
 
 
 def test_a_github_job_tells_what_the_second_commit_did(tmp_path: Path, repository: tuple[Path, str]) -> None:
@@ -215,45 +257,23 @@ def test_a_github_job_tells_what_the_second_commit_did(tmp_path: Path, repositor
     steps = yaml.safe_load((ROOT / "action.yml").read_text("utf-8"))["runs"]["steps"]
     [script] = [step["run"] for step in steps if step.get("id") == "scan"]
     given = {"SCAN_PATH": "images", "SCAN_LABELS": "", "SCAN_PREDICTIONS": "", "SCAN_FAIL_ON": "new_leaks"}
-    variables = environment(tmp_path, **given, SCAN_BASE=base, SCAN_CONTRACT="contract.yaml")
-    done = subprocess.run(["bash", "-e", "-c", script], cwd=root, env=variables, capture_output=True, text=True)
+    given |= {"SCAN_BASE": base, "SCAN_CONTRACT": "contract.yaml", "GITHUB_STEP_SUMMARY": str(tmp_path / "summary.md")}
+    done = job(script, root, tmp_path, **given)
     assert done.returncode == 1, done.stderr
     assert "::error file=images/test/late.png,title=leak::" in done.stdout
     assert "| Leaks between splits | 2 | 2 |" in (root / "brain-scan.md").read_text("utf-8")
+    assert (tmp_path / "summary.md").read_bytes() == (root / "brain-scan.md").read_bytes()
     assert (root / "brain-scan.html").exists()
     assert git(root, "log", "-1", "--format=%s") == "second"
 
 
-def gitlab_script() -> list[str]:
-    _, template = yaml.safe_load_all((ROOT / "templates" / "brain-scan.yml").read_text("utf-8"))
-    return list(template["brain-scan"]["script"])
-
-
-@pytest.mark.usefixtures("first")
-def test_a_gitlab_job_asks_for_a_report_of_tests(
-    tmp_path: Path, home: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    given = {"SCAN_PATH": str(folder), "SCAN_FAIL_ON": "leaks", "SCAN_ARGUMENTS": f"--model {TINY}"}
-    for name, value in given.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.chdir(tmp_path)
-    program, *words, into, target = shlex.split(os.path.expandvars(gitlab_script()[-1]))
-    assert (program, into, target) == ("brain", ">", "brain-scan.xml")
-    done = CliRunner().invoke(main, ["--home", str(home), *words])
-    assert done.exit_code == 1, done.output
-    [failing] = [case for case in ElementTree.fromstring(done.stdout) if case.find("failure") is not None]
-    assert failing.get("name") == "leaks"
-    assert Path("brain-scan.html").exists()
-
-
-@pytest.mark.slow
 def test_a_gitlab_job_leaves_a_report_of_tests(tmp_path: Path, repository: tuple[Path, str]) -> None:
     root, base = repository
-    script = "set -e\n" + "\n".join(gitlab_script()).replace("git fetch --quiet origin", "true")
+    _, template = yaml.safe_load_all((ROOT / "templates" / "brain-scan.yml").read_text("utf-8"))
+    script = "\n".join(template["brain-scan"]["script"]).replace("git fetch --quiet origin", "true")
     given = {"SCAN_PATH": "images", "SCAN_FAIL_ON": "new_leaks", "SCAN_ARGUMENTS": "--contract contract.yaml"}
-    commits = {"CI_MERGE_REQUEST_DIFF_BASE_SHA": base, "CI_COMMIT_SHA": git(root, "rev-parse", "HEAD")}
-    variables = environment(tmp_path, **given, **commits)
-    done = subprocess.run(["bash", "-c", script], cwd=root, env=variables, capture_output=True, text=True)
+    given |= {"CI_MERGE_REQUEST_DIFF_BASE_SHA": base, "CI_COMMIT_SHA": git(root, "rev-parse", "HEAD")}
+    done = job(script, root, tmp_path, **given)
     assert done.returncode == 1, done.stderr
     suite = ElementTree.parse(root / "brain-scan.xml").getroot()
     assert {case.get("name"): case.find("failure") is None for case in suite if case.get("classname") == "brain"} == {
