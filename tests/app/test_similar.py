@@ -47,7 +47,7 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
         split_from="folder",
         runs=[{"brain_key": "speaking", "method": "embeddings", "model": "python:tests.app.test_similar:Speaking"}],
     )
-    made.run()
+    made.run(("reviews", "samples", "media", "embeddings", "similarity", "published"))
     return made
 
 

@@ -13,8 +13,7 @@ from brain_assets.resources.store.events import Event, Events
 from tests.workshop import Workshop, write_pictures
 
 ASSETS = (
-    "reviews", "samples", "media", "ground_truth", "predictions", "objects", "exact_duplicates", "embeddings", "similarity",
-    "near_duplicates", "leaks", "image_quality", "issues", "health", "published",
+    "reviews", "samples", "media", "ground_truth", "exact_duplicates", "image_quality", "issues", "health", "published",
 )  # fmt: skip
 
 
