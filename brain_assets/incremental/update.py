@@ -238,8 +238,11 @@ def _require_sources(update: Update) -> None:
     keys = [update.run.settings.get(name) for name in ("embeddings", "similarity")]
     if not any(keys):
         return
+    store = update.dataset.store
+    if not store.value("select exists (from runs where state = 'failed')"):
+        return
     failed = FAILED + " and brain_key in (select unnest(?::varchar[]))"
-    for brain_key, method, error in update.dataset.store.rows(failed, [[key for key in keys if key]]):
+    for brain_key, method, error in store.rows(failed, [[key for key in keys if key]]):
         raise BrainError(f"it reads the run {brain_key} of {method}, which failed: {error}")
 
 
@@ -285,9 +288,11 @@ def differs(signal: Signal, dataset: Dataset) -> bool:
 
 def _watermarks(signal: Signal, dataset: Dataset) -> dict[str, tuple[Any, ...]]:
     """Return what each run of a signal has seen, by its key."""
-    query = """select brain_key, code_version, settings, model_version, scalars, reads, number, due from watermarks
-        where asset = ?"""
-    return {key: tuple(seen) for key, *seen in dataset.store.rows(query, [signal.name])}
+    # All of them at once: most runs find most signals up to date.
+    query = (
+        "select asset, brain_key, code_version, settings, model_version, scalars, reads, number, due from watermarks"
+    )
+    return {key: tuple(seen) for asset, key, *seen in dataset.store.known(query) if asset == signal.name}
 
 
 def _pending(signal: Signal, dataset: Dataset, run: MethodRun, seen: tuple[Any, ...] | None) -> Update | None:

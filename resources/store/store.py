@@ -264,7 +264,7 @@ class Store:
                 # Nobody else writes to the file while it is ours: what is known of these is kept in step with it.
                 self.number = int(self.value("select coalesce(max(number), 0) from changes"))
                 self.versions: dict[str, int] = dict(self.rows("select table_name, number from versions"))
-                self._facts: dict[str, str] | None = None
+                self._known: dict[str, list[tuple[Any, ...]]] = {}
             except BaseException:
                 self.close()
                 raise
@@ -366,7 +366,7 @@ class Store:
                     self._rollback()
                 raise
             finally:
-                self._facts = None
+                self._known.clear()
         self.versions |= versions
         self.number += bool(versions)
 
@@ -383,17 +383,21 @@ class Store:
             self._provisional = False
             self._rollback()
             self.number, self.versions = known
-            self._facts = None
+            self._known.clear()
 
     def version(self, tables: Collection[str]) -> int:
         """Return the newest change number of ``tables``, 0 when nothing was ever written."""
         return max((self.versions.get(name, 0) for name in tables), default=0)
 
+    def known(self, query: str) -> list[tuple[Any, ...]]:
+        """Return the rows of a query of bookkeeping tables, asked once until something is written."""
+        if query not in self._known:
+            self._known[query] = self.rows(query)
+        return self._known[query]
+
     def fact(self, name: str) -> Any:
         """Return a remembered value, or None."""
-        if self._facts is None:
-            self._facts = dict(self.rows("select name, value from facts"))
-        text = self._facts.get(name)
+        text = dict(self.known("select name, value from facts")).get(name)
         return None if text is None else json.loads(text)
 
     def _rollback(self) -> None:
