@@ -12,6 +12,21 @@ from brain_assets.resources.decoding import colors
 from brain_assets.resources.store import schema
 from tests.workshop import Workshop, assert_equals_rebuild, give_calibrations, write_pictures
 
+# What follows from pixels.
+PIXELS = (
+    *(
+        "samples",
+        "media",
+        "image_quality",
+        "exact_duplicates",
+        "embeddings",
+        "similarity",
+        "near_duplicates",
+        "outliers",
+    ),
+    *("issues", "published"),
+)
+
 
 def write_icons(folder: Path, lightness: int) -> None:
     for seed in range(3):
@@ -50,7 +65,7 @@ def test_different_icons_on_a_transparent_ground_are_no_copies(tmp_path: Path) -
     (tmp_path / "media").mkdir()
     for lightness in (0, 255):
         write_icons(tmp_path / "media", lightness)
-    workshop = Workshop(tmp_path / "home", tmp_path / "media")
+    workshop = Workshop(tmp_path / "home", tmp_path / "media", select=PIXELS)
     workshop.run()
     assert workshop.rows("select count(*) from issues where issue like '%duplicate%'") == [(0,)]
     flat = """
@@ -63,7 +78,7 @@ def test_odd_pictures_alone_are_decoded_again_and_all_equals_a_rebuild(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_media(tmp_path / "media")
-    workshop = Workshop(tmp_path / "home", tmp_path / "media")
+    workshop = Workshop(tmp_path / "home", tmp_path / "media", select=PIXELS)
     with monkeypatch.context() as before:
         before.setattr(decode_pass, "COLORS_VERSION", 1)
         before.setattr(colors, "_ground", lambda image: colors.WHITE)
@@ -71,7 +86,7 @@ def test_odd_pictures_alone_are_decoded_again_and_all_equals_a_rebuild(
         workshop.run()
     upgrade(workshop)
     assert workshop.run()["media"].notes["decoded"] == 5
-    rebuild = Workshop(tmp_path / "rebuild", tmp_path / "media")
+    rebuild = Workshop(tmp_path / "rebuild", tmp_path / "media", select=PIXELS)
     give_calibrations(workshop, rebuild)
     rebuild.run()
     assert_equals_rebuild(workshop, rebuild)

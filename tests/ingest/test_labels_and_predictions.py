@@ -17,6 +17,7 @@ from tests.workshop import Workshop, assert_equals_rebuild, give_calibrations, w
 
 CLASSES = ["cat", "dog", "owl"]
 LABELS = ("ground_truth", "predictions", "hardness", "mistakenness")
+CHAIN = ("samples", "media", *LABELS, "published")
 
 
 def write_labels(path: Path, labels: dict[str, str]) -> None:
@@ -45,7 +46,7 @@ def make_workshop(root: Path, home: str, **settings: object) -> Workshop:
     declared = {"labels": [{"uri": str(root / "labels.csv")}], "classes": CLASSES, **settings}
     declared.setdefault("predictions", [{"uri": str(root / "predictions")}])
     (root / "predictions").mkdir(exist_ok=True)
-    return Workshop(root / home, root / "media", **declared)
+    return Workshop(root / home, root / "media", **{"select": CHAIN, **declared})
 
 
 def check(workshop: Workshop, root: Path, **settings: object) -> None:
@@ -61,6 +62,7 @@ def check(workshop: Workshop, root: Path, **settings: object) -> None:
 def test_a_new_file_touches_the_rows_of_its_samples_and_embeds_nothing(
     workshop: Workshop, names: list[str], tmp_path: Path
 ) -> None:
+    workshop.select |= {"embeddings", "similarity"}
     write_predictions(tmp_path / "predictions" / "net.parquet", names)
     workshop.run()
     write_predictions(tmp_path / "predictions" / "other.parquet", names[:5], seed=1)
@@ -71,7 +73,7 @@ def test_a_new_file_touches_the_rows_of_its_samples_and_embeds_nothing(
     assert (reports["hardness"].counts.total, reports["mistakenness"].counts.total) == (5, 5)
     assert reports["ground_truth"].counts.total == 0
     assert reports["similarity"].up_to_date
-    check(workshop, tmp_path)
+    check(workshop, tmp_path, select=workshop.select)
 
 
 def test_later_files_override_sample_by_sample_and_taking_one_away_undoes_it(
@@ -146,7 +148,8 @@ def test_a_changed_label_is_judged_anew_alone(workshop: Workshop, names: list[st
 def test_a_confident_contradiction_is_an_issue_and_a_label_that_many_lack_none(
     workshop: Workshop, names: list[str], tmp_path: Path
 ) -> None:
-    workshop = make_workshop(tmp_path, "home", label_issues={"views": "predictions"})
+    chain = (*CHAIN, "label_issues", "issues")
+    workshop = make_workshop(tmp_path, "home", select=chain, label_issues={"views": "predictions"})
     rows = [(0, "dog", 0.9), (1, "dog", 0.9), (2, "cat", 0.2), (35, "owl", 0.8)]
     text = "".join(f"{names[number]},{label},{confidence}\n" for number, label, confidence in rows)
     (tmp_path / "predictions" / "net.csv").write_text("filepath,label,confidence\n" + text)
@@ -220,7 +223,7 @@ def test_folders_as_classes_and_several_fields(tmp_path: Path) -> None:
     (tmp_path / "labels.csv").write_text("filepath,color\ntrain/cat/00000.png,red\n")
     labels = [{"uri": "folder"}, {"uri": str(tmp_path / "labels.csv"), "field": "color"}]
     workshop = make_workshop(tmp_path, "home", labels=labels, classes=[], split_from="folder")
-    workshop.run()
+    workshop.run(("samples", "media", "ground_truth", "published"))
     counts = "select label_field, labels, count(*) from ground_truth group by all order by all"
     assert workshop.rows(counts) == [("color", ["red"], 1), ("ground_truth", ["cat"], 3), ("ground_truth", ["dog"], 2)]
 
@@ -253,7 +256,7 @@ def test_the_drop_folder_and_the_command(tmp_path: Path, monkeypatch: pytest.Mon
     result = CliRunner().invoke(main, [*arguments, *labels, "--labels-format", "csv"])
     assert result.exit_code == 0, result.output
     config = (tmp_path / "home" / "datasets" / "pets" / "dataset.yaml").read_text()
-    workshop = Workshop(tmp_path / "home", tmp_path / "media", "pets")
+    workshop = Workshop(tmp_path / "home", tmp_path / "media", "pets", select=CHAIN)
     workshop.paths.config.write_text(config + "embeddings: {model: 'python:tests.models:Pixels'}\n")
     write_predictions(workshop.paths.predictions / "net.parquet", names)
     workshop.run()
