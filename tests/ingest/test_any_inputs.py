@@ -68,7 +68,7 @@ CONTENTS = {
 }
 WRITES = st.one_of([st.tuples(st.just(name), contents | st.none()) for name, contents in CONTENTS.items()])
 PICTURES = st.tuples(st.sampled_from([f"media/{path}" for path in PATHS]), st.sampled_from([0, 1, None]))
-STORIES = st.lists(st.lists(WRITES | PICTURES, min_size=1, max_size=5), min_size=2, max_size=4)
+STORIES = st.lists(st.lists(WRITES | PICTURES, min_size=1, max_size=5), min_size=2, max_size=3)
 
 
 def make(root: Path, home: str) -> Workshop:

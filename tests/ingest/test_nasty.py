@@ -16,17 +16,7 @@ from tests.resources.test_decoding import OPTIONAL, STRICTER
 from tests.workshop import Workshop
 
 ROOT = Path(__file__).parent.parent.parent
-SPINE = (
-    "samples",
-    "media",
-    "exact_duplicates",
-    "embeddings",
-    "similarity",
-    "uniqueness",
-    "issues",
-    "health",
-    "published",
-)
+SPINE = ("samples", "media", "exact_duplicates", "embeddings", "issues", "published")
 SCRIPT = """
 import sys
 from pathlib import Path
@@ -84,7 +74,7 @@ def test_each_odd_file_has_a_row_with_a_verdict_that_agrees(
     assert [problem for row in found if (problem := disagreement(row, entries[row["filepath"]]))] == []
     assert {row["status"] for row in found} == {"ok", "error"}
     sound = sum(row["status"] == "ok" for row in found)
-    assert workshop.rows("select count(*) from uniqueness") == [(sound,)]
+    assert workshop.rows("select count(*) from embeddings") == [(sound,)]
     assert workshop.rows("select count(*) from issues where issue = 'unreadable'") == [(len(found) - sound,)]
     assert workshop.wrong(SPINE) == {}
     # Two peaks are added that seldom meet, and a worker's depends on which images it was given.

@@ -114,7 +114,7 @@ def test_another_threshold_measures_only_what_it_makes_a_candidate(tmp_path: Pat
     assert workshop.rows(CROSSING) == [(0,)]
 
 
-@pytest.mark.parametrize(("count", "largest"), [(500, 1000), (90, 80)])
+@pytest.mark.parametrize(("count", "largest"), [(200, 1000), (90, 80)])
 def test_near_copies_over_three_splits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int, largest: int
 ) -> None:

@@ -19,7 +19,7 @@ WHOLE, LEFT, RIGHT = [0, 0, 20, 16], [2, 2, 8, 8], [11, 4, 6, 10]
 Boxes = dict[int, list[list[float]]]
 STEPS = (
     "samples", "media", "ground_truth", "predictions", "objects", "embeddings", "object_embeddings", "similarity",
-    "uniqueness", "outliers", "visualization", "issues", "published",
+    "uniqueness", "outliers", "visualization", "published",
 )  # fmt: skip
 RUNS: list[dict[str, Any]] = [
     {"brain_key": "regions", "method": "object_embeddings", "embeddings": "crops"},
