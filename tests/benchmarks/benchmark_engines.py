@@ -1,7 +1,8 @@
 """What engines give: scaling, the memory of the run's own process, and whether real pictures come out the same.
 
-Run as ``python -m tests.benchmarks.benchmark_engines scaling``, ``memory [COUNT ...]`` or ``pictures FOLDER [COUNT]``, with Ray
-installed. In the first two, decoder and model sleep as long as they would work, so that few cores do not hide how it is spread.
+Run as ``python -m tests.benchmarks.benchmark_engines scaling``, ``memory [COUNT ...]`` or
+``pictures FOLDER [COUNT [MODEL]]`` where Ray is installed. In the first two, decoder and model sleep as long as they would
+work, so that few cores do not hide how the work is spread.
 """
 
 import itertools
@@ -43,19 +44,22 @@ def scaling(per_worker: str = "1024") -> None:
 
 
 def _rate(engine: Ray, workers: int, count: int) -> float:
-    """Return the results in a second from when the last worker has begun to when the first has nothing left to do."""
+    """Return the results in a second from when the last worker has begun to when the first has nothing left to do.
+
+    The results of a batch come at once, so batches are counted, by when each comes.
+    """
     engine._joined()
     engine._most = workers
-    met: set[int] = set()
-    began, ended, seen = [], 0.0, 0
-    for number, (*_, worker) in enumerate(engine.map_batches(Photos(SECONDS), batches(count)), 1):
-        met.add(worker)
-        now = time.monotonic()
-        if len(met) == workers and not began:
-            began = [now, number]
-        if number <= count - workers * BATCH:
-            ended, seen = now, number
-    return (seen - began[1]) / (ended - began[0])
+    came, met, began = [], set[int](), 0
+    for item, *_, worker in engine.map_batches(Photos(SECONDS), batches(count)):
+        if item % BATCH:
+            continue
+        came.append(time.monotonic())
+        if len(met) < workers:
+            met.add(worker)
+            began = len(came) - 1
+    ended = len(came) - workers
+    return (ended - began) * BATCH / (came[ended] - came[began])
 
 
 def memory(*counts: str) -> None:
@@ -73,12 +77,12 @@ def _resident() -> int:
     return int(fields[1]) * 4096
 
 
-def pictures(folder: str, count: str = "5000") -> None:
+def pictures(folder: str, count: str = "5000", model: str = "builtin:efficientnet-lite0") -> None:
     """Print whether what is derived from real pictures is equal to the bit, and what either engine took."""
     found = []
     with tempfile.TemporaryDirectory() as root:
         for engine in ("threads", "ray"):
-            settings = {"embeddings": {"model": "builtin:efficientnet-lite0"}, "limit": int(count)}
+            settings = {"embeddings": {"model": model}, "limit": int(count)}
             workshop = Workshop(Path(root) / engine, Path(folder), engine=engine, **settings)
             began, used = time.monotonic(), _used()
             workshop.run(ASSETS)
