@@ -158,7 +158,7 @@ def _surroundings(codes: Codes, rows: Rows, usual: int, among: Flags | None = No
 
 def _says_something(codes: Codes) -> Flags:
     """Return which codes are not all 0, word by word, as along so short an axis it takes longer."""
-    return np.logical_or.reduce([codes[:, word] != 0 for word in range(codes.shape[1])])
+    return np.asarray(np.logical_or.reduce([codes[:, word] != 0 for word in range(codes.shape[1])]), np.bool_)
 
 
 def _smallest(bits: Rows, place: int) -> int:

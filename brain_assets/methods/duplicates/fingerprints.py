@@ -74,7 +74,7 @@ def bits_apart(first: Codes, second: Codes) -> Rows:
     bits = np.bitwise_count(differing[..., 0]).astype(np.uint16)
     for word in range(1, differing.shape[-1]):
         bits += np.bitwise_count(differing[..., word])
-    return bits.astype(np.int64)
+    return np.asarray(bits, np.int64)
 
 
 class CodeIndex(NamedTuple):
@@ -151,8 +151,8 @@ class CodeIndex(NamedTuple):
     def _listed(self, chunk: int, place: Rows) -> Codes:
         """Return the codes at places in the order of a chunk."""
         if self.ordered is None:
-            return self.codes.take(self.order[chunk].take(place), axis=0)
-        return self.ordered[chunk].take(place)[:, None]
+            return np.take(self.codes, np.take(self.order[chunk], place), axis=0)
+        return np.take(self.ordered[chunk], place)[:, None]
 
 
 def _chunk(codes: Codes, chunk: int) -> NDArray[np.uint16]:
