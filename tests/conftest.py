@@ -1,7 +1,9 @@
 """What all tests share: hypothesis profiles and the optional real data."""
 
 import os
+import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,6 +25,17 @@ templates.use()
 
 ROOT = Path(__file__).parent.parent
 SHARED = Path(os.environ.get("BRAIN_TEST_DATA", ROOT.parent / "shared" / "data"))
+# A file system in memory, and what it must have room for, so that commits of tests do not wait for a disk.
+MEMORY, ROOM = Path("/dev/shm"), 6 << 30
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Let tests write to memory where there is enough and programs may run there; a worker writes below its controller."""
+    usable = os.access(MEMORY, os.W_OK) and not os.statvfs(MEMORY).f_flag & os.ST_NOEXEC
+    if config.option.basetemp is None and usable and shutil.disk_usage(MEMORY).free >= ROOM:
+        config.option.basetemp = tempfile.mkdtemp(prefix="brain-", dir=MEMORY)
+        config.add_cleanup(lambda: shutil.rmtree(config.option.basetemp, ignore_errors=True))
 
 
 @pytest.fixture(scope="session")
