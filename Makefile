@@ -34,7 +34,7 @@ sbom: setup  ## write sbom.json, the CycloneDX bill of materials of what is inst
 	$(BIN)/python -m tests.sbom > sbom.json
 
 test: check  ## everything that must hold, in minutes
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile
 
 test-slow: setup  ## what takes longer
 	$(BIN)/python -m pytest -m slow

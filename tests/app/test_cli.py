@@ -418,7 +418,9 @@ def test_config_tells_what_could_not_run(home: Path, media: Path, settings: dict
     assert words in result.stderr
 
 
-@pytest.mark.parametrize("command", [("add", "birds", "--media", "."), ("status", "birds"), ("up", "--no-browser")])
+@pytest.mark.parametrize(
+    "command", [("add", "birds", "--media", "sensors"), ("status", "birds"), ("up", "--no-browser")]
+)
 def test_a_home_that_cannot_be_used_is_told(tmp_path: Path, command: tuple[str, ...]) -> None:
     (tmp_path / "file").touch()
     line = fails(tmp_path / "file", *command)

@@ -160,9 +160,10 @@ def test_vectors_are_kept_by_a_backend_and_other_methods_name_its_index(pets: Da
 
 
 def test_settings_of_all_datasets_are_set_in_code(pets: DatasetReader, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("K", "BACKEND"):
-        monkeypatch.setenv(f"BRAIN_SIMILARITY_{name}", "")
-        monkeypatch.delenv(f"BRAIN_SIMILARITY_{name}")
+    for name in ("SIMILARITY_K", "SIMILARITY_BACKEND", "VISUALIZATION_SEED"):
+        # Whatever is set below is gone afterwards.
+        monkeypatch.setenv(f"BRAIN_{name}", "")
+        monkeypatch.delenv(f"BRAIN_{name}")
     config, default = brain.brain_config, load_dataset(pets.paths.config).settings.similarity.k
     config.default_similarity_backend = "sklearn"
     config["similarity.k"] = default + 1
@@ -186,7 +187,6 @@ def test_settings_of_all_datasets_are_set_in_code(pets: DatasetReader, monkeypat
     with pytest.raises(KeyError):
         config["no.such"]
     assert config["similarity.k"] == 7
-    monkeypatch.delenv("BRAIN_VISUALIZATION_SEED")
 
 
 def test_near_duplicates_are_found_at_any_threshold(pets: DatasetReader) -> None:

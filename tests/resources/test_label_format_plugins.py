@@ -20,16 +20,16 @@ from tests.workshop import Workshop, write_pictures
 
 root = Path(sys.argv[1])
 write_pictures(root / "media", range(2))
-boxes = [{"label": "fig", "coordinates": {"x": 6, "y": 7, "width": 8, "height": 4}}, {"label": "fig", "coordinates": {"x": "?"}}]
-images = [{"image": "00000.png", "annotations": boxes}, {"image": "00001.png", "annotations": []}]
+boxes = [{"label": "fig", "place": {"x": 6, "y": 7, "width": 8, "height": 4}}, {"label": "fig", "place": {"x": "?"}}]
+images = [{"photo": "00000.png", "marks": boxes}, {"photo": "00001.png", "marks": []}]
 (root / "a.json").write_text(json.dumps(images))
 steps = ("samples", "media", "ground_truth", "predictions", "objects", "published")
 query = "select label, round(x, 6), round(y, 6), round(width, 6), round(height, 6) from objects"
 first = Workshop(root / "home", root / "media", "fruit", labels=[{"uri": str(root / "a.json")}])
 first.run(steps)
 with DatasetReader("fruit", str(root / "home")) as fruit:
-    exported = fruit.export(root / "out", "createml")
-declared = [{"uri": str(root / "out" / "annotations.json"), "format": "createml"}]
+    exported = fruit.export(root / "out", "marks")
+declared = [{"uri": str(root / "out" / "annotations.json"), "format": "marks"}]
 again = Workshop(root / "home", root / "out" / "images", "again", labels=declared)
 again.run(steps)
 told = {
@@ -43,7 +43,7 @@ print(json.dumps(told))
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The example of the page."""
-    return install(PAGE, "createml", tmp_path_factory)
+    return install(PAGE, "marks", tmp_path_factory)
 
 
 def test_it_is_read_and_written_like_those_of_the_house(installed: Path, tmp_path: Path) -> None:
@@ -57,7 +57,7 @@ BROKEN = {
     "missing_module": ("", "No module named"),
     "raises": ("raise RuntimeError('no\\nluck')", "RuntimeError: no luck"),
     "no_format": ("FORMAT = 3", "a LabelFormat is wanted, not int"),
-    "other_name": ("from createml import CreateMl as FORMAT", "its name is 'createml'"),
+    "other_name": ("from marks import Marks as FORMAT", "its name is 'marks'"),
     "yolo": ("from brain_assets.resources.label_formats.yolo import Yolo as FORMAT", "there is a format 'yolo'"),
 }
 
@@ -79,5 +79,5 @@ def test_what_is_broken_is_one_line_and_the_rest_goes_on(tmp_path: Path, install
         assert f"label format {name} = broken_{name}:FORMAT is left out: " in lines[name]
         assert reason in lines[name]
     names = done.stdout.split()
-    assert names.count("createml") == 2
+    assert names.count("marks") == 2
     assert not set(names) & (BROKEN.keys() - {"yolo"})

@@ -193,7 +193,7 @@ def test_the_command_lists_it_with_its_package(installed: Path) -> None:
     assert [(one["kind"], one["fault"]) for one in mine] == [("signal", "")]
     assert mine[0]["distribution"]
     assert mine[0]["version"]
-    assert {one["kind"] for one in listed} == {"signal", "label format", "embedding model", "vector index"}
+    assert {one["kind"] for one in listed} == {"signal", "label format", "embedding model", "vector index", "engine"}
     assert len({(one["kind"], one["name"]) for one in listed}) == len(listed)
 
 
