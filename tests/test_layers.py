@@ -12,6 +12,7 @@ OURS = ("brain_assets", "resources", "sensors")
 # A room, and the rooms from which it may import; every room may import from those that these may.
 ROOMS: dict[str, tuple[str, ...]] = {
     "resources.errors": (),
+    "resources.entries": (),
     "resources.telemetry": (),
     "resources.machine": ("resources.errors",),
     "resources.progress": ("resources.errors",),
@@ -53,8 +54,8 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "resources.settings",
         "resources.limits",
     ),
-    "resources.vector_indexes": ("resources.settings", "resources.errors"),
-    "resources.engines": ("methods", "resources.settings", "resources.errors"),
+    "resources.vector_indexes": ("resources.settings", "resources.errors", "resources.entries"),
+    "resources.engines": ("methods", "resources.settings", "resources.errors", "resources.entries"),
     "resources.dataset": (
         "resources.engines",
         "resources.label_formats",

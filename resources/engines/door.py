@@ -9,13 +9,13 @@ import importlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import cache, partial
-from importlib.metadata import entry_points
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 
 from brain_assets.methods.similarity.distances import Rows, Space
 from brain_assets.methods.similarity.shortlists import Progress, candidates_of, shortlist
+from brain_assets.resources.entries import loaded
 from brain_assets.resources.errors import BrainError, ConfigurationError
 from brain_assets.resources.settings.configuration import ENGINES, OWN_ENGINES
 
@@ -128,13 +128,7 @@ def _comparing(space: Space, count: int, block: int, threads: int, *, careful: b
 def _loaded(name: str) -> Any:
     if name in OWN_ENGINES:
         return importlib.import_module(f"{HOUSE}.{OWN_ENGINES[name][0]}").ENGINE
-    found = next((entry for entry in entry_points(group=ENGINES) if entry.name == name), None)
     try:
-        return found.load() if found else _attribute(name)
+        return loaded(ENGINES, name)
     except Exception as error:  # noqa: BLE001 - whatever a foreign module raises
         raise ConfigurationError(f"engine {name} cannot be loaded: {error}") from None
-
-
-def _attribute(path: str) -> Any:
-    module, _, name = path.partition(":")
-    return getattr(importlib.import_module(module), name)

@@ -6,7 +6,7 @@ Precedence: run-time argument > environment (``BRAIN_SIMILARITY_K=30``) > file >
 import hashlib
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -32,6 +32,7 @@ EXAMPLES = {
 }
 
 
+DOTTED = r"[\w.]+:\w+"
 LABEL_FORMATS = "brain_assets.label_formats"
 """Entry points by which other packages bring formats of labels."""
 FORMATS = (
@@ -40,14 +41,24 @@ FORMATS = (
 )  # fmt: skip
 
 
+def _require_known(name: str, ours: Collection[str], group: str, *forms: str) -> None:
+    """Raise PydanticCustomError where a name is none of ours, and no other package brings it.
+
+    ``forms`` are what else may be written, as it is told.
+    """
+    if name in ours:
+        return
+    names = [*ours, *sorted(entry.name for entry in entry_points(group=group))]
+    if name not in names:
+        *others, last = [*map(repr, names), *forms]
+        raise PydanticCustomError(
+            "literal_error", "Input should be {expected}", {"expected": f"{', '.join(others)} or {last}"}
+        )
+
+
 def _known_format(name: str) -> str:
     """Return the name of a format; raises PydanticCustomError where nobody brings it."""
-    if name in FORMATS:
-        return name
-    known = [*FORMATS, *sorted(entry.name for entry in entry_points(group=LABEL_FORMATS))]
-    if name not in known:
-        expected = ", ".join(map(repr, known[:-1])) + f" or {known[-1]!r}"
-        raise PydanticCustomError("literal_error", "Input should be {expected}", {"expected": expected})
+    _require_known(name, FORMATS, LABEL_FORMATS)
     return name
 
 
@@ -84,12 +95,8 @@ BACKENDS = (
 
 def _known_backend(name: str) -> str:
     """Return the name of a backend; raises PydanticCustomError where nobody brings it."""
-    if name in BACKENDS or re.fullmatch(r"[\w.]+:\w+", name):
-        return name
-    known = [*BACKENDS, *sorted(entry.name for entry in entry_points(group=VECTOR_INDEXES))]
-    if name not in known:
-        expected = ", ".join(map(repr, known)) + " or 'module:Class'"
-        raise PydanticCustomError("literal_error", "Input should be {expected}", {"expected": expected})
+    if not re.fullmatch(DOTTED, name):
+        _require_known(name, BACKENDS, VECTOR_INDEXES, "'module:Class'")
     return name
 
 
@@ -104,12 +111,8 @@ OWN_ENGINES = {"threads": ("threads", ""), "ray": ("ray_cluster", "ray")}
 def _known_engine(address: str) -> str:
     """Return what names an engine; raises PydanticCustomError where nobody brings it."""
     name = address.partition("://")[0]
-    if name in OWN_ENGINES or re.fullmatch(r"[\w.]+:\w+", name):
-        return address
-    known = [*OWN_ENGINES, *sorted(entry.name for entry in entry_points(group=ENGINES))]
-    if name not in known:
-        expected = ", ".join(map(repr, known)) + ", 'ray://HOST:PORT' or 'module:Class'"
-        raise PydanticCustomError("literal_error", "Input should be {expected}", {"expected": expected})
+    if not re.fullmatch(DOTTED, name):
+        _require_known(name, OWN_ENGINES, ENGINES, "'ray://HOST:PORT'", "'module:Class'")
     return address
 
 

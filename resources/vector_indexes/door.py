@@ -10,13 +10,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from brain_assets.resources.entries import loaded
 from brain_assets.resources.errors import BrainError, ConfigurationError
 from brain_assets.resources.settings.configuration import BACKENDS, ENVIRONMENT_PREFIX, VECTOR_INDEXES
 
@@ -225,9 +225,8 @@ def _loaded(name: str) -> VectorIndex:
         module = importlib.import_module(f"{HOUSE}.{MODULES.get(name, name)}")
         ours: VectorIndex = module.BACKENDS[name]
         return ours
-    found = next((entry for entry in entry_points(group=VECTOR_INDEXES) if entry.name == name), None)
     try:
-        value = found.load() if found else _attribute(name)
+        value = loaded(VECTOR_INDEXES, name)
         member = value() if isinstance(value, type) else value
     except Exception as error:  # noqa: BLE001 - whatever a foreign module raises
         raise ConfigurationError(f"similarity.backend {name} cannot be loaded: {error}") from None
@@ -238,11 +237,6 @@ def _loaded(name: str) -> VectorIndex:
 
 # Two backends that speak one protocol are one module.
 MODULES = {"sklearn": "files", "faiss": "files", "opensearch": "elasticsearch"}
-
-
-def _attribute(path: str) -> Any:
-    module, _, name = path.partition(":")
-    return getattr(importlib.import_module(module), name)
 
 
 def folder_of(place: Place) -> Path:
