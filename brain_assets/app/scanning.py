@@ -159,8 +159,9 @@ def look_at(folder: Path) -> Look:
     names = listing.items.column("filepath").to_pylist()
     splits = Counter(split or "none" for split in listing.items.column("split").to_pylist())
     archives = [Path(one.uri) for one in listing.containers if one.separator == ARCHIVED]
-    glances = _glances(folder, names)
-    found = [*_objects(folder, names), *_lists(folder), *_shards(folder, archives), *_tables(glances)]
+    files = list(_files_around(folder))
+    glances = _glances(files, names)
+    found = [*_objects(folder, files, names), *_lists(files), *_shards(folder, archives), *_tables(glances)]
     if not found:
         found = list(_class_folders(names))
     listed = {} if set(splits) - {"none"} else _listed_splits(found, names)
@@ -215,10 +216,10 @@ def _class_folders(names: Sequence[str]) -> Iterator[Found]:
         yield Found(kind, FOLDERS, [FOLDERS], len(names), sure=shared)
 
 
-def _objects(folder: Path, names: Sequence[str]) -> Iterator[Found]:
+def _objects(folder: Path, others: Sequence[Path], names: Sequence[str]) -> Iterator[Found]:
     """Yield annotations of objects: files that are called like an image, and files for many images."""
     images = {Path(name).stem for name in names} | {Path(name).name for name in names}
-    files = [path for path in _files_around(folder) if path.suffix.lower() in ANNOTATIONS]
+    files = [path for path in others if path.suffix.lower() in ANNOTATIONS]
     yield from _coco([path for path in files if path.suffix.lower() == ".json"])
     for suffix in ANNOTATIONS:
         own = [path for path in files if path.suffix.lower() == suffix and path.stem in images]
@@ -231,9 +232,9 @@ def _objects(folder: Path, names: Sequence[str]) -> Iterator[Found]:
     yield from (Found(formats()[form].title, form, found, len(found)) for form, found in shared.items())
 
 
-def _lists(folder: Path) -> Iterator[Found]:
+def _lists(others: Sequence[Path]) -> Iterator[Found]:
     """Yield lists of paths with their classes."""
-    files = [path for path in _files_around(folder) if path.suffix.lower() in {".txt", ".lst"}]
+    files = [path for path in others if path.suffix.lower() in {".txt", ".lst"}]
     found = [str(path) for path in files[:TRIED] if (member := _format_of(path)) and member.name == "lists"]
     if found:
         yield Found("lists of paths and classes", "lists", found, len(found))
@@ -293,9 +294,9 @@ def _coco(files: Sequence[Path]) -> Iterator[Found]:
         yield Found("COCO results", "coco", [str(path) for path in results], len(results), role="predictions")
 
 
-def _glances(folder: Path, names: Sequence[str]) -> dict[str, Glance]:
+def _glances(others: Sequence[Path], names: Sequence[str]) -> dict[str, Glance]:
     """Return what each table seems to hold that has to do with images which are there."""
-    paths = [path for path in _files_around(folder) if path.suffix.lower() in TABLES]
+    paths = [path for path in others if path.suffix.lower() in TABLES]
     pictures = Pictures(names if paths else ())
     # A text that is called like an image says something of that one alone.
     several = [path for path in paths if path.suffix.lower() != ".json" or path.stem not in pictures]

@@ -73,15 +73,15 @@ def glance_at(path: Path, pictures: Pictures) -> Glance | None:
     if not {"filepath", "sample_id"} & set(known.table.column_names):
         return _unknown(rows, pictures)
     named, says = keys(known).to_pylist(), _says(known, rows)
-    if says and not pictures.share_of(named):
-        reason = f"it names no image that is here, such as {next(filter(None, named), '')!r}"
-    elif says:
-        template = TEMPLATE in path.stem.lower()
-        reason = "it is called like the template of answers to a contest, which holds no labels" if template else ""
-    else:
+    are_here = pictures.share_of(named) > 0
+    if not says:
         reason = f"it names images, but no column is known to hold classes: {_columns(rows)}"
-    is_foreign = not says and not pictures.share_of(named)
-    return None if is_foreign else Glance(None if reason else role, reason)
+        return Glance(None, reason) if are_here else None
+    if not are_here:
+        return Glance(None, f"it names no image that is here, such as {next(filter(None, named), '')!r}")
+    template = TEMPLATE in path.stem.lower()
+    reason = "it is called like the template of answers to a contest, which holds no labels" if template else ""
+    return Glance(None if reason else role, reason)
 
 
 def _has_scores(rows: Rows) -> bool:

@@ -59,10 +59,13 @@ def _plain(files: Sequence[InputFile]) -> Given:
     """Return those texts that are nothing but numbers, if small."""
     found = []
     for file in files:
+        if file.size > LARGEST:
+            continue
         try:
-            text = bytes_of_sized(file.path, min(file.size, LARGEST))
+            text = bytes_of_sized(file.path, file.size)
         except OSError:
             continue
+        # It may have grown since it was listed.
         if len(text) <= LARGEST and is_plain(text):
             found.append((file, text))
     return found
