@@ -77,4 +77,4 @@ test-lowest: $(VENV)-lowest/.ready  ## the tests of store, formats and settings 
 		tests/review/test_security.py
 
 clean:  ## remove what can be made again
-	rm -rf $(VENV) $(VENV)-fiftyone $(VENV)-ray $(VENV)-lowest demo build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-fiftyone $(VENV)-ray $(VENV)-lowest demo build sbom.json *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
