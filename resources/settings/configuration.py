@@ -180,7 +180,13 @@ class SimilaritySettings(Section):
     exact_limit: int = Field(
         300_000,
         ge=1,
-        description="Most distinct images for which the exact graph is computed; above it a run stops with one line.",
+        description="Most distinct images that are all compared; above, each with those in or near the same cell.",
+    )
+    recall: float = Field(
+        0.98,
+        gt=0.5,
+        le=1,
+        description="Share of the true neighbours that lists are to hold above exact_limit; neighbor_recall has the real one.",
     )
     backend: Backend = Field(
         "exact",

@@ -11,6 +11,9 @@ from brain_assets.methods.similarity.distances import Floats, Rows, Space
 Progress: TypeAlias = Callable[[int, int], None]
 # Candidates beyond the number wanted, so that rounding rarely leaves it open which ones are the nearest.
 SPARE = 8
+# Candidates that wait to be sorted out, at most.
+MOST_WAITING = 2**21
+WIDEST = 16
 
 
 def shortlist(space: Space, count: int, block: int = 1024, progress: Progress | None = None) -> tuple[Rows, Rows, Rows]:
@@ -34,7 +37,7 @@ def shortlist(space: Space, count: int, block: int = 1024, progress: Progress | 
     (array([0, 1]), array([1, 0]), array([], dtype=int64))
     """
     starts = range(0, len(space), block)
-    shortlists = [_Shortlist(space, np.arange(at, min(at + block, len(space))), count + SPARE) for at in starts]
+    shortlists = [Shortlist(space, np.arange(at, min(at + block, len(space))), count + SPARE) for at in starts]
     total = len(starts) * (len(starts) + 1) // 2
     for done, (first, second) in enumerate(_diagonals(shortlists), start=1):
         _compare(first, second)
@@ -65,7 +68,7 @@ def candidates_of(space: Space, count: int, rows: range, block: int = 1024) -> t
     >>> candidates_of(Space.of(np.eye(3), "cosine"), 2, range(1, 2))
     (array([1, 1]), array([0, 2]), array([], dtype=int64))
     """
-    mine = _Shortlist(space, np.arange(rows.start, rows.stop), count + SPARE)
+    mine = Shortlist(space, np.arange(rows.start, rows.stop), count + SPARE)
     for start in range(0, len(space), block):
         others = np.arange(start, min(start + block, len(space)))
         closeness = mine.vectors.closeness(space[start : start + block])
@@ -75,12 +78,12 @@ def candidates_of(space: Space, count: int, rows: range, block: int = 1024) -> t
     return mine.candidates(count)
 
 
-class _Shortlist:
+class Shortlist:
     """The candidates for a range of rows: those of largest closeness among the rows they were compared with."""
 
     def __init__(self, space: Space, rows: Rows, length: int) -> None:
         self.rows, self.length = rows, length
-        self.vectors = space[rows[0] : rows[-1] + 1]
+        self.vectors = space[rows[0] : rows[-1] + 1] if len(rows) else space[:0]
         self.slack = self.vectors.slack(space)
         self.closeness = np.full((len(rows), length), -np.inf, np.float32)
         self.ids = np.full((len(rows), length), -1, np.int32)
@@ -90,24 +93,33 @@ class _Shortlist:
     def add(self, index: Rows, ids: Rows, closeness: Floats) -> None:
         """Enter candidates above the floor; they are sorted out once they are as many as the lists hold."""
         self.waiting.append((index, ids, closeness))
-        if sum(len(entry[0]) for entry in self.waiting) >= self.ids.size:
+        if sum(len(entry[0]) for entry in self.waiting) >= min(self.ids.size, MOST_WAITING):
             self.settle()
 
     def settle(self) -> None:
         """Keep the best of each row and raise the floor accordingly."""
-        if not self.waiting:
+        if not any(len(entry[0]) for entry in self.waiting):
             return
         index, ids, closeness = (np.concatenate(column) for column in zip(*self.waiting, strict=True))
         self.waiting = []
-        slot = self.length + slots(index, len(self.rows))
-        added = ((0, 0), (0, slot.max(initial=self.length - 1) + 1 - self.length))
-        all_closeness = np.pad(self.closeness, added, constant_values=-np.inf)
-        all_ids = np.pad(self.ids, added, constant_values=-1)
+        lengths = np.bincount(index, minlength=len(self.rows))
+        if lengths.max() > WIDEST * self.length:
+            # One row of very many would make the block below as wide for all.
+            best = np.lexsort((-closeness, index))
+            best = best[slots(index[best], len(self.rows)) < self.length]
+            index, ids, closeness = index[best], ids[best], closeness[best]
+        # Of many rows only those that anything waits for.
+        touched = np.flatnonzero(lengths)
+        index = (np.cumsum(lengths > 0) - 1)[index]
+        slot = self.length + slots(index, len(touched))
+        added = ((0, 0), (0, slot.max() + 1 - self.length))
+        all_closeness = np.pad(self.closeness[touched], added, constant_values=-np.inf)
+        all_ids = np.pad(self.ids[touched], added, constant_values=-1)
         all_closeness[index, slot], all_ids[index, slot] = closeness, ids
         best = np.argpartition(all_closeness, -self.length, axis=1)[:, -self.length :]
-        self.closeness = np.take_along_axis(all_closeness, best, axis=1)
-        self.ids = np.take_along_axis(all_ids, best, axis=1)
-        self.floor = self.closeness.min(axis=1)
+        self.closeness[touched] = np.take_along_axis(all_closeness, best, axis=1)
+        self.ids[touched] = np.take_along_axis(all_ids, best, axis=1)
+        self.floor[touched] = self.closeness[touched].min(axis=1)
 
     def candidates(self, count: int) -> tuple[Rows, Rows, Rows]:
         """Return pairs that hold all the nearest, and the rows whose last ones are too alike to tell for sure."""
@@ -118,13 +130,13 @@ class _Shortlist:
         return self.rows[index], self.ids[index, slot].astype(np.int64), self.rows[unsure]
 
 
-def _diagonals(shortlists: list[_Shortlist]) -> Iterator[tuple[_Shortlist, _Shortlist]]:
+def _diagonals(shortlists: list[Shortlist]) -> Iterator[tuple[Shortlist, Shortlist]]:
     """Yield each pair of blocks once, in an order in which the floors of all blocks rise early."""
     for step in range(len(shortlists)):
         yield from zip(shortlists, shortlists[step:], strict=False)
 
 
-def _compare(first: _Shortlist, second: _Shortlist) -> None:
+def _compare(first: Shortlist, second: Shortlist) -> None:
     """Enter the rows of two blocks into each other's shortlists: one matrix product serves both."""
     closeness = first.vectors.closeness(second.vectors)
     if first is second:

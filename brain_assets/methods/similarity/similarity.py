@@ -1,12 +1,17 @@
-"""Exact nearest neighbours: a graph over all rows, kept current as rows come and go, and searches by vector."""
+"""Nearest neighbours: a graph over all rows, kept current as rows come and go, and searches by vector.
+
+The neighbours are the true ones of all rows or, where cells are given, of those rows that the cells say are compared.
+"""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache, partial
 from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from brain_assets.methods.similarity.cells import Cells
 from brain_assets.methods.similarity.distances import METRICS, Floats, Rows, Space, normalize
 from brain_assets.methods.similarity.shortlists import Progress, shortlist, slots, where
 
@@ -23,11 +28,16 @@ __all__ = [
 ]
 
 Pairs: TypeAlias = tuple[Rows, Rows, Floats]
+# Some rows, those they are compared with, and how close each is to each.
+Block: TypeAlias = tuple[Rows, Rows, Floats]
 TopK: TypeAlias = Callable[[Space, int, int, Progress | None], tuple[Rows, Rows, Rows]]
 # Entries of one block of comparisons between some rows and all rows.
 BLOCK_ENTRIES = 2**21
 # So many times the width are more candidates for a list than differ by chance: look for copies among them.
 CROWD = 4
+# Rows whose lists are put in order at once.
+RANKED = 2**17
+LOWEST = np.finfo(np.float32).min
 
 
 @dataclass(frozen=True)
@@ -94,8 +104,9 @@ def build_graph(  # noqa: PLR0913 - keywords, each with a default
     block: int = 1024,
     progress: Progress | None = None,
     top_k: TopK = shortlist,
+    cells: Cells | None = None,
 ) -> NeighborGraph:
-    """Return the exact nearest neighbours of every row.
+    """Return the exact nearest neighbours of every row, of all rows or of those that it is compared with.
 
     Parameters
     ----------
@@ -106,6 +117,7 @@ def build_graph(  # noqa: PLR0913 - keywords, each with a default
     block : rows that are compared at once; bounds the memory, and does not change the result
     progress : called with the blocks done and their total
     top_k : gives the candidates, as `shortlist` does; who makes them does not change the result
+    cells : say which rows are compared (default: all); they give the candidates then
 
     Raises
     ------
@@ -121,10 +133,12 @@ def build_graph(  # noqa: PLR0913 - keywords, each with a default
     if not 1 <= width < 2**15:
         raise ValueError(f"width must lie between 1 and {2**15 - 1}, not be {width}")
     space = Space.of(vectors, metric)
+    if cells is not None:
+        return _build_within(cells, space, _ranks(order, len(space)), width, progress)
     return _build(space, _ranks(order, len(space)), width, block, progress, top_k)
 
 
-def update_graph(
+def update_graph(  # noqa: PLR0913 - keywords, each with a default
     graph: NeighborGraph,
     vectors: ArrayLike,
     order: ArrayLike,
@@ -132,6 +146,7 @@ def update_graph(
     *,
     guaranteed: int = 20,
     metric: str = "cosine",
+    cells: Cells | None = None,
 ) -> GraphUpdate:
     """Return the graph after some rows were removed and others added; a changed vector is both.
 
@@ -146,6 +161,7 @@ def update_graph(
     kept : (len(graph),) int64, the new position of each old row, -1 where it was removed; all other positions are new
     guaranteed : entries that every row needs; rows with fewer are searched again
     metric : the metric of the graph
+    cells : those of the new rows, with the centres of the graph's; rows that are compared with too few keep short lists
 
     Raises
     ------
@@ -168,10 +184,11 @@ def update_graph(
     needed = min(guaranteed, graph.width, len(space) - 1)
     incomplete = np.count_nonzero(current.valid[stays] < min(needed, len(stays) - 1))
     if 2 * (len(added) + incomplete) > len(space):
-        return GraphUpdate(_build(space, ranks, graph.width), np.arange(len(space)), len(space))
-    reached = _insert(current, space, ranks, added)
+        rebuilt = build_graph(vectors, order, width=graph.width, metric=metric, cells=cells)
+        return GraphUpdate(rebuilt, np.arange(len(space)), len(space))
+    reached = _insert(current, space, ranks, added, cells)
     short = np.flatnonzero(current.valid < needed)
-    current.put(short, _search_rows(space, ranks, short, graph.width))
+    _search_into(current, space, ranks, short, cells)
     changed = np.unique(np.concatenate([lost, added, reached, short]))
     return GraphUpdate(current, changed, len(added) + len(short))
 
@@ -292,14 +309,40 @@ def _build(
 ) -> NeighborGraph:
     source, target, unsure = top_k(space, width, block, progress)
     graph = _ranked(source, target, space.pair_distances(source, target), ranks, (len(space), width))
-    graph.put(unsure, _search_rows(space, ranks, unsure, width))
+    _search_into(graph, space, ranks, unsure)
     return graph
 
 
-def _search_rows(space: Space, ranks: Rows, rows: Rows, width: int) -> NeighborGraph:
-    """Compare some rows with all rows; the result has one list for each of ``rows``."""
-    parts = [_nearest(space, ranks, part, space[part].closeness(space), width) for part in _batches(rows, len(space))]
-    return _stack([_empty_graph(0, width), *parts])
+def _build_within(cells: Cells, space: Space, ranks: Rows, width: int, progress: Progress | None) -> NeighborGraph:
+    graph = _empty_graph(len(space), width)
+    source, target, unsure = cells.shortlist(space, width, progress)
+    for start in range(0, len(space), RANKED):
+        rows = np.arange(start, min(start + RANKED, len(space)))
+        listed = slice(*np.searchsorted(source, [start, start + RANKED]))
+        distances = space.distances(source[listed], space, target[listed])
+        graph.put(rows, _ranked(source[listed] - start, target[listed], distances, ranks, (len(rows), width)))
+    _search_into(graph, space, ranks, unsure, cells)
+    return graph
+
+
+def _search_into(graph: NeighborGraph, space: Space, ranks: Rows, rows: Rows, cells: Cells | None = None) -> None:
+    """Compare some rows with all that they are compared with, and put their lists into the graph."""
+    listable = cache(partial(_listable, space, ranks, graph.width))
+    for part, others, closeness in _comparisons(space, rows, cells):
+        graph.put(part, _nearest(space, ranks, (part, others, closeness), graph.width, listable))
+
+
+def _comparisons(space: Space, rows: Rows, cells: Cells | None) -> Iterator[Block]:
+    """Yield some rows in parts, each with the rows that it is compared with and their closeness, -inf where they are not."""
+    if cells is None:
+        everyone = np.arange(len(space))
+        for part in _batches(rows, len(space)):
+            yield part, everyone, space[part].closeness(space)
+        return
+    for part, others, apart in cells.comparisons(rows):
+        closeness = space[part].closeness(space[others])
+        closeness[apart] = -np.inf
+        yield part, others, closeness
 
 
 def _batches(rows: Rows, count: int) -> Iterator[Rows]:
@@ -309,12 +352,16 @@ def _batches(rows: Rows, count: int) -> Iterator[Rows]:
         yield rows[start : start + size]
 
 
-def _nearest(space: Space, ranks: Rows, rows: Rows, closeness: Floats, width: int) -> NeighborGraph:
-    """Return the lists of ``rows``, given their closeness to all rows, of which that to themselves is overwritten."""
-    closeness[np.arange(len(rows)), rows] = -np.inf
-    index, target = _closest(closeness, min(width, len(space) - 1), space[rows].slack(space))
+def _nearest(
+    space: Space, ranks: Rows, block: Block, width: int, listable: Callable[[], NDArray[np.bool_]]
+) -> NeighborGraph:
+    """Return the lists of the rows of a block of comparisons, in which that of each with itself is overwritten."""
+    rows, others, closeness = block
+    closeness[np.arange(len(rows)), np.searchsorted(others, rows)] = -np.inf
+    index, place = _closest(closeness, min(width, len(others) - 1), space[rows].slack(space))
+    target = others[place]
     if len(target) > CROWD * width * len(rows):
-        matters = np.flatnonzero(_listable(space, ranks, width)[target])
+        matters = np.flatnonzero(listable()[target])
         index, target = index[matters], target[matters]
     return _ranked(index, target, space.distances(rows[index], space, target), ranks, (len(rows), width))
 
@@ -343,7 +390,7 @@ def _closest(closeness: Floats, count: int, slack: Floats) -> tuple[Rows, Rows]:
     if count <= 0:
         return np.empty(0, np.int64), np.empty(0, np.int64)
     last = np.partition(closeness, -count, axis=1)[:, -count]
-    return where(closeness >= (last - slack)[:, None])
+    return where(closeness >= np.maximum(last - slack, LOWEST)[:, None])
 
 
 def _ranked(source: Rows, target: Rows, distances: Floats, ranks: Rows, shape: tuple[int, int]) -> NeighborGraph:
@@ -406,38 +453,43 @@ def _without_removed(graph: NeighborGraph, positions: Rows, count: int) -> tuple
     return current, positions[old][lost]
 
 
-def _insert(graph: NeighborGraph, space: Space, ranks: Rows, added: Rows) -> Rows:
+def _insert(graph: NeighborGraph, space: Space, ranks: Rows, added: Rows, cells: Cells | None) -> Rows:
     """Give the added rows their lists and enter them into the lists of the old rows, in place; return the latter."""
     is_old = np.ones(len(space), np.bool_)
     is_old[added] = False
     present, reached = len(space) - len(added), [np.empty(0, np.int64)]
-    for rows in _batches(added, len(space)):
-        closeness = space[rows].closeness(space)
-        complete = is_old & (graph.valid >= present - 1)
-        floor = np.where(is_old, _floor(graph, space, complete), np.float32(np.inf))
-        index, target = where(closeness >= floor)
-        reached.append(_enter(graph, space, ranks, complete, (rows[index], target)))
-        graph.put(rows, _nearest(space, ranks, rows, closeness, graph.width))
+    slack = space.slack(space)
+    listable = cache(partial(_listable, space, ranks, graph.width))
+    for rows, others, closeness in _comparisons(space, added, cells):
+        # Of cells nobody knows whether a list that is short holds all whom its row is compared with.
+        complete = is_old[others] & (graph.valid[others] >= present - 1) & (cells is None)
+        floor = np.where(is_old[others], _floor(graph, space, others, slack, complete), np.float32(np.inf))
+        index, place = where(closeness >= floor)
+        reached.append(_enter(graph, space, ranks, complete[place], (rows[index], others[place])))
+        graph.put(rows, _nearest(space, ranks, (rows, others, closeness), graph.width, listable))
         present += len(rows)
     return np.concatenate(reached)
 
 
-def _floor(graph: NeighborGraph, space: Space, complete: NDArray[np.bool_]) -> Floats:
+def _floor(graph: NeighborGraph, space: Space, rows: Rows, slack: Floats, complete: NDArray[np.bool_]) -> Floats:
     """Return the closeness below which a newcomer cannot enter a list: nothing is known beyond its last valid entry."""
-    _, distance = graph.last(np.arange(len(graph)))
-    floor = np.where(graph.valid > 0, space.closeness_at(distance) - space.slack(space), np.float32(np.inf))
+    _, distance = graph.last(rows)
+    floor = np.where(graph.valid[rows] > 0, space.closeness_at(distance) - slack[rows], np.float32(np.inf))
     return np.where(complete, np.float32(-np.inf), floor)
 
 
 def _enter(
     graph: NeighborGraph, space: Space, ranks: Rows, complete: NDArray[np.bool_], candidates: tuple[Rows, Rows]
 ) -> Rows:
-    """Merge newcomers into the lists of old rows, in place, and return the rows that have changed."""
+    """Merge newcomers into the lists of old rows, in place, and return the rows that have changed.
+
+    ``complete`` says of each candidate whether the list that it may enter holds every row there is.
+    """
     added, target = candidates
     distances = space.distances(added, space, target)
     last, distance = graph.last(target)
     precedes = (distances < distance) | ((distances == distance) & (ranks[added] < ranks[last]))
-    enters = np.flatnonzero(complete[target] | precedes)
+    enters = np.flatnonzero(complete | precedes)
     reached, index = np.unique(target[enters], return_inverse=True)
     lists = graph.take(reached)
     holder, slot = where(lists.neighbors >= 0)

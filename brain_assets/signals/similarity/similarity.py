@@ -1,4 +1,7 @@
-"""The graph of nearest neighbours, maintained over distinct contents and told per sample."""
+"""The graph of nearest neighbours, maintained over distinct contents and told per sample.
+
+Up to ``similarity.exact_limit`` contents each is compared with all; above, with those that lie in or near the same cell.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,9 +19,9 @@ from brain_assets.incremental.vectors import matrix_of, refuse_what_does_not_fit
 from brain_assets.methods.similarity.copies import Lists, Members, neighbors_of_samples
 from brain_assets.methods.similarity.similarity import NeighborGraph, build_graph, normalize, update_graph
 from brain_assets.resources.dataset import Dataset
-from brain_assets.resources.errors import ConfigurationError
 from brain_assets.resources.settings.configuration import RunSettings
 from brain_assets.resources.store.store import Merge
+from brain_assets.signals.similarity.cells import Standing, are_needed, audit, cell_rows, fitted, stored_cells
 
 # Lists are longer than what is guaranteed, so that deletions rarely need a new search.
 SLACK = 12
@@ -56,17 +59,17 @@ class Subjects:
 def update_similarity(update: Update) -> Iterator[Merge]:
     """Search neighbours of new contents only, repair the lists that lost too many, and tell every sample its own."""
     if update.anew:
-        update.commit(update.drop("graph"))
+        update.commit(*(update.drop(table) for table in ("graph", "cells", "near_cells")))
     subjects = _subjects(update)
-    _refuse_above_limit(update.dataset, len(subjects.nodes))
     _refuse_beyond_memory(update, subjects.nodes)
-    graph, changed = _current_graph(update, subjects.nodes)
-    yield update.put(
-        "graph", _graph_rows(update, graph, subjects.nodes, changed), without=_gone(update, subjects.nodes)
-    )
-    touched = _touched(update, subjects, graph, changed)
+    before = stored_cells(update, subjects.nodes)
+    current = _current(update, subjects.nodes, before)
+    yield update.put("graph", _graph_rows(update, current, subjects.nodes), without=_gone(update, subjects.nodes))
+    yield from cell_rows(update, before, current.cells, subjects.nodes)
+    yield from audit(update, current.graph, current.cells, current.vectors)
+    touched = _touched(update, subjects, current)
     members = Members.of(subjects.contents, len(subjects.nodes))
-    lists = neighbors_of_samples(graph, members, subjects.contents, touched, update.run.settings["k"])
+    lists = neighbors_of_samples(current.graph, members, subjects.contents, touched, update.run.settings["k"])
     yield update.put("neighbors", _neighbor_rows(update, subjects, touched, lists), without=_without_vector(update))
 
 
@@ -95,36 +98,78 @@ def _subjects(update: Update) -> Subjects:
     return Subjects(nodes, ids, contents, pa.compute.is_in(ids, fresh).to_numpy(zero_copy_only=False))
 
 
-def _refuse_above_limit(dataset: Dataset, count: int) -> None:
-    limit = dataset.settings.similarity.exact_limit
-    if count > limit:
-        raise ConfigurationError(
-            f"{count} distinct images are more than similarity.exact_limit = {limit}: the exact graph grows with the square of"
-            f" their number; raise the limit in dataset.yaml if the time suits you, or split the dataset"
-        )
-
-
 def _refuse_beyond_memory(update: Update, nodes: NDArray[np.int64]) -> None:
     if len(nodes):
         width = update.dataset.store.value("select len(vector) from vectors where node = ?", [int(nodes[0])])
         refuse_what_does_not_fit(len(nodes), width, update.run.settings["k"] + SLACK)
 
 
-def _current_graph(update: Update, nodes: NDArray[np.int64]) -> tuple[NeighborGraph, NDArray[np.int64]]:
-    """Return the graph over ``nodes`` and the positions of rows that differ from what is stored."""
-    k, metric = update.run.settings["k"], update.run.settings["metric"]
+@dataclass(frozen=True)
+class Current:
+    """The graph over the contents that are there now.
+
+    Attributes
+    ----------
+    graph : NeighborGraph
+    changed : (c,) int64
+        Contents whose lists differ from what is stored.
+    cells : Standing or None
+        Where not all contents are compared with all.
+    vectors : (n, d) float32 or None
+        Where they had to be read.
+    """
+
+    graph: NeighborGraph
+    changed: NDArray[np.int64]
+    cells: Standing | None
+    vectors: NDArray[np.float32] | None = None
+
+
+def _current(update: Update, nodes: NDArray[np.int64], before: Standing | None) -> Current:
+    """Return the graph over ``nodes``: as stored where nothing came or went, maintained where little did, else built."""
     stored, kept = stored_graph(update, update.run.brain_key, nodes)
     new = len(nodes) - int((kept >= 0).sum())
-    if new == 0 and len(kept) == len(nodes):
+    fits = _fits(update, before, len(nodes)) and new <= len(nodes) // 2
+    if fits and new == 0 and len(kept) == len(nodes):
         update.notes["searched"] = 0
-        return _permuted(stored, kept), np.zeros(0, np.int64)
-    vectors, order = vectors_of(update, nodes, metric), np.arange(len(nodes))
-    if new > len(nodes) // 2:
-        update.notes["searched"] = len(nodes)
-        return build_graph(vectors, order, width=k + SLACK, metric=metric, top_k=update.dataset.engine.top_k), order
-    result = update_graph(stored, vectors, order, kept, guaranteed=k, metric=metric)
+        return Current(_permuted(stored, kept), np.zeros(0, np.int64), before)
+    vectors = vectors_of(update, nodes, update.run.settings["metric"])
+    if not fits:
+        return _built(update, vectors)
+    maintained = _maintained(update, (stored, kept), vectors, before.given_to(vectors) if before else None)
+    # Too few may be left in the cells near a content.
+    return _built(update, vectors) if _is_short(update, maintained) else maintained
+
+
+def _fits(update: Update, before: Standing | None, count: int) -> bool:
+    """Return whether what is stored was made by the rule that holds for so many contents."""
+    if not are_needed(update, count):
+        return before is None
+    return before is not None and not before.outgrown_by(count)
+
+
+def _built(update: Update, vectors: NDArray[np.float32]) -> Current:
+    width, metric = update.run.settings["k"] + SLACK, update.run.settings["metric"]
+    everyone, now = np.arange(len(vectors)), fitted(update, vectors) if are_needed(update, len(vectors)) else None
+    top_k, compared = update.dataset.engine.top_k, now.cells if now else None
+    graph = build_graph(vectors, everyone, width=width, metric=metric, top_k=top_k, cells=compared)
+    update.notes["searched"] = len(vectors)
+    return Current(graph, everyone, now, vectors)
+
+
+def _maintained(
+    update: Update, stored: tuple[NeighborGraph, NDArray[np.int64]], vectors: NDArray[np.float32], now: Standing | None
+) -> Current:
+    (graph, kept), order = stored, np.arange(len(vectors))
+    k, metric, compared = update.run.settings["k"], update.run.settings["metric"], now.cells if now else None
+    result = update_graph(graph, vectors, order, kept, guaranteed=k, metric=metric, cells=compared)
     update.notes["searched"] = result.searched
-    return result.graph, result.changed
+    return Current(result.graph, result.changed, now, vectors)
+
+
+def _is_short(update: Update, current: Current) -> bool:
+    wanted = min(update.run.settings["k"], len(current.graph) - 1)
+    return current.cells is not None and bool((current.graph.valid < wanted).any())
 
 
 def stored_graph(update: Update, brain_key: str, nodes: NDArray[np.int64]) -> tuple[NeighborGraph, NDArray[np.int64]]:
@@ -176,7 +221,8 @@ def vectors_of(update: Update, nodes: NDArray[np.int64], metric: str) -> NDArray
     return normalize(matrix) if metric == "cosine" and len(matrix) else matrix
 
 
-def _graph_rows(update: Update, graph: NeighborGraph, nodes: NDArray[np.int64], changed: NDArray[np.int64]) -> pa.Table:
+def _graph_rows(update: Update, current: Current, nodes: NDArray[np.int64]) -> pa.Table:
+    graph, changed = current.graph, current.changed
     valid = graph.valid[changed].astype(np.int64)
     filled = np.arange(graph.neighbors.shape[1]) < valid[:, None]
     offsets = np.concatenate([[0], np.cumsum(valid)]).astype(np.int32)
@@ -195,13 +241,13 @@ def _gone(update: Update, nodes: NDArray[np.int64]) -> str:
     return "node not in (from live_nodes)"
 
 
-def _touched(update: Update, subjects: Subjects, graph: NeighborGraph, changed: NDArray[np.int64]) -> NDArray[np.int64]:
+def _touched(update: Update, subjects: Subjects, current: Current) -> NDArray[np.int64]:
     """Return the subjects whose neighbours may differ: of a changed list, beside a fresh subject, or of one that left."""
     is_fresh = np.zeros(len(subjects.nodes) + 1, np.bool_)
     is_fresh[subjects.contents[subjects.fresh]] = True
-    lists_fresh = is_fresh[graph.neighbors].any(axis=1)
+    lists_fresh = is_fresh[current.graph.neighbors].any(axis=1)
     concerned = is_fresh[:-1] | lists_fresh
-    concerned[changed] = True
+    concerned[current.changed] = True
     listed_gone = update.query(f"""
         with moved as (
             select subject_id from neighbors where brain_key = {update.key} and {_without_vector(update)}
@@ -222,6 +268,12 @@ def _neighbor_rows(update: Update, subjects: Subjects, touched: NDArray[np.int64
     })  # fmt: skip
 
 
+def _limits(dataset: Dataset, _: MethodRun) -> str:
+    """Return what decides whether contents are compared with all others: no part of the run, as it seldom matters."""
+    section = dataset.settings.similarity
+    return f"{section.exact_limit} {section.recall:g}"
+
+
 def _runs(dataset: Dataset) -> list[MethodRun]:
     return [_run(dataset, run) for run in similarity_runs(dataset.settings)]
 
@@ -234,13 +286,14 @@ def _run(dataset: Dataset, run: RunSettings) -> MethodRun:
 
 SIMILARITY = Signal(
     name="similarity",
-    description="The exact nearest neighbours of every image by its vector. A new image is compared once with all others;"
-    " nothing else is searched again unless a deletion left its list too short.",
+    description="The nearest neighbours of every image by its vector, exact up to similarity.exact_limit images. A new image is"
+    " compared once with all others; nothing else is searched again unless a deletion left its list too short.",
     group="similarity",
     reads=("embeddings", "samples", "media", "vectors"),
-    writes=("graph", "neighbors"),
+    writes=("graph", "neighbors", "cells", "near_cells", "neighbor_recall"),
     update=Whole(update_similarity),
     runs=_runs,
+    outside=_limits,
     options=frozenset({"embeddings", "parameters", "where"}),
     parameters=lambda settings: settings.similarity,
     checks=(
@@ -276,6 +329,19 @@ SIMILARITY = Signal(
                 "distance": "Distance of the vectors: 1 - cosine unless configured.",
             },
         ),
+        Publication(
+            "neighbor_recall",
+            "select brain_key, contents, cells, near, sampled, recall from neighbor_recall order by brain_key",
+            {
+                "brain_key": "The run.",
+                "contents": "Distinct contents in the graph.",
+                "cells": "Cells that they are divided into above similarity.exact_limit; NULL where all are compared with all.",
+                "near": "Cells near each content, with which it is compared.",
+                "sampled": "Contents that were compared with all others to find the recall.",
+                "recall": "Share of the true k nearest neighbours that the lists hold.",
+            },
+        ),
     ),
+    metrics={"neighbor_recall": "select coalesce(min(recall), 1) from neighbor_recall where brain_key = {key}"},
     chart=Histogram("distance to the nearest", "select distances[1] from neighbors where brain_key = {default}"),
 )
