@@ -3,6 +3,7 @@
 import uuid
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner, Result
 
 from brain_assets.app.calibrating import forget
@@ -10,6 +11,7 @@ from brain_assets.app.cli import main
 from brain_assets.resources.dataset import Opening, open_dataset
 from tests.workshop import Workshop, write_pictures
 
+SELECT = ("samples", "media", "embeddings", "similarity", "near_duplicates", "outliers", "published")
 CUTS = "select brain_key, value from calibrations where issue = 'outlier' order by brain_key"
 
 
@@ -17,7 +19,11 @@ def make(root: Path, count: int = 14) -> Workshop:
     write_pictures(root / "media", range(count))
     declared = [{"brain_key": "few_outliers", "method": "outliers"}]
     workshop = Workshop(
-        root / "home", root / "media", calibration={"min_samples": 10, "sample_size": 20}, runs=declared
+        root / "home",
+        root / "media",
+        select=SELECT,
+        calibration={"min_samples": 10, "sample_size": 20},
+        runs=declared,
     )
     workshop.run()
     return workshop
@@ -34,6 +40,7 @@ def redone(workshop: Workshop, issue: str | None) -> list[tuple]:
     return workshop.rows(CUTS)
 
 
+@pytest.mark.slow
 def test_thresholds_stay_until_someone_asks_for_new_ones(tmp_path: Path) -> None:
     workshop = make(tmp_path)
     before = workshop.rows(CUTS)

@@ -159,6 +159,7 @@ def assert_stands(seen: dict[str, Any], key: str = "vision/flowers/") -> None:
     assert {f"{key}{name}" for name in catalog.BY_NAME} | {"training_set"} <= set(seen["keys"])
 
 
+@pytest.mark.slow
 def test_a_project_has_the_dataset_beside_its_own_assets(project: Project) -> None:
     seen = project.ask(*FEW)
     assert_stands(seen)

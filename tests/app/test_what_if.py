@@ -147,6 +147,7 @@ SUPPOSED = st.builds(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("few_signals")
 @hypothesis.given(seed=st.integers(0, 999), steps=st.lists(SUPPOSED, min_size=1, max_size=2))
 @hypothesis.settings(

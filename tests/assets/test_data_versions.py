@@ -71,6 +71,7 @@ def labelled(tmp_path: Path) -> Workshop:
     return Workshop(tmp_path / "home", tmp_path / "media", labels=[{"uri": str(tmp_path / "labels.csv")}])
 
 
+@pytest.mark.slow
 def test_a_version_changes_exactly_when_its_tables_do(tmp_path: Path) -> None:
     chance, workshop = random.Random(1), labelled(tmp_path)
     workshop.run()

@@ -37,6 +37,7 @@ print(json.dumps({"equal": found[0] == found[1], "rows": [len(rows) for rows in 
 """
 
 
+@pytest.mark.slow
 def test_an_engine_of_another_package_derives_the_same(
     tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
 ) -> None:

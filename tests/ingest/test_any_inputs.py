@@ -6,6 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -90,6 +91,7 @@ def rows(workshop: Workshop) -> dict[str, list[tuple[Any, ...]]]:
     return {table: workshop.rows(f"from {table} order by all") for table in COMPARED}
 
 
+@pytest.mark.slow
 @settings(max_examples=4, deadline=None, suppress_health_check=list(HealthCheck))
 @given(story=STORIES)
 def test_whatever_comes_in_whatever_order_ends_as_one_run_from_scratch(story: list[list[tuple[str, Any]]]) -> None:

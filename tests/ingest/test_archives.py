@@ -36,6 +36,7 @@ def status(workshop: Workshop) -> dict[str, tuple[str, str]]:
     return {path.partition("!/")[2] or path: (state, error) for path, state, error in rows}
 
 
+@pytest.mark.slow
 def test_an_archive_gives_the_tables_of_the_same_files_in_a_folder(tmp_path: Path) -> None:
     members = pictures(1, 2, 3) | {"train/copy.png": encoded(picture(1)), "test/broken.png": b"<html>"}
     members["test/other.bmp"] = encoded(picture(2), "BMP")

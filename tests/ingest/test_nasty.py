@@ -63,6 +63,7 @@ def disagreement(row: Mapping[str, Any], entry: Mapping[str, Any]) -> str | None
     return None if explained and ": " in row["error"] else f"{row['filepath']}: {row['error']}"
 
 
+@pytest.mark.slow
 def test_each_odd_file_has_a_row_with_a_verdict_that_agrees(
     tmp_path: Path, listed: Path, entries: Mapping[str, Mapping[str, Any]]
 ) -> None:

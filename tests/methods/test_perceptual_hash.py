@@ -63,6 +63,7 @@ def test_hamming_distance_counts_bits(words: list[tuple[int, int]]) -> None:
     assert hamming_distance(first, second).tolist() == [bits(a, b) for a, b in words]
 
 
+@pytest.mark.slow
 @given(hash_lists())
 def test_the_distance_of_a_pair_is_the_one_it_is_found_with(lists: tuple[list[int], list[int]]) -> None:
     hashes, mirrored = (np.array(column, np.uint64) for column in lists)

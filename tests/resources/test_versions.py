@@ -84,6 +84,7 @@ STATES = st.lists(
 )
 
 
+@pytest.mark.slow
 @given(STATES, st.sets(st.integers(1, 5)), st.integers(0, 4), st.data())
 @settings(max_examples=10)
 def test_any_version_is_read_back_as_it_was_published_and_changes_lead_from_one_to_another(

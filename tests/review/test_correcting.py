@@ -106,6 +106,7 @@ def exported(workshop: Workshop, target: Path) -> list[list[tuple[str, list[floa
     return found
 
 
+@pytest.mark.slow
 def test_a_detection_set_is_corrected_and_exported(browser: Any, tmp_path: Path) -> None:
     made = detections(tmp_path)
     with served(made.home.root) as address:

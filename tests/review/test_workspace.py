@@ -179,6 +179,7 @@ def test_two_images_are_compared_with_one_zoom_and_by_difference(visit: Visit, s
     assert visit.page.locator("#detail").is_visible()
 
 
+@pytest.mark.slow
 def test_any_two_are_picked_and_compared(visit: Visit) -> None:
     visit.open()
     check = visit.page.locator("#grid .card:not(.waiting)")

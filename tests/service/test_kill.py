@@ -62,6 +62,7 @@ def test_killed_runs_lose_and_double_nothing(tmp_path: Path) -> None:
     assert os.listdir(workshop.paths.published / "sets")
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_readers_never_fail_and_never_see_a_mixed_state(tmp_path: Path) -> None:
     media = tmp_path / "media"

@@ -76,6 +76,7 @@ def all_distances(workshop: Workshop) -> dict[tuple[str, str], float]:
     return {(rows[a][0], rows[b][0]): d for a, b, d in zip(first, second, distance, strict=True)}
 
 
+@pytest.mark.slow
 def test_a_crowd_is_compared_all_with_all_at_the_cost_of_the_newcomer(tmp_path: Path) -> None:
     write_crowd(tmp_path, range(24))
     workshop = make(tmp_path)

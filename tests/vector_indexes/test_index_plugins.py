@@ -28,6 +28,7 @@ print(json.dumps({"index": one.rows("select backend, vectors, recall from vector
 """
 
 
+@pytest.mark.slow
 def test_an_index_of_another_package_is_filled_and_asked(
     tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
 ) -> None:
