@@ -1,5 +1,6 @@
 """YOLO: a text per image, one line per object, relative to the image; names of classes stand in a file above."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path, PurePath
 
@@ -28,6 +29,9 @@ from brain_assets.resources.media.candidates import IMAGE_SUFFIXES
 LOOKED_AT = 20
 SPLITS = {"train", "val", "valid", "test", "trainval"}
 """Lists of images are called so, by path or by stem."""
+BESIDE = "|".join(map(re.escape, sorted({*LISTS, *(f"{split}.txt" for split in SPLITS)})))
+NOT_OF_IMAGE = re.compile(rf"(?:\A|[/\n])(?:{BESIDE}|readme[^/\n]*)\n|(?<!\.txt)\n")
+"""What lies beside texts of images, among names in lower case that each end in a new line."""
 
 
 class Yolo(BySplit):
@@ -53,7 +57,7 @@ class Yolo(BySplit):
 
     def read_together(self, files: Sequence[InputFile]) -> Sequence[Together]:
         """Return what plain texts of one folder say, thousands in one pass."""
-        texts = [one for one in files if _is_of_image(one.name.rpartition("/")[2].lower())]
+        texts = files if _are_of_images(files) else [one for one in files if _are_of_images([one])]
         return read_together(texts) if texts else []
 
     holds = frozenset({"boxes", "outlines", "splits"})
@@ -110,9 +114,9 @@ def is_beside(content: Content) -> bool:
     return bool(lines) and all(PurePath(line.replace("\\", "/")).suffix.lower() in IMAGE_SUFFIXES for line in lines)
 
 
-def _is_of_image(name: str) -> bool:
-    """Tell by its name alone, in lower case, whether a text cannot but be of one image if it has lines of objects."""
-    return name.endswith(".txt") and name not in LISTS and not name.startswith("readme") and name[:-4] not in SPLITS
+def _are_of_images(files: Sequence[InputFile]) -> bool:
+    """Tell by their names alone whether texts cannot but be of one image each if they have lines of objects."""
+    return not NOT_OF_IMAGE.search("\n".join([one.name for one in files]).lower() + "\n")
 
 
 def _lines(text: str) -> list[str]:

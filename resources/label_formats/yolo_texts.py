@@ -1,6 +1,6 @@
 """YOLO's texts, thousands in one pass; any that is unusual is left to be read by itself, which names every fault."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -27,7 +27,20 @@ LARGEST = 1 << 18
 """Bytes of a text that is read with others: so many of them stay below the 2 GiB that one array of texts holds."""
 Mask = NDArray[np.bool_]
 Floats = NDArray[np.float64]
-Given = Sequence[tuple[InputFile, bytes]]
+
+
+class Given(NamedTuple):
+    """Files and what is in them: two lists, as a hundred thousand pairs would keep the garbage collector busy."""
+
+    files: list[InputFile]
+    texts: list[bytes]
+
+    def halves(self) -> tuple["Given", ...]:
+        """Return both halves; nothing of what cannot be halved."""
+        half = len(self.files) // 2
+        return (
+            (Given(self.files[:half], self.texts[:half]), Given(self.files[half:], self.texts[half:])) if half else ()
+        )
 
 
 class Folder(NamedTuple):
@@ -57,7 +70,7 @@ def read_together(files: Sequence[InputFile]) -> list[Together]:
 
 def _plain(files: Sequence[InputFile]) -> Given:
     """Return those texts that are nothing but numbers, if small."""
-    found = []
+    found = Given([], [])
     for file in files:
         if file.size > LARGEST:
             continue
@@ -67,7 +80,8 @@ def _plain(files: Sequence[InputFile]) -> Given:
             continue
         # It may have grown since it was listed.
         if len(text) <= LARGEST and is_plain(text):
-            found.append((file, text))
+            found.files.append(file)
+            found.texts.append(text)
     return found
 
 
@@ -76,17 +90,15 @@ def _parsed(given: Given, folder: Folder) -> list[Together]:
     try:
         return [_together(given, folder)]
     except ValueError:
-        half = len(given) // 2
-        parts = (given[:half], given[half:]) if half else ()
-        return [one for part in parts for one in _parsed(part, folder)]
+        return [one for part in given.halves() for one in _parsed(part, folder)]
 
 
 def _together(given: Given, folder: Folder) -> Together:
-    lines = number_lines([text for _, text in given])
+    lines = number_lines(given.texts)
     found = _Found.of(lines, folder.classes)
-    odd = np.zeros(len(given), bool)
+    odd = np.zeros(len(given.files), bool)
     odd[lines.text[found.wrong]] = True
-    files = [file for (file, _), is_odd in zip(given, odd.tolist(), strict=True) if not is_odd]
+    files = [file for file, is_odd in zip(given.files, odd.tolist(), strict=True) if not is_odd]
     place = np.cumsum(~odd) - 1
     rows = found.rows(place[lines.text])
     return _of_files(files, rows.filter(pa.array(~odd[lines.text])) if odd.any() else rows, folder)
@@ -107,7 +119,7 @@ class _Found:
     confidence : (n,) float64
         NaN where there is none.
     classes : list of dict
-        Rows of all classes; empty where a class is not among the names.
+        Rows of all classes, each once; empty where a class is not among the names.
     codes : (n,) int64
         The class of each line.
     wrong : (n,) bool
@@ -140,19 +152,26 @@ class _Found:
         confidence = pa.array(self.confidence, mask=np.isnan(self.confidence))
         box = dict(zip(("x", "y", "width", "height"), self.box, strict=True))
         columns |= {"confidence": confidence, "polygon": self.outlines, **box}
-        return pa.table({"text": text, "line": self.lines.line, **columns})
+        return pa.table({"text": text, "line": self.lines.line, "code": self.codes, **columns})
 
 
 def _classes(words: pa.Array, names: ClassNames) -> tuple[list[Row], NDArray[np.int64]]:
     """Return the rows of all classes, empty for one that is not among the names, and the class of each line."""
     coded = words.dictionary_encode()
-    found: list[Row] = []
-    for word in coded.dictionary.to_pylist():
+    # A class may be written in several ways, as 1 and 1.0.
+    found: dict[str | None, Row] = {}
+    written = [found.setdefault(row.get("category"), row) for row in _known(coded.dictionary.to_pylist(), names)]
+    place = {category: code for code, category in enumerate(found)}
+    codes = np.array([place[row.get("category")] for row in written], np.int64)
+    return list(found.values()), codes[coded.indices.to_numpy()]
+
+
+def _known(words: Sequence[str], names: ClassNames) -> Iterator[Row]:
+    for word in words:
         try:
-            found.append(class_of(word, names))
+            yield class_of(word, names)
         except Unusable:
-            found.append({})
-    return found, coded.indices.to_numpy().astype(np.int64)
+            yield {}
 
 
 def _layouts(lines: NumberLines, shape: Shape | None) -> tuple[Mask, Mask, Mask]:
@@ -192,21 +211,25 @@ def _places(lines: NumberLines, outlined: Mask) -> tuple[Floats, pa.ListArray, F
 
 
 def _of_files(files: Sequence[InputFile], rows: pa.Table, folder: Folder) -> Together:
-    stems = [file.name.rpartition("/")[2][:-4] for file in files]
-    names = pa.array([start + stem for stem in stems for start in folder.beginnings], pa.string())
-    starts = np.arange(0, len(names) + 1, len(folder.beginnings), dtype=np.int32)
-    keys, first = pa.ListArray.from_arrays(starts, names), names.take(pa.array(starts[:-1]))
+    import pyarrow.compute as pc
+
+    stems = pa.array([file.name.rpartition("/")[2][:-4] for file in files], pa.string())
+    called = [pc.binary_join_element_wise(start, stems, "") for start in folder.beginnings]
+    # Names one after the other of each file, out of those of all files one after the other.
+    order = np.arange(len(called) * len(files)).reshape(len(called), -1).T.ravel()
+    starts = pa.array(np.arange(0, len(order) + 1, len(called), dtype=np.int32))
+    keys = pa.ListArray.from_arrays(starts, pa.concat_arrays(called).take(pa.array(order)))
     text, whole = rows["text"].combine_chunks(), np.ones(len(files))
     flags = {"relative": pa.array(np.ones(len(text), bool)), "iscrowd": pa.array(np.zeros(len(text), bool))}
-    columns = {name: rows[name] for name in rows.column_names}
-    objects = pa.table({**columns, "keys": keys.take(text), "image_id": first.take(text), **flags})
-    images = {"text": np.arange(len(files)), "image_id": first, "keys": keys, "width": whole, "height": whole}
+    columns = {name: rows[name] for name in rows.column_names if name != "code"}
+    objects = pa.table({**columns, "keys": keys.take(text), "image_id": called[0].take(text), **flags})
+    images = {"text": np.arange(len(files)), "image_id": called[0], "keys": keys, "width": whole, "height": whole}
     return Together(files, (objects, pa.table(images), _categories(rows)))
 
 
 def _categories(rows: pa.Table) -> pa.Table:
     """Return the classes that each text uses: of these, what models find takes the names that their own numbers have."""
-    category = rows["category"].combine_chunks().dictionary_encode()
-    one_each = rows["text"].to_numpy() * max(len(category.dictionary), 1) + category.indices.to_numpy()
+    code = rows["code"].to_numpy()
+    one_each = rows["text"].to_numpy() * (code.max(initial=0) + 1) + code
     used = rows.select(["text", "category", "label"]).take(np.unique(one_each, return_index=True)[1])
     return used.drop_columns("label").append_column("name", named_or(used["label"], used["category"]))
