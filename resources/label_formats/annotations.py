@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import PurePath, PurePosixPath
 from typing import Any
 
@@ -264,10 +265,17 @@ def names_beside(path: PurePath) -> list[str]:
     >>> names_beside(PurePath("/labels/set/labels/train/7.txt"))
     ['/labels/set/images/train/7', '/labels/set/labels/train/7', '//7']
     """
-    parts = path.with_suffix("").parts
-    found = [place for place, part in enumerate(parts[:-1]) if part in SIBLINGS]
+    stem = path.stem
+    return [*(f"{folder}{stem}" for folder in _folders_beside(str(path.parent))), f"//{stem}"]
+
+
+@lru_cache(maxsize=1024)
+def _folders_beside(folder: str) -> list[str]:
+    """Return where the images of a folder of labels may lie: in the folder beside it, and in itself; with a slash at the end."""
+    *parts, _ = (PurePath(folder) / "-").parts
+    found = [place for place, part in enumerate(parts) if part in SIBLINGS]
     beside = PurePath(*parts[: found[-1]], SIBLINGS[parts[found[-1]]], *parts[found[-1] + 1 :]) if found else None
-    return [*([beside.as_posix()] if beside else []), path.with_suffix("").as_posix(), f"//{path.stem}"]
+    return [(one / "-").as_posix()[:-1] for one in (*([beside] if beside else []), PurePath(folder))]
 
 
 def names_told(path: PurePath, name: str) -> list[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-from brain_assets.resources.local_files import bytes_of
+from brain_assets.resources.local_files import bytes_of_sized
 
 NOT_IN_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
@@ -42,16 +42,19 @@ class Content:
     Parameters
     ----------
     path : Path
+    size : int
+        How many bytes it was just seen to have; 0 where nobody has looked.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, size: int = 0) -> None:
         self.path = path
+        self._size = size
         self.suffix = path.suffix.lower()
 
     @cached_property
     def data(self) -> bytes:
         """Its bytes; raises OSError."""
-        return bytes_of(self.path)
+        return bytes_of_sized(self.path, self._size)
 
     @cached_property
     def text(self) -> str:

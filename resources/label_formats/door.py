@@ -5,7 +5,7 @@ A format is an object with the attributes of `LabelFormat`; other packages bring
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import entry_points
@@ -20,6 +20,7 @@ from brain_assets.resources.label_formats.cvat import Cvat
 from brain_assets.resources.label_formats.dota import Dota
 from brain_assets.resources.label_formats.fiftyone import FiftyOne
 from brain_assets.resources.label_formats.fiftyone_dataset import FiftyOneDataset
+from brain_assets.resources.label_formats.gathered import gathered
 from brain_assets.resources.label_formats.input_files import TABLES, InputFile, Role
 from brain_assets.resources.label_formats.kitti import Kitti
 from brain_assets.resources.label_formats.labelled import Writer
@@ -44,8 +45,8 @@ from brain_assets.resources.tabular import WHOLE_FILE, Rejected, objects_of_json
 TABLE_FORMS = frozenset(suffix[1:] for suffix in TABLES)
 UNKNOWN = "unknown"
 SHOWN = 60
-MANY, PROBED = 8, 3
-"""From how many files of a folder on it is seen whether they can be read together, and of how many."""
+MANY, PROBED, SMALL = 8, 3, 1 << 18
+"""From how many files of a folder on it is seen whether they can be read together, of how many, and of how many bytes each."""
 
 
 @runtime_checkable
@@ -191,7 +192,7 @@ class Recognised:
 
 def recognise(file: InputFile) -> Recognised:
     """Return in which format a file is: the declared one, else by its content; a table by its suffix."""
-    content, members = Content(file.path), formats()
+    content, members = Content(file.path, file.size), formats()
     if file.format != "auto":
         member = members.get(file.format)
         known = member is not None or file.format in TABLE_FORMS
@@ -223,20 +224,28 @@ def read_together(files: Sequence[InputFile]) -> list[tuple[str, Together]]:
     folders: dict[tuple[int, str], list[InputFile]] = {}
     for one in files:
         folders.setdefault((one.source, one.name.rpartition("/")[0]), []).append(one)
-    found = []
-    for beside in folders.values():
-        if len(beside) >= MANY:
-            found += _read_folder(beside)
-    return found
+    return [one for beside in folders.values() if len(beside) >= MANY for one in _read_folder(beside)]
 
 
-def _read_folder(files: Sequence[InputFile]) -> list[tuple[str, Together]]:
-    """Return what the files of a folder say whose format reads many at once: that of some of them, as the content shows."""
-    for probe in files[:PROBED]:
-        known = recognise(probe)
-        if isinstance(known.member, ReadsTogether):
-            return [(known.model, one) for one in known.member.read_together(files)]
-    return []
+def _read_folder(files: Sequence[InputFile]) -> Iterator[tuple[str, Together]]:
+    """Yield what the files of a folder say, if they are of one image each, as the content of some of them shows."""
+    known = next((one for one in map(recognise, files[:PROBED]) if _is_of_image(one)), None)
+    if known is None:
+        return
+    done = set[str]()
+    if isinstance(known.member, ReadsTogether):
+        for one in known.member.read_together(files):
+            done.update([file.name for file in one.files])
+            yield known.model, one
+    # Those of some size cost what there is in them, and not that they are files.
+    others = (file for file in files if file.name not in done and file.size <= SMALL)
+    read = ((file, found.read()) for file in others if _is_of_image(found := recognise(file)))
+    yield from ((known.model, one) for one in gathered(read))
+
+
+def _is_of_image(known: Recognised) -> bool:
+    """Tell whether a file is one of an image of its own, in one field."""
+    return known.member is not None and known.member.per_image and not hasattr(known.member, "fields")
 
 
 @cache

@@ -31,7 +31,7 @@ class Voc(InOneFolder):
         """Tell whether a file is one, or a list in ``ImageSets``."""
         if content.suffix == ".txt":
             return "ImageSets" in content.path.parts
-        return content.xml.tag == "annotation" and content.xml.find("object/polygon/pt") is None
+        return content.xml.tag == "annotation" and next(content.xml.iter("pt"), None) is None
 
     def read(self, content: Content) -> Annotations:
         """Return what it says of one image; a list says nothing of objects."""
@@ -42,7 +42,7 @@ class Voc(InOneFolder):
             raise ValueError(f"its root is <{root.tag}>, not <annotation>")
         keys = names_told(content.path, root.findtext("filename") or "")
         image = content.path.stem
-        found.add_image(image, keys, [root.findtext(f"size/{side}") for side in ("width", "height")])
+        found.add_image(image, keys, _texts(root.find("size"), "width", "height"))
         given = {"keys": keys, "image_id": image}
         found.each(enumerate(root.iter("object"), 1), lambda line, one: found.add(line, given | _object(one)))
         return found
@@ -104,9 +104,13 @@ def _tree(image: LabelledImage) -> Element:
 def _object(one: Element) -> dict[str, object]:
     row: dict[str, object] = {"label": (one.findtext("name") or "").strip()}
     if (turned := one.find("robndbox")) is not None:
-        across, down, width, height, angle = (nan_of(turned.findtext(part)) for part in ("cx", "cy", "w", "h", "angle"))
+        across, down, width, height, angle = map(nan_of, _texts(turned, "cx", "cy", "w", "h", "angle"))
         box = [across - width / 2, down - height / 2, width, height]
         return row | {"polygon": [rotated(box, math.degrees(angle))]}
-    left, top, right, bottom = (nan_of(one.findtext(f"bndbox/{part}")) for part in ("xmin", "ymin", "xmax", "ymax"))
+    left, top, right, bottom = map(nan_of, _texts(one.find("bndbox"), "xmin", "ymin", "xmax", "ymax"))
     # VOC counts pixels from 1, and the last one is inside.
     return row | {"box": [left - 1, top - 1, right - left + 1, bottom - top + 1]}
+
+
+def _texts(parent: Element | None, *names: str) -> list[str | None]:
+    return [None if parent is None else parent.findtext(name) for name in names]
