@@ -100,13 +100,15 @@ class Contract(Section):
         description="The classes: no label has another. A list of names, or for each name how many labels (of whole images, or"
         " boxes) there may be.",
     )
-    each_class: Range = Field(Range(), description="How many labels each class may have.")
-    each_class_and_split: Range = Field(Range(), description="How many labels each class may have in each split.")
-    samples: Range = Field(Range(), description="How many images there may be.")
+    each_class: Range = Field(default_factory=Range, description="How many labels each class may have.")
+    each_class_and_split: Range = Field(
+        default_factory=Range, description="How many labels each class may have in each split."
+    )
+    samples: Range = Field(default_factory=Range, description="How many images there may be.")
     splits: dict[str, Range] = Field({}, description="The splits: no image is in another. For each how many images.")
     labelled: bool = Field(False, description="Every image has a label, or was looked at and found empty.")
-    images: ImageClause = ImageClause()
-    boxes: BoxClause = BoxClause()
+    images: ImageClause = Field(default_factory=ImageClause)
+    boxes: BoxClause = Field(default_factory=BoxClause)
     leaks: int | None = Field(None, ge=0, description="Images with a copy in another split, at most.")
     health: dict[str, Bounds] = Field(
         {}, description="Limits on numbers of the table health, such as unreadable_share: {max: 0.001}."

@@ -83,10 +83,10 @@ def _signals() -> Iterator[Plugin]:
 
 def _label_formats() -> Iterator[Plugin]:
     from brain_assets.resources.label_formats.door import LEFT_OUT, TABLE_FORMS, formats
-    from brain_assets.resources.label_formats.door import OURS as FORMATS
+    from brain_assets.resources.label_formats.house import READ
 
     formats()
-    yield from (_ours("label format", name) for name in (*(one.name for one in FORMATS), *TABLE_FORMS))
+    yield from (_ours("label format", name) for name in (*(one.name for one in READ), *TABLE_FORMS))
     yield from _brought("label format", LABEL_FORMATS, LEFT_OUT)
 
 

@@ -9,7 +9,8 @@ import click
 from brain_assets.answers.published import BOOKKEEPING
 from brain_assets.app.cli import main as command
 from brain_assets.assets import catalog
-from brain_assets.resources.label_formats.door import OURS, TABLE_FORMS, writers
+from brain_assets.resources.label_formats.door import TABLE_FORMS, writers
+from brain_assets.resources.label_formats.house import READ
 from brain_assets.resources.label_formats.labelled import PARTS
 from brain_assets.resources.settings.configuration import DatasetSettings, ServiceSettings, fields
 from brain_assets.signals.registry import ISSUES
@@ -58,7 +59,7 @@ def _tables() -> Iterator[str]:
 
 def _formats() -> Iterator[str]:
     """Yield what is read and written, as the formats say of themselves; those of other packages are left out."""
-    own = {one.name: one for one in OURS}
+    own = {one.name: one for one in READ}
     tables = dict.fromkeys(sorted(TABLE_FORMS - own.keys() - writers().keys()), "table")
     titles = {name: one.title for name, one in (own | dict(writers())).items()} | tables
     yield "## Formats of labels\n\nWhat is written is read back as it was, and what a format has no words for is counted on the"

@@ -7,6 +7,7 @@ import os
 from importlib import import_module
 
 from brain_assets.definitions import definitions
+from brain_assets.resources.settings.configuration import DatasetSettings, ServiceSettings
 
 # What runs import as they need it. A library that is missing or broken is the business of the runs that need it.
 LATER = (
@@ -18,7 +19,9 @@ LATER = (
     "brain_assets.report.building",
     "brain_assets.resources.decoding.decoding",
     "brain_assets.resources.history.storage",
+    "brain_assets.resources.label_formats.house",
     "brain_assets.resources.models.embedding_builtin",
+    "brain_assets.resources.models.embedding_models",
     "brain_assets.resources.store.fingerprints",
     "brain_assets.resources.store.journal",
     "brain_assets.signals.duplicates.shared_regions",
@@ -60,6 +63,9 @@ def _load() -> None:
         registry = import_module("numba.core.registry").cpu_target
         registry.typing_context.refresh()
         registry.target_context.refresh()
+    # What checks settings is built when it is first used: here rather than in every run.
+    DatasetSettings(media=".")
+    ServiceSettings()
     definitions()
 
 

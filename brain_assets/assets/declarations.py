@@ -11,7 +11,6 @@ from brain_assets.assets import catalog
 from brain_assets.incremental.runs import similarity_runs, with_parameters
 from brain_assets.resources.errors import ConfigurationError, SourceError
 from brain_assets.resources.label_formats.input_files import FOLDERS
-from brain_assets.resources.models.embedding_models import check_model
 from brain_assets.resources.settings.configuration import DatasetSettings, RunSettings
 from brain_assets.resources.store.store import wrong_condition
 from brain_assets.signals.registry import ISSUES
@@ -59,6 +58,8 @@ def check_inputs(settings: DatasetSettings) -> None:
     SourceError
         If labels or predictions lie nowhere.
     """
+    from brain_assets.resources.models.embedding_models import check_model
+
     for model in [settings.embeddings.model, *(run.model for run in settings.runs if run.model)]:
         check_model(model)
     for uri in [*(one.uri for one in settings.labels), *(one.uri for one in settings.predictions)]:

@@ -5,10 +5,12 @@ import re
 from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
-from typing import Any
-from xml.etree import ElementTree
+from typing import TYPE_CHECKING, Any
 
 from brain_assets.resources.local_files import bytes_of_sized
+
+if TYPE_CHECKING:
+    from xml.etree.ElementTree import Element
 
 NOT_IN_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
@@ -78,6 +80,8 @@ class Content:
             return json.loads(self.text, parse_int=float)
 
     @cached_property
-    def xml(self) -> ElementTree.Element:
+    def xml(self) -> "Element":
         """The root of its XML; raises ParseError where it is none."""
+        from xml.etree import ElementTree
+
         return ElementTree.fromstring(self.data)

@@ -10,37 +10,18 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path, PurePath
-from typing import Any, Protocol, cast, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 
 from brain_assets.resources.label_formats.annotations import Annotations, Together, Unusable
-from brain_assets.resources.label_formats.coco import Coco
 from brain_assets.resources.label_formats.content import Content, line_of
-from brain_assets.resources.label_formats.createml import CreateMl
-from brain_assets.resources.label_formats.cvat import Cvat
-from brain_assets.resources.label_formats.dota import Dota
-from brain_assets.resources.label_formats.fiftyone import FiftyOne
-from brain_assets.resources.label_formats.fiftyone_dataset import FiftyOneDataset
 from brain_assets.resources.label_formats.gathered import gathered
 from brain_assets.resources.label_formats.input_files import TABLES, InputFile, Role
-from brain_assets.resources.label_formats.kitti import Kitti
-from brain_assets.resources.label_formats.labelled import Writer
-from brain_assets.resources.label_formats.labelme import LabelMe
 from brain_assets.resources.label_formats.labels import DEFAULT_FIELD
-from brain_assets.resources.label_formats.labelstudio import LabelStudio
-from brain_assets.resources.label_formats.lists import Lists
-from brain_assets.resources.label_formats.supervisely import Supervisely
-from brain_assets.resources.label_formats.via import Via
-from brain_assets.resources.label_formats.voc import Voc
-from brain_assets.resources.label_formats.webdataset import WebDataset
-from brain_assets.resources.label_formats.written import (
-    ClassFolders,
-    CsvTables,
-    HuggingFace,
-    ParquetTables,
-)
-from brain_assets.resources.label_formats.yolo import Yolo
 from brain_assets.resources.settings.configuration import LABEL_FORMATS
 from brain_assets.resources.tabular import WHOLE_FILE, Rejected, objects_of_json
+
+if TYPE_CHECKING:
+    from brain_assets.resources.label_formats.labelled import Writer
 
 TABLE_FORMS = frozenset(suffix[1:] for suffix in TABLES)
 UNKNOWN = "unknown"
@@ -105,13 +86,6 @@ class ReadsTogether(Protocol):
 
     def read_together(self, files: Sequence[InputFile]) -> Sequence[Together]:
         """Return what those of them say of which nothing is unusual; all lie in one folder, and others are read one by one."""
-
-
-# Those first that know their own texts for sure.
-OURS: tuple[LabelFormat, ...] = (
-    Coco(), Voc(), Kitti(), Dota(), Lists(), Yolo(), Cvat(), LabelMe(), LabelStudio(), Via(), Supervisely(), FiftyOne(),
-    FiftyOneDataset(), WebDataset(), CreateMl(),
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -251,7 +225,9 @@ def _is_of_image(known: Recognised) -> bool:
 @cache
 def formats() -> Mapping[str, LabelFormat]:
     """Return all formats of annotations by name: those of the house, then those of other packages."""
-    found: dict[str, LabelFormat] = {one.name: one for one in OURS}
+    from brain_assets.resources.label_formats.house import READ  # Loaded with the first file: most runs read none.
+
+    found: dict[str, LabelFormat] = {one.name: one for one in READ}
     for entry in sorted(entry_points(group=LABEL_FORMATS), key=lambda one: (one.name, one.value)):
         try:
             loaded = entry.load()
@@ -267,11 +243,13 @@ def formats() -> Mapping[str, LabelFormat]:
 
 
 @cache
-def writers() -> Mapping[str, Writer]:
+def writers() -> "Mapping[str, Writer]":
     """Return everything that datasets are written as, by name: formats that write, and those of whole images."""
+    from brain_assets.resources.label_formats.house import WRITTEN
+    from brain_assets.resources.label_formats.labelled import Writer
+
     own = [one for one in formats().values() if isinstance(one, Writer)]
-    others: list[Writer] = [CsvTables(), ParquetTables(), ClassFolders(), HuggingFace()]
-    return {one.name: one for one in (*own, *others)}
+    return {one.name: one for one in (*own, *WRITTEN)}
 
 
 def _check(name: str, member: object, known: Mapping[str, LabelFormat]) -> None:

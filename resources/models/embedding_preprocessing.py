@@ -38,7 +38,7 @@ DEFAULT_SIZE = 224
 class Sidecar(BaseModel):
     """What ``MODEL.json`` may say about the images that a model file wants."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     size: Side | tuple[Side, Side] | None = Field(
         None, description="Height and width in pixels, or one number for both."

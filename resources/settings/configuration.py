@@ -193,18 +193,18 @@ class SimilaritySettings(Section):
         description=f"Where vectors are kept to be searched: exact is the published table alone; {', '.join(BACKENDS[1:])}, what"
         " another package brings, or module:Class keep an index of their own beside it.",
     )
-    sklearn: IndexSettings = IndexSettings()
-    faiss: IndexSettings = IndexSettings()
-    qdrant: IndexSettings = IndexSettings()
-    redis: IndexSettings = IndexSettings()
-    milvus: IndexSettings = IndexSettings()
-    lancedb: IndexSettings = IndexSettings()
-    pgvector: IndexSettings = IndexSettings()
-    elasticsearch: IndexSettings = IndexSettings()
-    opensearch: IndexSettings = IndexSettings()
-    mongodb: IndexSettings = IndexSettings()
-    pinecone: IndexSettings = IndexSettings()
-    other: IndexSettings = Field(IndexSettings(), description="For a backend of another package.")
+    sklearn: IndexSettings = Field(default_factory=IndexSettings)
+    faiss: IndexSettings = Field(default_factory=IndexSettings)
+    qdrant: IndexSettings = Field(default_factory=IndexSettings)
+    redis: IndexSettings = Field(default_factory=IndexSettings)
+    milvus: IndexSettings = Field(default_factory=IndexSettings)
+    lancedb: IndexSettings = Field(default_factory=IndexSettings)
+    pgvector: IndexSettings = Field(default_factory=IndexSettings)
+    elasticsearch: IndexSettings = Field(default_factory=IndexSettings)
+    opensearch: IndexSettings = Field(default_factory=IndexSettings)
+    mongodb: IndexSettings = Field(default_factory=IndexSettings)
+    pinecone: IndexSettings = Field(default_factory=IndexSettings)
+    other: IndexSettings = Field(default_factory=IndexSettings, description="For a backend of another package.")
 
     @property
     def index(self) -> IndexSettings:
@@ -463,7 +463,7 @@ class QualityThresholds(Section):
 class ImageQualitySettings(Section):
     """What counts as a defect of an image."""
 
-    thresholds: QualityThresholds = QualityThresholds()
+    thresholds: QualityThresholds = Field(default_factory=QualityThresholds)
 
 
 class DecodingSettings(Section):
@@ -671,23 +671,23 @@ class DatasetSettings(Section):
         description="Who decodes, embeds and compares: threads of the run, ray for a cluster on this machine, ray://HOST:PORT for"
         " one that is there, what another package brings, or module:Class. Results are the same.",
     )
-    embeddings: EmbeddingSettings = EmbeddingSettings()
-    similarity: SimilaritySettings = SimilaritySettings()
-    near_duplicates: NearDuplicateSettings = NearDuplicateSettings()
-    splits: SplitSettings = SplitSettings()
-    outliers: OutlierSettings = OutlierSettings()
-    uniqueness: UniquenessSettings = UniquenessSettings()
-    representativeness: RepresentativenessSettings = RepresentativenessSettings()
-    visualization: VisualizationSettings = VisualizationSettings()
-    mistakenness: MistakennessSettings = MistakennessSettings()
-    builtin_model: BuiltinModelSettings = BuiltinModelSettings()
-    label_issues: LabelIssueSettings = LabelIssueSettings()
-    object_embeddings: ObjectEmbeddingSettings = ObjectEmbeddingSettings()
-    decoding: DecodingSettings = DecodingSettings()
-    image_quality: ImageQualitySettings = ImageQualitySettings()
-    calibration: CalibrationSettings = CalibrationSettings()
-    sensor: SensorSettings = SensorSettings()
-    versions: VersionSettings = VersionSettings()
+    embeddings: EmbeddingSettings = Field(default_factory=EmbeddingSettings)
+    similarity: SimilaritySettings = Field(default_factory=SimilaritySettings)
+    near_duplicates: NearDuplicateSettings = Field(default_factory=NearDuplicateSettings)
+    splits: SplitSettings = Field(default_factory=SplitSettings)
+    outliers: OutlierSettings = Field(default_factory=OutlierSettings)
+    uniqueness: UniquenessSettings = Field(default_factory=UniquenessSettings)
+    representativeness: RepresentativenessSettings = Field(default_factory=RepresentativenessSettings)
+    visualization: VisualizationSettings = Field(default_factory=VisualizationSettings)
+    mistakenness: MistakennessSettings = Field(default_factory=MistakennessSettings)
+    builtin_model: BuiltinModelSettings = Field(default_factory=BuiltinModelSettings)
+    label_issues: LabelIssueSettings = Field(default_factory=LabelIssueSettings)
+    object_embeddings: ObjectEmbeddingSettings = Field(default_factory=ObjectEmbeddingSettings)
+    decoding: DecodingSettings = Field(default_factory=DecodingSettings)
+    image_quality: ImageQualitySettings = Field(default_factory=ImageQualitySettings)
+    calibration: CalibrationSettings = Field(default_factory=CalibrationSettings)
+    sensor: SensorSettings = Field(default_factory=SensorSettings)
+    versions: VersionSettings = Field(default_factory=VersionSettings)
     tag_settings: list[str] = Field(
         [],
         description="Settings that a run's tag brain/set, or its config in the launchpad, may set although they may name code,"

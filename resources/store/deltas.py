@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-import pyarrow.parquet as pq
 
 from brain_assets.resources.store import interrupts, locks, seals
 from brain_assets.resources.store.store import bound_spill
@@ -360,8 +359,15 @@ def _write(connection: duckdb.DuckDBPyConnection, query: str, path: Path, *, alw
     """Write the rows of a query; a file without rows is left out, unless it is all there is of a table."""
     target = str(path).replace("'", "''")
     connection.execute(f"copy ({query}) to '{target}' (format parquet, compression zstd)")
-    if not always and not pq.read_metadata(path).num_rows:
+    if not always and not rows_in(path):
         path.unlink()
+
+
+def rows_in(path: Path) -> int | None:
+    """Return how many rows a Parquet file has, None where there is none."""
+    from pyarrow.parquet import read_metadata  # Brings every file system that Arrow knows, which nobody else asks for.
+
+    return int(read_metadata(path).num_rows) if path.is_file() else None
 
 
 @contextmanager

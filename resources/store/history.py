@@ -132,7 +132,7 @@ def _versions(published: Path, path: Path, said: Mapping[str, Any]) -> Iterator[
     for tag, number in deltas.tags_of(published).items():
         names.setdefault(number, []).append(tag)
     samples = path / "samples.parquet"
-    rows = publishing.rows_in(samples)
+    rows = deltas.rows_in(samples)
     at = datetime.fromisoformat(said["published_at"])
     yield Published(said["number"], at, names.get(said["number"], []), said["facts"], said.get("columns", {}), rows, ())
     steps = deltas.steps(published, said["number"])

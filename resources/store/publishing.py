@@ -16,16 +16,18 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from brain_assets.resources.errors import FULL, MissingError, StoreError, disk_full
 from brain_assets.resources.store import deltas, interrupts, locks, seals
 from brain_assets.resources.store.store import Store, bound_spill, ended, told
+
+if TYPE_CHECKING:
+    from pyarrow.parquet import ParquetWriter
 
 LEASE = "lease"
 MANIFEST = "manifest.json"
@@ -157,14 +159,9 @@ def _way_back(
             changes[table] = deltas.Change(
                 files, [_file_of(staging, table, part) for part in parts if part in now], damaged
             )
-    samples = rows_in(older / "samples.parquet") if "samples.parquet" not in spoiled else None
+    samples = deltas.rows_in(older / "samples.parquet") if "samples.parquet" not in spoiled else None
     stamp = (before["number"], int(staging.name.lstrip(".")), before["published_at"], samples)
     return deltas.Version(*stamp, before["facts"], before["columns"]), changes
-
-
-def rows_in(path: Path) -> int | None:
-    """Return how many rows a Parquet file has, None where there is none."""
-    return int(pq.read_metadata(path).num_rows) if path.is_file() else None
 
 
 def manifest(folder: Path) -> dict[str, Any] | None:
@@ -421,7 +418,7 @@ class _PartFiles:
 
     def __init__(self, targets: Mapping[int, Path]) -> None:
         self.targets = targets
-        self.writers: dict[int, pq.ParquetWriter] = {}
+        self.writers: dict[int, ParquetWriter] = {}
         self.waiting: dict[int, list[pa.RecordBatch]] = {}
         self.sizes: dict[int, int] = {}
 
@@ -442,9 +439,11 @@ class _PartFiles:
     def _write(self, part: int) -> None:
         rows = pa.Table.from_batches(self.waiting.pop(part))
         self.sizes.pop(part)
+        from pyarrow.parquet import ParquetWriter
+
         if part not in self.writers:
             texts = [field.name for field in rows.schema if pa.types.is_string(field.type)]
-            self.writers[part] = pq.ParquetWriter(self.targets[part], rows.schema, use_dictionary=texts)
+            self.writers[part] = ParquetWriter(self.targets[part], rows.schema, use_dictionary=texts)
         self.writers[part].write_table(rows)
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:

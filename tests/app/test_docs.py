@@ -10,7 +10,8 @@ from brain_assets.app.views import View
 from brain_assets.assets import catalog
 from brain_assets.python.folder_scan import FolderScan, Galleries
 from brain_assets.python.results import LeakySplits, SimilarityIndex, VisualizationResults
-from brain_assets.resources.label_formats.door import OURS, formats, writers
+from brain_assets.resources.label_formats.door import formats, writers
+from brain_assets.resources.label_formats.house import READ
 from brain_assets.resources.settings.configuration import DatasetSettings, ServiceSettings, fields
 
 # What the words before the dot stand for in the page about other tools.
@@ -70,7 +71,7 @@ def test_the_table_of_formats_says_which_are_read_and_written() -> None:
 def test_other_tools_are_compared_in_every_format() -> None:
     page = (ROOT / "docs" / "peers.md").read_text("utf-8").split("## Formats of labels")[1].split("\n## ")[0]
     named = re.findall(r"^\| `([a-z-]+)` \|", page, re.MULTILINE)
-    assert sorted(named) == sorted({one.name for one in OURS} | {"folders"})
+    assert sorted(named) == sorted({one.name for one in READ} | {"folders"})
 
 
 def test_the_readme_names_the_commands() -> None:
