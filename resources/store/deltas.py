@@ -22,6 +22,8 @@ from brain_assets.resources.store.store import bound_spill
 
 VERSION, LOCK, TAGS = "version.json", "lock", "tags.json"
 COUNT = "_count"
+# Files of so many bytes in all are compared in memory.
+HELD_BYTES = 1 << 26
 Columns = Mapping[str, str]
 
 
@@ -132,9 +134,11 @@ def record(
     whole = [table for table in changes if version.columns[table] != newer.get(table)]
     lost = [table for table, change in changes.items() if change.damaged]
     for table, change in changes.items():
-        if table not in lost:
-            query = _rows(change.older) if table in whole else _difference(version.columns[table], change)
-            _write(connection, query, draft / f"{table}.parquet", always=table in whole)
+        target = draft / f"{table}.parquet"
+        if table in whole and table not in lost:
+            _write(connection, _rows(change.older), target, always=True)
+        elif table not in lost:
+            _write_difference(connection, version.columns[table], change, target)
     _finish(draft, replace(version, whole=[one for one in whole if one not in lost], lost=lost))
     shutil.rmtree(folder / version.name, ignore_errors=True)
     draft.rename(folder / version.name)
@@ -330,20 +334,59 @@ def _is_left(path: Path, published: Path, current: int) -> bool:
     return path.name.startswith(".") or int(path.name.split("-")[0]) >= first
 
 
+def _write_difference(connection: duckdb.DuckDBPyConnection, columns: Columns, change: Change, target: Path) -> None:
+    """Write the rows of which the older files have more, or fewer, than the newer ones, block by block."""
+    blocks = list(_blocks(change))
+    drafts = [target.with_suffix(f".{place}.parquet") for place in range(len(blocks))]
+    for block, draft in zip(blocks, drafts, strict=True):
+        _write(connection, _difference(columns, block), draft)
+    found = [draft for draft in drafts if draft.exists()]
+    if found[1:]:
+        # A row may have moved from one block to another.
+        _write(connection, summed(columns, found), target)
+    elif found:
+        found.pop().rename(target)
+    for draft in found:
+        draft.unlink()
+
+
+def _blocks(change: Change) -> Iterator[Change]:
+    """Yield the files of a change, those of one name together, so many as are compared in memory."""
+    pairs: dict[str, tuple[list[Path], list[Path]]] = {}
+    for side, files in enumerate((change.older, change.newer)):
+        for path in files:
+            pairs.setdefault(path.name, ([], []))[side].append(path)
+    block: tuple[list[Path], list[Path]] = ([], [])
+    for pair in pairs.values():
+        if any(block) and _size(*block, *pair) > HELD_BYTES:
+            yield Change(*block)
+            block = [], []
+        block = block[0] + pair[0], block[1] + pair[1]
+    yield Change(*block)
+
+
+def _size(*files: Sequence[Path]) -> int:
+    return sum(path.stat().st_size for some in files for path in some)
+
+
 def _difference(columns: Columns, change: Change) -> str:
     """Return the query of the rows of which the older files have more, or fewer, than the newer ones.
 
-    Rows are compared by a hash first, so that of a large table only those that differ are held in memory.
+    Rows are compared by a hash first. Files that fit into memory are read once, for vectors take longer to read than to
+    compare; of others only the rows that differ are held.
     """
     names = ", ".join(f'"{name}"' for name in columns)
-    sides = [(_rows(files), sign) for files, sign in ((change.older, 1), (change.newer, -1)) if files]
-    parts = [f"select *, {sign} as {COUNT} from ({rows})" for rows, sign in sides]
-    marked = [f"select hash({names}) as mark, {sign} as sign from ({rows})" for rows, sign in sides]
+    marked = [
+        f"select {names}, hash({names}) as mark, {sign} as {COUNT} from {_files(files)}"
+        for files, sign in ((change.older, 1), (change.newer, -1))
+        if files
+    ]
+    held = "" if _size(change.older, change.newer) <= HELD_BYTES else "not "
     return f"""
-        with marks as materialized (
-            select mark from ({" union all ".join(marked)}) group by mark having sum(sign) != 0)
-        select {names}, sum({COUNT})::bigint as {COUNT} from ({" union all by name ".join(parts)})
-        where hash({names}) in (select mark from marks) group by {names} having sum({COUNT}) != 0"""
+        with sides as {held}materialized ({" union all ".join(marked)}),
+        marks as materialized (select mark from sides group by mark having sum({COUNT}) != 0)
+        select {names}, sum({COUNT})::bigint as {COUNT} from sides where mark in (select mark from marks)
+        group by {names} having sum({COUNT}) != 0"""
 
 
 def _rows(files: Sequence[Path]) -> str:

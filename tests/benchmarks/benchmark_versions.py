@@ -19,7 +19,8 @@ from brain_assets.resources.store import deltas, history, publishing
 from brain_assets.resources.store.publishing import TableQuery, connect, publish
 from brain_assets.resources.store.store import Merge, Store
 
-NEIGHBORS, DIMENSIONS, ROWS_OF_PART = 10, 256, 1000
+# Parts hold rows as they came, as those of embeddings do.
+NEIGHBORS, DIMENSIONS, ROWS_OF_PART = 10, 256, 4096
 TABLES = {
     "samples": {
         "sample_id": "varchar", "filepath": "varchar", "status": "varchar", "error": "varchar", "content_hash": "varchar",
@@ -35,6 +36,7 @@ TABLES = {
     "embeddings": {"part": "integer", "sample_id": "varchar", "vector": "float[]"},
 }  # fmt: skip
 KEYS = {"issues": ["subject_id", "issue", "source"], "neighbors": ["sample_id", "rank"]}
+SHOWN_DAYS = 30
 PARTS = "select part, bit_xor(hash(t_embeddings)) as mark from t_embeddings group by part"
 
 
@@ -54,7 +56,7 @@ class World:
 
     def __init__(self, root: Path, count: int) -> None:
         self.random, self.count, self.made = np.random.default_rng(0), count, count
-        self.ids = self._names(np.arange(count))
+        self.ids, self.ordinals = self._names(np.arange(count)), np.arange(count)
         self.store = Store(root / "store.duckdb")
         with self.store.write("run", "benchmark") as transaction:
             for name, columns in TABLES.items():
@@ -80,7 +82,8 @@ class World:
         with self.store.write("run", "benchmark") as transaction:
             for name in TABLES:
                 transaction.delete(f"t_{name}", f"sample_id in ({gone})")
-        self.ids[chosen] = self._names(np.arange(self.made, self.made + len(chosen)))
+        self.ordinals[chosen] = np.arange(self.made, self.made + len(chosen))
+        self.ids[chosen] = self._names(self.ordinals[chosen])
         self.made += len(chosen)
         near = self.random.choice(self.count, len(chosen) * NEIGHBORS, replace=False)
         self.put(chosen, near)
@@ -108,7 +111,7 @@ class World:
                 np.repeat(near, NEIGHBORS), np.tile(np.arange(1, NEIGHBORS + 1), len(near)),
                 self.random.choice(self.ids, lists), self.random.random(lists),
             ],
-            "embeddings": [chosen // ROWS_OF_PART, ids, list(self.random.random((size, DIMENSIONS), np.float32))],
+            "embeddings": [self.ordinals[chosen] // ROWS_OF_PART, ids, list(self.random.random((size, DIMENSIONS), np.float32))],
         }  # fmt: skip
 
     def _merge(self, transaction: object, name: str, columns: list) -> None:
@@ -120,6 +123,11 @@ class World:
 
 def size_of(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def space_of(published: Path) -> str:
+    one, kept = size_of(published / "current" / ""), size_of(deltas.folder_of(published))
+    return f"one set {one / 1e6:.1f} MB, versions {kept / 1e6:.1f} MB, {kept / one:.2f} times"
 
 
 def answered(connection: duckdb.DuckDBPyConnection, query: str) -> list:
@@ -147,7 +155,8 @@ def main() -> None:
                 world.day(asked.share)
             Clock.today_is += timedelta(days=1)
             spent += timed(lambda: publish(world.store, published, world.queries, {}, 1, retention))
-        one, kept = size_of(published / "current" / ""), size_of(deltas.folder_of(published))
+            if day and day % SHOWN_DAYS == 0:
+                print(f"day {day}: {spent / (day + 1):.2f} CPU-s a publication; {space_of(published)}", flush=True)
         print(
             f"{asked.samples} samples, {asked.days} days of {asked.share:.2%}: {spent / (asked.days + 1):.2f} CPU-s a publication"
         )
@@ -155,9 +164,7 @@ def main() -> None:
             now = timed(partial(answered, connection, "select count(*), sum(distance) from neighbors"))
         with history.open_history(published) as opened:
             versions = opened.versions
-            print(
-                f"one set {one / 1e6:.1f} MB; {len(versions) - 1} versions before it {kept / 1e6:.1f} MB: {kept / one:.2f} times"
-            )
+            print(f"{len(versions) - 1} versions before the current one: {space_of(published)}")
             query = "select count(*), sum(distance) from neighbors"
             for words, version in (("a week", versions[min(7, len(versions) - 1)]), ("all", versions[-1])):
                 apart = timed(partial(compare, Pair.of_versions(opened, version, versions[0])))
