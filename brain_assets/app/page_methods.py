@@ -1,21 +1,24 @@
-"""Further runs of methods for the review page: declared in the dataset's file, computed by the service or by a command."""
+"""Further runs of methods and other settings, for the review page: declared in the dataset's file, computed by a service or command."""
 
 import os
 import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from brain_assets.app import changing
-from brain_assets.app.run_options import options_of, said
+from brain_assets.app.run_options import as_yaml, options_of, said
+from brain_assets.app.what_if import Supposed, what_if
 from brain_assets.assets import catalog
 from brain_assets.resources.errors import BrainError, MissingError
 from brain_assets.resources.settings.configuration import load_dataset
 from brain_assets.resources.settings.home import Home
 from brain_assets.resources.store import locks
-from brain_assets.review.methods import Method, Progress
+from brain_assets.review.methods import Method, Progress, Setting
 
 STOP_SECONDS = 20
 BUSY = "a run that this page started is not done yet: wait for it, or cancel it"
@@ -32,6 +35,7 @@ class DeclaredMethods:
     def __init__(self, home: Home) -> None:
         self.home = home
         self._commands: dict[str, _Command] = {}
+        self._supposing = threading.Lock()
 
     def offered(self, dataset: str) -> list[Method]:
         """Return the methods that can have further runs, with those that are declared."""
@@ -69,6 +73,25 @@ class DeclaredMethods:
         if brain_key not in {run.brain_key for run in load_dataset(self.home.existing(dataset).config).settings.runs}:
             raise MissingError(f"dataset.yaml declares no run {brain_key!r}")
         self._start(dataset, "runs", dataset, "delete", brain_key)
+
+    def setting(self, dataset: str, key: str) -> Setting:
+        """Return a setting by its dotted key."""
+        known = load_dataset(self.home.existing(dataset).config)
+        found = next(one for one in known.values if one.key == key)
+        return Setting(found.value, found.origin, found.description)
+
+    def suppose(self, dataset: str, key: str, value: float | None) -> Mapping[str, Any]:
+        """Return what would follow from a setting; one question after the other, as each holds the dataset."""
+        with self._supposing:
+            return what_if(self.home, dataset, Supposed({key: as_yaml(value)})).as_json()
+
+    def assign(self, dataset: str, key: str, value: float | None) -> str | None:
+        """Write a setting into the dataset's file, and have what follows computed; return what overrides it, if anything."""
+        self._require_idle(dataset)
+        overridden = changing.set_value(self.home, dataset, key, as_yaml(value))
+        if not self._is_served():
+            self._start(dataset, "materialize", dataset)
+        return overridden
 
     def progress(self, dataset: str) -> Progress:
         """Return who works on the dataset, and why the last command failed."""

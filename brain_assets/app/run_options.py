@@ -71,11 +71,12 @@ def _sources(settings: DatasetSettings) -> dict[str, list[str]]:
 def _parameters(section: Section) -> Iterator[Option]:
     for name, field in type(section).model_fields.items():
         if is_plain(field.annotation):
-            value = _as_yaml(getattr(section, name))
+            value = as_yaml(getattr(section, name))
             yield Option(PARAMETER + name, field.description or "", value, _choices(field.annotation))
 
 
-def _as_yaml(value: Any) -> str:
+def as_yaml(value: Any) -> str:
+    """Return a value as one line of YAML, empty for none."""
     if value is None:
         return ""
     return yaml.safe_dump(value, default_flow_style=True, width=1 << 20).removesuffix("\n").removesuffix("\n...")
@@ -86,7 +87,7 @@ def _choices(annotation: Any) -> list[str]:
     if annotation is bool:
         return ["true", "false"]
     if get_origin(annotation) is Literal:
-        return [_as_yaml(value) for value in get_args(annotation)]
+        return [as_yaml(value) for value in get_args(annotation)]
     if get_origin(annotation) in {Union, UnionType}:
         parts = [_choices(one) for one in get_args(annotation) if one is not type(None)]
         return [choice for part in parts for choice in part] if all(parts) else []

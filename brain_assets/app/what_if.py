@@ -171,7 +171,9 @@ def _supposed(dataset: Dataset, before: Mapping[str, float], supposed: Supposed)
         dropped, relabelled = _decide(dataset, supposed)
     _bring(dataset, needs)
     unknown = _unknown(needs)
-    after = {metric: value for metric, value in _numbers(dataset).items() if metric not in unknown}
+    # An issue that nothing would have any more is not counted by health.
+    gone = {metric: 0.0 for metric in before if metric.startswith(gates.ISSUE)}
+    after = {metric: value for metric, value in {**gone, **_numbers(dataset)}.items() if metric not in unknown}
     declared = [gate for gate in gates.declared_gates(dataset.settings) if gate.metric not in unknown]
     verdicts = gates.evaluate_all(declared, after)
     return Outcome(before, after, verdicts, dropped, relabelled, needs)

@@ -1,9 +1,10 @@
 """What is known of a signal: everything that Dagster, SQL, report, page and docs draw from, in one frozen declaration."""
 
 import json
+import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pyarrow as pa
 
@@ -13,6 +14,9 @@ from brain_assets.resources.dataset import Dataset
 from brain_assets.resources.store.store import Merge
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from brain_assets.incremental.update import Update
     from brain_assets.resources.settings.configuration import DatasetSettings, Section
 
@@ -107,6 +111,32 @@ NOTICE = 0.2
 
 
 @dataclass(frozen=True)
+class Cutoff:
+    """The setting from which on an issue is flagged, and the values that it is compared with; people may move it.
+
+    Attributes
+    ----------
+    setting : str
+        Dotted key of a number in the dataset's file.
+    worse : {"above", "below"}
+        The side that is flagged.
+    query : str
+        Over published tables: what `measure` takes, one row for each that is counted.
+    measure : callable, optional
+        Takes the columns, each (n,) float64 with NaN for unknown, and returns (n,) float64, NaN where nothing can be
+        judged; by default the column ``value``.
+    counted : str
+        What has a value: ``images``, each flagged by its own, or ``pairs`` of which it follows what is flagged.
+    """
+
+    setting: str
+    worse: Literal["above", "below"]
+    query: str
+    measure: "Callable[[Mapping[str, NDArray[np.float64]]], NDArray[np.float64]]" = operator.itemgetter("value")
+    counted: Literal["images", "pairs"] = "images"
+
+
+@dataclass(frozen=True)
 class Issue:
     """Something that can be wrong with a sample or an object, in words.
 
@@ -128,6 +158,8 @@ class Issue:
     share : float
         Share of what is flagged that is assumed to want a correction, where scores are not calibrated and nobody has reviewed
         any: 1 for a fact that harms, such as a leak; below `NOTICE` for what may well be meant, such as a grey picture.
+    cutoff : Cutoff, optional
+        Where it begins, if that is one number of the dataset's file.
     """
 
     name: str
@@ -139,6 +171,7 @@ class Issue:
     relabels: bool = False
     groups: str | None = None
     share: float = 0.5
+    cutoff: Cutoff | None = None
 
     def reason(self, evidence: Evidence, labels: str = "", partner: str = "") -> str:
         """Return why a subject was flagged, from its evidence, its labels and its partner's path."""

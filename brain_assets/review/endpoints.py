@@ -29,6 +29,7 @@ from brain_assets.review.refusal import Refused
 from brain_assets.review.reviews import Selection, ids_of, record, synchronise
 from brain_assets.review.security import GUEST
 from brain_assets.review.sets import Frame, OpenSet, Sets, literal
+from brain_assets.review.thresholds import cutoff_of, threshold_message
 from brain_assets.review.thumbnails import Pictures
 from brain_assets.review.wire import bits_of, pack
 
@@ -110,6 +111,18 @@ class QueueQuestion(Question):
     offset: Number = 0
     reviewed: bool = False
     below: bool = False
+
+
+class IssueQuestion(Question):
+    """An issue by name."""
+
+    issue: Name
+
+
+class ThresholdSaid(IssueQuestion):
+    """Another threshold of an issue; none for the one that is fitted, or by default."""
+
+    value: Annotated[float, Field(allow_inf_nan=False)] | None
 
 
 class GroupsQuestion(Question):
@@ -419,6 +432,12 @@ def queue(page: Page, dataset: str, question: QueueQuestion) -> Any:
         )
 
 
+def threshold(page: Page, dataset: str, question: IssueQuestion) -> bytes:
+    """Return where an issue begins, and the values that this is compared with."""
+    with page.sets.use(dataset, question.version) as opened:
+        return threshold_message(opened, question.issue, page.methods)
+
+
 def groups(page: Page, dataset: str, question: GroupsQuestion) -> Any:
     """Return a page of groups of duplicates."""
     with page.sets.use(dataset, question.version) as opened:
@@ -460,6 +479,7 @@ READING: dict[str, Answer[Any]] = {
     "map": Answer(ColumnQuestion, coordinates),
     "subject": Answer(SubjectQuestion, subject),
     "queue": Answer(QueueQuestion, queue),
+    "threshold": Answer(IssueQuestion, threshold),
     "groups": Answer(GroupsQuestion, groups),
     "news": Answer(NewsQuestion, news),
     "evaluation": Answer(EvaluationQuestion, evaluate),
@@ -572,6 +592,19 @@ def compute(page: Page, dataset: str, asked: Computed) -> Any:
     return {"where": where}
 
 
+def suppose(page: Page, dataset: str, asked: ThresholdSaid) -> Any:
+    """Return what would follow from another threshold; nothing is changed."""
+    with _in_a_line():
+        return page.may_compute().suppose(dataset, cutoff_of(asked.issue).setting, asked.value)
+
+
+def assign(page: Page, dataset: str, asked: ThresholdSaid) -> Any:
+    """Write a threshold into the dataset's file, and have what follows computed."""
+    setting = cutoff_of(asked.issue).setting
+    with _in_a_line():
+        return {"setting": setting, "overridden": page.may_compute().assign(dataset, setting, asked.value)}
+
+
 def delete_run(page: Page, dataset: str, asked: RunQuestion) -> Any:
     """Have a declared run deleted."""
     with _in_a_line():
@@ -610,6 +643,8 @@ POSTED: dict[str, Answer[Any]] = {
     "undo": Answer(Undo, undo),
     "save-view": Answer(ViewSaid, save_view),
     "compute": Answer(Computed, compute),
+    "suppose": Answer(ThresholdSaid, suppose),
+    "assign": Answer(ThresholdSaid, assign),
     "delete-run": Answer(RunQuestion, delete_run),
     "cancel": Answer(Question, cancel),
 }

@@ -1,8 +1,8 @@
-"""What the page may have computed beside what is there: further runs of methods, by whoever serves the page."""
+"""What the page may have computed beside what is there, by whoever serves it: further runs of methods, another setting."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Literal, Protocol
 
 # A condition that names its samples one by one is written into the dataset's file.
 MOST_NAMED = 10_000
@@ -67,8 +67,26 @@ class Progress:
     failed: str | None
 
 
+@dataclass(frozen=True)
+class Setting:
+    """A number of the dataset's file.
+
+    Attributes
+    ----------
+    value : float or False, optional
+        What was said; False where it is off, None where the default holds.
+    origin : str
+        Where it was said: the file and its line, an environment variable, or ``default``.
+    description : str
+    """
+
+    value: float | Literal[False] | None
+    origin: str
+    description: str
+
+
 class Methods(Protocol):
-    """Declares runs and has them computed."""
+    """Declares runs and settings, and has what follows computed."""
 
     def offered(self, dataset: str) -> list[Method]:
         """Return the methods that can have further runs."""
@@ -86,6 +104,18 @@ class Methods(Protocol):
 
     def delete(self, dataset: str, brain_key: str) -> None:
         """Have a declared run deleted, with its rows; raises BrainError as `compute`."""
+
+    def setting(self, dataset: str, key: str) -> Setting:
+        """Return a setting by its dotted key."""
+
+    def suppose(self, dataset: str, key: str, value: float | None) -> Mapping[str, Any]:
+        """Return what would follow from a setting, as `brain what-if` tells it; None is the default. Raises as `compute`."""
+
+    def assign(self, dataset: str, key: str, value: float | None) -> str | None:
+        """Write a setting into the dataset's file, and have what follows computed; None is the default.
+
+        Returns what keeps it from having an effect, if anything does. Raises as `compute`.
+        """
 
     def progress(self, dataset: str) -> Progress:
         """Return what is being done."""

@@ -26,7 +26,13 @@ GROUPED = {issue.groups: issue.name for issue in ISSUES.values() if issue.groups
 
 
 def words(opened: OpenSet) -> dict[str, Row]:
-    """Return the words for each issue, those that this set has and all that are known: title, meaning, advice, relabels."""
+    """Return the words for each issue, those that this set has and all that are known.
+
+    Returns
+    -------
+    dict of str to dict
+        title, meaning, advice, relabels, and the ``setting`` where it begins, None unless that is one number.
+    """
     found = (
         {row["issue"] for row in fetch(opened, "select distinct issue from issues")}
         if opened.has("issues", "issue")
@@ -40,6 +46,7 @@ def words(opened: OpenSet) -> dict[str, Row]:
             "meaning": " ".join(part for part in (one.meaning, expected.get(one.name)) if part),
             "advice": one.advice,
             "relabels": one.relabels,
+            "setting": one.cutoff.setting if one.cutoff else None,
         }
         for one in named
     }

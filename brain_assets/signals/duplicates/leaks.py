@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 import pyarrow as pa
 
-from brain_assets.incremental.signal import Issue, IssueQuery, MethodRun, Publication, Sheet, Signal, Whole
+from brain_assets.incremental.signal import Cutoff, Issue, IssueQuery, MethodRun, Publication, Sheet, Signal, Whole
 from brain_assets.incremental.update import Update
 from brain_assets.incremental.words import Evidence, number
 from brain_assets.methods.duplicates.leaks import find_leaks, splits_from_labels
@@ -94,6 +94,15 @@ LEAK = Issue(
     "Remove one side of each pair, best the one in the training split.",
     _say,
     share=1,
+    cutoff=Cutoff(
+        "near_duplicates.threshold",
+        "below",
+        """
+        select min(distance) as value from pairs join samples on samples.sample_id = subject_id
+        join samples partners on partners.sample_id = partner_id
+        where object_id is null and decided is null and samples.split != partners.split group by subject_id, partner_id""",
+        counted="pairs",
+    ),
 )
 
 LEAKS = Signal(

@@ -8,7 +8,17 @@ import numpy as np
 import pyarrow as pa
 
 from brain_assets.incremental.runs import model_of, runs_of, similarity_settings, with_parameters
-from brain_assets.incremental.signal import Check, Issue, IssueQuery, MethodRun, Publication, Sheet, Signal, Whole
+from brain_assets.incremental.signal import (
+    Check,
+    Cutoff,
+    Issue,
+    IssueQuery,
+    MethodRun,
+    Publication,
+    Sheet,
+    Signal,
+    Whole,
+)
 from brain_assets.incremental.subjects import PICTURED, SUBJECT
 from brain_assets.incremental.update import Update, literal
 from brain_assets.methods.duplicates import duplicates
@@ -197,6 +207,14 @@ NEAR_DUPLICATE = Issue(
     "Drop all but the one to keep, unless the small differences are what you train on.",
     say_copy,
     groups="near_duplicates",
+    cutoff=Cutoff(
+        "near_duplicates.threshold",
+        "below",
+        """
+        select min(distance) as value from pairs where object_id is null and decided is null
+        group by subject_id, partner_id""",
+        counted="pairs",
+    ),
 )
 
 NEAR_DUPLICATES = Signal(

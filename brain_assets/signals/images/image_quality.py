@@ -21,6 +21,7 @@ from brain_assets.incremental.calibrations import (
 from brain_assets.incremental.digests import Slice
 from brain_assets.incremental.signal import (
     Check,
+    Cutoff,
     Histogram,
     Issue,
     IssueQuery,
@@ -164,59 +165,81 @@ FACTS = {
     "phash": "Perceptual hash, 64 bits.",
 }
 
-# What these rules measure is so, but seldom wrong in itself.
-_Notice = partial(Issue, share=0.1)
+# An image is as odd in size as its side is far from the median one.
+MEASURED = f"select {', '.join(f'{name}::double as {name}' for name in STORED)} from image_quality"
+ODDITY = f"""
+    select greatest(side / value, value / side) as value from (select sqrt(width * height) as side from image_quality),
+        (select value from calibrations where issue = '{MEDIAN_SIDE}')"""
+
+
+def _cutoff(issue: str) -> Cutoff | None:
+    """Return the setting of a rule that measures; facts have none."""
+    rule, setting = RULES[issue], f"image_quality.thresholds.{issue}"
+    if rule.fit is None:
+        return None
+    return (
+        Cutoff(setting, rule.worse, ODDITY)
+        if issue == "odd_size"
+        else Cutoff(setting, rule.worse, MEASURED, rule.measure)
+    )
+
+
+def _flaw(name: str, *words: Any, share: float = 0.1) -> Issue:
+    """Return an issue; what these rules measure is so, but seldom wrong in itself."""
+    return Issue(name, *words, share=share, cutoff=_cutoff(name))
+
+
 FLAWS = (
-    _Notice("dark", 110, "Dark images", "Even the brightest parts are dark.", "Drop them or expose them again."),
-    _Notice("bright", 120, "Bright images", "Light everywhere, or burnt out.", "Drop them or expose them again."),
-    _Notice("blurry", 130, "Blurred images", "Even the strongest edges are wide.", "Drop them where detail matters."),
-    _Notice("noisy", 140, "Noisy images", "Grain that is no texture.", "Drop them or denoise all alike."),
-    _Notice("low_information", 150, "Hardly anything to see", "Next to no contrast anywhere.", "Drop blank images."),
-    Issue(
+    _flaw("dark", 110, "Dark images", "Even the brightest parts are dark.", "Drop them or expose them again."),
+    _flaw("bright", 120, "Bright images", "Light everywhere, or burnt out.", "Drop them or expose them again."),
+    _flaw("blurry", 130, "Blurred images", "Even the strongest edges are wide.", "Drop them where detail matters."),
+    _flaw("noisy", 140, "Noisy images", "Grain that is no texture.", "Drop them or denoise all alike."),
+    _flaw("low_information", 150, "Hardly anything to see", "Next to no contrast anywhere.", "Drop blank images."),
+    _flaw(
         "partly_blank",
         152,
         "Partly blank",
         "Bands of one colour along its sides: a download that broke off, or bars.",
         "Fetch broken ones again, and cut bars off.",
+        share=0.5,
     ),
-    Issue(
+    _flaw(
         "placeholder",
         154,
         "Placeholder pages",
         "A sign or some words on an even page instead of a picture.",
         "Fetch the pictures that they stand for, or drop them.",
+        share=0.5,
     ),
-    _Notice(
+    _flaw(
         "odd_size", 160, "Odd sizes", "Much larger or smaller than most.", "See whether they are from another source."
     ),
-    _Notice(
+    _flaw(
         "odd_aspect_ratio",
         170,
         "Odd shapes",
         "Much longer than high, or the reverse.",
         "See whether resizing distorts them.",
     ),
-    _Notice(
-        "tiny", 180, "Tiny images", "Smaller than a model can use.", "Fetch the originals, these may be thumbnails."
-    ),
-    _Notice(
+    _flaw("tiny", 180, "Tiny images", "Smaller than a model can use.", "Fetch the originals, these may be thumbnails."),
+    _flaw(
         "grayscale", 190, "Grey among colour", "Grey though most others are in colour.", "See whether that is meant."
     ),
-    _Notice(
+    _flaw(
         "type_mismatch",
         200,
         "Misnamed files",
         "The content is of another type than the file's name says.",
         "Rename them.",
     ),
-    _Notice(
+    _flaw(
         "rotated",
         210,
         "Stored rotated",
         "Stands upright only where the EXIF orientation is obeyed.",
         "Rotate the pixels: many loaders ignore the mark.",
     ),
-    _Notice(
+    _flaw(
         "animated",
         220,
         "Animated images",

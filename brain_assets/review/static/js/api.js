@@ -58,7 +58,7 @@ function query(given) {
 const asking = async (dataset, name, given) => answer(await reach(`${path(dataset, name)}?${query(given)}`));
 
 /** What is asked with a body and changes nothing. */
-const ASKS = new Set(["find", "rows", "alike"]);
+const ASKS = new Set(["find", "rows", "alike", "suppose"]);
 
 const posting = async (dataset, name, given) =>
   answer(

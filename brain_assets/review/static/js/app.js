@@ -13,6 +13,7 @@ import { Queue } from "/static/js/queue.js";
 import { Overview } from "/static/js/overview.js";
 import { rename, reviewer, undo } from "/static/js/say.js";
 import { fresh, set, state, watch } from "/static/js/state.js";
+import { Threshold } from "/static/js/threshold.js";
 import { Workspace } from "/static/js/workspace.js";
 
 const TABS = ["overview", "explore", "queue", "groups", "evaluation", "news"];
@@ -36,7 +37,7 @@ const order = {
 const workspace = new Workspace($("#detail"), context, order);
 const openDetail = (id) => workspace.open(id);
 const explore = new Explore(openDetail, (one, other) => (workspace.open(one), workspace.compare(other)));
-const queue = new Queue(openDetail, context);
+const queue = new Queue(openDetail, context, new Threshold(context, () => compute.follow()));
 const first = new Overview(openDetail, context);
 const groups = new Groups(openDetail, context, (one, other) => (workspace.open(one), workspace.compare(other)));
 const news = new News(context);

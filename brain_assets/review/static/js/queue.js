@@ -17,9 +17,9 @@ function sharedNote({ change }) {
 }
 
 export class Queue {
-  /** @param {(id: string) => void} openDetail @param {() => object} context */
-  constructor(openDetail, context) {
-    Object.assign(this, { openDetail, context, items: [], at: 0, done: new Map() });
+  /** @param {(id: string) => void} openDetail @param {() => object} context @param {Threshold} threshold */
+  constructor(openDetail, context, threshold) {
+    Object.assign(this, { openDetail, context, threshold, items: [], at: 0, done: new Map() });
     this.panel = $("#queue");
     this.viewers = [new Viewer("Image"), new Viewer("Image it was compared with")];
     together(...this.viewers);
@@ -84,6 +84,7 @@ export class Queue {
       put(
         this.panel,
         this.progress(),
+        this.threshold.of(state.issue),
         h(
           "div",
           { class: "empty-note" },
@@ -95,7 +96,7 @@ export class Queue {
       this.panel.querySelector("h2").focus();
       return;
     }
-    put(this.panel, this.progress(), this.stage(item), this.bar(item));
+    put(this.panel, this.progress(), this.threshold.of(state.issue), this.stage(item), this.bar(item));
     this.preload();
   }
 
