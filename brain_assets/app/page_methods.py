@@ -1,4 +1,4 @@
-"""Further runs of methods and other settings, for the review page: declared in the dataset's file, computed by a service or command."""
+"""Further runs of methods and other settings for the review page: declared in the dataset's file, and computed."""
 
 import os
 import signal

@@ -20,7 +20,7 @@ from brain_assets.methods.similarity.metrics import Aggregation, Metric
 from brain_assets.resources.errors import BrainError
 from brain_assets.resources.settings.validation import where, wrong
 from brain_assets.resources.store.events import Event, Events
-from brain_assets.review import alike, arrays, corrections, detail, queues, search, subjects
+from brain_assets.review import alike, arrays, corrections, detail, detections, queues, search, subjects
 from brain_assets.review.columns import columns
 from brain_assets.review.evaluation import evaluation, pairings
 from brain_assets.review.first import first, priorities
@@ -141,11 +141,13 @@ class NewsQuestion(Question):
 
 
 class EvaluationQuestion(Question):
-    """How a model predicts a field, alone or beside another."""
+    """How a model predicts a field, of images or of the objects in them, alone or beside another."""
 
+    of: Frame = "images"
     field: Name
     model: Name
     other: Name | None = None
+    confidence: Annotated[float, Field(ge=0, le=1)] | None = None
 
 
 class Chosen(FrameQuestion):
@@ -371,7 +373,10 @@ def overview(page: Page, dataset: str, question: Question) -> Any:
             "frames": {frame: _frame(page, opened, frame) for frame in opened.frames()},
             "issues": priorities(opened, page.events(dataset)),
             "words": queues.words(opened),
-            "evaluated": pairings(opened),
+            "evaluated": [
+                *(row | {"of": "images"} for row in pairings(opened)),
+                *(row | {"of": "objects"} for row in detections.pairings(opened)),
+            ],
             "groups": queues.group_tables(opened),
             "runs": queues.runs(opened),
             "inputs": inputs(opened),
@@ -453,6 +458,9 @@ def news(page: Page, dataset: str, question: NewsQuestion) -> Any:
 def evaluate(page: Page, dataset: str, question: EvaluationQuestion) -> Any:
     """Return how a model's predictions compare with the labels."""
     with page.sets.use(dataset, question.version) as opened:
+        if question.of == "objects":
+            asked = question.field, question.model, question.other, question.confidence
+            return detections.evaluation(opened, *asked)
         return evaluation(opened, question.field, question.model, question.other)
 
 

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from brain_assets.review.columns import suffix_of
+from brain_assets.review.columns import columns, suffix_of
 from brain_assets.review.refusal import Refused
-from brain_assets.review.sets import OpenSet
+from brain_assets.review.sets import Frame, OpenSet
 from brain_assets.review.subjects import Row, fetch
 
 BINS = 10
@@ -76,7 +76,8 @@ def evaluation(opened: OpenSet, field: str, model: str, other: str | None = None
         ``count`` (of images with a label and a prediction), ``right``; ``classes``: label, support, predicted, right, recall,
         precision (None where there is nothing to divide by); ``confusions``: label, prediction, count, the commonest first;
         ``calibration``: bin, count, confidence, accuracy, and ``calibration_error``, the mean distance of the two weighed by
-        count (None without confidences in [0, 1]); ``columns``, those of the page that filter by label and prediction; and
+        count (None without confidences in [0, 1]); ``columns``, those of the page that filter by label and prediction;
+        ``ranked``, those that sort by hardness and mistakenness, as far as there are any; and
         with ``other``: ``outcomes`` (outcome, count) and ``neighbours`` (apart, first, second: where the two differ, how often
         each says what most of the ten nearest images are labelled; None where no neighbours are published).
 
@@ -89,30 +90,47 @@ def evaluation(opened: OpenSet, field: str, model: str, other: str | None = None
     if not {(field, one) for one in (model, other) if one is not None} <= known:
         raise Refused(404, "no such model predicts this field")
     given: dict[str, Any] = {"field": field, "model": model}
-    classes, calibration = _asked(opened, CLASSES, given), _asked(opened, CALIBRATION, given)
+    classes, calibration = rows_of(opened, CLASSES, given), rows_of(opened, CALIBRATION, given)
     confused = f"select label, prediction, count(*) as count from ({JUDGED}) group by all order by 3 desc, 1, 2"
     found: Row = {
         "count": sum(row["support"] for row in classes),
         "right": sum(row["right"] for row in classes),
         "classes": classes,
-        "confusions": _asked(opened, confused, given),
+        "confusions": rows_of(opened, confused, given),
         "calibration": calibration,
-        "calibration_error": _error(calibration),
+        "calibration_error": calibration_error(calibration),
         "columns": {
             "label": "label" + suffix_of(opened, "ground_truth", None, field),
             "prediction": "prediction" + suffix_of(opened, "predictions", model, field),
         },
+        "ranked": ranked(opened, "images", model, field),
     }
     return found | (_beside(opened, given | {"other": other}) if other is not None else {})
 
 
-def _asked(opened: OpenSet, query: str, given: dict[str, Any]) -> list[Row]:
+def ranked(opened: OpenSet, frame: Frame, model: str, field: str) -> Row:
+    """Return the columns by which the hardest and the most mistaken of a class come first: those of the model, if it has any."""
+    tables = {"hardest": ("hardness", "hardness"), "most mistaken": ("mistakenness", "mistakenness")}
+    if frame == "objects":
+        tables = {"most mistaken": ("object_mistakenness", "mistakenness")}
+    known = columns(opened, frame)
+    names = {
+        what: column + suffix_of(opened, table, model, field)
+        for what, (table, column) in tables.items()
+        if opened.has(table)
+    }
+    return {what: name for what, name in names.items() if name in known}
+
+
+def rows_of(opened: OpenSet, query: str, given: dict[str, Any]) -> list[Row]:
+    """Return the rows of a query with named parameters, by column name."""
     cursor = opened.cursor().execute(query, given)
     names = [column[0] for column in cursor.description or ()]
     return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
 
-def _error(calibration: list[Row]) -> float | None:
+def calibration_error(calibration: list[Row]) -> float | None:
+    """Return the mean distance of confidence and accuracy over bins, weighed by count; None without any."""
     total = sum(row["count"] for row in calibration)
     if not total:
         return None
@@ -120,10 +138,10 @@ def _error(calibration: list[Row]) -> float | None:
 
 
 def _beside(opened: OpenSet, given: dict[str, Any]) -> Row:
-    found: Row = {"outcomes": _asked(opened, OUTCOMES, given), "neighbours": None}
+    found: Row = {"outcomes": rows_of(opened, OUTCOMES, given), "neighbours": None}
     if opened.has("neighbors", "neighbor_id", "brain_key", "object_id"):
         keys = fetch(opened, "select distinct brain_key from neighbors order by brain_key != 'neighbors', brain_key")
         if keys:
-            (found["neighbours"],) = _asked(opened, BY_NEIGHBOURS, given | {"key": keys[0]["brain_key"]})
+            (found["neighbours"],) = rows_of(opened, BY_NEIGHBOURS, given | {"key": keys[0]["brain_key"]})
     found["columns_of_other"] = "prediction" + suffix_of(opened, "predictions", given["other"], given["field"])
     return found

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brain_assets.review.columns import Column, columns, values_of
+from brain_assets.review.detections import MATCHED, make_matched
 from brain_assets.review.refusal import Refused
 from brain_assets.review.sets import Frame, OpenSet, quote
 
@@ -21,7 +22,8 @@ SECONDS = 10.0
 def find_where(opened: OpenSet, frame: Frame, condition: str, seconds: float = SECONDS) -> NDArray[np.int64]:
     """Return the positions, ascending, of the subjects that meet an SQL condition.
 
-    The condition may use every column of the frame by name and ask every published table in subqueries. It runs in
+    The condition may use every column of the frame by name and ask every published table in subqueries, and
+    ``matched_objects``, the labels and predictions of objects that lie on each other. It runs in
     a read-only transaction of a database that cannot reach files, network or settings.
 
     Raises
@@ -31,6 +33,8 @@ def find_where(opened: OpenSet, frame: Frame, condition: str, seconds: float = S
     """
     if len(condition) > LONGEST:
         raise Refused(422, f"the condition is longer than {LONGEST} characters")
+    if _mentions(condition, MATCHED):
+        make_matched(opened)
     named = [column for column in columns(opened, frame).values() if _mentions(condition, column.name)]
     query = f"select position from ({_wide(opened, frame, named)}) as subject where (\n{condition}\n)"
     found = _run_confined(opened, query, seconds)

@@ -161,4 +161,4 @@ def visiting(browser: Any, address: str, home: Path, **options: Any) -> Iterator
     visit = Visit(context.new_page(), address, home)
     yield visit
     context.close()
-    assert visit.complaints == []
+    assert not visit.complaints, visit.complaints

@@ -1,6 +1,5 @@
 """Evaluation against scikit-learn's numbers, and its matrix in a browser."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -85,13 +84,6 @@ def test_two_models_side_by_side(judged: Synthetic) -> None:
     assert found["neighbours"]["first"] > found["neighbours"]["second"]
     assert client.get("evaluation", field="ground_truth", model="nobody").status == 404
     assert client.get("evaluation", field="ground_truth", model="hasty", other="x' or 1=1").status == 404
-
-
-def test_a_set_without_predictions_is_not_evaluated(tmp_path: Path) -> None:
-    synthetic = Synthetic(tmp_path, count=80)
-    synthetic.publish(without=("predictions",))
-    declare(synthetic.folder, tmp_path)
-    assert Client(create_app(tmp_path, token=TOKEN)).sign_in().get("overview").json()["evaluated"] == []
 
 
 def test_the_matrix_leads_into_the_grid(browser: Any, judged: Synthetic) -> None:

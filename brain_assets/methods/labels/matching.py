@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from brain_assets.methods.labels.objects import Floats, Indices, Objects, overlaps
+from brain_assets.methods.labels.objects import Floats, Indices, Objects, Overlaps, overlaps
 
 NONE = -1
 """The partner of an object that matched nothing."""
@@ -29,7 +29,14 @@ class Matches:
     prediction_iou: Floats
 
 
-def match(labels: Objects, predictions: Objects, iou: float = 0.5, *, own_class_first: bool = False) -> Matches:
+def match(
+    labels: Objects,
+    predictions: Objects,
+    iou: float = 0.5,
+    *,
+    own_class_first: bool = False,
+    found: Overlaps | None = None,
+) -> Matches:
     """Return COCO's matching of predictions and labels, whatever their classes.
 
     By falling confidence, each prediction takes the label it overlaps most among those still free, if their IoU is at
@@ -43,6 +50,8 @@ def match(labels: Objects, predictions: Objects, iou: float = 0.5, *, own_class_
     iou : float in (0, 1]
     own_class_first : bool
         Match equal classes before unequal ones, so that a chair before a table does not take the table's box.
+    found : Overlaps, optional
+        What `overlaps` found of the two, where several matchings are made of them.
 
     Returns
     -------
@@ -63,7 +72,7 @@ def match(labels: Objects, predictions: Objects, iou: float = 0.5, *, own_class_
     >>> match(labels, Objects(boxes, np.array([0, 0]), np.array([0, 2]), np.array([0.9, 0.8]))).label
     array([ 0, -1])
     """
-    found = overlaps(labels, predictions)
+    found = found or overlaps(labels, predictions)
     close = found.iou >= iou
     label, prediction, overlap = found.first[close], found.second[close], found.iou[close]
     late = own_class_first & (labels.classes[label] != predictions.classes[prediction])

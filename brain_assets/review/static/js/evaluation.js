@@ -14,30 +14,32 @@ export class Evaluation {
   constructor(context) {
     Object.assign(this, { context, panel: $("#evaluation"), shown: FIRST });
     watch("tab", () => state.tab === "evaluation" && this.enter());
-    watch("model other field", () => state.tab === "evaluation" && this.enter());
+    watch("of model other field from", () => state.tab === "evaluation" && this.enter());
   }
 
   get pairings() {
     return this.context().evaluated ?? [];
   }
 
-  /** The field and models that the address asks for, as far as they are known. */
+  /** Of what, and which field and models the address asks for, as far as they are known. */
   get chosen() {
     const { pairings } = this;
-    const field = pairings.some((row) => row.field === state.field) ? state.field : pairings[0]?.field;
-    const models = pairings.filter((row) => row.field === field).map((row) => row.model);
+    const first = pairings.find((row) => row.of === state.of && row.field === state.field) ?? pairings.find((row) => row.of === state.of) ?? pairings[0];
+    const models = pairings.filter((row) => row.of === first?.of && row.field === first?.field).map((row) => row.model);
     const model = models.includes(state.model) ? state.model : models[0];
-    return { field, models, model, other: models.includes(state.other) && state.other !== model ? state.other : "" };
+    const other = models.includes(state.other) && state.other !== model ? state.other : "";
+    return { of: first?.of, field: first?.field, models, model, other };
   }
 
   async enter() {
-    const { field, model, other } = this.chosen;
+    const { of, field, model, other } = this.chosen;
     if (!model)
       return put(
         this.panel,
-        h("p", { class: "empty-note" }, "Nothing to evaluate: no model predicts a field with one label per image. Add predictions with brain attach."),
+        h("p", { class: "empty-note" }, "Nothing to evaluate: no model predicts a field with one label per image, or finds objects that have labels. Add predictions with brain attach."),
       );
-    const asked = { version: this.context().version, field, model, other: other || undefined };
+    const confidence = of === "objects" && state.from !== "" ? state.from : undefined;
+    const asked = { version: this.context().version, of, field, model, other: other || undefined, confidence };
     const found = await trying(() => ask(state.dataset, "evaluation", asked));
     if (found && state.tab === "evaluation") this.draw(found);
     return undefined;
@@ -53,18 +55,38 @@ export class Evaluation {
     );
   }
 
-  head({ count, right }) {
-    const { field, models, model, other } = this.chosen;
-    const fields = [...new Set(this.pairings.map((row) => row.field))];
+  head({ count, right, ap, ap50, confidence }) {
+    const { of, field, models, model, other } = this.chosen;
+    const named = (row) => `${row.of}/${row.field}`;
+    const fields = new Map(this.pairings.map((row) => [named(row), row]));
+    const told = of === "objects" ? `${number(right)} of ${number(count)} objects are found with their class (${share(right / (count || 1))})` : `${number(right)} of ${number(count)} are predicted as labelled (${share(right / (count || 1))})`;
+    const choice = (event) => set({ of: fields.get(event.target.value).of, field: fields.get(event.target.value).field, model: "", other: "", from: "" });
     return h(
       "header",
       { class: "row wrap" },
       h("h2", {}, "Evaluation"),
-      fields.length > 1 && h("label", {}, "of ", this.choose("field", fields, field)),
+      fields.size > 1 &&
+        h("label", {}, "of ", h("select", { id: "evaluation-field", onchange: choice }, [...fields].map(([value, row]) => h("option", { value, selected: value === named({ of, field }) }, `${row.of}: ${row.field}`)))),
       h("label", {}, "by ", this.choose("model", models, model)),
       models.length > 1 && h("label", {}, "beside ", this.choose("other", ["", ...models.filter((one) => one !== model)], other)),
-      h("strong", { role: "status" }, `${number(right)} of ${number(count)} are predicted as labelled (${share(right / (count || 1))})`),
+      of === "objects" && h("label", {}, "from a confidence of ", this.least(confidence)),
+      h("strong", { role: "status" }, told),
+      ap !== undefined && ap !== null && h("span", {}, `AP ${number(ap)}, AP50 ${number(ap50)}`),
     );
+  }
+
+  /** From where on predictions count; empty where precision and recall are best together. */
+  least(confidence) {
+    return h("input", {
+      id: "evaluation-from",
+      type: "number",
+      min: 0,
+      max: 1,
+      step: 0.05,
+      value: Number(confidence.toPrecision(3)),
+      title: "Empty: where the harmonic mean of precision and recall is highest",
+      onchange: (event) => set({ from: event.target.value }),
+    });
   }
 
   choose(key, values, chosen) {
@@ -72,25 +94,33 @@ export class Evaluation {
     return h("select", { id: `evaluation-${key}`, onchange: (event) => set({ [key]: event.target.value }) }, options);
   }
 
-  /** Leads to the images of some labels and predictions. */
-  show(filters, where = "") {
-    set({ tab: "explore", frame: "images", filters, where, text: "", ...NOTHING_SOUGHT }, { push: true });
+  /** Leads to the images or objects of some labels and predictions. */
+  show(filters, where = "", sort = state.sort) {
+    set({ tab: "explore", frame: this.chosen.of, filters, where, text: "", sort, ...NOTHING_SOUGHT }, { push: true });
+  }
+
+  /** Leads to those of a confusion. */
+  open({ label, prediction, where }, columns) {
+    if (where) this.show({}, where);
+    else this.show({ [columns.label]: [label], [columns.prediction]: [prediction] });
   }
 
   matrix({ classes, confusions, columns }) {
-    const shown = classes.slice(0, MOST).map((row) => row.label);
-    const counts = new Map(confusions.map((row) => [`${row.label}\n${row.prediction}`, row.count]));
+    const isOfObjects = this.chosen.of === "objects";
+    const shown = [...classes.slice(0, MOST).map((row) => row.label), ...(isOfObjects ? [null] : [])];
+    const cells = new Map(confusions.map((row) => [JSON.stringify([row.label, row.prediction]), row]));
     const support = new Map(classes.map((row) => [row.label, row.support]));
     const cell = (label, prediction) => {
-      const count = counts.get(`${label}\n${prediction}`) ?? 0;
+      const row = cells.get(JSON.stringify([label, prediction]));
       const kind = label === prediction ? "right" : "wrong";
-      if (!count) return h("td", { class: `${kind} none` });
-      const told = `${number(count)} labelled ${label}, predicted ${prediction}`;
-      const open = () => this.show({ [columns.label]: [label], [columns.prediction]: [prediction] });
-      const shownCell = h("td", { class: kind }, h("button", { type: "button", class: "plain", title: told, "aria-label": told, onclick: open }, number(count)));
-      shownCell.style.setProperty("--share", `${Math.round(100 * Math.sqrt(count / (support.get(label) || count)))}%`);
+      if (!row) return h("td", { class: `${kind} none` });
+      const { count } = row;
+      const told = `${number(count)} ${label === null ? "without a label" : `labelled ${label}`}, ${prediction === null ? "not found" : `predicted ${prediction}`}`;
+      const shownCell = h("td", { class: kind }, h("button", { type: "button", class: "plain", title: told, "aria-label": told, onclick: () => this.open(row, columns) }, number(count)));
+      shownCell.style.setProperty("--share", `${Math.round(100 * Math.sqrt(Math.min(1, count / (support.get(label ?? prediction) || count))))}%`);
       return shownCell;
     };
+    const name = (label, none) => (label === null ? h("i", {}, none) : h("bdi", {}, label));
     return h(
       "section",
       {},
@@ -103,34 +133,58 @@ export class Evaluation {
           "table",
           {},
           h("caption", { class: "muted" }, "Rows are labels, columns predictions"),
-          h("thead", {}, h("tr", {}, h("td", {}), shown.map((label) => h("th", { scope: "col" }, h("bdi", {}, label))))),
-          h("tbody", {}, shown.map((label) => h("tr", {}, h("th", { scope: "row" }, h("bdi", {}, label)), shown.map((prediction) => cell(label, prediction))))),
+          h("thead", {}, h("tr", {}, h("td", {}), shown.map((label) => h("th", { scope: "col" }, name(label, "not found"))))),
+          h("tbody", {}, shown.map((label) => h("tr", {}, h("th", { scope: "row" }, name(label, "no label")), shown.map((prediction) => cell(label, prediction))))),
         ),
       ),
     );
   }
 
-  classes({ classes }) {
+  classes({ classes, columns, ranked }) {
     const told = (value) => (value === null ? "–" : share(value));
-    const worst = classes.toSorted((a, b) => (a.recall ?? 2) - (b.recall ?? 2));
+    const isOfObjects = this.chosen.of === "objects";
+    const hardness = (row) => (isOfObjects ? row.ap : row.recall) ?? 2;
+    const worst = classes.toSorted((a, b) => hardness(a) - hardness(b));
+    const names = ["Class", isOfObjects ? "Objects" : "Images", "Recall", "Precision", ...(isOfObjects ? ["AP", "AP50"] : []), ...(Object.keys(ranked).length ? ["Look at"] : [])];
     return h(
       "section",
       {},
       h("h3", {}, "Per class, hardest first"),
       h(
-        "table",
-        { class: "metrics" },
-        h("thead", {}, h("tr", {}, ["Class", "Images", "Recall", "Precision"].map((name) => h("th", { scope: "col" }, name)))),
+        "div",
+        { class: "wide", tabindex: 0, role: "region", "aria-label": "Per class" },
         h(
-          "tbody",
-          {},
-          worst.slice(0, this.shown).map((row) =>
-            h("tr", {}, h("th", { scope: "row" }, h("bdi", {}, row.label)), h("td", {}, number(row.support)), h("td", {}, told(row.recall)), h("td", {}, told(row.precision))),
+          "table",
+          { class: "metrics" },
+          h("thead", {}, h("tr", {}, names.map((name) => h("th", { scope: "col" }, name)))),
+          h(
+            "tbody",
+            {},
+            worst.slice(0, this.shown).map((row) =>
+              h(
+                "tr",
+                {},
+                h("th", { scope: "row" }, h("bdi", {}, row.label)),
+                h("td", {}, number(row.support)),
+                [row.recall, row.precision, ...(isOfObjects ? [row.ap, row.ap50] : [])].map((value) => h("td", {}, told(value))),
+                Object.keys(ranked).length > 0 && h("td", {}, row.support > 0 && this.ranked(row.label, columns, ranked)),
+              ),
+            ),
           ),
         ),
       ),
       this.more(classes.length),
     );
+  }
+
+  /** Leads to the hardest and to the most mistaken of a class. */
+  ranked(label, columns, ranked) {
+    const filters = this.chosen.of === "objects" ? { label: [label], source: ["ground_truth"] } : { [columns.label]: [label] };
+    const open = (sort) => {
+      set({ descending: true });
+      this.show(filters, "", sort);
+    };
+    return Object.entries(ranked).map(([what, sort]) => h("button", { type: "button", class: "plain small", "aria-label": `The ${what} labelled ${label}`, onclick: () => open(sort) }, what));
   }
 
   more(count) {
@@ -141,18 +195,12 @@ export class Evaluation {
 
   confusions({ confusions, columns }) {
     const wrong = confusions.filter((row) => row.label !== row.prediction);
-    const entry = ({ label, prediction, count }) =>
+    const name = (label, none) => (label === null ? h("i", {}, none) : h("bdi", {}, label));
+    const entry = (row) =>
       h(
         "li",
         {},
-        h(
-          "button",
-          { type: "button", class: "plain", onclick: () => this.show({ [columns.label]: [label], [columns.prediction]: [prediction] }) },
-          `${number(count)} × `,
-          h("bdi", {}, label),
-          " → ",
-          h("bdi", {}, prediction),
-        ),
+        h("button", { type: "button", class: "plain", onclick: () => this.open(row, columns) }, `${number(row.count)} × `, name(row.label, "no label"), " → ", name(row.prediction, "not found")),
       );
     return h("section", {}, h("h3", {}, "Commonest mix-ups"), h("ul", {}, wrong.slice(0, this.shown).map(entry)), this.more(wrong.length));
   }
@@ -179,16 +227,16 @@ export class Evaluation {
   beside({ outcomes, neighbours, columns, columns_of_other: second }) {
     const { model, other } = this.chosen;
     const quoted = (name) => `"${name.replaceAll('"', '""')}"`;
-    const [label, one, two] = [columns.label, columns.prediction, second].map(quoted);
-    const where = {
+    const [label, one, two] = columns ? [columns.label, columns.prediction, second].map(quoted) : [];
+    const conditions = {
       "both right": `${one} = ${label} and ${two} = ${label}`,
       "only the first": `${one} = ${label} and ${two} != ${label}`,
       "only the second": `${one} != ${label} and ${two} = ${label}`,
       "wrong alike": `${one} != ${label} and ${one} = ${two}`,
       "wrong, each its own": `${one} != ${label} and ${two} != ${label} and ${one} != ${two}`,
     };
-    const entry = ({ outcome, count }) =>
-      h("li", {}, h("button", { type: "button", onclick: () => this.show({}, where[outcome]) }, h("strong", {}, number(count)), ` ${outcome}`));
+    const entry = ({ outcome, count, where }) =>
+      h("li", {}, h("button", { type: "button", onclick: () => this.show({}, where ?? conditions[outcome]) }, h("strong", {}, number(count)), ` ${outcome}`));
     return h(
       "section",
       {},
@@ -198,7 +246,7 @@ export class Evaluation {
         h(
           "p",
           {},
-          `Where they differ (${number(neighbours.apart)}), the first says ${number(neighbours.first)} times what most of the nearest images are labelled, the second ${number(neighbours.second)} times.`,
+          `Where they differ (${number(neighbours.apart)}), the first says ${number(neighbours.first)} times what most of the nearest ${this.chosen.of} are labelled, the second ${number(neighbours.second)} times.`,
         ),
     );
   }

@@ -69,12 +69,14 @@ export class Explore {
   }
 
   watch() {
-    watch("frame", () => this.loadFrame());
-    watch("map", () => this.loadMap());
-    watch("colour", () => (this.legend.reset(), this.loadColour()));
-    watch("size", () => this.loadSizes());
-    watch("filters where text", () => this.refilter());
-    watch("sort descending", () => this.reorder());
+    // What changes on the way here, before anything is loaded, is taken up when it starts.
+    const on = (keys, run) => watch(keys, () => this.frame && run());
+    on("frame", () => this.loadFrame());
+    on("map", () => this.loadMap());
+    on("colour", () => (this.legend.reset(), this.loadColour()));
+    on("size", () => this.loadSizes());
+    on("filters where text", () => this.refilter());
+    on("sort descending", () => this.reorder());
   }
 
   /** Starts with a dataset: its frames by name and what it offers. */

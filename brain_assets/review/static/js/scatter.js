@@ -109,7 +109,8 @@ export class Scatter extends EventTarget {
 
   draw() {
     const { clientWidth: width, clientHeight: height } = this.overlay;
-    if (!width || !height) return;
+    // A map that was hidden has no pixels until it is resized.
+    if (!width || !height || !this.canvas.width) return;
     const count = this.x.length;
     const base =
       Math.min(9, Math.max(1.6, 260 / Math.sqrt(count))) *

@@ -26,9 +26,11 @@ const DEFAULTS = {
   reviewed: false,
   table: "",
   brain_key: "",
+  of: "",
   field: "",
   model: "",
   other: "",
+  from: "",
   before: "",
   after: "",
 };
