@@ -593,13 +593,13 @@ def point_current(folder: Path) -> None:
     fresh.replace(link)
 
 
-def points_only(home: Path, count: int, name: str = "points", seed: int = 0) -> Path:
+def points_only(home: Path, count: int, name: str = "points", seed: int = 0, side: int = 64) -> Path:
     """Write a set of ``count`` samples with a map, two columns and 64 shared pictures; returns the dataset's folder."""
     random = np.random.default_rng(seed)
     folder, media = home / "datasets" / name, home / "media" / name
     media.mkdir(parents=True)
     for tile in range(64):
-        Image.new("RGB", (64, 64), f"hsl({tile * 5}, 60%, 55%)").save(media / f"{tile:02d}.jpg")
+        Image.new("RGB", (side, side), f"hsl({tile * 5}, 60%, 55%)").save(media / f"{tile:02d}.jpg")
     ids = pa.array([hashlib.blake2b(b"%d" % i, digest_size=16).hexdigest() for i in range(count)])
     codes = random.integers(0, 200, count)
     names = pa.array([f"class {code:03d}" for code in range(200)])

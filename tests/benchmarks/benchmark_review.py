@@ -1,9 +1,12 @@
-"""Time from request to map and from lasso to grid, weight of the page, memory of server and tab.
+"""Time from request to map, from lasso, filter and colour to what they show, weight of the page, memory of server and tab.
 
-Run as ``python -m tests.benchmarks.benchmark_review [COUNT ...]``; needs playwright and Chromium. The browser draws in
-software here, so that a machine with a graphics card is faster; the server's part is told apart.
+    python -m tests.benchmarks.benchmark_review [--beside FOLDER] [COUNT ...]
+
+needs playwright and Chromium. FOLDER is a checkout of another version, whose page is measured in the same run with the same
+data. The browser draws in software here, so that a machine with a graphics card is faster; the server's part is told apart.
 """
 
+import argparse
 import json
 import os
 import subprocess
@@ -21,6 +24,19 @@ from tests.review_data import points_only
 
 COUNTS = (10_000, 100_000, 1_000_000)
 LASSO = [(0.12, 0.1), (0.6, 0.05), (0.9, 0.35), (0.72, 0.8), (0.5, 0.42), (0.3, 0.9), (0.06, 0.6)]
+ROOT = Path(__file__).parents[2]
+# What a change of the page's state takes until an element says another thing and two frames are drawn, in milliseconds.
+CHANGED = """async ([changes, selector]) => {
+    const { set } = await import('/static/js/state.js');
+    const shown = document.querySelector(selector), frame = () => new Promise(requestAnimationFrame);
+    const before = shown.textContent, begun = performance.now();
+    set(changes);
+    while (shown.textContent === before) await frame();
+    await frame();
+    await frame();
+    return performance.now() - begun;
+}"""
+PAINTED = "performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? NaN"
 TRANSFERRED = """
 performance.getEntriesByType('resource').concat(performance.getEntriesByType('navigation'))
     .map(entry => [entry.name, entry.transferSize || entry.encodedBodySize])
@@ -28,13 +44,16 @@ performance.getEntriesByType('resource').concat(performance.getEntriesByType('na
 
 
 @contextmanager
-def server(home: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
-    """Run the page in a process of its own, so that its memory is its own."""
-    command = [
-        sys.executable, "-m", "brain_assets.app.cli", "--home", str(home), "review", "--port", str(port), "--token", TOKEN,
-        "--no-browser",
-    ]  # fmt: skip
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+def server(home: Path, port: int, version: Path = ROOT) -> Iterator[subprocess.Popen[bytes]]:
+    """Run the page of a version in a process of its own, so that its memory is its own."""
+    asked = ["--home", str(home), "--port", str(port), "--token", TOKEN]
+    if (version / "brain_assets" / "review" / "__main__.py").exists():
+        command = [sys.executable, "-m", "brain_assets.review", *asked]
+    else:
+        program = [sys.executable, "-m", "brain_assets.app.cli"]
+        command = [*program, *asked[:2], "review", *asked[2:], "--no-browser"]
+    environment = os.environ | {"PYTHONPATH": str(version)}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=version, env=environment) as process:
         assert process.stdout
         process.stdout.readline()
         time.sleep(1)
@@ -60,10 +79,10 @@ def weight(visit: Visit) -> tuple[float, float]:
     return sizes[False], sizes[True]
 
 
-def measure(browser: Any, count: int, port: int) -> dict[str, float]:
+def measure(browser: Any, count: int, port: int, version: Path) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         points_only(Path(folder), count, "demo")
-        with server(Path(folder), port) as process:
+        with server(Path(folder), port, version) as process:
             context = browser.new_context(viewport={"width": 1400, "height": 900})
             visit = Visit(context.new_page(), f"http://127.0.0.1:{port}", Path(folder))
             visit.page.set_default_timeout(300_000)
@@ -78,12 +97,17 @@ def measure(browser: Any, count: int, port: int) -> dict[str, float]:
                 "() => JSON.parse(document.querySelector('#grid').dataset.ready).count < " + str(count)
             )
             ready = json.loads(visit.page.locator("#grid").get_attribute("data-ready"))
+            spent = cpu_seconds(process.pid) - before
+            visit.page.keyboard.press("Escape")
+            visit.page.wait_for_timeout(1000)
             found = {
                 **{f"cold {name}": value for name, value in cold.items()},
                 **{f"warm {name}": value for name, value in warm.items()},
                 "lasso to grid, s": ready["ms"] / 1000,
                 "lassoed": ready["count"],
-                "server CPU for it, s": cpu_seconds(process.pid) - before,
+                "server CPU for it, s": spent,
+                "filter, s": visit.page.evaluate(CHANGED, [{"filters": {"split": ["test"]}}, "#status"]) / 1000,
+                "colour, s": visit.page.evaluate(CHANGED, [{"colour": "uniqueness"}, "#legend"]) / 1000,
                 "page, kB": page,
                 "data, kB": data,
                 "server at most, MB": megabytes(process.pid),
@@ -96,16 +120,23 @@ def measure(browser: Any, count: int, port: int) -> dict[str, float]:
 def open_timed(visit: Visit) -> dict[str, float]:
     visit.open(timeout=300_000)
     at = visit.page.evaluate("[document.body.dataset.mapped, document.body.dataset.ready].map(Number)")
-    return {"map, s": at[0] / 1000, "all, s": at[1] / 1000}
+    return {"first paint, s": visit.page.evaluate(PAINTED) / 1000, "map, s": at[0] / 1000, "all, s": at[1] / 1000}
 
 
 def main() -> None:
-    counts = [int(argument) for argument in sys.argv[1:]] or COUNTS
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("counts", nargs="*", type=int, default=COUNTS)
+    parser.add_argument("--beside", type=Path, help="A checkout of another version.")
+    asked = parser.parse_args()
+    versions = [ROOT, *([asked.beside.absolute()] if asked.beside else [])]
+    columns = []
     with launched() as browser:
-        columns = [measure(browser, count, 3970 + place) for place, count in enumerate(counts)]
-    print(f"{'':24}" + "".join(f"{count:>14,}" for count in counts))
-    for name in columns[0]:
-        print(f"{name:24}" + "".join(f"{column[name]:14,.2f}" for column in columns))
+        for place, (count, version) in enumerate((count, version) for count in asked.counts for version in versions):
+            name = f"{count:,}" + (" other" if version != ROOT else "")
+            columns.append((name, measure(browser, count, 3970 + place, version)))
+    print(f"{'':24}" + "".join(f"{name:>18}" for name, _ in columns))
+    for name in columns[0][1]:
+        print(f"{name:24}" + "".join(f"{column[name]:18,.2f}" for _, column in columns))
     print(f"load of the machine: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
 
 
