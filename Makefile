@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup demo check docs sbom test test-slow test-browser test-fiftyone test-ray test-lowest clean
+.PHONY: help setup demo check docs sbom test test-slow test-browser test-fiftyone test-label-studio test-ray test-lowest clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
@@ -55,6 +55,14 @@ $(VENV)-fiftyone/.ready: pyproject.toml constraints.txt
 test-fiftyone: $(VENV)-fiftyone/.ready  ## exchange datasets with FiftyOne itself, in an environment of its own
 	$(VENV)-fiftyone/bin/python -m pytest -W default tests/peers/test_fiftyone.py
 
+$(VENV)-label-studio/.ready:
+	$(PYTHON) -m venv $(VENV)-label-studio
+	$(VENV)-label-studio/bin/python -m pip install --quiet label-studio
+	touch $@
+
+test-label-studio: setup $(VENV)-label-studio/.ready  ## send images to Label Studio itself and fetch them, it in an environment of its own
+	BRAIN_TEST_LABEL_STUDIO=$(VENV)-label-studio/bin/label-studio $(BIN)/python -m pytest tests/peers/test_label_studio.py
+
 $(VENV)-ray/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)-ray
 	$(VENV)-ray/bin/python -m pip install --quiet --constraint constraints.txt torch
@@ -77,4 +85,4 @@ test-lowest: $(VENV)-lowest/.ready  ## the tests of store, formats and settings 
 		tests/review/test_security.py
 
 clean:  ## remove what can be made again
-	rm -rf $(VENV) $(VENV)-fiftyone $(VENV)-ray $(VENV)-lowest demo build sbom.json *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-fiftyone $(VENV)-label-studio $(VENV)-ray $(VENV)-lowest demo build sbom.json *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

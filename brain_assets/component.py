@@ -18,6 +18,7 @@ from brain_assets.resources.settings.home import Home
 from brain_assets.resources.settings.validation import where, wrong
 from brain_assets.sensors.arrivals import arrivals_of
 from brain_assets.sensors.failures import failures_of
+from brain_assets.sensors.label_tools import label_tools_of
 from brain_assets.sensors.reviews import reviews_of
 from brain_assets.sensors.slow_sources import list_source_of
 
@@ -72,7 +73,9 @@ class BrainDataset(dg.Component, dg.Model, dg.Resolvable):
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         """Return assets, checks, jobs and sensors of the dataset."""
         place = self.place(context.path)
-        made = [arrivals_of(place), reviews_of(place), failures_of(place)] if self.sensors else []
+        made = (
+            [arrivals_of(place), reviews_of(place), label_tools_of(place), failures_of(place)] if self.sensors else []
+        )
         return dg.Definitions(
             assets=assets_of(place),
             jobs=[refresh_of(place), list_source_of(place)],

@@ -10,6 +10,7 @@ from brain_assets.resources.settings import instance
 from brain_assets.resources.settings.home import Home
 from brain_assets.sensors.arrivals import new_samples
 from brain_assets.sensors.failures import alert_on_failure
+from brain_assets.sensors.label_tools import finished_labels
 from brain_assets.sensors.reviews import review_events
 from brain_assets.sensors.slow_sources import LIST_SOURCE
 
@@ -23,7 +24,7 @@ def definitions() -> dg.Definitions:
     return dg.Definitions(
         assets=assets_of(SERVICE),
         jobs=[REFRESH, LIST_SOURCE],
-        sensors=[new_samples, review_events, alert_on_failure],
+        sensors=[new_samples, review_events, finished_labels, alert_on_failure],
         resources=resources_of(SERVICE),
         executor=dg.in_process_executor,
     )

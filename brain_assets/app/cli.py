@@ -13,6 +13,7 @@ import click
 
 from brain_assets.app.care_commands import COMMANDS as CARE_COMMANDS
 from brain_assets.app.commands import COMMANDS, PORT, with_output
+from brain_assets.app.label_commands import COMMANDS as LABEL_COMMANDS
 from brain_assets.app.ledger_commands import COMMANDS as LEDGER_COMMANDS
 from brain_assets.app.scan_commands import COMMANDS as SCAN_COMMANDS
 from brain_assets.app.split_commands import COMMANDS as SPLIT_COMMANDS
@@ -382,7 +383,16 @@ def _assignment(text: str) -> tuple[str, str]:
     return key.strip(), value
 
 
-GROUPS = (COMMANDS, CARE_COMMANDS, SCAN_COMMANDS, SPLIT_COMMANDS, VERSION_COMMANDS, LEDGER_COMMANDS, WHAT_IF_COMMANDS)
+GROUPS = (
+    COMMANDS,
+    CARE_COMMANDS,
+    SCAN_COMMANDS,
+    SPLIT_COMMANDS,
+    VERSION_COMMANDS,
+    LEDGER_COMMANDS,
+    WHAT_IF_COMMANDS,
+    LABEL_COMMANDS,
+)
 for command in (command for group in GROUPS for command in group):
     main.add_command(command)
 

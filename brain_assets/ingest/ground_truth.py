@@ -14,6 +14,7 @@ from brain_assets.resources.label_formats.input_files import FOLDERS, InputFile,
 from brain_assets.resources.label_formats.labels import LABEL_ROWS
 from brain_assets.resources.label_formats.tables import read_table_file
 from brain_assets.resources.media.splits import FolderSplits
+from brain_assets.resources.settings.configuration import DatasetSettings
 from brain_assets.resources.store.store import Merge
 from brain_assets.resources.tabular import Reading
 
@@ -60,7 +61,7 @@ def update_ground_truth(update: Update) -> Iterator[Merge]:
         return
     yield from input_rows.merge_files(update, found, lambda file: _read(update, file), SCHEMAS)
     yield from names.resolved(update, found)
-    rows = ROWS.format(union=_union(dataset), field=literal(_reviewed_field(dataset)), said=holding("relabel"))
+    rows = ROWS.format(union=_union(dataset), field=literal(reviewed_field(dataset.settings)), said=holding("relabel"))
     yield Merge("ground_truth", rows, within="true")
 
 
@@ -91,9 +92,9 @@ def _folders_of_splits(dataset: Dataset) -> str:
     return ", ".join(literal(folder) for folder in ["", *found] if splits.names_one(folder) or not folder)
 
 
-def _reviewed_field(dataset: Dataset) -> str:
+def reviewed_field(settings: DatasetSettings) -> str:
     """Return the field that a reviewer's label is of: the default one, or the first where all have other names."""
-    fields = [one.field for one in dataset.settings.labels]
+    fields = [one.field for one in settings.labels]
     return DEFAULT_FIELD if DEFAULT_FIELD in fields or not fields else fields[0]
 
 

@@ -93,10 +93,10 @@ def _drawn(opened: OpenSet, asked: Corrected, boxes: Sequence[Row]) -> str:
     if not asked.label or not asked.shape:
         raise Refused(422, "a new object needs a class and a box")
     fields = [box["label_field"] for box in boxes if box["source"] == GROUND_TRUTH and box.get("label_field")]
-    return _value({"label": asked.label, "label_field": fields[0] if fields else _usual_field(opened)}, asked.shape)
+    return shape_value({"label": asked.label, "label_field": fields[0] if fields else usual_field(opened)}, asked.shape)
 
 
-def _usual_field(opened: OpenSet) -> str:
+def usual_field(opened: OpenSet) -> str:
     """Return the field of most labels of objects."""
     if not opened.has("objects", "label_field"):
         return GROUND_TRUTH
@@ -120,7 +120,7 @@ def _changed(asked: Corrected, box: Row, boxes: Mapping[str, Row]) -> str | None
     shape = boxes.get(asked.like, {}) if asked.like else asked.shape
     if not shape:
         raise Refused(422, "a new box is needed, or an object whose box is taken")
-    return _value({}, shape)
+    return shape_value({}, shape)
 
 
 def found_value(box: Row, label: str | None = None) -> str:
@@ -130,10 +130,11 @@ def found_value(box: Row, label: str | None = None) -> str:
         "label_field": box.get("label_field") or GROUND_TRUTH,
         "model": box["source"],
     }
-    return _value(known, box)
+    return shape_value(known, box)
 
 
-def _value(known: Row, shape: Mapping[str, Any]) -> str:
+def shape_value(known: Row, shape: Mapping[str, Any]) -> str:
+    """Return what is known of an object, with its box and outline, as the value of a word."""
     return json.dumps(known | {name: shape.get(name) for name in SHAPE})
 
 
@@ -269,19 +270,21 @@ def approve(opened: OpenSet, ids: Sequence[str], event: Event, events: Events) -
         some = samples[start : start + 500]
         contents = _contents(opened, some)
         for sample, boxes in boxes_of(opened, some, events, None).items():
-            chosen += [(box["object_id"], contents[sample], found_value(box)) for box in _to_add(boxes, wanted)]
+            there = [box for box in boxes if box["source"] == GROUND_TRUTH and not box.get("dropped")]
+            added = additional(there, boxes, wanted)
+            chosen += [(box["object_id"], contents[sample], found_value(box)) for box in added]
     if not chosen:
         raise Refused(422, "nothing was found here that is not labelled yet")
     return events.append(event, chosen), len(chosen), len(wanted) - len(chosen)
 
 
-def _to_add(boxes: Iterable[Row], wanted: set[str]) -> Iterator[Row]:
-    """Yield those of an image's predictions that are no label yet, the surest first, each object once."""
-    there = [box for box in boxes if box["source"] == GROUND_TRUTH and not box.get("dropped")]
+def additional(there: Iterable[Row], boxes: Iterable[Row], wanted: set[str]) -> Iterator[Row]:
+    """Yield those of an image's predictions that are not among what is there yet, the surest first, each object once."""
+    known = list(there)
     asked = [box for box in boxes if box["object_id"] in wanted and box["source"] != GROUND_TRUTH]
     for box in sorted(asked, key=lambda one: (-(one["confidence"] or 0), one["object_id"])):
-        if all(box["label"] != one["label"] or overlap(box, one) < SAME_OBJECT for one in there):
-            there.append(box)
+        if all(box["label"] != one["label"] or overlap(box, one) < SAME_OBJECT for one in known):
+            known.append(box)
             yield box
 
 

@@ -93,10 +93,15 @@ def queue(
     }
 
 
+def undecided(opened: OpenSet, issue: str, events: Events) -> list[Row]:
+    """Return the flagged subjects of an issue that nobody has decided on, the most severe first: subject_id, sample_id, ..."""
+    rows = [row for row in fetch(opened, QUEUE, [issue]) if row["is_issue"]]
+    return _undecided(opened, rows, issue, events)
+
+
 def left(opened: OpenSet, issue: str, events: Events) -> int:
     """Return how many flagged subjects of an issue nobody has decided on."""
-    rows = [row for row in fetch(opened, QUEUE, [issue]) if row["is_issue"]]
-    return len(_undecided(opened, rows, issue, events))
+    return len(undecided(opened, issue, events))
 
 
 # One item per subject: the worst of its rows.

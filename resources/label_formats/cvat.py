@@ -120,10 +120,11 @@ def _add(found: Annotations, line: int, one: Element, name: str) -> None:
         found.add_label(line, name, [label])
         return
     given: Row = {"keys": names_of(name), "image_id": name, "label": label}
-    found.add(line, given | _shape(one))
+    found.add(line, given | shape_of(one))
 
 
-def _shape(one: Element) -> Row:
+def shape_of(one: Element) -> Row:
+    """Return a shape as parts of an object's row, in pixels; raises Unusable where it is neither box nor outline."""
     if one.tag == "box":
         return _box(one)
     if one.tag == "polygon":

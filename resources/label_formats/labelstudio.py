@@ -61,7 +61,7 @@ class LabelStudio(InOneFolder):
 def _task(number: int, image: LabelledImage) -> Row:
     task: Row = {"id": number, "data": {"image": f"/data/local-files/?d={quote(image.path)}"}, "annotations": []}
     size = {"original_width": image.width, "original_height": image.height, "image_rotation": 0}
-    drawn = [_region(one, f"{image.sample_id[:8]}-{place}", size) for place, one in enumerate(image.objects or [])]
+    drawn = [region_of(one, f"{image.sample_id[:8]}-{place}", size) for place, one in enumerate(image.objects or [])]
     if image.labels:
         chosen = {"from_name": "choice", "to_name": "image", "type": "choices", "value": {"choices": image.labels}}
         drawn.append({"id": f"{image.sample_id[:8]}-c", **chosen})
@@ -70,7 +70,8 @@ def _task(number: int, image: LabelledImage) -> Row:
     return task
 
 
-def _region(one: LabelledObject, name: str, size: Row) -> Row:
+def region_of(one: LabelledObject, name: str, size: Row) -> Row:
+    """Return an object as a region of this name in an image whose ``original_width`` and so on are given."""
     region: Row = {"id": name, "from_name": "label", "to_name": "image", **size}
     if one.rings:
         ring = [round(value * 100, DIGITS) for value in one.ring()]
@@ -88,7 +89,7 @@ def _regions(tasks: Any, found: Annotations, images: dict[str, list[str]]) -> It
     for place, task in enumerate(entries_of(tasks), 1):
         try:
             name = _image(task)
-            drawn = list(_drawn(task))
+            drawn = list(drawn_in(task))
         except Exception as error:  # noqa: BLE001 - one odd task costs itself only
             yield error, {"image_id": f"task {place}"}
             continue
@@ -121,7 +122,7 @@ def _names(address: str) -> list[str]:
     return names_of(path) + ([f"//{uploaded}"] if uploaded != bare else [])
 
 
-def _drawn(task: Mapping[str, Any]) -> Iterator[Any]:
+def drawn_in(task: Mapping[str, Any]) -> Iterator[Any]:
     """Yield a task's regions: of several annotators the one who is marked as right, else the last who did not skip it."""
     given = task.get("annotations", task.get("completions"))
     if given is None:
@@ -142,14 +143,20 @@ def _drawn(task: Mapping[str, Any]) -> Iterator[Any]:
 
 def _add(found: Annotations, line: int, region: Any, image: Row) -> None:
     """Add an object, or the classes that were chosen for the whole image."""
-    choices = region.get("value", region).get("choices") if isinstance(region, dict) else None
-    if isinstance(choices, list) and choices:
-        found.add_label(line, image["keys"][0], [text_of(one).strip() for one in choices])
+    if choices := choices_of(region):
+        found.add_label(line, image["keys"][0], choices)
     else:
-        found.add(line, _object(region, image))
+        found.add(line, object_of(region, image))
 
 
-def _object(region: Any, image: Row) -> Row:
+def choices_of(region: Any) -> list[str]:
+    """Return the classes that a region chooses for the whole image; empty where it is a part of it."""
+    choices = region.get("value", region).get("choices") if isinstance(region, dict) else None
+    return [text_of(one).strip() for one in choices] if isinstance(choices, list) else []
+
+
+def object_of(region: Any, image: Row) -> Row:
+    """Return a region as the row of an object; raises Unusable where it is none."""
     if isinstance(region, Unusable):
         raise region
     if isinstance(region, Exception):

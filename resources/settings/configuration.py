@@ -780,6 +780,12 @@ class ServiceSettings(Section):
         description="Seconds within which the database must have answered the `where` of a run; a run whose condition takes"
         " longer fails, and no other.",
     )
+    label_tool_seconds: float = Field(
+        60.0,
+        ge=0,
+        description="Seconds between two questions to a label tool that something was sent to and that has not all come back; 0:"
+        " only 'brain label-tool fetch' asks.",
+    )
     review_url: str = Field(
         "http://127.0.0.1:3001",
         pattern=r"^https?://[^\s/]+$",

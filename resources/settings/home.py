@@ -57,6 +57,11 @@ class DatasetPaths:
         return self.folder / "review" / "events.sqlite"
 
     @property
+    def label_tasks(self) -> Path:
+        """What was sent to label tools, and how far it has come back."""
+        return self.folder / "review" / "label_tasks.sqlite"
+
+    @property
     def backups(self) -> Path:
         """Copies of what nothing can derive again, kept by every run."""
         return self.folder / "backups"

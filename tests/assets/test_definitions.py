@@ -135,7 +135,7 @@ def test_every_asset_comes_after_what_it_reads() -> None:
 
 def test_the_service_looks_and_alerts_by_itself(location: dg.Definitions) -> None:
     sensors = {sensor.name: sensor for sensor in location.sensors or []}
-    assert {"new_samples", "review_events", "alert_on_failure"} <= sensors.keys()
+    assert {"new_samples", "review_events", "finished_labels", "alert_on_failure"} <= sensors.keys()
     for sensor in sensors.values():
         assert sensor.default_status == dg.DefaultSensorStatus.RUNNING
         assert (sensor.description or "").endswith(".")

@@ -1,0 +1,1 @@
+"""Servers on which people label: Label Studio and CVAT, by their REST API."""
