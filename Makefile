@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup demo check docs sbom test test-slow test-browser test-fiftyone test-label-studio test-ray test-lowest clean
+.PHONY: help setup demo check docs site sbom test test-slow test-browser test-fiftyone test-label-studio test-ray test-lowest clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
@@ -29,6 +29,14 @@ check: setup  ## format, lint and types
 
 docs: setup  ## write docs/reference.md from the code
 	$(BIN)/python -m brain_assets.app.reference > docs/reference.md
+
+$(VENV)-docs/.ready:
+	$(PYTHON) -m venv $(VENV)-docs
+	$(VENV)-docs/bin/python -m pip install --quiet 'mkdocs-material>=9.5,<10'
+	touch $@
+
+site: $(VENV)-docs/.ready  ## build docs/ as a site into site/, links checked; it opens from there and needs no network
+	NO_MKDOCS_2_WARNING=1 $(VENV)-docs/bin/mkdocs build --strict --quiet
 
 sbom: setup  ## write sbom.json, the CycloneDX bill of materials of what is installed
 	$(BIN)/python -m tests.sbom > sbom.json
@@ -85,4 +93,4 @@ test-lowest: $(VENV)-lowest/.ready  ## the tests of store, formats and settings 
 		tests/review/test_security.py
 
 clean:  ## remove what can be made again
-	rm -rf $(VENV) $(VENV)-fiftyone $(VENV)-label-studio $(VENV)-ray $(VENV)-lowest demo build sbom.json *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-docs $(VENV)-fiftyone $(VENV)-label-studio $(VENV)-ray $(VENV)-lowest demo build site sbom.json *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
