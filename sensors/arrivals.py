@@ -8,6 +8,7 @@ from typing import Any
 
 import dagster as dg
 
+from brain_assets.answers.exposition import note_waiting
 from brain_assets.assets.lineage import FRESH, refresh_of
 from brain_assets.assets.place import SERVICE, Place
 from brain_assets.assets.sources import changed, observation
@@ -195,6 +196,7 @@ def _judged(tick: Tick, paths: DatasetPaths, look: Look, found: Found) -> str:
     # Whether it still differs from what was published since then the next look tells.
     newer = (published["number"] if published else 0) != found.published
     _tell_of_age(tick, paths.name, look, found, waits=not (newer or found.said))
+    note_waiting(paths, look.since)
     if found.said:
         return found.said
     if newer:

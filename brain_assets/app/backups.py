@@ -33,7 +33,7 @@ BLOCK = 1 << 20
 # What nothing can derive again.
 SMALL = ("dataset.yaml", "backups", "review", "predictions")
 # What a run needs while it lasts, and what was left or set aside.
-PASSING = ("run.lock", "decoding.journal", "store.spill", "store.damaged-*", "*.draft", ".draft")
+PASSING = ("run.lock", "waiting_since", "decoding.journal", "store.spill", "store.damaged-*", "*.draft", ".draft")
 
 
 def back_up(

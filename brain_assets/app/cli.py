@@ -352,6 +352,30 @@ def reference() -> None:
 
 
 @main.command()
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="File, replaced in one step [default: the terminal].",
+)
+@click.pass_obj
+def metrics(home: Home, output: Path | None) -> None:
+    """Tell all datasets in numbers for Prometheus; the review page serves the same as /metrics.
+
+    For node_exporter: brain metrics -o /var/lib/node_exporter/brain.prom
+    """
+    from brain_assets.answers.exposition import exposition
+
+    text = exposition(home)
+    if output is None:
+        click.echo(text, nl=False)
+        return
+    draft = output.with_name(f".{output.name}.draft")
+    draft.write_text(text, "utf-8")
+    draft.replace(output)
+
+
+@main.command()
 @click.option("--json", "as_json", is_flag=True, help="For machines.")
 def plugins(*, as_json: bool) -> None:
     """List signals, label formats and kinds of embedding models, with the packages that bring them, and what failed to load."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
@@ -18,6 +19,7 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from brain_assets.answers.exposition import CONTENT_TYPE, exposition
 from brain_assets.resources.errors import BrainError, ConfigurationError
 from brain_assets.resources.settings.home import Home
 from brain_assets.review.endpoints import Page, routes
@@ -73,7 +75,11 @@ def create_app(
         "invitations": Invitations(Path(home)),
     }
     guard = Middleware(Guard, token=token, **open_to)
-    static: list[Any] = [Route("/", _index), Mount("/static", StaticFiles(directory=STATIC))]
+    static: list[Any] = [
+        Route("/", _index),
+        Route("/metrics", _metrics(Home(Path(home)))),
+        Mount("/static", StaticFiles(directory=STATIC)),
+    ]
     return Starlette(
         routes=[*static, *routes(page)],
         middleware=[guard],
@@ -154,6 +160,13 @@ def _user() -> str:
 
 async def _index(request: Request) -> Response:
     return FileResponse(STATIC / "index.html", headers={"cache-control": "no-cache"})
+
+
+def _metrics(home: Home) -> Any:
+    async def respond(request: Request) -> Response:
+        return Response(await run_in_threadpool(exposition, home), media_type=CONTENT_TYPE)
+
+    return respond
 
 
 async def _refused(request: Request, error: Exception) -> Response:

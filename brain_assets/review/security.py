@@ -164,6 +164,8 @@ class Guard:
         headers = Headers(scope=scope)
         if not self._known_host(headers.get("host", "")):
             return PlainTextResponse("unknown host\n", 421)
+        if scope["method"] in SAFE and self._is_program(headers):
+            return None
         given = dict(_query(scope)).get("token")
         if given is not None and scope["method"] in SAFE:
             return self._sign_in(scope, given)
@@ -173,6 +175,11 @@ class Guard:
             elsewhere = headers.get("sec-fetch-site") == "cross-site"
             return HTMLResponse(COME_AGAIN) if elsewhere else self._asking(scope, 401)
         return None if self._arrives(scope, headers) else _cross_site(scope, headers)
+
+    def _is_program(self, headers: Headers) -> bool:
+        """Return whether a request bears the token itself, as programs do; no page can make a browser send that."""
+        scheme, _, given = headers.get("authorization", "").partition(" ")
+        return scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode(), self.token)
 
     def _in_session(self, scope: Scope, headers: Headers) -> bool:
         """Return whether a request comes from who signed in, and was not sent away since."""

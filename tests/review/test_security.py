@@ -61,6 +61,18 @@ def test_the_token_becomes_a_cookie_that_is_not_the_token(stranger: Client) -> N
     assert stranger.request("GET", API, cookie=cookie.split(";")[0]).status == 200
 
 
+def test_a_program_brings_the_token_itself_to_read_and_no_more(stranger: Client) -> None:
+    bearer = {"authorization": f"Bearer {TOKEN}"}
+    reply = stranger.request("GET", "/metrics", **bearer)
+    assert (reply.status, reply.headers["content-type"]) == (200, "text/plain; version=0.0.4; charset=utf-8")
+    assert b'brain_up{dataset="demo"} 1.0\n' in reply.body
+    assert stranger.request("GET", API, **bearer).status == 200
+    assert stranger.request("POST", "/api/demo/say", b"{}", **bearer).status == 401
+    for wrong in ("", TOKEN, f"Bearer {TOKEN}x", "Bearer", f"Basic {TOKEN}", "Bearer \xff"):
+        assert stranger.request("GET", "/metrics", authorization=wrong).status == 401
+    assert stranger.request("GET", "/metrics", host="evil.example", **bearer).status == 421
+
+
 def test_the_redirect_stays_on_this_server(stranger: Client) -> None:
     reply = stranger.request("GET", f"//evil.example/?token={TOKEN}")
     assert reply.headers["location"] == "/"
