@@ -137,6 +137,12 @@ def _frames(_: click.Context, __: click.Parameter, value: str | None) -> float |
     " of labels, or nowhere.",
 )
 @click.option(
+    "--groups",
+    metavar="COLUMN|REGEX",
+    multiple=True,
+    help="What must not lie in two splits: a column of a manifest or table, such as patient_id, or a named part of paths.",
+)
+@click.option(
     "--frames", metavar="SECONDS|key", callback=_frames, help="Take frames of videos, also of those in a folder."
 )
 @click.option("--model", help="Embedding model [default: builtin:efficientnet-lite0].")

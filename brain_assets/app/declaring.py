@@ -67,6 +67,8 @@ def declare(home: Home, name: str, **settings: Any) -> DatasetPaths:
 def declaration(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return what ``dataset.yaml`` is to say, from settings as `declare` takes them; raises as it does."""
     tree = {key: value for key, value in settings.items() if value is not None}
+    if groups := tree.pop("groups", None):
+        tree["groups"] = list(groups)
     given = tree["media"]
     media = [absolute(uri) for uri in ([given] if isinstance(given, str) else given)]
     tree["media"] = media if len(media) > 1 else media[0]

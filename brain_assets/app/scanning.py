@@ -28,6 +28,7 @@ from brain_assets.resources.local_files import open_local
 from brain_assets.resources.media.archives import SEPARATOR as ARCHIVED
 from brain_assets.resources.media.candidates import IMAGE_SUFFIXES
 from brain_assets.resources.media.listing import status_of
+from brain_assets.resources.media.masks import Place, is_mask, mask_places, without_masks
 from brain_assets.resources.media.media_source import open_source
 from brain_assets.resources.media.splits import FolderSplits, split_of
 from brain_assets.resources.media.videos import DEFAULT_SECONDS
@@ -83,6 +84,10 @@ class Look:
         Files of which frames can be taken; 0 beside images, among which frames are taken only where somebody asks for it.
     left_out : dict of str to str
         Tables that have to do with images and are not proposed, with the reason.
+    masks : dict of (str, str) to int
+        Folders, and endings of names, of pictures that are masks of others, with how many they are.
+    groups : list of str
+        Columns of the tables that name what must not lie in two splits, such as a patient.
     """
 
     folder: str
@@ -93,6 +98,8 @@ class Look:
     listed: bool = False
     videos: int = 0
     left_out: dict[str, str] = field(default_factory=dict)
+    masks: dict[Place, int] = field(default_factory=dict)
+    groups: list[str] = field(default_factory=list)
 
     def lines(self) -> list[str]:
         """Return what was seen, for people."""
@@ -106,6 +113,10 @@ class Look:
             shown = ", ".join(self._shown(uri) for uri in one.addresses[:4])
             more = f" and {len(one.addresses) - 4} more" if one.addresses[4:] else ""
             lines.append(f"  {one.kind} ({one.files} file{'s'[: one.files != 1]}): {shown}{more}{unread}")
+        lines += [
+            f"  masks of these, which are no images ({count}): {folder or f'*{ending}'}"
+            for (folder, ending), count in self.masks.items()
+        ]
         return lines + [f"  left out: {self._shown(path)}: {reason}" for path, reason in self.left_out.items()]
 
     def _shown(self, address: str) -> str:
@@ -119,6 +130,8 @@ class Look:
         if set(self.splits) - {"none"}:
             settings["split_from"] = "column" if self.manifest or self.listed else "folder"
         settings |= {"frames": DEFAULT_SECONDS} if self.videos else {}
+        settings |= {"groups": self.groups} if self.groups else {}
+        settings |= {"pattern": without_masks(self.masks)} if self.masks else {}
         for role in ("labels", "predictions"):
             taken = [one for one in chosen if one.role == role]
             if taken:
@@ -156,8 +169,11 @@ def look_at(folder: Path) -> Look:
     if exported := _fiftyone(folder):
         return exported
     listing = open_source(str(folder), "folder").list()
-    names = listing.items.column("filepath").to_pylist()
-    splits = Counter(split or "none" for split in listing.items.column("split").to_pylist())
+    listed_names = listing.items.column("filepath").to_pylist()
+    masks = mask_places(folder, listed_names)
+    in_split = zip(listed_names, listing.items.column("split").to_pylist(), strict=True)
+    names = [name for name in listed_names if not is_mask(name, masks)]
+    splits = Counter(split or "none" for name, split in in_split if not is_mask(name, masks))
     archives = [Path(one.uri) for one in listing.containers if one.separator == ARCHIVED]
     files = list(_files_around(folder))
     glances = _glances(files, names)
@@ -168,8 +184,18 @@ def look_at(folder: Path) -> Look:
     size = len(names) + len(listing.containers)
     videos = 0 if size or find_spec("av") is None else listing.left_out.get("videos", 0)
     left_out = {path: one.reason for path, one in glances.items() if one.reason}
+    split = in_order(listed or splits)
+    groups = sorted({name for one in glances.values() for name in one.groups})
     return Look(
-        str(folder), size, in_order(listed or splits), found, listed=bool(listed), videos=videos, left_out=left_out
+        str(folder),
+        size,
+        split,
+        found,
+        listed=bool(listed),
+        videos=videos,
+        left_out=left_out,
+        masks=masks,
+        groups=groups,
     )
 
 
@@ -209,8 +235,10 @@ def _class_folders(names: Sequence[str]) -> Iterator[Found]:
         if folder and not splits.names_one(folder) and folder.rpartition("/")[2].lower() not in IMAGE_FOLDERS:
             classes[splits.of(folder)].add(folder.rpartition("/")[2])
     named = set().union(*classes.values())
-    if len(named) > 1:
-        shared = len(classes) > 1 and None not in classes and len(set.intersection(*classes.values())) * 2 > len(named)
+    in_all = set.intersection(*classes.values()) if classes else set()
+    # Folders that lie in one split each, such as the cities of a drive, are what splits were made by, and no classes.
+    if len(named) > 1 and (in_all or len(classes) == 1):
+        shared = len(classes) > 1 and None not in classes and len(in_all) * 2 > len(named)
         shown = ", ".join(sorted(named)[:3])
         kind = f"folders that may be classes, {len(named)} such as {shown}"
         yield Found(kind, FOLDERS, [FOLDERS], len(names), sure=shared)

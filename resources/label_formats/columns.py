@@ -43,7 +43,7 @@ NAMES: Mapping[str, tuple[str, ...]] = {
 # Words of names that nobody foresaw, such as "Image Index" and "Finding Labels", where one column alone has them.
 WORDS: Mapping[str, frozenset[str]] = {
     "filepath": frozenset({"image", "img", "file", "filename", "filepath", "path", "photo", "picture"}),
-    "label": frozenset({"label", "class", "category", "diagnosis", "disease", "species", "breed"}),
+    "label": frozenset({"label", "class", "category", "diagnosis", "dx", "disease", "finding", "species", "breed"}),
     "labels": frozenset({"labels", "classes", "categories"}),
 }
 # What columns beside these say, which share words with them.

@@ -18,15 +18,21 @@ COMPARED, MOSTLY = 1000, 0.5
 SCORES = frozenset({*PREDICTED, *NAMES["confidence"], *NAMES["confidences"], *NAMES["logits"], *NAMES["probabilities"]})
 # The file that contests hand out to show how answers are to be written; what it says of images is made up.
 TEMPLATE = "submission"
+# What images are of, or come from, that makes those of one alike.
+GROUPS = frozenset({
+    "patient", "subject", "person", "participant", "case", "study", "lesion", "slide", "session", "sequence", "video", "clip",
+    "scene", "camera", "site", "hospital", "location", "identity", "individual", "animal",
+})  # fmt: skip
 ROLES: tuple[Role, ...] = ("labels", "predictions")
 
 
 @dataclass(frozen=True)
 class Glance:
-    """What a table seems to hold: labels, predictions, or neither and why."""
+    """What a table seems to hold: labels, predictions, or neither and why; and which columns say what belongs together."""
 
     role: Role | None
     reason: str = ""
+    groups: tuple[str, ...] = ()
 
 
 class Pictures:
@@ -81,7 +87,7 @@ def glance_at(path: Path, pictures: Pictures) -> Glance | None:
         return Glance(None, f"it names no image that is here, such as {next(filter(None, named), '')!r}")
     template = TEMPLATE in path.stem.lower()
     reason = "it is called like the template of answers to a contest, which holds no labels" if template else ""
-    return Glance(None if reason else role, reason)
+    return Glance(None if reason else role, reason, _groups(rows) if role == "labels" else ())
 
 
 def _has_scores(rows: Rows) -> bool:
@@ -105,6 +111,17 @@ def _unknown(rows: Rows, pictures: Pictures) -> Glance | None:
         ):
             return Glance(None, f"its column {name!r} names images, which is not known by its name: {_columns(rows)}")
     return None
+
+
+def _groups(rows: Rows) -> tuple[str, ...]:
+    """Return the columns that name what several images are of, by their words: images of a patient must not lie in two splits."""
+    called = [name for name in rows.table.column_names if plain(name).removesuffix("_id") in GROUPS]
+    return tuple(name for name in called if _repeats(rows.table.column(name).combine_chunks()))
+
+
+def _repeats(column: pa.Array) -> bool:
+    values = texts(as_text(column), len(column))
+    return 1 < len(values.unique()) < len(values)
 
 
 def _columns(rows: Rows) -> str:

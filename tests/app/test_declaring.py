@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 from click.testing import CliRunner, Result
+from PIL import Image
 
 from brain_assets.app.cli import main
 from brain_assets.app.scanning import as_options, look_at
@@ -188,6 +189,32 @@ def test_texts_with_confidences_are_a_models(tmp_path: Path) -> None:
     assert proposal["labels"] == [str(tmp_path / "set" / "labels")]
     assert proposal["predictions"] == [str(tmp_path / "set" / "runs" / "detect" / "predict" / "labels")]
     assert proposal["labels_format"] == proposal["predictions_format"] == "yolo"
+
+
+def test_masks_are_left_out_and_told(tmp_path: Path) -> None:
+    write_pictures(tmp_path / "set" / "images", [1, 2])
+    (tmp_path / "set" / "masks").mkdir()
+    for name in ("00001.png", "00002.png"):
+        Image.new("L", (20, 16), 1).save(tmp_path / "set" / "masks" / name)
+    said = brain(tmp_path, "add", "a", "--media", str(tmp_path / "set"), "--yes")
+    assert "masks of these, which are no images (2): masks/" in said.stderr
+    assert declared(tmp_path)["pattern"] == "^(?!masks/)"
+
+
+def test_folders_of_one_split_each_are_no_classes(tmp_path: Path) -> None:
+    """As the cities of a drive: what the splits were made by."""
+    for number, path in enumerate(("train/aachen", "train/bremen", "val/lindau")):
+        write_pictures(tmp_path / "set" / path, [number])
+    assert look_at(tmp_path / "set").proposal(unsure=True) == {"split_from": "folder"}
+
+
+def test_columns_that_say_what_belongs_together_are_seen(tmp_path: Path) -> None:
+    write_pictures(tmp_path / "set", [1, 2, 3])
+    rows = "".join(f"0000{number}.png,{number},P{number // 2},mel,{number}\n" for number in (1, 2, 3))
+    (tmp_path / "set" / "metadata.csv").write_text(f"image_path,scan,patient_id,dx,case\n{rows}")
+    said = brain(tmp_path, "add", "a", "--media", str(tmp_path / "set"), "--yes")
+    assert "--groups patient_id --labels" in said.stderr
+    assert declared(tmp_path)["groups"] == ["patient_id"]
 
 
 TABLES = {

@@ -1,0 +1,123 @@
+"""Pictures that are masks of others: called like an image elsewhere, and drawn with a few values only."""
+
+import os
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+# What masks, and the images beside them, have behind the name that they share.
+ASIDE = re.compile(
+    r"(?:[_\-. ]?(?:masks?|seg|segs|segmentations?|gt|gtfine|gtcoarse|labels?|labelids|labeltrainids|instanceids|instances?"
+    r"|colou?r|annotations?|anno|mattes?|alpha|trimaps?|leftimg8bit|images?|img|rgb))+$",
+    re.IGNORECASE,
+)
+# Masks are not written with loss, and have as many values as classes and colours at most.
+LOSSLESS, MOST_VALUES = {".png", ".tif", ".tiff", ".bmp", ".gif"}, 64
+# So many pictures of a place are opened, and so many of all there have to belong to an image.
+TRIED, MOSTLY = 5, 0.8
+Place = tuple[str, str]
+
+
+def mask_places(folder: Path, filepaths: Sequence[str]) -> dict[Place, int]:
+    """Return where masks of other pictures lie, with how many: a folder, and what their names end with beside the images.
+
+    Parameters
+    ----------
+    folder : Path
+        The media root.
+    filepaths : sequence of str
+        The pictures in it; a few of them are opened.
+
+    Returns
+    -------
+    dict of (str, str) to int
+        By folder, with a slash at its end, and ending such as ``_mask.png``; one of the two is empty.
+    """
+    by_place: dict[Place, list[str]] = defaultdict(list)
+    for path in filepaths:
+        by_place[_place(path)].append(path)
+    keys = {place: {_key(path) for path in paths} for place, paths in by_place.items()}
+    lossless = [place for place, paths in by_place.items() if _suffixes(paths) <= LOSSLESS]
+    likely = {place for place in lossless if _is_paired(place, keys) and _are_drawn(folder, by_place[place])}
+    # Of masks of each other there is no image.
+    found = {
+        place for place in likely if _is_paired(place, {other: keys[other] for other in keys.keys() - likely}, keys)
+    }
+    return _gathered({place: len(by_place[place]) for place in found}, by_place)
+
+
+def without_masks(places: Iterable[Place]) -> str:
+    """Return the regular expression of paths that are not of some places.
+
+    Examples
+    --------
+    >>> without_masks([("masks/", ""), ("", "_mask")])
+    '^(?!masks/|.*_mask$)'
+    """
+    said = [
+        f"{re.escape(folder)}" if folder else f".*{re.escape(ending)}$"
+        for folder, ending in sorted(places, reverse=True)
+    ]
+    return f"^(?!{'|'.join(said)})"
+
+
+def is_mask(path: str, places: Iterable[Place]) -> bool:
+    """Tell whether a picture lies in one of some places."""
+    return any(path.startswith(folder) if folder else path.endswith(ending) for folder, ending in places)
+
+
+def _place(path: str) -> Place:
+    folder, _, name = path.rpartition("/")
+    stem, suffix = os.path.splitext(name)
+    return f"{folder}/" if folder else "", stem[len(_shared(stem)) :].lower() + suffix.lower()
+
+
+def _shared(stem: str) -> str:
+    """Return what a mask and its image have in common."""
+    return ASIDE.sub("", stem) or stem
+
+
+def _key(path: str) -> str:
+    return _shared(os.path.splitext(path.rpartition("/")[2])[0]).lower()
+
+
+def _suffixes(paths: Iterable[str]) -> set[str]:
+    return {os.path.splitext(path)[1].lower() for path in paths}
+
+
+def _is_paired(place: Place, others: dict[Place, set[str]], own: dict[Place, set[str]] | None = None) -> bool:
+    """Tell whether most pictures of a place are called like one elsewhere."""
+    mine = (own or others)[place]
+    elsewhere = set().union(*(keys for other, keys in others.items() if other != place))
+    return len(mine & elsewhere) >= MOSTLY * len(mine)
+
+
+def _are_drawn(folder: Path, paths: Sequence[str]) -> bool:
+    chosen = paths[:: max(1, len(paths) // TRIED)][:TRIED]
+    return all(_has_few_values(folder / path) for path in chosen)
+
+
+def _has_few_values(path: Path) -> bool:
+    try:
+        with Image.open(path) as image:
+            image.thumbnail((512, 512), Image.Resampling.NEAREST)
+            pixels = np.asarray(image)
+    except (OSError, ValueError, Image.DecompressionBombError):
+        return False
+    flat = pixels.reshape(-1, pixels.shape[2]) if pixels.ndim == 3 else pixels.reshape(-1, 1)
+    return len(np.unique(flat, axis=0)) <= MOST_VALUES
+
+
+def _gathered(found: dict[Place, int], by_place: dict[Place, list[str]]) -> dict[Place, int]:
+    """Return the highest folders that hold masks alone, and the endings of masks that lie among images."""
+    images = {place[0] for place in by_place if place not in found}
+    gathered: dict[Place, int] = defaultdict(int)
+    for (folder, ending), count in found.items():
+        above = [folder[: at + 1] for at, letter in enumerate(folder) if letter == "/"]
+        alone = [top for top in above if not any(other.startswith(top) for other in images)]
+        gathered[(alone[0], "") if alone else ("", ending)] += count
+    return dict(gathered)
