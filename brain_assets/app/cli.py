@@ -192,9 +192,7 @@ def _seen(name: str, folder: Path, *, yes: bool) -> dict[str, Any]:
     look = look_at(folder)
     asks = sys.stdin.isatty() and not yes
     everything, settings = look.proposal(unsure=True), look.proposal(unsure=yes or asks)
-    if not everything and not look.left_out:
-        return {}
-    for line in look.lines():
+    for line in look.lines() if look.samples or look.videos or look.left_out else ():
         click.echo(line, err=True)
     if not everything:
         return {}

@@ -1,6 +1,7 @@
 """Look at a folder before it is declared: which splits, labels and predictions lie there, and how to declare them."""
 
 import os
+import re
 import shlex
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -20,7 +21,7 @@ from brain_assets.resources.label_formats.door import (
     formats,
     recognise,
 )
-from brain_assets.resources.label_formats.glances import ROLES, Glance, Pictures, glance_at
+from brain_assets.resources.label_formats.glances import GROUPS, ROLES, Glance, Pictures, glance_at
 from brain_assets.resources.label_formats.input_files import FOLDERS, InputFile, list_labels
 from brain_assets.resources.label_formats.sample_columns import read_sample_columns
 from brain_assets.resources.label_formats.webdataset import says_of_images
@@ -87,7 +88,7 @@ class Look:
     masks : dict of (str, str) to int
         Folders, and endings of names, of pictures that are masks of others, with how many they are.
     groups : list of str
-        Columns of the tables that name what must not lie in two splits, such as a patient.
+        What must not lie in two splits: columns of the tables, such as a patient, or a pattern of folders.
     """
 
     folder: str
@@ -178,14 +179,16 @@ def look_at(folder: Path) -> Look:
     files = list(_files_around(folder))
     glances = _glances(files, names)
     found = [*_objects(folder, files, names), *_lists(files), *_shards(folder, archives), *_tables(glances)]
-    if not found:
+    groups = sorted({name for one in glances.values() for name in one.groups})
+    if not found and not groups and (numbered := _numbered_folders(names)):
+        groups = [numbered]
+    elif not found:
         found = list(_class_folders(names))
     listed = {} if set(splits) - {"none"} else _listed_splits(found, names)
     size = len(names) + len(listing.containers)
     videos = 0 if size or find_spec("av") is None else listing.left_out.get("videos", 0)
     left_out = {path: one.reason for path, one in glances.items() if one.reason}
     split = in_order(listed or splits)
-    groups = sorted({name for one in glances.values() for name in one.groups})
     return Look(
         str(folder),
         size,
@@ -225,6 +228,17 @@ def _fiftyone(folder: Path) -> Look | None:
         for name, role in fields.items()
     ]
     return Look(str(folder), len(rows), in_order(splits), found, str(path))
+
+
+def _numbered_folders(names: Sequence[str]) -> str:
+    """Return the pattern of folders that are called alike but for a number, by what the images in them are of; empty for none."""
+    folders = {name.rpartition("/")[0].rpartition("/")[2] for name in names}
+    parted = [re.fullmatch(r"([A-Za-z]+)([ _-]?)(\d+)", folder) for folder in folders]
+    words = {(one[1], one[2]) for one in parted if one}
+    if len(folders) < 2 or not all(parted) or len(words) > 1:
+        return ""
+    ((word, between),) = words
+    return f"(?P<{word.lower()}>{word}{between}[0-9]+)/" if word.lower() in GROUPS else ""
 
 
 def _class_folders(names: Sequence[str]) -> Iterator[Found]:

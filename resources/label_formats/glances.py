@@ -92,7 +92,17 @@ def glance_at(path: Path, pictures: Pictures) -> Glance | None:
 
 def _has_scores(rows: Rows) -> bool:
     names = [plain(name) for name in rows.table.column_names]
-    return bool(SCORES & {*names}) or any(sum(map(bool, map(one.match, names))) > 1 for one in PREFIXED.values())
+    # Open Images says of what people have seen that it is sure.
+    scores = {name for place, name in enumerate(names) if name in SCORES and not _is_sure(rows, place)}
+    return bool(scores) or any(sum(map(bool, map(one.match, names))) > 1 for one in PREFIXED.values())
+
+
+def _is_sure(rows: Rows, place: int) -> bool:
+    if plain(rows.table.column_names[place]) not in NAMES["confidence"]:
+        return False
+    column = rows.table.column(place).combine_chunks()
+    values = set(texts(as_text(column), len(column)).unique().to_pylist())
+    return len(rows.table) > 1 and values <= {"0", "1", "0.0", "1.0", None}
 
 
 def _says(known: Rows, rows: Rows) -> bool:

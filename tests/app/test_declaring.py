@@ -217,10 +217,20 @@ def test_columns_that_say_what_belongs_together_are_seen(tmp_path: Path) -> None
     assert declared(tmp_path)["groups"] == ["patient_id"]
 
 
+def test_folders_that_differ_by_a_number_are_what_images_come_from(tmp_path: Path) -> None:
+    for number in (1, 2):
+        write_pictures(tmp_path / "set" / f"clip_{number}", [number])
+    assert look_at(tmp_path / "set").proposal(unsure=True) == {"groups": ["(?P<clip>clip_[0-9]+)/"]}
+    said = brain(tmp_path, "add", "a", "--media", str(tmp_path / "set"), "--yes")
+    assert said.exit_code == 0, said.stderr
+    assert "2 images" in said.stderr
+
+
 TABLES = {
     "image_id,healthy,rust\n00001,1,0\n00002,0,1\n": "labels",
     'image_id,width,height,bbox\n00001,20,16,"[1.0, 2.0, 5.0, 6.0]"\n': "labels",
     "Image Index,Finding Labels,Patient Age\n00001.png,Mass|Nodule,50\n00002.png,Mass,60\n": "labels",
+    "ImageID,LabelName,Confidence,XMin,XMax,YMin,YMax\n00001,/m/0,1,.1,.5,.2,.6\n00002,/m/0,1,.1,.5,.2,.6\n": "labels",
     "filename,pred,logit_0,logit_1\n00001.png,0,2.5,-1\n": "predictions",
     "image_id,label\n77777,1\n": "it names no image that is here, such as '77777'",
     "image_id,age\n00001,50\n": "it names images, but no column is known to hold classes",
