@@ -99,6 +99,7 @@ CORRECTED = [
 AS_FILED = [(f"train/0000{number}.png", "ear", *EAR, "file") for number in range(3)]
 
 
+@pytest.mark.slow
 def test_corrections_are_labels_until_they_are_undone(workshop: Workshop, page: Page, root: Path) -> None:
     events = said(page)
     assert page.shown() == [row[:-1] for row in CORRECTED]

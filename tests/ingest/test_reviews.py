@@ -129,6 +129,7 @@ def growth(workshop: Workshop) -> float:
     return float(course[-1][0] - course[-2][0])
 
 
+@pytest.mark.slow
 def test_dropped_samples_leave_every_signal_and_come_back(workshop: Workshop, ada: Reviewer, root: Path) -> None:
     workshop.run(TABLES)
     ((dropped,),) = workshop.rows("select sample_id from samples where filepath = 'train/00000.png'")
