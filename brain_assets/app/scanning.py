@@ -13,6 +13,7 @@ from typing import Any
 from brain_assets.ingest.accounting import in_order, splits_told
 from brain_assets.resources.fiftyone_samples import FILE as SAMPLES
 from brain_assets.resources.fiftyone_samples import columns_of
+from brain_assets.resources.label_formats.content import Content
 from brain_assets.resources.label_formats.door import (
     TABLE_FORMS,
     HoldsFields,
@@ -21,8 +22,9 @@ from brain_assets.resources.label_formats.door import (
     formats,
     recognise,
 )
-from brain_assets.resources.label_formats.glances import GROUPS, ROLES, Glance, Pictures, glance_at
-from brain_assets.resources.label_formats.input_files import FOLDERS, InputFile, list_labels
+from brain_assets.resources.label_formats.glances import GROUPS, MOSTLY, ROLES, Glance, Pictures, glance_at
+from brain_assets.resources.label_formats.input_files import FOLDERS, NUMBERS, InputFile, list_labels
+from brain_assets.resources.label_formats.lists import names_in
 from brain_assets.resources.label_formats.sample_columns import read_sample_columns
 from brain_assets.resources.label_formats.webdataset import says_of_images
 from brain_assets.resources.local_files import open_local
@@ -40,12 +42,14 @@ from brain_assets.resources.settings.home import DatasetPaths
 IMAGE_FOLDERS = {"images", "image", "imgs", "img", "jpegimages", "pictures", "photos", "data", "image_2"}
 LABEL_FOLDERS = {"labels", "annotations", "annotation", "anns", "xmls", "xml", "label_2", "labeltxt"}
 TABLES, ANNOTATIONS = {".csv", ".tsv", ".jsonl", ".ndjson", ".parquet", ".json", ".xlsx"}, (".json", ".xml", ".txt")
+# Archives that tell what is in them without being read to their end.
+INDEXED = {".zip", ".tar"}
 # Tables that are read as a whole, and so only where they are small.
 WHOLE = {".json", ".xlsx"}
 # So many files are looked at, and so much of each; a first look must not take as long as reading everything.
 MOST_FILES, MOST_BYTES, SMALL, TRIED = 200_000, 1 << 26, 1 << 22, 20
 # Formats whose lists say in which split an image is.
-LISTING = {"voc", "lists"}
+LISTING = {"voc", "lists", "numbered"}
 
 
 @dataclass(frozen=True)
@@ -145,12 +149,18 @@ class Look:
 
 
 def says_where_to_look(media: Sequence[str], settings: Mapping[str, Any]) -> Path | None:
-    """Return the folder to look at where nothing else was said of a dataset than that its images lie there."""
+    """Return the folder or archive to look at where nothing else was said of a dataset than that its images lie there."""
     said = any(
         settings.get(key) for key in ("split_from", "labels", "labels_format", "predictions", "predictions_format")
     )
     folder = Path(media[0]).expanduser()
-    return folder.absolute() if len(media) == 1 and not said and "://" not in media[0] and folder.is_dir() else None
+    return (
+        folder.absolute() if len(media) == 1 and not said and "://" not in media[0] and _holds_images(folder) else None
+    )
+
+
+def _holds_images(path: Path) -> bool:
+    return path.is_dir() or (path.is_file() and path.suffix.lower() in INDEXED)
 
 
 def as_options(settings: Mapping[str, Any]) -> str:
@@ -166,28 +176,33 @@ def as_options(settings: Mapping[str, Any]) -> str:
 
 
 def look_at(folder: Path) -> Look:
-    """Look at a folder of images and what lies beside it; nothing is decoded, and of label files only beginnings are read."""
+    """Look at a folder of images and what lies beside it, or into an archive.
+
+    Nothing is decoded, and of label files only beginnings are read.
+    """
     if exported := _fiftyone(folder):
         return exported
     listing = open_source(str(folder), "folder").list()
-    listed_names = listing.items.column("filepath").to_pylist()
-    masks = mask_places(folder, listed_names)
-    in_split = zip(listed_names, listing.items.column("split").to_pylist(), strict=True)
+    items = listing.items if folder.is_dir() else listing.expanded()
+    listed_names = items.column("filepath").to_pylist()
+    masks = mask_places(folder, listed_names) if folder.is_dir() else {}
+    in_split = zip(listed_names, items.column("split").to_pylist(), strict=True)
     names = [name for name in listed_names if not is_mask(name, masks)]
     splits = Counter(split or "none" for name, split in in_split if not is_mask(name, masks))
     archives = [Path(one.uri) for one in listing.containers if one.separator == ARCHIVED]
     files = list(_files_around(folder))
     glances = _glances(files, names)
-    found = [*_objects(folder, files, names), *_lists(files), *_shards(folder, archives), *_tables(glances)]
+    left_out = {path: one.reason for path, one in glances.items() if one.reason}
+    lists = _lists(files, names, left_out)
+    found = [*_objects(folder, files, names), *lists, *_shards(folder, archives), *_tables(glances)]
     groups = sorted({name for one in glances.values() for name in one.groups})
     if not found and not groups and (numbered := _numbered_folders(names)):
         groups = [numbered]
     elif not found:
         found = list(_class_folders(names))
     listed = {} if set(splits) - {"none"} else _listed_splits(found, names)
-    size = len(names) + len(listing.containers)
+    size = len(names) + (len(listing.containers) if folder.is_dir() else 0)
     videos = 0 if size or find_spec("av") is None else listing.left_out.get("videos", 0)
-    left_out = {path: one.reason for path, one in glances.items() if one.reason}
     split = in_order(listed or splits)
     return Look(
         str(folder),
@@ -208,7 +223,16 @@ def _listed_splits(found: Sequence[Found], names: Sequence[str]) -> Counter[str]
     listing = list_labels(DatasetSettings(media="", labels=labels), DatasetPaths(Path()))
     rows = read_sample_columns(listing.files).to_pylist()
     splits = {row["key"]: row["split"] for row in rows if row["split"]}
-    return Counter(splits.get(name) or splits.get(Path(name).stem, "none") for name in names) if splits else Counter()
+    found = (next((splits[form] for form in _forms(name) if form in splits), "none") for name in names)
+    return Counter(found) if splits else Counter()
+
+
+def _forms(name: str) -> Iterator[str]:
+    """Yield by what a list may name an image: the ends of its path, the longest first, with and without its suffix."""
+    parts = name.split("/")
+    for start in range(len(parts)):
+        yield (tail := "/".join(parts[start:]))
+        yield os.path.splitext(tail)[0]
 
 
 def _fiftyone(folder: Path) -> Look | None:
@@ -274,12 +298,36 @@ def _objects(folder: Path, others: Sequence[Path], names: Sequence[str]) -> Iter
     yield from (Found(formats()[form].title, form, found, len(found)) for form, found in shared.items())
 
 
-def _lists(others: Sequence[Path]) -> Iterator[Found]:
-    """Yield lists of paths with their classes."""
-    files = [path for path in others if path.suffix.lower() in {".txt", ".lst"}]
-    found = [str(path) for path in files[:TRIED] if (member := _format_of(path)) and member.name == "lists"]
-    if found:
-        yield Found("lists of paths and classes", "lists", found, len(found))
+def _lists(others: Sequence[Path], names: Sequence[str], left_out: dict[str, str]) -> Iterator[Found]:
+    """Yield lists of images with their classes; those that name images by bare names only where these are of images here.
+
+    Of lists that say the same at several levels the finest is taken; those of numbers stand for each other.
+    """
+    files = [path for path in others if path.suffix.lower() in {".txt", ".lst"}][:TRIED]
+    forms = {path: _form_of_list(path) for path in files}
+    for form in ("lists", "numbered"):
+        if found := [str(path) for path, one in forms.items() if one == form and not _is_coarse(path)]:
+            given = found if form == "lists" else [one for one in found if Path(one).name.lower() == NUMBERS]
+            yield Found(formats()[form].title, form, given, len(found))
+    pictures = Pictures(names if None in forms.values() else ())
+    bare = {path: names_in(Content(path)) for path, one in forms.items() if one is None and path.stem not in pictures}
+    here = {path: fault for path, (named, fault) in bare.items() if named and pictures.share_of(named) > MOSTLY}
+    left_out |= {str(path): fault for path, fault in here.items() if fault}
+    if found := [str(path) for path, fault in here.items() if not fault]:
+        yield Found("lists of names and classes", "lists", found, len(found))
+
+
+def _form_of_list(path: Path) -> str | None:
+    """Return the format of a list; nothing of what is of none, and ``other`` of what cannot be read for a first look."""
+    recognised = _recognised(path)
+    return recognised.form if recognised and recognised.member else None if recognised else "other"
+
+
+def _is_coarse(path: Path) -> bool:
+    """Tell whether a list is of families or makers of aircraft while their variants, or another level, are beside it."""
+    level = next((one for one in ("manufacturer", "family") if f"_{one}_" in path.name), None)
+    finer = ("family", "variant") if level == "manufacturer" else ("variant",)
+    return level is not None and any(path.with_name(path.name.replace(level, one)).is_file() for one in finer)
 
 
 def _shards(folder: Path, archives: Sequence[Path]) -> Iterator[Found]:

@@ -11,9 +11,8 @@ from brain_assets.incremental.signal import Publication
 from brain_assets.incremental.update import Update
 from brain_assets.ingest.row_texts import row_texts
 from brain_assets.resources.label_formats.annotations import GROUND_TRUTH, LABEL_TABLES, PREDICTION_TABLES, Together
-from brain_assets.resources.label_formats.class_names import names_classes
 from brain_assets.resources.label_formats.door import read_together
-from brain_assets.resources.label_formats.input_files import InputFile, InputListing, Role
+from brain_assets.resources.label_formats.input_files import InputFile, InputListing, Role, says_of_others
 from brain_assets.resources.store.store import Merge
 from brain_assets.resources.tabular import WHOLE_FILE, Reading, Rejected
 
@@ -75,8 +74,8 @@ def changes(update: Update, role: Role, listing: InputListing) -> Changes:
     query = "select source, file, bytes, modified_ns, touched_ns from input_files where role = ?"
     known = {tuple(row) for row in update.dataset.store.rows(query, [role])} if update.since >= 0 else set()
     listed = {(one.source, one.name, one.size, one.modified_ns, one.touched_ns): one for one in listing.files}
-    # Other names of classes are others of all labels beside them.
-    renamed = {source for source, name, *_ in known ^ listed.keys() if names_classes(name)}
+    # Other names of classes, or numbers of images, are others of all labels beside them.
+    renamed = {source for source, name, *_ in known ^ listed.keys() if says_of_others(name)}
     touched = [file for state, file in listed.items() if state not in known or state[0] in renamed]
     names = {state[:2] for state in listed}
     found = Changes(role, listing, touched, update.since < 0 or any(state[:2] not in names for state in known))

@@ -17,6 +17,7 @@ from brain_assets.resources.label_formats.content import Content, line_of
 from brain_assets.resources.label_formats.gathered import gathered
 from brain_assets.resources.label_formats.input_files import TABLES, InputFile, Role
 from brain_assets.resources.label_formats.labels import DEFAULT_FIELD
+from brain_assets.resources.label_formats.lists import names_in
 from brain_assets.resources.settings.configuration import LABEL_FORMATS
 from brain_assets.resources.tabular import WHOLE_FILE, Rejected, objects_of_json
 
@@ -288,7 +289,15 @@ def _what(content: Content) -> str:
         return _json_in_words(content.json)
     if content.suffix == ".xml":
         return f"XML with the root <{content.xml.tag}>"
-    return f"text that begins {content.text.lstrip()[:SHOWN]!r}"
+    named, fault = names_in(content)
+    hint = (
+        f"; {fault}"
+        if fault
+        else "; where each line is a name and a class, say that its format is lists"
+        if named
+        else ""
+    )
+    return f"text that begins {content.text.lstrip()[:SHOWN]!r}{hint}"
 
 
 def _json_in_words(tree: object) -> str:

@@ -12,6 +12,7 @@ from brain_assets.resources.label_formats.labelled import Writer
 from brain_assets.resources.label_formats.labelme import LabelMe
 from brain_assets.resources.label_formats.labelstudio import LabelStudio
 from brain_assets.resources.label_formats.lists import Lists
+from brain_assets.resources.label_formats.numbered_lists import NumberedLists
 from brain_assets.resources.label_formats.supervisely import Supervisely
 from brain_assets.resources.label_formats.via import Via
 from brain_assets.resources.label_formats.voc import Voc
@@ -21,7 +22,7 @@ from brain_assets.resources.label_formats.yolo import Yolo
 
 # Those first that know their own texts for sure.
 READ: tuple[LabelFormat, ...] = (
-    Coco(), Voc(), Kitti(), Dota(), Lists(), Yolo(), Cvat(), LabelMe(), LabelStudio(), Via(), Supervisely(), FiftyOne(),
-    FiftyOneDataset(), WebDataset(), CreateMl(),
+    Coco(), Voc(), Kitti(), Dota(), NumberedLists(), Lists(), Yolo(), Cvat(), LabelMe(), LabelStudio(), Via(), Supervisely(),
+    FiftyOne(), FiftyOneDataset(), WebDataset(), CreateMl(),
 )  # fmt: skip
 WRITTEN: tuple[Writer, ...] = (CsvTables(), ParquetTables(), ClassFolders(), HuggingFace())

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from brain_assets.resources.errors import SourceError
-from brain_assets.resources.label_formats.class_names import file_above
+from brain_assets.resources.label_formats.class_names import file_above, names_classes
 from brain_assets.resources.limits import saturated
 from brain_assets.resources.media.listing import readable
 from brain_assets.resources.settings.configuration import DatasetSettings, LabelSettings, PredictionSettings
@@ -20,6 +20,11 @@ Role = Literal["labels", "predictions"]
 FOLDERS = "folder"
 """The address of labels that stand in the folders' names."""
 TABLES = {".csv", ".tsv", ".parquet", ".jsonl", ".ndjson", ".json", ".xlsx"}
+NUMBERS, NUMBERED = (
+    "images.txt",
+    ("classes.txt", "image_class_labels.txt", "train_test_split.txt", "bounding_boxes.txt"),
+)
+"""Lists that number images, and those that speak of the numbers."""
 ANNOTATIONS = {".json", ".xml", ".txt", ".lst", ".yaml", ".yml", ".names", ".data", ".tar", ".gz", ".tgz"}
 
 
@@ -132,6 +137,8 @@ def _files(
         )
     names = sorted(_below(root)) if root.is_dir() else [root.name]
     base = root if root.is_dir() else root.parent
+    if is_numbered_list(root):
+        names = sorted(name for name in (NUMBERS, *NUMBERED) if (base / name).is_file())
     # What names the classes of texts of numbers counts with them, wherever above it stands.
     if root.is_dir() and any(name.endswith(".txt") for name in names) and (above := file_above(root.absolute())):
         names.append(os.path.relpath(above, root.absolute()))
@@ -145,6 +152,18 @@ def _files(
         yield InputFile(
             source, name, base / name, said.format, said.field, model, size, modified, touched, image_ids, columns
         )
+
+
+def is_numbered_list(path: Path) -> bool:
+    """Tell by its name, and what lies beside it, whether a file is one of the lists that number images, or of the numbers."""
+    if path.name.lower() not in {NUMBERS, *NUMBERED[1:]}:
+        return False
+    return path.with_name(NUMBERS).is_file() and any(path.with_name(name).is_file() for name in NUMBERED[1:])
+
+
+def says_of_others(name: str) -> bool:
+    """Tell by a file's name whether others of its address may be read in another way once it changes."""
+    return names_classes(name) or Path(name).name.lower() in {NUMBERS, *NUMBERED}
 
 
 def _lists_beside(root: Path) -> list[str]:

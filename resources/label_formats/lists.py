@@ -16,6 +16,14 @@ PICTURE = rf"[^\t]*?(?:{'|'.join(map(re.escape, sorted(IMAGE_SUFFIXES, reverse=T
 FORWARD = re.compile(rf"\"?(?P<path>{PICTURE})\"?[\s,;]+(?P<label>\S.*)", re.IGNORECASE)
 NUMBERED = re.compile(rf"\d+\t(?P<label>[^\t]+(?:\t[^\t]+)*)\t(?P<path>{PICTURE})", re.IGNORECASE)
 """MXNet's: a number, the class, the path."""
+PETS = re.compile(r"(?P<path>(?P<label>\S+)_\d+)\s+\d+\s+[12]\s+\d+")
+"""The Oxford pets': a name that begins with the class, and the numbers of class, species and breed."""
+BARE = re.compile(r"\"?(?P<path>[^\s,;\"]+)\"?[\s,;]+(?P<label>\S.*)")
+"""A name without a suffix and a class, which may be anything; such lines are read where somebody says what they are."""
+AIRCRAFT = re.compile(r"images_(?:family|manufacturer|variant)_(?P<split>train|val|test|trainval)")
+"""What FGVC-Aircraft calls its lists, of which each line is a name of digits and a class."""
+JOINED, PARTS = "trainval", ("train", "val")
+"""A list of what other lists, where they are there, put into two splits."""
 
 
 class Lists:
@@ -27,25 +35,68 @@ class Lists:
     per_image = False
 
     def sniff(self, content: Content) -> bool:
-        """Tell whether the first lines have a picture's path and more."""
-        lines = list(_lines(content))[:LOOKED_AT]
-        return mostly(_parted(text) for _, text in lines)
+        """Tell whether the first lines have a picture's path and more, or are of a set whose names have no suffix."""
+        return _form(content) not in {None, BARE} or bool(AIRCRAFT.fullmatch(content.path.stem))
 
     def may_hold_columns(self, path: Path) -> bool:
         """Tell whether a file is called like a split."""
-        return path.suffix.lower() in self.suffixes and split_of(path.stem) in NAMED
+        return path.suffix.lower() in self.suffixes and _split(path) in NAMED
 
     def columns(self, content: Content) -> Sequence[Row]:
         """Return the split of the images of a list that is called like one."""
-        split = split_of(content.path.stem)
-        parted = [_parted(text) for _, text in _lines(content)] if self.sniff(content) else []
+        split, form = _split(content.path), _form(content)
+        sure = form is not BARE or _is_named(content)
+        parted = [_parted(text, form) for _, text in _lines(content)] if sure else []
         return [{"filepath": _path(one), "split": split, "tags": []} for one in parted if one]
 
     def read(self, content: Content) -> Annotations:
         """Return the class of each image; a number takes the name that it has in a list of classes above the file."""
-        found, classes = Annotations(), names_above(content.path)
-        found.each(_lines(content), lambda line, text: _add(found, line, text, classes))
+        found, classes, form = Annotations(), names_above(content.path), _form(content) or FORWARD
+        if form is BARE and (fault := _no_classes(content)):
+            raise Unusable("class", fault)
+        found.each(_lines(content), lambda line, text: _add(found, line, _parted(text, form), classes))
         return found
+
+
+def _split(path: Path) -> str | None:
+    """Return the split that a list is called like; that of a list of two splits is train where none parts them."""
+    aircraft = AIRCRAFT.fullmatch(path.stem)
+    name = aircraft["split"] if aircraft else path.stem
+    if name != JOINED:
+        return split_of(name)
+    parts = (path.with_name(f"{path.stem.removesuffix(JOINED)}{part}{path.suffix}") for part in PARTS)
+    return None if any(part.is_file() for part in parts) else "train"
+
+
+def _form(content: Content) -> re.Pattern[str] | None:
+    """Return how most of the first lines are written."""
+    lines = [text for _, text in _lines(content)][:LOOKED_AT]
+    forms = (FORWARD, PETS, BARE)
+    return next((form for form in forms if mostly(_parted(text, form) for text in lines)), None)
+
+
+def names_in(content: Content) -> tuple[list[str], str]:
+    """Return the names that a list without suffixes has, and why it is none of classes; nothing of what is no such list."""
+    if content.suffix not in Lists.suffixes or _form(content) is not BARE:
+        return [], ""
+    parted = [BARE.fullmatch(text) for _, text in _lines(content)]
+    return [one["path"] for one in parted if one], _no_classes(content)
+
+
+def _is_named(content: Content) -> bool:
+    """Tell whether lines without suffixes are surely of images: with names that are no numbers, and one word behind them."""
+    lines = [text.split() for _, text in _lines(content)][:LOOKED_AT]
+    alone = mostly(len(words) == 2 and number_of(words[0]) is None for words in lines)
+    return alone or bool(AIRCRAFT.fullmatch(content.path.stem))
+
+
+def _no_classes(content: Content) -> str:
+    """Return why what stands behind the names of a list is no class; empty where it may be one."""
+    behind = [re.split(r"[\s,;]+", one["label"]) for _, text in _lines(content) if (one := BARE.fullmatch(text))]
+    if mostly(len(words) > 1 and None not in map(number_of, words) for words in behind):
+        return "several numbers stand behind each name, and no class"
+    counted = {words[0] for words in behind if len(words) == 1 and number_of(words[0]) is not None}
+    return "each name has a number of its own, which is no class" if 1 < len(counted) == len(behind) else ""
 
 
 def _lines(content: Content) -> Iterator[tuple[int, str]]:
@@ -53,7 +104,9 @@ def _lines(content: Content) -> Iterator[tuple[int, str]]:
     return ((number, line) for number, line in numbered if line and not line.startswith("#"))
 
 
-def _parted(text: str) -> re.Match[str] | None:
+def _parted(text: str, form: re.Pattern[str] | None) -> re.Match[str] | None:
+    if form is not FORWARD:
+        return form.fullmatch(text) if form else None
     # Lines of numbers, of which most texts are, name no picture.
     if text.upper() == text.lower():
         return None
@@ -64,8 +117,7 @@ def _path(parted: re.Match[str]) -> str:
     return parted["path"].replace("\\", "/")
 
 
-def _add(found: Annotations, line: int, text: str, classes: ClassNames) -> None:
-    parted = _parted(text)
+def _add(found: Annotations, line: int, parted: re.Match[str] | None, classes: ClassNames) -> None:
     if not parted:
         raise Unusable("no_label", "not a picture's path and a class")
     path, label = _path(parted), parted["label"].strip().strip('"')

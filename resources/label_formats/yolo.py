@@ -108,8 +108,8 @@ def is_beside(content: Content) -> bool:
     if content.suffix != ".txt" or is_class_list(path) or path.name.lower().startswith("readme"):
         return True
     lines = _lines(content.text)[:LOOKED_AT]
-    # The labels of an image that is called like a split are no list.
-    if path.stem.lower() in SPLITS and not any(is_object(line.split()) for line in lines):
+    # The labels of an image that is called like a split are no list, nor is what has a class behind each name.
+    if path.stem.lower() in SPLITS and all(len(line.split()) == 1 for line in lines):
         return True
     return bool(lines) and all(PurePath(line.replace("\\", "/")).suffix.lower() in IMAGE_SUFFIXES for line in lines)
 

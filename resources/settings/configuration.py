@@ -37,7 +37,8 @@ LABEL_FORMATS = "brain_assets.label_formats"
 """Entry points by which other packages bring formats of labels."""
 FORMATS = (
     "auto", "csv", "tsv", "parquet", "jsonl", "ndjson", "json", "xlsx", "coco", "yolo", "voc", "cvat", "labelme",
-    "labelstudio", "via", "supervisely", "fiftyone", "fiftyone-dataset", "kitti", "dota", "lists", "webdataset", "createml",
+    "labelstudio", "via", "supervisely", "fiftyone", "fiftyone-dataset", "kitti", "dota", "lists", "numbered", "webdataset",
+    "createml",
 )  # fmt: skip
 
 

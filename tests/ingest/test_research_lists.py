@@ -1,0 +1,127 @@
+"""Lists as research sets have them, of names without a suffix or of numbers: seen by a first look, read as labels and splits."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+from brain_assets.app.scanning import look_at
+from brain_assets.resources.label_formats.class_names import names_classes
+from brain_assets.resources.label_formats.input_files import says_of_others
+from tests.workshop import Workshop, write_pictures
+
+CHAIN = ("samples", "media", "ground_truth", "objects", "published")
+LABELS = """
+    select parse_filename(filepath), split, labels[1] from samples left join ground_truth using (sample_id) order by 1"""
+Answer = list[tuple[str, str | None, str | None]]
+
+
+def pictures(folder: Path, names: list[str]) -> None:
+    write_pictures(folder, range(len(names)))
+    for number, name in enumerate(names):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / f"{number:05}.png").rename(folder / name)
+
+
+def texts(folder: Path, given: Mapping[str, str]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in given.items():
+        (folder / name).write_text(text)
+
+
+def aircraft(root: Path) -> Answer:
+    pictures(root / "images", ["0000001.png", "0000002.png", "0000003.png"])
+    lines = {"train": "0000001 Cessna 208\n", "val": "0000002 707-320\n", "test": "0000003 Cessna 208\n"}
+    lines["trainval"] = lines["train"] + lines["val"]
+    texts(root, {f"images_variant_{split}.txt": text for split, text in lines.items()})
+    texts(root, {f"images_manufacturer_{split}.txt": text.replace("208", "") for split, text in lines.items()})
+    texts(root, {"images_box.txt": "0000001 3 1 9 9\n0000002 1 1 9 9\n", "variants.txt": "707-320\nCessna 208\n"})
+    return [
+        ("0000001.png", "train", "Cessna 208"),
+        ("0000002.png", "val", "707-320"),
+        ("0000003.png", "test", "Cessna 208"),
+    ]
+
+
+def birds(root: Path) -> Answer:
+    names = ["001.Albatross/a_1.png", "002.Auklet/a_2.png", "002.Auklet/a_3.png"]
+    pictures(root / "images", names)
+    numbered = dict(enumerate(names, 1))
+    texts(
+        root,
+        {
+            "images.txt": "".join(f"{number} {name}\n" for number, name in numbered.items()),
+            "classes.txt": "1 001.Albatross\n2 002.Auklet\n",
+            "image_class_labels.txt": "1 1\n2 2\n3 2\n",
+            "train_test_split.txt": "1 1\n2 0\n3 1\n",
+            "bounding_boxes.txt": "1 1.0 2.0 5.0 4.0\n3 0.0 0.0 4.0 4.0\n",
+        },
+    )
+    return [
+        ("a_1.png", "train", "001.Albatross"),
+        ("a_2.png", "test", "002.Auklet"),
+        ("a_3.png", "train", "002.Auklet"),
+    ]
+
+
+def pets(root: Path) -> Answer:
+    pictures(root / "images", ["Abyssinian_1.png", "great_dane_1.png", "great_dane_2.png"])
+    train, test = "Abyssinian_1 1 1 1\ngreat_dane_1 2 2 1\n", "great_dane_2 2 2 1\n"
+    listed = f"#Image CLASS-ID SPECIES BREED ID\n{train}{test}"
+    texts(root / "annotations", {"list.txt": listed, "trainval.txt": train, "test.txt": test})
+    return [
+        ("Abyssinian_1.png", "train", "Abyssinian"),
+        ("great_dane_1.png", "train", "great_dane"),
+        ("great_dane_2.png", "test", "great_dane"),
+    ]
+
+
+def bare(root: Path) -> Answer:
+    pictures(root / "photos", ["s1.png", "s2.png", "s3.png"])
+    texts(root / "photos", {"train.txt": "s1 0\ns2 1\n", "val.txt": "s3 1\n"})
+    return [("s1.png", "train", "0"), ("s2.png", "train", "1"), ("s3.png", "val", "1")]
+
+
+SETS: dict[Callable[[Path], Answer], str] = {aircraft: "images", birds: "images", pets: "", bare: "photos"}
+
+
+@pytest.mark.parametrize("made", SETS, ids=lambda one: one.__name__)
+def test_what_a_first_look_proposes_gives_labels_and_splits(tmp_path: Path, made: Callable[[Path], Answer]) -> None:
+    wanted = made(tmp_path / "set")
+    media = tmp_path / "set" / SETS[made]
+    look = look_at(media)
+    proposed = look.proposal(unsure=False)
+    labels = [{"uri": uri, "format": proposed["labels_format"]} for uri in proposed["labels"]]
+    workshop = Workshop(tmp_path / "home", media, labels=labels, split_from=proposed["split_from"])
+    workshop.run(CHAIN)
+    assert workshop.rows(LABELS) == wanted
+    assert workshop.rows("select * from rejected_rows") == []
+    if made is birds:
+        boxes = "select x, y, label from objects join samples using (sample_id) order by filepath"
+        assert workshop.rows(boxes) == [(1 / 32, 2 / 32, "001.Albatross"), (0, 0, "002.Auklet")]
+        # The numbers of images change, and what is said of them is read again.
+        swapped = "2 001.Albatross/a_1.png\n1 002.Auklet/a_2.png\n3 002.Auklet/a_3.png\n"
+        (tmp_path / "set" / "images.txt").write_text(swapped)
+        workshop.run(CHAIN)
+        assert [label for _, _, label in workshop.rows(LABELS)] == ["002.Auklet", "001.Albatross", "002.Auklet"]
+    if made is aircraft:
+        assert {Path(path).name for path in look.left_out} == {"images_box.txt"}
+
+
+def test_what_may_be_anything_is_told_and_not_guessed(tmp_path: Path) -> None:
+    pictures(tmp_path / "photos", ["s1.png", "s2.png"])
+    texts(tmp_path / "photos", {"val.txt": "s1 1\ns2 2\n", "notes.txt": "two cats\nthree dogs\n"})
+    look = look_at(tmp_path / "photos")
+    assert (look.found, list(look.left_out.values())) == ([], ["each name has a number of its own, which is no class"])
+    labels = [{"uri": str(tmp_path / "photos" / name)} for name in ("val.txt", "notes.txt")]
+    workshop = Workshop(tmp_path / "home", tmp_path / "photos", labels=labels)
+    workshop.run(CHAIN)
+    told = workshop.rows(
+        "select file, reason, contains(detail, 'its format is lists') from rejected_rows order by file"
+    )
+    assert told == [("notes.txt", "unknown_format", True), ("val.txt", "unknown_format", True)]
+
+
+def test_files_that_name_what_others_number_are_known_by_name() -> None:
+    assert [says_of_others(name) for name in ("a/images.txt", "data.yaml", "1.txt")] == [True, True, False]
+    assert not names_classes("images.txt")
