@@ -13,7 +13,7 @@ from brain_assets.resources.label_formats.input_files import FOLDERS
 from brain_assets.resources.media.media_source import open_media
 from brain_assets.resources.settings.configuration import ENVIRONMENT_PREFIX, load_dataset
 from brain_assets.resources.settings.editing import appended, assigned
-from brain_assets.resources.settings.home import DatasetPaths, Home
+from brain_assets.resources.settings.home import DatasetPaths, Home, put_in_place
 from brain_assets.resources.settings.run_entries import delete_entry
 
 
@@ -118,6 +118,6 @@ def _write(paths: DatasetPaths, text: str) -> None:
         check_inputs(settings)
         open_media(settings)
         shutil.copymode(paths.config, draft)
-        draft.replace(paths.config)
+        put_in_place(draft, paths.config)
     finally:
         shutil.rmtree(draft.parent, ignore_errors=True)

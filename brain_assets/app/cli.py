@@ -171,11 +171,14 @@ def add(home: Home, /, name: str, sources: Sequence[str], media: Sequence[str], 
     """
     from brain_assets.app.declaring import declare, looked_at, undeclared
     from brain_assets.app.scanning import says_where_to_look
+    from brain_assets.resources.settings import instance
 
     if not (given := [*media, *sources]):
         raise click.UsageError("Missing option '--media': say where the images lie.")
     undeclared(home, name)
     if folder := says_where_to_look(given, settings):
+        # A home that cannot be used is said before a look that may take long.
+        instance.prepare(home)
         settings |= {key: value for key, value in _seen(name, folder, yes=yes).items() if not settings.get(key)}
     paths = declare(home, name, **{"media": given, **settings})
     for told in looked_at(paths):

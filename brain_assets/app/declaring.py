@@ -18,7 +18,7 @@ from brain_assets.resources.media.data_yaml import SUFFIXES, read_data_yaml
 from brain_assets.resources.media.media_source import open_media, open_source
 from brain_assets.resources.settings import history, instance
 from brain_assets.resources.settings.configuration import DatasetSettings, load_dataset
-from brain_assets.resources.settings.home import DatasetPaths, Home
+from brain_assets.resources.settings.home import DatasetPaths, Home, put_in_place
 from brain_assets.resources.settings.validation import where, wrong
 from brain_assets.resources.store import locks
 from brain_assets.resources.store.store import Store
@@ -92,7 +92,7 @@ def write_declaration(paths: DatasetPaths, tree: Mapping[str, Any]) -> None:
         text = yaml.safe_dump(dict(tree), sort_keys=False, allow_unicode=True)
         draft.write_text(HEADER.format(name=paths.name) + text, "utf-8")
         load_dataset(draft)
-        draft.replace(paths.config)
+        put_in_place(draft, paths.config)
     finally:
         draft.unlink(missing_ok=True)
 

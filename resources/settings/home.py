@@ -1,7 +1,9 @@
 """Where everything lies: the folder ``$BRAIN_HOME`` and the files of each dataset in it."""
 
+import errno
 import os
 import re
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -90,6 +92,19 @@ class DatasetPaths:
     def predictions(self) -> Path:
         """Drop folder for prediction files."""
         return self.folder / "predictions"
+
+
+def put_in_place(draft: Path, path: Path) -> None:
+    """Move a file to where a path leads, in one step; a link stays one, and what it points to is what changes."""
+    target = path.resolve()
+    try:
+        draft.replace(target)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        beside = target.with_name(f".{target.name}.draft")
+        shutil.copy2(draft, beside)
+        beside.replace(target)
 
 
 def unusable(home: "Home", error: OSError) -> ConfigurationError:

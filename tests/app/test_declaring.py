@@ -3,6 +3,7 @@
 import io
 import json
 import tarfile
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -390,3 +391,36 @@ def test_a_name_that_is_taken_is_refused_before_a_folder_is_looked_at(tmp_path: 
     assert again.exit_code == 1
     assert "declared" not in again.output
     assert "exists already" in again.output
+
+
+def test_a_link_in_place_of_a_settings_file_stays_one(tmp_path: Path) -> None:
+    class_folders(tmp_path / "set")
+    brain(tmp_path, "add", "a", "--media", str(tmp_path / "set"), "--yes")
+    file, kept = tmp_path / "home" / "datasets" / "a" / "dataset.yaml", tmp_path / "kept.yaml"
+    file.replace(kept)
+    file.symlink_to(kept)
+    assert brain(tmp_path, "set", "a", "similarity.k=7").exit_code == 0
+    assert file.is_symlink()
+    assert "k: 7" in kept.read_text()
+
+
+def test_a_home_that_cannot_be_used_is_said_before_a_folder_is_looked_at(tmp_path: Path) -> None:
+    class_folders(tmp_path / "set")
+    (tmp_path / "home").write_text("a file")
+    said = brain(tmp_path, "add", "a", "--media", str(tmp_path / "set"))
+    assert said.exit_code == 1
+    assert "cannot be used" in said.output
+    assert "images" not in said.output
+
+
+def test_an_archive_is_looked_into(tmp_path: Path) -> None:
+    class_folders(tmp_path / "set")
+    with zipfile.ZipFile(tmp_path / "set.zip", "w") as archive:
+        for path in (tmp_path / "set").rglob("*.png"):
+            archive.write(path, path.relative_to(tmp_path).as_posix())
+    (tmp_path / "broken.zip").write_bytes(b"PK")
+    proposals = [look_at(tmp_path / name).proposal(unsure=False) for name in ("set.zip", "broken.zip")]
+    assert proposals == [{"split_from": "folder", "labels": ["folder"]}, {}]
+    said = brain(tmp_path, "add", "a", "--media", str(tmp_path / "set.zip"))
+    assert "4 images; splits by folder: train 2, test 2" in said.output
+    assert "labels:" in (tmp_path / "home" / "datasets" / "a" / "dataset.yaml").read_text()
