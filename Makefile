@@ -27,7 +27,8 @@ check: setup  ## format, lint and types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-docs: setup  ## write docs/reference.md from the code
+docs: setup  ## write docs/reference.md and the lineage of columns from the code
+	$(BIN)/python -m brain_assets.assets.column_lineage
 	$(BIN)/python -m brain_assets.app.reference > docs/reference.md
 
 $(VENV)-docs/.ready:

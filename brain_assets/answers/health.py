@@ -25,6 +25,13 @@ def measured(signal: Signal, dataset: Dataset) -> dict[str, float]:
     }
 
 
+def newest(dataset: Dataset) -> dict[str, float]:
+    """Return the numbers that were measured last, by their names."""
+    return dict(
+        dataset.store.rows("select metric, value from health where measured_at = (select max(measured_at) from health)")
+    )
+
+
 def kept(signals: Sequence[Signal], dataset: Dataset) -> dict[str, float]:
     """Return the numbers of the dataset's contract, if it has one."""
     if dataset.settings.contract is None:

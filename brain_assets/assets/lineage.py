@@ -10,6 +10,7 @@ import dagster as dg
 
 from brain_assets.answers import alarms, gates
 from brain_assets.assets import catalog, pages
+from brain_assets.assets.column_lineage import lineage_of
 from brain_assets.assets.opening import resource_of
 from brain_assets.assets.place import DATASET_TAG, SERVICE, Place
 from brain_assets.assets.sources import external_assets, observe, sources_of
@@ -77,7 +78,7 @@ def asset_of(signal: Signal, place: Place = SERVICE) -> dg.AssetsDefinition:
         if sources_of(signal.name):
             observe(context, place, signal.name, dataset, dataset.store.fact(SOURCE_STATE))
         return dg.MaterializeResult(
-            metadata=_metadata(signal, dataset, report),
+            metadata=_metadata(signal, place, dataset, report),
             check_results=list(_check_results(signal, place, dataset, report)),
             data_version=dg.DataVersion(data_version(signal, dataset)),
         )
@@ -202,7 +203,7 @@ def _check_spec(signal: Signal, place: Place, name: str, description: str) -> dg
         return dg.AssetCheckSpec(name, asset=key, description=description, partitions_def=place.partitions)
 
 
-def _metadata(signal: Signal, dataset: Dataset, report: Report) -> Mapping[str, Any]:
+def _metadata(signal: Signal, place: Place, dataset: Dataset, report: Report) -> Mapping[str, Any]:
     counts = report.counts
     shown: dict[str, Any] = {"was up to date": report.up_to_date}
     shown |= {"rows added": counts.added, "rows changed": counts.changed, "rows deleted": counts.deleted}
@@ -219,6 +220,7 @@ def _metadata(signal: Signal, dataset: Dataset, report: Report) -> Mapping[str, 
                 if name != "part"
             ]
         )
+    shown |= lineage_of(signal, place)
     if signal is catalog.PUBLISHED:
         with connect(dataset.paths.published) as connection:
             shown |= accounting.as_metadata(accounting.accounts(connection))

@@ -2,12 +2,13 @@
 
 import base64
 import io
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from brain_assets.answers.health import measured
+from brain_assets.answers.health import measured, newest
 from brain_assets.incremental.signal import Histogram, Scatter, Sheet, Signal
 from brain_assets.resources.dataset import Dataset
 from brain_assets.review.links import link
@@ -20,16 +21,33 @@ TILE, COLUMNS, TILES = 56, 8, 16
 
 
 def shown(signal: Signal, dataset: Dataset, *, changed: bool) -> dict[str, Any]:
-    """Return what the page of an asset shows after a run; numbers and pictures only where something changed."""
-    found: dict[str, Any] = {}
+    """Return what the page of an asset shows after a run; pictures only where something changed, numbers as they were last."""
+    found: dict[str, Any] = dict(_numbers(signal, dataset, changed=changed))
     if changed:
-        found |= measured(signal, dataset)
         found |= _picture(signal, dataset)
     if signal.view is not None:
         address = link(dataset.service.review_url, dataset.paths.name, **signal.view)
         found["review"] = dg.MetadataValue.url(address)
     if signal.name == "report":
         found["report"] = dg.MetadataValue.path(str(dataset.paths.report))
+    return found
+
+
+def _numbers(signal: Signal, dataset: Dataset, *, changed: bool) -> Mapping[str, float]:
+    """Return the numbers of a signal, remembered until it changes; those of health are its rows."""
+    if signal.name == "health" and not changed:
+        return newest(dataset)
+    if not signal.metrics:
+        return {}
+    name = f"numbers.{signal.name}"
+    known: dict[str, float] | None = dataset.store.fact(name)
+    if known is not None and not changed:
+        return known
+    found = measured(signal, dataset)
+    if found != known:
+        with dataset.store.write(dataset.run_id, signal.name) as transaction:
+            # Under the number that is there already: nothing that reads facts is to be woken.
+            transaction.put("facts", name=name, value=json.dumps(found), changed=dataset.store.number)
     return found
 
 

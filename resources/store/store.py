@@ -533,13 +533,17 @@ def _said(path: Path, text: str) -> StoreError:
     return StoreError(f"{path}: {text}")
 
 
-@cache
-def _schema() -> duckdb.DuckDBPyConnection:
-    """Return a database in memory that has all tables and views, and no rows."""
+def empty() -> duckdb.DuckDBPyConnection:
+    """Return a new database in memory that has all tables and views, and no rows."""
     connection = duckdb.connect()
     for number in sorted(MIGRATIONS):
         connection.execute(MIGRATIONS[number].read_text("utf-8"))
     return connection
+
+
+@cache
+def _schema() -> duckdb.DuckDBPyConnection:
+    return empty()
 
 
 @contextmanager

@@ -11,7 +11,7 @@ import pytest
 from dagster._core.definitions.data_version import CachingStaleStatusResolver, StaleStatus
 from dagster._core.loader import LoadingContextForTest
 
-from brain_assets.assets import catalog
+from brain_assets.assets import catalog, column_lineage
 from brain_assets.assets.lineage import REFRESH
 from brain_assets.assets.opening import SETTINGS_TAG
 from brain_assets.assets.place import PARTITION_TAG, SERVICE
@@ -206,6 +206,29 @@ def test_a_run_shows_rows_and_columns(run: dg.ExecuteInProcessResult, name: str)
     assert isinstance(schema, dg.TableSchema)
     assert [column.name for column in schema.columns if not (column.description or "").endswith(".")] == []
     assert len(schema.columns) >= 2
+
+
+def test_a_run_shows_which_columns_of_others_a_column_is_made_of(run: dg.ExecuteInProcessResult) -> None:
+    def made(asset: str) -> dict[str, list[str]]:
+        (materialization,) = run.asset_materializations_for_node(asset)
+        lineage = materialization.metadata["dagster/column_lineage"].value
+        assert isinstance(lineage, dg.TableColumnLineage)
+        return {
+            column: [f"{dep.asset_key.to_user_string()}.{dep.column_name}" for dep in deps]
+            for column, deps in lineage.deps_by_column.items()
+        }
+
+    assert made("samples")["width"] == ["media.width"]
+    assert made("leaks")["sample_id"] == ["samples.sample_id"]
+    assert "distance" not in made("leaks")
+    assert {"label_issues.score", "image_quality.score", "near_duplicates.distance"} <= {*made("issues")["score"]}
+
+
+def test_the_lineage_of_columns_is_current() -> None:
+    kept = json.loads(column_lineage.FILE.read_text("utf-8"))
+    assert kept == column_lineage.derived(), "run `make docs`"
+    named = {one.split(".")[0] for columns in kept.values() for sources in columns.values() for one in sources}
+    assert named <= catalog.BY_NAME.keys()
 
 
 def test_a_run_answers_every_check(run: dg.ExecuteInProcessResult, location: dg.Definitions) -> None:

@@ -93,10 +93,19 @@ def test_numbers_are_those_of_the_metrics(workshop: Workshop) -> None:
     assert all(isinstance(content[name], float) for name in catalog.BY_NAME["exact_duplicates"].metrics)
 
 
-def test_nothing_is_computed_where_nothing_changed(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pages, "_picture", None)
-    for name, content in all_shown(workshop, changed=False).items():
-        assert content.keys() <= {"review", "report"}, name
+def test_where_nothing_changed_nothing_is_computed_and_numbers_stay(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = all_shown(workshop)
+    for computing in ("_picture", "measured"):
+        monkeypatch.setattr(pages, computing, None)
+    after = all_shown(workshop, changed=False)
+    for name, content in after.items():
+        numbers = {key: value for key, value in before[name].items() if key in catalog.BY_NAME[name].metrics}
+        shown_anyway = {key for key in before[name] if key in {"review", "report"}}
+        assert content.keys() == (shown_anyway | (after["health"].keys() if name == "health" else numbers.keys())), name
+        assert content.items() >= numbers.items(), name
+    assert after["issues"]["issues"] == after["health"]["issues"] > 0
 
 
 def test_links_lead_to_the_view_that_is_about_the_asset(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:

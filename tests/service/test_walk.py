@@ -20,6 +20,9 @@ LAUNCH = """mutation($params: ExecutionParams!) { launchPipelineExecution(execut
     ... on RunConfigValidationInvalid { errors { message } } } }"""
 STATUS = "query($id: ID!) { runOrError(runId: $id) { ... on Run { status } } }"
 STALE = """query { assetNodes { assetKey { path } staleStatusByPartition(partitions: ["flowers"]) } }"""
+MADE_OF = """query($key: AssetKeyInput!) { assetNodeOrError(assetKey: $key) { ... on AssetNode {
+    assetMaterializations(limit: 1) { metadataEntries { label ... on TableColumnLineageMetadataEntry {
+    lineage { columnName columnDeps { assetKey { path } columnName } } } } } } } }"""
 CANCEL = """mutation($id: String!) { terminateRun(runId: $id) { __typename } }"""
 
 
@@ -62,6 +65,15 @@ class Pages:
     def status(self, run: str) -> str:
         return str(self.ask(STATUS, id=run)["runOrError"]["status"])
 
+    def made_of(self, asset: str) -> dict[str, list[str]]:
+        """Return what the page of an asset says of where its columns come from."""
+        (newest,) = self.ask(MADE_OF, key={"path": [asset]})["assetNodeOrError"]["assetMaterializations"]
+        (told,) = [one["lineage"] for one in newest["metadataEntries"] if one["label"] == "dagster/column_lineage"]
+        return {
+            one["columnName"]: [f"{dep['assetKey']['path'][-1]}.{dep['columnName']}" for dep in one["columnDeps"]]
+            for one in told
+        }
+
     def stale(self) -> set[str]:
         nodes = self.ask(STALE)["assetNodes"]
         return {one["assetKey"]["path"][-1] for one in nodes if one["staleStatusByPartition"] == ["STALE"]}
@@ -97,6 +109,8 @@ def test_the_pages_start_runs_with_settings_mark_what_is_stale_and_cancel(
 ) -> None:
     pages.ends(pages.launch(), "SUCCESS")
     assert pages.stale() == set()
+    assert pages.made_of("samples")["width"] == ["media.width"]
+    assert "outliers.raw" in pages.made_of("issues")["score"]
 
     pages.ends(pages.launch("similarity", "published", similarity={"k": 3}), "SUCCESS")
     assert workshop.rows("select max(rank) from neighbors") == [(3,)]
