@@ -2,27 +2,41 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import pyarrow as pa
 
 from brain_assets.answers.contract import Clause, clauses, filled, fingerprint, read_contract
 from brain_assets.incremental.signal import MethodRun, Publication, Signal, Whole
-from brain_assets.incremental.update import Update, asked, literal
+from brain_assets.incremental.update import BOOKKEEPING, Update, asked, literal
 from brain_assets.resources.dataset import Dataset
 from brain_assets.resources.store.store import Merge
 
+LAST = "select metric, value from health where run_id = (select arg_max(run_id, measured_at) from health)"
 # A subject that several runs flag counts once.
 FLAGGED = "select issue, count(distinct subject_id) from issues where is_issue group by issue"
 
 
 def measured(signal: Signal, dataset: Dataset) -> dict[str, float]:
     """Return the numbers that a signal offers, of every run; those of the default run go without its key."""
-    return {
-        f"{name}.{key}" if key and key not in signal.default_keys else name: float(dataset.store.value(query))
-        for name, per_run in signal.metrics.items()
-        for key, query in asked(per_run, signal, dataset).items()
-    }
+    return {name: float(dataset.store.value(query)) for name, query, _ in _metrics(signal, dataset)}
+
+
+def _metrics(signal: Signal, dataset: Dataset) -> Iterator[tuple[str, str, bool]]:
+    """Yield name and query of every number that a signal offers, and whether settings of a run are in the query."""
+    for metric, per_run in signal.metrics.items():
+        is_set = any(setting in per_run for setting in ("{where}", "{embeddings}", "{similarity}"))
+        for key, query in asked(per_run, signal, dataset).items():
+            yield f"{metric}.{key}" if key and key not in signal.default_keys else metric, query, is_set
+
+
+def _measured_anew(signal: Signal, update: Update, last: Mapping[str, float]) -> dict[str, float]:
+    """Return the same; what was measured last, of tables that are as they were, is not measured again."""
+    store, found = update.dataset.store, {}
+    for name, query, is_set in _metrics(signal, update.dataset):
+        is_other = update.changed(query) or is_set or bool(store.tables_of(query) & BOOKKEEPING)
+        found[name] = float(update.value(query)) if is_other or name not in last else last[name]
+    return found
 
 
 def newest(dataset: Dataset) -> dict[str, float]:
@@ -51,7 +65,8 @@ def health(signals: Sequence[Signal]) -> Signal:
 
     def update_health(update: Update) -> Iterator[Merge]:
         store = update.dataset.store
-        values = {name: value for signal in signals for name, value in measured(signal, update.dataset).items()}
+        last = {str(name): float(value) for name, value in store.rows(LAST)}
+        values = {name: value for signal in signals for name, value in _measured_anew(signal, update, last).items()}
         counted = store.rows(FLAGGED)
         values |= {f"issue_{issue}": float(count) for issue, count in counted}
         values |= kept(signals, update.dataset)
