@@ -67,11 +67,14 @@ class Table:
         SQL type and meaning of each column. The engine adds ``brain_key``, the run, and ``changed``.
     key : tuple of str
         Columns that name a row of a run.
+    published : bool
+        Whether readers may open it; what a signal notes for itself alone is not.
     """
 
     name: str
     columns: Mapping[str, tuple[str, str]]
     key: tuple[str, ...]
+    published: bool = True
 
     def publication(self) -> "Publication":
         """Return the table as readers see it."""
@@ -343,7 +346,7 @@ class Signal:
             object.__setattr__(self, name, _of_default_run(getattr(self, name), self.default_run))
         if not self.tables:
             return
-        derived = (table.publication() for table in self.tables if table.name not in published)
+        derived = (one.publication() for one in self.tables if one.published and one.name not in published)
         object.__setattr__(self, "publishes", (*self.publishes, *derived))
         object.__setattr__(self, "writes", tuple(dict.fromkeys([*self.writes, *(one.name for one in self.tables)])))
 

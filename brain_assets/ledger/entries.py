@@ -110,6 +110,16 @@ class Entry:
                 if known[row].as_py() == contents[place]:
                     yield place, row
 
+    @property
+    def marks(self) -> Codes:
+        """A number per row, (n,) uint64, that tells rows of other contents, hashes, codes or models apart."""
+        keys, order = self._keys
+        marks = np.empty(len(keys), np.uint64)
+        marks[order] = keys
+        for column in (self.hashes.codes[:, 0], *self.codes.codes.T, _digests(self.rows.column("model"))):
+            marks = _mixed(marks ^ column)
+        return marks
+
     @cached_property
     def _keys(self) -> tuple[Codes, NDArray[np.uint32]]:
         return self._array("keys"), self._array("key_order")
@@ -237,6 +247,25 @@ def _indexes(rows: pa.Table) -> Iterator[tuple[str, NDArray[np.generic]]]:
 
 def _named(kind: str, index: CodeIndex) -> Iterator[tuple[str, NDArray[np.generic]]]:
     yield from ((f"{kind}_{name}", array) for name, array in index._asdict().items() if array is not None)
+
+
+def _digests(texts: pa.ChunkedArray) -> Codes:
+    """Return a number for each text; 0 for NULL."""
+    import pyarrow.compute as pc
+
+    known = texts.unique().drop_null()
+    found = pc.fill_null(pc.index_in(texts, value_set=known), -1).to_numpy()
+    digests = [hashlib.blake2b(text.encode(), digest_size=8).digest() for text in known.to_pylist()]
+    numbers = np.array([*(int.from_bytes(one) for one in digests), 0], np.uint64)
+    return np.asarray(numbers[found], np.uint64)
+
+
+def _mixed(numbers: Codes) -> Codes:
+    """Return numbers of which every bit depends on all bits (S. Vigna's SplitMix64)."""
+    mixed = numbers + np.uint64(0x9E3779B97F4A7C15)
+    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return np.asarray(mixed ^ (mixed >> np.uint64(31)), np.uint64)
 
 
 def _key(content: str | None) -> int:

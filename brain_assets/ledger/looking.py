@@ -9,7 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from brain_assets.ledger.entries import Entry
-from brain_assets.methods.duplicates.fingerprints import Codes, Rows, bits_apart
+from brain_assets.methods.duplicates.fingerprints import CodeIndex, Codes, Rows, bits_apart
 
 Flags = NDArray[np.bool_]
 ORIENTATIONS = 8
@@ -68,6 +68,8 @@ class Seen:
         Index among `MATCHES`: by what they are the same.
     hash_bits, code_bits : (m,) int64
         In how many bits hashes, in the best orientation, and codes differ; -1 where one of them is not there, or another model's.
+    near : (k,) int64
+        Pictures that have any row near enough to match if its surroundings were others.
     """
 
     picture: Rows
@@ -75,10 +77,12 @@ class Seen:
     match: Rows
     hash_bits: Rows
     code_bits: Rows
+    near: Rows
 
     def where(self, kept: Flags) -> "Seen":
         """Return some of the rows."""
-        return Seen(*(column[kept] for column in vars(self).values()))
+        rows = {name: column[kept] for name, column in vars(self).items() if name != "near"}
+        return Seen(**rows, near=self.near)
 
 
 def seen(entry: Entry, pictures: Pictures) -> Seen:
@@ -92,7 +96,7 @@ def seen(entry: Entry, pictures: Pictures) -> Seen:
     count = len(pictures.contents)
     parts = [_seen(entry, pictures.part(slice(start, start + TOGETHER)), start) for start in range(0, count, TOGETHER)]
     nothing = np.zeros(0, np.int64)
-    columns = zip(*(vars(part).values() for part in parts), strict=True) if parts else [[nothing]] * 5
+    columns = zip(*(vars(part).values() for part in parts), strict=True) if parts else [[nothing]] * 6
     return Seen(*(np.concatenate(list(column)) for column in columns))
 
 
@@ -109,7 +113,25 @@ def _seen(entry: Entry, pictures: Pictures, start: int) -> Seen:
         + np.where(code_bits < 0, CODE_BITS, code_bits) / CODE_BITS
     )
     kept = kept[np.lexsort((row[kept], far[kept], match[kept] != BYTES, picture[kept]))]
-    return Seen(picture[kept] + start, row[kept], match[kept], hash_bits[kept], code_bits[kept])
+    near = np.unique(picture) + start
+    return Seen(picture[kept] + start, row[kept], match[kept], hash_bits[kept], code_bits[kept], near)
+
+
+def near_to(pictures: Pictures, entry: Entry, rows: Rows) -> Flags:
+    """Return which of n pictures are near enough to any of some rows of an entry to match if these were rare.
+
+    The same as to look for all pictures among these rows; work follows the number of rows, but for ordering the pictures' hashes.
+    """
+    contents = {entry.rows.column("content_hash")[row].as_py() for row in rows.tolist()} - {None}
+    found = np.array([one in contents for one in pictures.contents], np.bool_)
+    for start in range(0, len(found), AROUND):
+        part, near = pictures.part(slice(start, start + AROUND)), found[start : start + AROUND]
+        hashes, codes = CodeIndex.of(part.hashes.reshape(-1, 1)), CodeIndex.of(part.codes)
+        for first in range(0, len(rows), TOGETHER):
+            some = rows[first : first + TOGETHER]
+            near[hashes.search(entry.hashes.codes[some], MOST_HASH)[1] // ORIENTATIONS] = True
+            near[codes.search(entry.codes.codes[some], MOST_CODE)[1]] = True
+    return found
 
 
 def _candidates(entry: Entry, pictures: Pictures) -> tuple[Rows, Rows, Flags]:
@@ -194,8 +216,14 @@ def rows_of(entry: Entry, rows: Sequence[int]) -> list[dict[str, Any]]:
 
 def oriented(rows: pa.Table) -> Codes:
     """Return the hashes in all orientations of rows of ``media``; 0 for those that were not taken."""
+    import pyarrow.compute as pc
+
     plain, mirrored = (
         rows.column(name).fill_null(0).to_numpy().astype(np.uint64) for name in ("phash", "phash_mirrored")
     )
-    turned = [one or [0] * (ORIENTATIONS - 2) for one in rows.column("phash_turned").to_pylist()]
-    return np.column_stack([plain, mirrored, np.array(turned, np.uint64).reshape(len(plain), ORIENTATIONS - 2)])
+    turned = np.zeros((rows.num_rows, ORIENTATIONS - 2), np.uint64)
+    taken = rows.column("phash_turned").is_valid()
+    turned[taken.to_numpy()] = (
+        pc.list_flatten(rows.column("phash_turned").filter(taken)).to_numpy().reshape(-1, ORIENTATIONS - 2)
+    )
+    return np.column_stack([plain, mirrored, turned])

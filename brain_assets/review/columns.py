@@ -35,7 +35,7 @@ SCORE_TABLES = (
     "object_mistakenness",
     "image_quality",
     "selections",
-    *(table.name for signal in SIGNALS for table in signal.tables),
+    *(table.name for signal in SIGNALS for table in signal.tables if table.published),
 )
 NAMED_IDS = {"cluster"}
 HIDDEN = {"raw", "content_hash", "uri", "polygon", "logits", "sample_id", "object_id", "subject_id", "tags"}

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pytest
 from PIL import Image, ImageDraw, ImageFilter, ImageOps
 
 from brain_assets.ledger import entries, looking
@@ -158,6 +159,49 @@ def test_pictures_that_a_reviewer_told_apart_are_not_told_again(tmp_path: Path) 
     Events(new.paths.events).append(Event("not_copy", "ann"), apart)
     new.run(CHAIN)
     assert [row[-1] for row in seen(new) if row[0] == "test/b.jpg"] == []
+
+
+def test_of_a_dataset_that_changed_only_what_that_concerns_is_compared_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And what is told then is what a comparison of all tells."""
+    # Vectors of these pictures are their pixels, of which most lie within a few planes of each other.
+    monkeypatch.setattr(looking, "MOST_CODE", 3)
+    for number in range(24):
+        save(tmp_path / "new", f"{'test' if number % 2 else 'train'}/{number}.png", number)
+    for number in (0, 1, 2, 100, 101, 102):
+        save(tmp_path / "old", f"train/{number}.png", number)
+    old, new = make(tmp_path, "old"), make(tmp_path, "new")
+    old.run(CHAIN)
+    new.run(CHAIN)
+    judged = []
+    for change in range(4):
+        match change:
+            case 0:  # One comes that is here, too, and one that is not.
+                save(tmp_path / "old", "train/turned.png", 7, "turned")
+                save(tmp_path / "old", "train/far.png", 107)
+            case 1:  # One goes, and one is in another split.
+                (tmp_path / "old" / "train" / "0.png").unlink()
+                save(tmp_path / "old", "test/turned.png", 7, "turned")
+                (tmp_path / "old" / "train" / "turned.png").unlink()
+            case 2:  # What went comes again, and another comes here.
+                save(tmp_path / "old", "train/0.png", 0)
+                save(tmp_path / "new", "test/late.jpg", 101)
+            case 3:
+                save(tmp_path / "old", "train/mirrored.jpg", 9, "mirrored")
+        old.run(CHAIN)
+        judged.append(new.run(CHAIN)["contamination"].notes["judged"])
+        anew = Workshop(new.home.root, tmp_path / "new", f"anew{change}", split_from="folder")
+        anew.run(CHAIN)
+        assert [row for row in seen(new) if row[1] == "old"] == [row for row in seen(anew) if row[1] == "old"]
+        anew.run(CHAIN)
+    assert max(judged) < 12, judged
+    assert {row[0] for row in seen(new) if row[1] == "old"} >= {
+        "test/7.png",
+        "test/9.png",
+        "test/late.jpg",
+        "train/0.png",
+    }
 
 
 def test_an_entry_that_was_lost_is_written_again(tmp_path: Path) -> None:

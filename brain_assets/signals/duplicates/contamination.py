@@ -14,16 +14,19 @@ from brain_assets.ledger import entries
 from brain_assets.ledger.looking import MATCHES, UNKNOWN, Pictures, oriented, rows_of, seen
 from brain_assets.resources.dataset import Dataset
 from brain_assets.signals.duplicates.fingerprints import codes_of
+from brain_assets.signals.duplicates.ledger_changes import LOOKED, ROWS, forget, note_changes, note_near
 
 IMAGES = literal("embeddings")
 BATCH = 8192
 INPUTS = f"""
     select samples.sample_id, samples.content_hash, samples.split, phash, phash_mirrored, phash_turned,
+        coalesce(looked.state, '') as looked,
         model_version as model, input_key,
         (select coalesce(list(if(first_content = samples.content_hash, second_content, first_content)), [])
             from decided_pairs where samples.content_hash in (first_content, second_content)) as apart
     from samples join media using (content_hash)
     left join (from embeddings where brain_key = {IMAGES}) as embedded on embedded.subject_id = samples.sample_id
+    left join (from {LOOKED.name} where brain_key = {{key}}) as looked on looked.sample_id = samples.sample_id
     where samples.sample_id in (select sample_id from readable)"""
 DROPPED, TRAINED_ON, TESTED_ON = "dropped", "trained_on", "tested_on"
 SCHEMA = pa.schema([
@@ -54,15 +57,19 @@ def is_training(split: str | None) -> bool:
 
 
 def inputs(update: Update) -> Iterator[Slice]:
-    """Return the samples, judged by one entry of the ledger."""
+    """Return the samples, judged by one entry of the ledger: a file, which seldom changes, as a whole."""
     kind, name = (update.run.settings[one] for one in ("kind", "name"))
     entry = entries.existing(update.dataset.home, kind, name)
-    yield Slice(INPUTS, entry.version, entry, BATCH)
+    if kind != "file":
+        note_changes(update, entry)
+    yield Slice(INPUTS.format(key=update.key), entry.version if kind == "file" else "", entry, BATCH)
 
 
 def judge(update: Update, rows: pa.Table, entry: entries.Entry) -> pa.Table:
     """Return, of each sample that the entry has, the row that tells most."""
     found = seen(entry, _pictures(update, rows))
+    if entry.kind != "file":
+        note_near(update, rows, found.near.tolist())
     samples = rows.select(["sample_id", "content_hash", "split", "apart"]).to_pylist()
     first = _first_seen(update, [samples[place]["content_hash"] for place in found.picture.tolist()])
     best: dict[int, dict[str, Any]] = {}
@@ -195,7 +202,10 @@ CONTAMINATION = Signal(
             COLUMNS,
             key=("sample_id",),
         ),
+        LOOKED,
+        ROWS,
     ),
+    retire=forget,
     update=PerSubject("contamination", ("sample_id",), inputs, judge),
     runs=_runs,
     outside=_state,
