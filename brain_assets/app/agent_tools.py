@@ -12,8 +12,8 @@ from typing import Any, Literal
 
 from PIL import Image, ImageDraw
 
+from brain_assets.answers.differences import Pair, compare
 from brain_assets.answers.published import BOOKKEEPING
-from brain_assets.app.differences import Pair, compare
 from brain_assets.app.past import listed
 from brain_assets.app.what_if import Supposed, what_if
 from brain_assets.assets import catalog

@@ -17,8 +17,8 @@ from brain_assets.resources.store import publishing
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from brain_assets.answers.differences import Difference
     from brain_assets.app.dataset_export import ExportedDataset
-    from brain_assets.app.differences import Difference
     from brain_assets.app.duplicates import By, FoundDuplicates, FoundUnique, Histogram
     from brain_assets.app.exporting import Exported
     from brain_assets.app.past import PastDataset
@@ -345,7 +345,7 @@ class DatasetReader:
         BrainError
             In one line, if there is no such version or dataset, or the first version is the later one.
         """
-        from brain_assets.app.differences import compare, open_pair
+        from brain_assets.answers.differences import compare, open_pair
 
         with open_pair(self.home, self.name, older, newer) as pair:
             return compare(pair)

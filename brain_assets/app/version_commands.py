@@ -65,7 +65,7 @@ def diff(home: Home, /, name: str, older: str, newer: str, *, as_json: bool, tab
     """
     import duckdb
 
-    from brain_assets.app.differences import compare, open_pair, rows
+    from brain_assets.answers.differences import compare, open_pair, rows
     from brain_assets.app.querying import write_rows
 
     with open_pair(home, name, older, newer) as pair:

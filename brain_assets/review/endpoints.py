@@ -21,6 +21,7 @@ from brain_assets.resources.errors import BrainError
 from brain_assets.resources.settings.validation import where, wrong
 from brain_assets.resources.store.events import Event, Events
 from brain_assets.review import alike, arrays, corrections, detail, detections, queues, search, subjects
+from brain_assets.review.changes import changes
 from brain_assets.review.columns import columns
 from brain_assets.review.evaluation import evaluation, pairings
 from brain_assets.review.first import first, priorities
@@ -455,6 +456,12 @@ def news(page: Page, dataset: str, question: NewsQuestion) -> Any:
         return queues.news(opened, question.before, question.after)
 
 
+def changed(page: Page, dataset: str, question: NewsQuestion) -> Any:
+    """Return in lines what is different after one run from what was after another, and why."""
+    with page.sets.use(dataset, question.version) as opened:
+        return changes(opened, page.sets.paths(dataset).published, question.before, question.after)
+
+
 def evaluate(page: Page, dataset: str, question: EvaluationQuestion) -> Any:
     """Return how a model's predictions compare with the labels."""
     with page.sets.use(dataset, question.version) as opened:
@@ -490,6 +497,7 @@ READING: dict[str, Answer[Any]] = {
     "threshold": Answer(IssueQuestion, threshold),
     "groups": Answer(GroupsQuestion, groups),
     "news": Answer(NewsQuestion, news),
+    "changes": Answer(NewsQuestion, changed),
     "evaluation": Answer(EvaluationQuestion, evaluate),
     "views": Answer(Question, views),
     "methods": Answer(Question, methods),

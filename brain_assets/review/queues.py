@@ -258,10 +258,7 @@ def news(opened: OpenSet, before: str, after: str) -> Row:
 
     In place of the first run may stand ``BEGINNING``, before anything was there.
     """
-    ends = {BEGINNING: 0.0} | {row["run_id"]: row["finished"] for row in runs(opened)}
-    if before not in ends or after not in ends:
-        raise Refused(404, "there is no such run; reload to see the present ones")
-    span = [ends[before], ends[after]]
+    span = ends(opened, before, after)
     fresh = "select sample_id from samples where epoch(changed_at) > ? and epoch(changed_at) <= ?"
     (images,) = fetch(
         opened,
@@ -271,6 +268,14 @@ def news(opened: OpenSet, before: str, after: str) -> Row:
     )
     found = {"from": span[0], "to": span[1], **images, "issues": new_issues(opened, span)}
     return found | {"metrics": metrics(opened, before, after)}
+
+
+def ends(opened: OpenSet, before: str, after: str) -> list[float]:
+    """Return when two runs had ended, in seconds of the epoch; 0 for ``BEGINNING``."""
+    known = {BEGINNING: 0.0} | {row["run_id"]: row["finished"] for row in runs(opened)}
+    if before not in known or after not in known:
+        raise Refused(404, "there is no such run; reload to see the present ones")
+    return [known[before], known[after]]
 
 
 def new_issues(opened: OpenSet, span: list[float]) -> list[Row]:

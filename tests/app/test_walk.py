@@ -7,6 +7,9 @@ from pathlib import Path
 from click.testing import CliRunner
 
 from brain_assets.app.cli import main
+from brain_assets.review import create_app
+from brain_assets.review.changes import NOT_KEPT
+from tests.review.client import TOKEN, Client
 from tests.signals.test_contamination import CHAIN, decide, make, save
 
 
@@ -31,7 +34,12 @@ def test_four_commands_answer_what_people_ask(tmp_path: Path) -> None:
 
     told = brain("diff", "flowers", "1")
     assert "arrived (test/new.png)" in told
-    assert "ann" in told
+    assert "1 came: drop by ann (train/41.png)" in told
+    # The page tells the same of its last two runs.
+    page = Client(create_app(flowers.home.root, token=TOKEN), "flowers").sign_in()
+    later, earlier = (run["run_id"] for run in page.get("overview").json()["runs"])
+    assert page.get("changes", before=earlier, after=later).json() == told.splitlines()
+    assert page.get("changes", before=later, after=later).json() == [NOT_KEPT]
     query = """select filepath, source from contamination join samples using (sample_id)
         where reason = 'trained_on' order by filepath"""
     found = json.loads(brain("sql", "flowers", query, "--format", "json"))

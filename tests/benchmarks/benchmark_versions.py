@@ -14,7 +14,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
-from brain_assets.app.differences import Pair, compare
+from brain_assets.answers.differences import Pair, compare
 from brain_assets.resources.store import deltas, history, publishing
 from brain_assets.resources.store.publishing import TableQuery, connect, publish
 from brain_assets.resources.store.store import Merge, Store

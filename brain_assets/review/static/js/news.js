@@ -34,7 +34,15 @@ export class News {
   async load() {
     const asked = { version: this.context().version, before: state.before, after: state.after };
     const news = await trying(() => ask(state.dataset, "news", asked));
-    if (news) this.draw(news);
+    if (!news) return;
+    this.draw(news);
+    const lines = await trying(() => ask(state.dataset, "changes", asked));
+    if (lines && asked.before === state.before && asked.after === state.after) this.explain(lines);
+  }
+
+  /** What is different, and why: as `brain diff` tells it. */
+  explain(lines) {
+    put($("#news-why"), h("h3", {}, "What changed, and why"), h("pre", {}, lines.join("\n")));
   }
 
   draw(news) {
@@ -55,6 +63,7 @@ export class News {
         news.issues.map((row) => this.tile(this.context().words[row.issue]?.title ?? title(row.issue), row.count, news, row.issue)),
       ),
       news.added + news.changed === 0 && h("p", { class: "muted" }, "No image came or changed between these runs."),
+      h("section", { id: "news-why" }),
       news.metrics.length > 0 && this.table(news.metrics),
     );
   }

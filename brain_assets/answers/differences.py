@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -208,7 +208,8 @@ def compare(pair: Pair) -> Difference:
         settings = _settings(older, newer)
         numbers = _differing(_pairs(before, NUMBERS, "health", older), _pairs(connection, NUMBERS, "health", newer))
         runs = _runs(before, older), _runs(connection, newer)
-        names = _paths(connection, newer) | {
+        samples = {_sample_of(one) for items in found.values() for one in items}
+        names = _paths(connection, newer, samples) | {
             one.subject["sample_id"]: (one.before or {}).get("filepath") for one in found["samples"] if one.before
         }
     told = _Reasons(found, settings, runs, names, _words(pair))
@@ -278,12 +279,18 @@ def _runs(connection: Connection, version: Published) -> dict[tuple[str, str], R
     return {(row["brain_key"], row["method"]): row for row in found}
 
 
-def _paths(connection: Connection, version: Published) -> dict[str, str]:
-    return (
-        dict(connection.execute("select sample_id, filepath from samples").fetchall())
-        if "samples" in version.columns
-        else {}
-    )
+def _paths(connection: Connection, version: Published, samples: Collection[str]) -> dict[str, str]:
+    """Return the paths of some samples."""
+    if "samples" not in version.columns:
+        return {}
+    query = "select sample_id, filepath from samples where sample_id in (select unnest(?::varchar[]))"
+    return dict(connection.execute(query, [sorted(samples)]).fetchall())
+
+
+def _sample_of(one: Item) -> str:
+    """Return the sample that an item is about; ids of objects begin with that of theirs."""
+    row = one.after or one.before or {}
+    return str(one.subject.get("sample_id") or row.get("sample_id") or str(one.subject.get("subject_id") or "")[:20])
 
 
 def _differing(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
@@ -367,10 +374,8 @@ class _Reasons:
 
     def of(self, matter: str, one: Item) -> Item:
         """Return an item with its path and its reason."""
-        row = one.after or one.before or {}
-        sample = one.subject.get("sample_id") or row.get("sample_id") or str(one.subject.get("subject_id") or "")[:20]
         why = getattr(self, f"_why_{matter}", lambda _: None)(one)
-        return one._replace(filepath=self.names.get(sample), why=why)
+        return one._replace(filepath=self.names.get(_sample_of(one)), why=why)
 
     def _causes(self) -> Iterator[tuple[str, str]]:
         """Yield for each run what changed of how it judges: its settings, model or code."""
@@ -441,13 +446,19 @@ class _Reasons:
             return f"threshold of {self._why_thresholds(fitted)}"
         return self.causes.get(source)
 
+    def _why_decisions(self, one: Item) -> str:
+        return _decision(one.after or one.before or {})
+
     def _decided(self, subject: str, kinds: set[str] | None) -> str | None:
         """Return what somebody said of a subject in between."""
         for said in self.said.get(subject, ())[::-1]:
             if kinds is None or said["kind"] in kinds:
-                taken_back = ", taken back" if said["undone_at"] else ""
-                return f"{said['kind']} by {said['decided_by']}{taken_back}"
+                return _decision(said)
         return None
+
+
+def _decision(said: Row) -> str:
+    return f"{said['kind']} by {said['decided_by']}" + (", taken back" if said["undone_at"] else "")
 
 
 def _differences_of(was: Row, now: Row) -> Iterator[str]:
