@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from brain_assets.app.duplicates import By, FoundDuplicates, FoundUnique, Histogram
     from brain_assets.app.exporting import Exported
     from brain_assets.app.past import PastDataset
+    from brain_assets.app.session import Session
     from brain_assets.app.split_leaks import Splits
     from brain_assets.app.splitting import SplitPlan
     from brain_assets.app.views import View
@@ -494,6 +495,22 @@ class DatasetReader:
         from brain_assets.resources.settings.configuration import load_dataset
 
         return load_dataset(self.paths.config).settings
+
+    def show(self, view: "DatasetReader | None" = None, *, port: int = 0, browser: bool = False) -> "Session":
+        """Serve the review page from this process, showing the dataset or a view of it; its link is ``url``.
+
+        Parameters
+        ----------
+        view : DatasetReader, optional
+            By default the dataset or view that is asked. Another one is shown by assigning to ``view`` of the session.
+        port : int
+            0 for any that is free.
+        browser : bool
+            Whether to open a browser.
+        """
+        from brain_assets.app.session import Session
+
+        return Session(self if view is None else view, port=port, browser=browser)
 
     def runs(self, method: str | None = None, **configuration: Any) -> duckdb.DuckDBPyRelation:
         """Return the newest record of every run, or of those of a method and with these values in their configuration."""

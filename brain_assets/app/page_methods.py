@@ -15,7 +15,7 @@ from brain_assets.app.run_options import as_yaml, options_of, said
 from brain_assets.app.what_if import Supposed, what_if
 from brain_assets.assets import catalog
 from brain_assets.resources.errors import BrainError, MissingError
-from brain_assets.resources.settings.configuration import load_dataset
+from brain_assets.resources.settings.configuration import DatasetSettings, load_dataset
 from brain_assets.resources.settings.home import Home
 from brain_assets.resources.store import locks
 from brain_assets.review.methods import Method, Progress, Setting
@@ -96,10 +96,20 @@ class DeclaredMethods:
     def progress(self, dataset: str) -> Progress:
         """Return who works on the dataset, and why the last command failed."""
         running = locks.holder(self.home.existing(dataset).lock)
-        command = self._commands.get(dataset)
+        command, place = self._commands.get(dataset), self._place(dataset)
         if command is not None and command.is_running:
-            return Progress(running or "starting", None)
-        return Progress(running, command.failure if command else None)
+            return Progress(running or "starting", None, place)
+        return Progress(running, command.failure if command else None, place)
+
+    def _place(self, dataset: str) -> str:
+        """Return who would compute, and where, in words."""
+        engine = load_dataset(self.home.existing(dataset).config).settings.engine
+        by = (
+            "the service of this home, after what it does now"
+            if self._is_served()
+            else "a command on this machine, now"
+        )
+        return by if engine == DatasetSettings.model_fields["engine"].default else f"{by}, heavy steps by {engine}"
 
     def cancel(self, dataset: str) -> bool:
         """Interrupt the command of the page, or have the service's run of the dataset terminated."""

@@ -29,6 +29,7 @@ from brain_assets.review.methods import Methods
 from brain_assets.review.refusal import Refused
 from brain_assets.review.security import Guard, is_loopback, known_hosts
 from brain_assets.review.sets import Sets
+from brain_assets.review.stage import Stage
 from brain_assets.review.thumbnails import Pictures, Previews, packed_preview
 
 __all__ = ["create_app", "link", "serve"]
@@ -44,6 +45,7 @@ def create_app(
     host: str = "127.0.0.1",
     previews: Previews = packed_preview,
     methods: Methods | None = None,
+    stage: Stage | None = None,
 ) -> Starlette:
     """Return the review page over the datasets in ``home``.
 
@@ -59,6 +61,8 @@ def create_app(
         ``previews(opened, content_hash)`` returns the preview kept for a content, or None.
     methods : Methods, optional
         Computes what the page asks for; closed with the page. Without, the page computes nothing.
+    stage : Stage, optional
+        What a program wants its pages to show.
 
     Raises
     ------
@@ -67,7 +71,7 @@ def create_app(
     """
     if len(token) < 16:
         raise ConfigurationError("the token of the review page must have at least 16 characters")
-    page = Page(Sets(Home(Path(home))), Pictures(previews), _user(), methods=methods)
+    page = Page(Sets(Home(Path(home))), Pictures(previews), _user(), methods=methods, stage=stage)
     hosts = known_hosts(host)
     open_to: dict[str, Any] = {
         "hosts": hosts,

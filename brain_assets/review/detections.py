@@ -142,7 +142,7 @@ def evaluation(
     if not {(field, one) for one in (model, other) if one is not None} <= known:
         raise Refused(404, "no such model finds objects of this field")
     make_matched(opened)
-    given = {"field": field, "model": model}
+    given: Row = {"field": field, "model": model}
     given |= {"from": _from(opened, field, model) if confidence is None else confidence}
     precisions = _precisions(opened, field, model)
     classes = [
@@ -206,7 +206,7 @@ def _taken(values: Any, places: NDArray[np.intp]) -> pa.Array:
 
 def _sides(opened: OpenSet, field: str, model: str) -> tuple[_Side, _Side, list[str]]:
     """Return labels and predictions over the same images, and the classes of both by number."""
-    given = {"field": field, "model": model}
+    given: Row = {"field": field, "model": model}
     tables = [_table(opened, SIDE, given | {"source": source}) for source in ("ground_truth", model)]
     samples = np.unique(
         np.concatenate([np.asarray(one["sample_id"].to_pylist(), object).astype(str) for one in tables])

@@ -30,6 +30,7 @@ from brain_assets.review.refusal import Refused
 from brain_assets.review.reviews import Selection, ids_of, record, synchronise
 from brain_assets.review.security import GUEST
 from brain_assets.review.sets import Frame, OpenSet, Sets, literal
+from brain_assets.review.stage import Stage
 from brain_assets.review.thresholds import cutoff_of, threshold_message
 from brain_assets.review.thumbnails import Pictures
 from brain_assets.review.wire import bits_of, pack
@@ -51,6 +52,7 @@ class Page:
     user: str
     models: alike.Models = field(default_factory=alike.Models)
     methods: Methods | None = None
+    stage: Stage | None = None
     lookout: Lookout = field(init=False)
 
     def __post_init__(self) -> None:
@@ -381,6 +383,7 @@ def overview(page: Page, dataset: str, question: Question) -> Any:
             "groups": queues.group_tables(opened),
             "runs": queues.runs(opened),
             "inputs": inputs(opened),
+            "staged": page.stage is not None and page.stage.dataset == dataset,
         }
 
 
@@ -476,6 +479,13 @@ def views(page: Page, dataset: str, question: Question) -> Any:
     return page.events(dataset).views()
 
 
+def staged(page: Page, dataset: str, question: Question) -> Any:
+    """Return what the program that serves the page wants it to show."""
+    if page.stage is None or page.stage.dataset != dataset:
+        raise Refused(404, "no program says what this page shows")
+    return page.stage.state()
+
+
 def methods(page: Page, dataset: str, question: Question) -> Any:
     """Return the methods that can have further runs, none where the page computes nothing."""
     return [asdict(one) for one in page.methods.offered(dataset)] if page.methods else []
@@ -500,6 +510,7 @@ READING: dict[str, Answer[Any]] = {
     "changes": Answer(NewsQuestion, changed),
     "evaluation": Answer(EvaluationQuestion, evaluate),
     "views": Answer(Question, views),
+    "staged": Answer(Question, staged),
     "methods": Answer(Question, methods),
     "progress": Answer(Question, progress),
 }
@@ -513,6 +524,8 @@ def find(page: Page, dataset: str, question: FindQuestion) -> bytes:
     with page.sets.use(dataset, question.version) as opened:
         count = opened.count(question.frame)
         synchronise(opened, page.events(dataset))
+        if page.stage is not None:
+            page.stage.make(opened)
         found = np.arange(count)
         if question.where.strip():
             found = search.find_where(opened, question.frame, question.where)

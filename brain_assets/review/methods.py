@@ -61,10 +61,13 @@ class Progress:
         Who works on it, in words; None where nobody does.
     failed : str, optional
         Why what the page had started last came to nothing.
+    place : str
+        Who would compute, and where, in words.
     """
 
     running: str | None
     failed: str | None
+    place: str
 
 
 @dataclass(frozen=True)

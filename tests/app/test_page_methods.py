@@ -146,6 +146,7 @@ def test_a_run_over_what_the_page_shows_is_computed_and_deleted(workshop: Worksh
             visit.open(f"tab=explore&where={quote(f'sample_id in ({names})')}")
             page = visit.page
             page.get_by_role("button", name="Compute…").click()
+            page.get_by_text("It is computed by a command on this machine, now.").wait_for()
             page.get_by_label("Method", exact=True).select_option("uniqueness")
             page.get_by_label("Name of the run").fill("of_some")
             page.get_by_label("Over", exact=True).select_option("shown")

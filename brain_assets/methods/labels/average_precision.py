@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from brain_assets.methods.labels.matching import NONE, match
+from brain_assets.methods.labels.matching import NONE, confidences, match
 from brain_assets.methods.labels.objects import Floats, Indices, Objects, overlaps
 
 IOUS = np.linspace(0.5, 0.95, 10)
@@ -51,7 +51,7 @@ def average_precision(labels: Objects, predictions: Objects, count: int, ious: F
     """
     labels, predictions = _by_class(labels, predictions, count)
     predictions = _most_confident(predictions)
-    confidence = np.nan_to_num(predictions.confidence, nan=-np.inf)
+    confidence = np.nan_to_num(confidences(predictions), nan=-np.inf)
     order = np.lexsort((-confidence, predictions.classes))
     ends = np.searchsorted(predictions.classes[order], np.arange(count + 1))
     positives = np.bincount(labels.classes[~labels.is_crowd], minlength=count)
@@ -93,7 +93,8 @@ def _grouped(objects: Objects, group: Indices, count: int) -> Objects:
 
 
 def _taken(objects: Objects, places: Indices) -> Objects:
-    confidence, crowd = (None if side is None else side[places] for side in (objects.confidence, objects.crowd))
+    confidence = None if objects.confidence is None else objects.confidence[places]
+    crowd = None if objects.crowd is None else objects.crowd[places]
     return Objects(objects.boxes[places], objects.classes[places], objects.offsets, confidence, crowd)
 
 
@@ -102,7 +103,7 @@ def _most_confident(predictions: Objects) -> Objects:
     if (sizes <= MOST_DETECTIONS).all():
         return predictions
     images = predictions.images
-    order = np.lexsort((-np.nan_to_num(predictions.confidence, nan=-np.inf), images))
+    order = np.lexsort((-np.nan_to_num(confidences(predictions), nan=-np.inf), images))
     turn = np.arange(len(order)) - predictions.offsets[images[order]]
     kept = np.sort(order[turn < MOST_DETECTIONS])
     offsets = np.concatenate([[0], np.cumsum(np.minimum(sizes, MOST_DETECTIONS))]).astype(np.int64)

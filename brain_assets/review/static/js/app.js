@@ -12,17 +12,21 @@ import { News } from "/static/js/news.js";
 import { Queue } from "/static/js/queue.js";
 import { Overview } from "/static/js/overview.js";
 import { rename, reviewer, undo } from "/static/js/say.js";
-import { fresh, set, state, watch } from "/static/js/state.js";
+import { NOTHING_SOUGHT, fresh, set, state, watch } from "/static/js/state.js";
 import { Threshold } from "/static/js/threshold.js";
 import { Workspace } from "/static/js/workspace.js";
 
 const TABS = ["overview", "explore", "queue", "groups", "evaluation", "news"];
 const THEMES = { auto: "◐", light: "☀", dark: "☾" };
 const LOOK_EVERY = 10_000;
+const FOLLOW_EVERY = 700;
 
 let overview = { version: "", issues: [], words: {}, groups: [], runs: [], user: "" };
 let frames = {};
 let explored = null;
+/** The number of what a program last wanted shown, and whose programs are followed. */
+let staged = null;
+const following = new Set();
 
 const wordsOf = async (name) => (frames.images?.has(name) ? ((await frames.images.column(name)).words ?? []) : []);
 const classes = async () => (frames.objects ? ((await frames.objects.column("label")).words ?? []) : wordsOf("label"));
@@ -76,6 +80,7 @@ async function load() {
   await (state.tab === "explore" || state.id ? startExplore() : ({ overview: first, queue, groups, evaluation, news })[state.tab]?.enter());
   workspace.start();
   compute.start();
+  if (overview.staged) follow(state.dataset);
   document.body.dataset.ready ??= Math.round(performance.now());
 }
 
@@ -83,6 +88,22 @@ async function load() {
 function startExplore() {
   explored ??= overview.version ? explore.start(frames, overview).then(() => explore.views.load()) : null;
   return explored;
+}
+
+/** Shows what the program that serves the page wants shown, whenever that is another. */
+async function follow(dataset) {
+  if (following.has(dataset)) return;
+  following.add(dataset);
+  while (state.dataset === dataset) {
+    const found = await ask(dataset, "staged").catch(() => null);
+    if (found && found.number !== staged) {
+      const isFirst = staged === null;
+      staged = found.number;
+      if (!isFirst || found.where) set({ tab: "explore", frame: "images", filters: {}, where: found.where, text: "", id: "", beside: "", ...NOTHING_SOUGHT }, { push: !isFirst });
+    }
+    await new Promise((resolve) => setTimeout(resolve, FOLLOW_EVERY));
+  }
+  following.delete(dataset);
 }
 
 /** Says which rows of labels and predictions are not used, before anything that is judged by the rest. */
@@ -99,6 +120,7 @@ function showTab() {
     $(`#tab-${name}`).tabIndex = name === tab ? 0 : -1;
     $(`#panel-${name}`).hidden = name !== tab;
   }
+  $(`#tab-${tab}`).scrollIntoView({ block: "nearest", inline: "nearest" });
   if (tab === "explore") trying(startExplore);
 }
 

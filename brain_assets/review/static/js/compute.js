@@ -59,6 +59,8 @@ export class Compute {
       h("option", { value: "all" }, `all ${plural(shown.count, "image")}`),
       some && h("option", { value: "shown" }, `the ${number(shown.matching)} that match the filters`),
     );
+    const place = h("span", {});
+    ask(state.dataset, "progress").then((found) => (place.textContent = ` It is computed by ${found.place}.`), () => {});
     const runs = h("ul", { class: "choices" });
     const settings = h("details", { id: "compute-options" });
     const chosen = () => this.methods.find(({ method }) => method === choice.value);
@@ -88,7 +90,7 @@ export class Compute {
       h("label", { for: "compute-scope" }, "Over"),
       scope,
       settings,
-      h("p", { class: "muted" }, "It is declared in the dataset's file, and stays current from then on."),
+      h("p", { class: "muted" }, "It is declared in the dataset's file, and stays current from then on.", place),
       h(
         "div",
         { class: "row end" },

@@ -1,0 +1,61 @@
+"""The review page beside a program: it follows what the program shows."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import brain_assets as brain
+from brain_assets.app.session import Session
+from brain_assets.resources.errors import BrainError, ConfigurationError, MissingError
+from tests.review.browser import launched
+from tests.review_data import Synthetic
+
+
+@pytest.fixture
+def synthetic(tmp_path: Path) -> Synthetic:
+    return Synthetic(tmp_path, count=80).create()
+
+
+@pytest.fixture
+def session(synthetic: Synthetic) -> Iterator[Session]:
+    with brain.dataset("demo", home=str(synthetic.home)).show() as session:
+        yield session
+
+
+def test_a_page_follows_the_view(session: Session) -> None:
+    few = session.dataset.where("split = 'train'").take(7)
+    with launched() as browser:
+        page = browser.new_page()
+        page.goto(session.url)
+        status = "text => document.querySelector('#status').textContent.includes(text)"
+        page.wait_for_function(status, arg="80 images")
+        session.view = few
+        page.wait_for_function(status, arg="7 of 80 match")
+        session.view = few.take(3)
+        page.wait_for_function(status, arg="3 of 80 match")
+        other = browser.new_page()
+        other.goto(session.url)
+        other.wait_for_function(status, arg="3 of 80 match")
+        session.view = None
+        page.wait_for_function(status, arg="80 images")
+        browser.close()
+
+
+def test_a_session_is_of_one_dataset_and_ends(session: Session, tmp_path: Path) -> None:
+    other = Synthetic(tmp_path / "other", count=80).create()
+    with pytest.raises(ConfigurationError, match="needs one of its own"):
+        session.view = brain.dataset("demo", home=str(other.home)).where("true")
+    assert session.url in session._repr_html_().replace("&amp;", "&")
+    port = int(session.url.split(":")[2].split("/")[0])
+    with pytest.raises(BrainError, match="choose another"):
+        session.dataset.show(port=port)
+    session.close()
+    with session.dataset.where("split = 'test'").show(port=port) as again:
+        assert again.view.ids == session.dataset.where("split = 'test'").ids
+    assert not again._thread.is_alive()
+
+
+def test_what_is_not_there_is_not_shown(tmp_path: Path) -> None:
+    with pytest.raises(MissingError):
+        brain.dataset("nobody", home=str(tmp_path)).show()
