@@ -404,7 +404,7 @@ def test_themes_follow_the_system_and_the_user(browser: Any, address: str, synth
         assert visit.page.evaluate(ground) == "rgb(244, 245, 247)"
 
 
-VIEWS = ["f.uniqueness=[0,1]", "tab=queue&issue=leak", "tab=groups", "tab=news"]
+VIEWS = ["tab=overview", "f.uniqueness=[0,1]", "tab=queue&issue=leak", "tab=groups", "tab=evaluation", "tab=news"]
 CONTRAST = {"runOnly": ["color-contrast"]}
 
 
@@ -442,6 +442,29 @@ def test_map_and_grid_by_keyboard(own: Visit) -> None:
     own.page.locator("#detail h2").wait_for()
     press("Escape")
     own.page.wait_for_function("() => document.activeElement.classList.contains('card')")
+
+
+def test_from_the_first_screen_to_a_decision_by_keyboard_alone(own: Visit, small: Synthetic) -> None:
+    page = own.page
+    page.goto(f"{own.address}/?token={TOKEN}&dataset=demo")
+    own.wait_for_text("#overview .next h3", "Leaks between splits")
+    press = page.keyboard.press
+    tabbed = 0
+    while not page.evaluate("document.activeElement.textContent.startsWith('Review ')"):
+        press("Tab")
+        tabbed += 1
+        assert tabbed < 40, page.evaluate("document.activeElement.outerHTML")
+        # Whoever sees no pointer sees where they are.
+        assert page.evaluate("document.activeElement.matches(':focus-visible')")
+    press("Enter")
+    own.wait_for_text("#queue-status", "flagged")
+    subject = page.locator("#queue .stage").get_attribute("data-id")
+    press("d")
+    own.wait_for_text("#queue-status", "1 decision")
+    (decision,) = own.events.decisions()
+    assert (decision.subject_id, decision.kind, decision.issue) == (subject, "drop", "leak")
+    press("u")
+    own.wait_for_text("#queue-status", "0 decisions")
 
 
 def test_the_first_screen_leads_to_what_matters_most(visit: Visit, synthetic: Synthetic) -> None:
@@ -512,9 +535,18 @@ def test_a_colleague_signs_in_and_a_lost_connection_mends_itself(visit: Visit) -
     page.locator("#detail h2").wait_for()
 
 
-def test_a_phone_shows_every_tab_in_its_width(visit: Visit) -> None:
+def test_a_phone_shows_every_tab_in_its_width(visit: Visit, synthetic: Synthetic) -> None:
     page = visit.page
     page.set_viewport_size({"width": 390, "height": 844})
-    for tab in ("overview", "explore", "queue&issue=leak", "groups", "news"):
+    for tab in ("overview", "explore", "queue&issue=leak", "groups", "evaluation", "news"):
         visit.open(f"tab={tab}")
         assert page.evaluate("document.documentElement.scrollWidth") <= 390, tab
+        chosen = page.locator("[role=tab][aria-selected=true]").bounding_box()
+        assert chosen["x"] >= 0
+        assert chosen["x"] + chosen["width"] <= 390
+        # What is said at the head of a view is in its width, too.
+        past = "[...document.querySelectorAll('[role=tabpanel]:not([hidden]) header > *')]"
+        assert page.evaluate(f"{past}.filter(one => one.getBoundingClientRect().right > 391).length") == 0, tab
+    visit.open(f"id={synthetic.ids[70]}")
+    visit.wait_for_text("#detail h2", ".jpg")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390

@@ -120,7 +120,7 @@ export class Evaluation {
       shownCell.style.setProperty("--share", `${Math.round(100 * Math.sqrt(Math.min(1, count / (support.get(label ?? prediction) || count))))}%`);
       return shownCell;
     };
-    const name = (label, none) => (label === null ? h("i", {}, none) : h("bdi", {}, label));
+    const name = (label, none) => (label === null ? h("i", {}, none) : h("bdi", { title: label }, label));
     return h(
       "section",
       {},

@@ -68,12 +68,12 @@ export class Groups {
       this.panel,
       h(
         "header",
-        { class: "row between" },
+        { class: "row wrap between" },
         choose,
-        h("span", { class: "muted" }, "↑ ↓ group · A accept proposal · K keep all · C compare · 1–9 choose keeper · U undo"),
+        h("span", { class: "muted keyboard" }, "↑ ↓ group · A accept proposal · K keep all · C compare · 1–9 choose keeper · U undo"),
         h(
           "span",
-          { class: "row" },
+          { class: "row wrap" },
           page("←", -25),
           h(
             "span",
@@ -103,11 +103,11 @@ export class Groups {
       },
       h(
         "header",
-        { class: "row between" },
+        { class: "row wrap between" },
         h("h3", {}, plural(members.length, "copy", "copies")),
         h(
           "span",
-          { class: "row" },
+          { class: "row wrap" },
           h(
             "button",
             { type: "button", class: "primary", onclick: () => this.accept(index) },

@@ -50,7 +50,7 @@ export class News {
       this.panel,
       h(
         "header",
-        { class: "row" },
+        { class: "row wrap" },
         h("h2", {}, "What is new"),
         this.choose("before", "since the run of"),
         this.choose("after", "up to the run of"),
@@ -64,7 +64,7 @@ export class News {
       ),
       news.added + news.changed === 0 && h("p", { class: "muted" }, "No image came or changed between these runs."),
       h("section", { id: "news-why" }),
-      news.metrics.length > 0 && this.table(news.metrics),
+      news.metrics.length > 0 && h("div", { class: "wide", tabindex: 0, role: "region", "aria-label": "Metrics" }, this.table(news.metrics)),
     );
   }
 

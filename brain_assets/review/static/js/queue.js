@@ -104,7 +104,7 @@ export class Queue {
     const decided = this.done.size;
     return h(
       "header",
-      { class: "row between" },
+      { class: "row wrap between" },
       h("h2", { title: this.words(state.issue).meaning }, this.words(state.issue).title),
       h(
         "span",

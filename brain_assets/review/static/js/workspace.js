@@ -52,6 +52,7 @@ export class Workspace {
     this.pair = h("span", { class: "row wrap", role: "group", "aria-label": "Comparison", hidden: true });
     this.scroll = h("div", { class: "scroll", tabindex: 0, role: "group", "aria-label": "Everything known" });
     this.panes = this.viewers.map((one) => h("figure", { class: "pane" }, one.root, h("figcaption", { class: "path" })));
+    this.panes[1].hidden = true;
     put(
       this.panel,
       h(
