@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from functools import cache, partial
 from typing import Any
 
@@ -186,7 +187,7 @@ def _cutoff(issue: str) -> Cutoff | None:
 
 def _flaw(name: str, *words: Any, share: float = 0.1) -> Issue:
     """Return an issue; what these rules measure is so, but seldom wrong in itself."""
-    return Issue(name, *words, share=share, cutoff=_cutoff(name))
+    return replace(Issue(name, *words), share=share, cutoff=_cutoff(name))
 
 
 FLAWS = (
