@@ -4,7 +4,9 @@ What they left as it was is not said again: so a correction that somebody else m
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from brain_assets.resources.label_formats.annotations import GROUND_TRUTH
@@ -62,7 +64,7 @@ def compare(task: Task, content: Content, unusable: Mapping[str, str]) -> Compar
     """
     about, words, faults = dict(task.about), list[Word](), [f"{name}: {why}" for name, why in unusable.items()]
     if content.regions is not None:
-        regions = [one for one in map(_within, content.regions) if one]
+        regions = list(_apart(one for one in map(_within, content.regions) if one))
         faults += [f"{one.name}: its box has no area" for one in content.regions if not _within(one)]
         said, about["regions"] = _regions(task, regions, unusable)
         words += said
@@ -84,6 +86,14 @@ def _label_fault(labels: Sequence[str], *, several: bool) -> str:
     if len(labels) > 1 and not several:
         return f"several classes of one image ({', '.join(labels)}), where the dataset has one of each"
     return "a class with a comma in it" if several and any("," in one for one in labels) else ""
+
+
+def _apart(regions: Iterable[Region]) -> Iterator[Region]:
+    """Yield regions under names of their own: some tools let a copy keep that of what it was copied from."""
+    seen = Counter[str]()
+    for one in regions:
+        seen[one.name] += 1
+        yield one if seen[one.name] == 1 else replace(one, name=f"{one.name} ({seen[one.name]})")
 
 
 def _within(region: Region) -> Region | None:

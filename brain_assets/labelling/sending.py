@@ -111,10 +111,8 @@ class _Sending:
                 found[row["sample_id"]] += [row["subject_id"]] if about_labels or row["object_id"] else []
         if self.order.where:
             places = find_where(self.opened, "images", self.order.where)
-            met = [one.decode() for one in self.opened.ids("images")[places].tolist()]
-            found = (
-                {one: found[one] for one in found if one in set(met)} if self.order.issue else {one: [] for one in met}
-            )
+            met = dict.fromkeys(one.decode() for one in self.opened.ids("images")[places].tolist())
+            return {one: found[one] for one in (found if self.order.issue else met) if one in met}
         return dict(found)
 
     def classes(self) -> Classes:

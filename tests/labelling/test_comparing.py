@@ -86,6 +86,14 @@ def test_words_make_of_what_was_sent_what_was_left(
     assert not compare(task, Content(regions), {}).words
 
 
+def test_a_copy_that_kept_the_name_of_what_it_was_copied_from_is_a_region_too() -> None:
+    region = Region(f"{SAMPLE}1", "ant", (0.1, 0.1, 0.2, 0.2))
+    known = {"object": region.name, "source": "ground_truth", "label_field": "ground_truth"}
+    task = Task(Place("tool", "url", "1"), "7", SAMPLE, "content", {"regions": [as_sent(region, known)]})
+    copy = Region(region.name, "bee", (0.5, 0.5, 0.2, 0.2))
+    assert [one.kind for one in compare(task, Content([region, copy]), {}).words] == ["draw"]
+
+
 def test_a_class_is_said_as_the_dataset_has_it() -> None:
     task = Task(Place("tool", "url", "1"), "7", SAMPLE, "content", {"labels": ["ant"], "flagged": [SAMPLE]})
     several = Task(task.place, "7", SAMPLE, "content", {**task.about, "several": True})
