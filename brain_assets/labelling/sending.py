@@ -36,7 +36,8 @@ LABELS = f"select sample_id, labels from ground_truth where label_field = ? and 
 OBJECT_CLASSES = (
     "select distinct label, polygon is not null as outlined from objects where source = 'ground_truth' order by all"
 )
-IMAGE_CLASSES = "select distinct unnest(labels) as label from ground_truth where label_field = ? order by all"
+IMAGE_CLASSES = """
+    select distinct unnest(labels) as label, len(labels) > 1 as several from ground_truth where label_field = ? order by all"""
 
 
 @dataclass(frozen=True)
@@ -132,6 +133,7 @@ class _Sending:
             frozenset(boxes | declared) if boxes or not labels else None,
             frozenset(boxes | declared) if outlined else None,
             frozenset(labels | declared) if labels else None,
+            any(row["several"] for row in named),
         )
 
     def tasks(self, chosen: Mapping[str, Sequence[str]], takes: Classes) -> Iterator[tuple[Outgoing, Row]]:

@@ -123,11 +123,15 @@ class Finished:
 
 @dataclass(frozen=True)
 class Classes:
-    """Which classes a project takes, of boxes, of outlines and of whole images; None where it takes no such thing."""
+    """Which classes a project takes, of boxes, of outlines and of whole images; None where it takes no such thing.
+
+    ``several`` says that an image may have more than one, where a project is made.
+    """
 
     boxes: frozenset[str] | None = None
     outlines: frozenset[str] | None = None
     labels: frozenset[str] | None = None
+    several: bool = False
 
 
 class LabelTool(Protocol):

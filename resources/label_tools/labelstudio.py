@@ -153,7 +153,8 @@ def labelling_config(classes: Classes) -> str:
     for (tag, name, entry), given in zip(kinds, (classes.boxes, classes.outlines, classes.labels), strict=True):
         if given is not None:
             entries = "".join(f"<{entry} value={quoteattr(one)}/>" for one in sorted(given))
-            parts.append(f'<{tag} name="{name}" toName="image">{entries}</{tag}>')
+            several = ' choice="multiple"' if classes.several and tag == "Choices" else ""
+            parts.append(f'<{tag} name="{name}" toName="image"{several}>{entries}</{tag}>')
     return f"<View>{''.join(parts)}</View>"
 
 

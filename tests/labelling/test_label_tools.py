@@ -352,6 +352,12 @@ def test_a_labelling_interface_holds_any_class() -> None:
     ]["labels"] == ['a "b" & <c>', "d"]
 
 
+def test_an_image_may_be_given_several_classes_where_the_dataset_has_such() -> None:
+    labels = frozenset({"a", "b"})
+    assert 'choice="multiple"' in labelling_config(Classes(labels=labels, several=True))
+    assert "multiple" not in labelling_config(Classes(boxes=labels, labels=labels))
+
+
 def made(body: Any) -> Any:
     from tests.labelling.servers import Asked
 
