@@ -67,8 +67,10 @@ class Cvat:
         """Return what a project takes; raises SourceError where there is no such project."""
         labels = self._labels(project)
         kinds = (("rectangle", "any"), ("polygon", "any"), ("tag", "any"))
-        found = [frozenset(one["name"] for one in labels if one["type"] in kind) or None for kind in kinds]
-        return Classes(*found)
+        boxes, outlines, tags = (
+            frozenset(one["name"] for one in labels if one["type"] in kind) or None for kind in kinds
+        )
+        return Classes(boxes, outlines, tags)
 
     def _labels(self, project: str) -> list[Row]:
         return self._all("/api/labels", project_id=project)

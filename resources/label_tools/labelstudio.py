@@ -57,7 +57,8 @@ class LabelStudio:
     def classes(self, project: str) -> Classes:
         """Return what a project takes; raises SourceError where there is no such project."""
         controls = self._controls(project)
-        return Classes(*(frozenset(one["labels"]) if one else None for one in controls.values()))
+        boxes, outlines, labels = (frozenset(one["labels"]) if one else None for one in controls.values())
+        return Classes(boxes, outlines, labels)
 
     def _controls(self, project: str) -> dict[str, Row]:
         """Return how the project's configuration calls what it takes: of boxes, outlines and whole images."""
