@@ -223,8 +223,8 @@ def _listed_splits(found: Sequence[Found], names: Sequence[str]) -> Counter[str]
     listing = list_labels(DatasetSettings(media="", labels=labels), DatasetPaths(Path()))
     rows = read_sample_columns(listing.files).to_pylist()
     splits = {row["key"]: row["split"] for row in rows if row["split"]}
-    found = (next((splits[form] for form in _forms(name) if form in splits), "none") for name in names)
-    return Counter(found) if splits else Counter()
+    told = (next((splits[form] for form in _forms(name) if form in splits), "none") for name in names)
+    return Counter(told) if splits else Counter()
 
 
 def _forms(name: str) -> Iterator[str]:

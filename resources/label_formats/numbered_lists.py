@@ -40,7 +40,7 @@ class NumberedLists:
             for path in images.values():
                 found.add_image(path, names_of(path))
             lines = ((line, (images.get(number), text)) for line, number, text in _pairs(content))
-            found.each(lines, lambda line, one: found.add(line, _box(*one, classes)))
+            found.each(lines, lambda line, one: found.add(line, _box(one[0], one[1], classes)))
         return found
 
     def may_hold_columns(self, path: Path) -> bool:
