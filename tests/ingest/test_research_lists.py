@@ -77,9 +77,9 @@ def pets(root: Path) -> Answer:
 
 
 def bare(root: Path) -> Answer:
-    pictures(root / "photos", ["s1.png", "s2.png", "s3.png"])
-    texts(root / "photos", {"train.txt": "s1 0\ns2 1\n", "val.txt": "s3 1\n"})
-    return [("s1.png", "train", "0"), ("s2.png", "train", "1"), ("s3.png", "val", "1")]
+    pictures(root / "photos", ["s1.png", "s2.png", "s3.png", "s4.png"])
+    texts(root / "photos", {"train.txt": "s1 0\ns2 1\ns4 1\n", "val.txt": "s3 1\n"})
+    return [("s1.png", "train", "0"), ("s2.png", "train", "1"), ("s3.png", "val", "1"), ("s4.png", "train", "1")]
 
 
 SETS: dict[Callable[[Path], Answer], str] = {aircraft: "images", birds: "images", pets: "", bare: "photos"}
