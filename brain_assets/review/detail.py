@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 
 from brain_assets.incremental.words import joined
@@ -13,6 +14,8 @@ from brain_assets.review.sets import Frame, OpenSet
 from brain_assets.review.subjects import AMONG, Row, cards_of, fetch
 from brain_assets.signals.registry import issue_named
 
+# So many subjects of which what is counted over all is remembered.
+REMEMBERED = 200
 POSSIBLE_ID = re.compile(r"[0-9a-f]{8,64}")
 
 
@@ -54,7 +57,23 @@ def frame_of(opened: OpenSet, subject: str) -> Frame:
 
 
 def signals(opened: OpenSet, frame: Frame, subject: str) -> list[Row]:
-    """Return what is known of a subject: name, group, kind, value, and the share of subjects with a lower number."""
+    """Return what is known of a subject: name, group, kind, value, and the share of subjects with a lower number.
+
+    It counts over all subjects, and nothing that reviewers say changes it: of the last subjects it is remembered.
+    """
+    with opened.lock:
+        known: OrderedDict[str, list[Row]] = opened.memo.setdefault(f"signals of {frame}", OrderedDict())
+        found = known.get(subject)
+    if found is None:
+        found = _signals(opened, frame, subject)
+        with opened.lock:
+            known[subject] = found
+            if len(known) > REMEMBERED:
+                known.popitem(last=False)
+    return found
+
+
+def _signals(opened: OpenSet, frame: Frame, subject: str) -> list[Row]:
     by_source: dict[str, list[Column]] = {}
     for column in columns(opened, frame).values():
         if column.group not in ("issues", "review"):

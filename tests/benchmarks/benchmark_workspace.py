@@ -3,7 +3,7 @@
     python -m tests.benchmarks.benchmark_workspace [--images N] [--pictures N]
 
 needs playwright and Chromium. Boxes are drawn and images walked through at N images; then a fresh server is asked for N
-pictures of 24 megapixels at once, with every pixel, beside one alone.
+pictures of 24 megapixels at once, with every pixel, beside one alone. Of 0 a part is left out.
 """
 
 import argparse
@@ -51,8 +51,17 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=100_000)
     parser.add_argument("--pictures", type=int, default=12)
     asked = parser.parse_args()
+    if asked.images:
+        walk_and_draw(asked.images)
+    if asked.pictures:
+        memory(asked.pictures)
+    print(f"load of the machine: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
+
+
+def walk_and_draw(images: int) -> None:
+    """Tell what the next image and a box take in a browser."""
     with tempfile.TemporaryDirectory() as folder:
-        points_only(Path(folder), asked.images, "demo", side=1600)
+        points_only(Path(folder), images, "demo", side=1600)
         with launched() as browser, server(Path(folder), PORT):
             context = browser.new_context(viewport={"width": 1400, "height": 900})
             visit = Visit(context.new_page(), f"http://127.0.0.1:{PORT}", Path(folder))
@@ -61,8 +70,6 @@ def main() -> None:
             tell("a box saved and listed, ms", [one for one, _ in saved])
             tell("of which asking the server, ms", [one for _, one in saved])
             context.close()
-    memory(asked.pictures)
-    print(f"load of the machine: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
 
 
 def tell(what: str, times: list[float]) -> None:
