@@ -8,6 +8,7 @@ pictures of 24 megapixels at once, with every pixel, beside one alone. Of 0 a pa
 
 import argparse
 import hashlib
+import io
 import os
 import tempfile
 import threading
@@ -110,8 +111,10 @@ def memory(count: int) -> None:
         points_only(Path(folder), count, "demo")
         random = np.random.default_rng(0)
         noise = Image.fromarray(random.integers(0, 256, (400, 600, 3), dtype=np.uint8)).resize((6000, 4000))
+        encoded = io.BytesIO()
+        noise.save(encoded, "JPEG", quality=85)
         for picture in (Path(folder) / "media" / "demo").iterdir():
-            noise.save(picture, quality=85)
+            picture.write_bytes(encoded.getvalue())
         for at_once in (1, count):
             with server(Path(folder), PORT + 1) as process:
                 before = megabytes(process.pid, "VmRSS")
