@@ -12,9 +12,7 @@ from dataclasses import dataclass
 import dagster as dg
 
 from brain_assets.assets.place import SERVICE, Place
-from brain_assets.labelling.fetching import fetch
 from brain_assets.resources.errors import BrainError
-from brain_assets.resources.label_tools.tools import tool_of
 from brain_assets.resources.settings.configuration import load_service
 from brain_assets.resources.settings.home import DatasetPaths
 from brain_assets.resources.store.label_tasks import OUT, LabelTasks
@@ -34,6 +32,10 @@ class _Asking:
     said: str = "is still being asked"
 
     def __call__(self) -> None:
+        # Most ticks ask nobody, and need none of it.
+        from brain_assets.labelling.fetching import fetch
+        from brain_assets.resources.label_tools.tools import tool_of
+
         try:
             # A later change of what is done comes by the command, which asks for all.
             self.said = str(
