@@ -97,8 +97,9 @@ def test_what_a_first_look_proposes_gives_labels_and_splits(tmp_path: Path, made
     assert workshop.rows(LABELS) == wanted
     assert workshop.rows("select * from rejected_rows") == []
     if made is birds:
-        boxes = "select x, y, label from objects join samples using (sample_id) order by filepath"
-        assert workshop.rows(boxes) == [(1 / 32, 2 / 32, "001.Albatross"), (0, 0, "002.Auklet")]
+        boxes = """select round(x * s.width), round(y * s.height), label from objects join samples s using (sample_id)
+            order by filepath"""
+        assert workshop.rows(boxes) == [(1, 2, "001.Albatross"), (0, 0, "002.Auklet")]
         # The numbers of images change, and what is said of them is read again.
         swapped = "2 001.Albatross/a_1.png\n1 002.Auklet/a_2.png\n3 002.Auklet/a_3.png\n"
         (tmp_path / "set" / "images.txt").write_text(swapped)
@@ -116,10 +117,10 @@ def test_what_may_be_anything_is_told_and_not_guessed(tmp_path: Path) -> None:
     labels = [{"uri": str(tmp_path / "photos" / name)} for name in ("val.txt", "notes.txt")]
     workshop = Workshop(tmp_path / "home", tmp_path / "photos", labels=labels)
     workshop.run(CHAIN)
-    told = workshop.rows(
-        "select file, reason, contains(detail, 'its format is lists') from rejected_rows order by file"
-    )
-    assert told == [("notes.txt", "unknown_format", True), ("val.txt", "unknown_format", True)]
+    query = """select file, reason, contains(detail, 'its format is lists'), contains(detail, 'a number of its own')
+        from rejected_rows order by file"""
+    told = [("notes.txt", "unknown_format", True, False), ("val.txt", "unknown_format", False, True)]
+    assert workshop.rows(query) == told
 
 
 def test_files_that_name_what_others_number_are_known_by_name() -> None:
