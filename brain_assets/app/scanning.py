@@ -37,6 +37,7 @@ from brain_assets.resources.media.splits import FolderSplits, split_of
 from brain_assets.resources.media.videos import DEFAULT_SECONDS
 from brain_assets.resources.settings.configuration import DatasetSettings, LabelSettings
 from brain_assets.resources.settings.home import DatasetPaths
+from brain_assets.resources.tabular import WHOLE_FILE
 
 # Folders of images beside which labels may lie, and what folders of labels are called.
 IMAGE_FOLDERS = {"images", "image", "imgs", "img", "jpegimages", "pictures", "photos", "data", "image_2"}
@@ -110,7 +111,10 @@ class Look:
         """Return what was seen, for people."""
         splits = splits_told(self.splits, "none")
         by = "tag" if self.manifest else "list" if self.listed else "folder"
-        lines = [f"{self.folder}: {self.samples} images" + (f"; splits by {by}: {splits}" if splits else "")]
+        lines = [
+            f"{self.folder}: {self.samples} image{'s'[: self.samples != 1]}"
+            + (f"; splits by {by}: {splits}" if splits else "")
+        ]
         if self.videos:
             lines.append(f"  {self.videos} video{'s'[: self.videos != 1]}, of which frames are taken, one a second")
         for one in self.found:
@@ -278,7 +282,7 @@ def _class_folders(names: Sequence[str]) -> Iterator[Found]:
     if len(named) > 1 and (in_all or len(classes) == 1):
         shared = len(classes) > 1 and None not in classes and len(in_all) * 2 > len(named)
         shown = ", ".join(sorted(named)[:3])
-        kind = f"folders that may be classes, {len(named)} such as {shown}"
+        kind = f"folders {'of' if shared else 'that may be'} classes, {len(named)} such as {shown}"
         yield Found(kind, FOLDERS, [FOLDERS], len(names), sure=shared)
 
 
@@ -305,6 +309,9 @@ def _lists(others: Sequence[Path], names: Sequence[str], left_out: dict[str, str
     """
     files = [path for path in others if path.suffix.lower() in {".txt", ".lst"}][:TRIED]
     forms = {path: _form_of_list(path) for path in files}
+    faults = {path: _fault_of_list(path) for path, form in forms.items() if form == "lists"}
+    left_out |= {str(path): fault for path, fault in faults.items() if fault}
+    forms = {path: "other" if faults.get(path) else form for path, form in forms.items()}
     for form in ("lists", "numbered"):
         if found := [str(path) for path, one in forms.items() if one == form and not _is_coarse(path)]:
             given = found if form == "lists" else [one for one in found if Path(one).name.lower() == NUMBERS]
@@ -321,6 +328,14 @@ def _form_of_list(path: Path) -> str | None:
     """Return the format of a list; nothing of what is of none, and ``other`` of what cannot be read for a first look."""
     recognised = _recognised(path)
     return recognised.form if recognised and recognised.member else None if recognised else "other"
+
+
+def _fault_of_list(path: Path) -> str:
+    """Return why most lines of a list say nothing of their images; empty where they do, or where they say which split it is."""
+    recognised = _recognised(path)
+    read = recognised.read() if recognised else None
+    refused = [one for one in read.rejected if one.line != WHOLE_FILE] if read else []
+    return refused[-1].detail if read and len(refused) > len(read.labels) else ""
 
 
 def _is_coarse(path: Path) -> bool:

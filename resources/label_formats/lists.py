@@ -9,6 +9,7 @@ from brain_assets.resources.label_formats.class_names import ClassNames, names_a
 from brain_assets.resources.label_formats.content import Content, mostly
 from brain_assets.resources.media.candidates import IMAGE_SUFFIXES
 from brain_assets.resources.media.splits import split_of
+from brain_assets.resources.tabular import WHOLE_FILE, Rejected
 
 LOOKED_AT = 20
 NAMED = {"train", "val", "test"}
@@ -22,6 +23,10 @@ BARE = re.compile(r"\"?(?P<path>[^\s,;\"]+)\"?[\s,;]+(?P<label>\S.*)")
 """A name without a suffix and a class, which may be anything; such lines are read where somebody says what they are."""
 AIRCRAFT = re.compile(r"images_(?:family|manufacturer|variant)_(?P<split>train|val|test|trainval)")
 """What FGVC-Aircraft calls its lists, of which each line is a name of digits and a class."""
+PARTITION, PARTS_OF = "partition", {"0": "train", "1": "val", "2": "test"}
+"""CelebA's list of which image is in which split, by its number."""
+BOX = re.compile(r"(?P<label>\S*[^\W\d].*?)[\s,;]+(?:-?[\d.]+[\s,;]+){3}-?[\d.]+")
+"""A class and four numbers, as tiny ImageNet has them: whether corners or sizes, nothing says."""
 JOINED, PARTS = "trainval", ("train", "val")
 """A list of what other lists, where they are there, put into two splits."""
 
@@ -40,22 +45,38 @@ class Lists:
 
     def may_hold_columns(self, path: Path) -> bool:
         """Tell whether a file is called like a split."""
-        return path.suffix.lower() in self.suffixes and _split(path) in NAMED
+        return path.suffix.lower() in self.suffixes and (_split(path) in NAMED or PARTITION in path.stem.lower())
 
     def columns(self, content: Content) -> Sequence[Row]:
         """Return the split of the images of a list that is called like one."""
         split, form = _split(content.path), _form(content)
         sure = form is not BARE or _is_named(content)
         parted = [_parted(text, form) for _, text in _lines(content)] if sure else []
-        return [{"filepath": _path(one), "split": split, "tags": []} for one in parted if one]
+        if _is_partition(content):
+            return [{"filepath": _path(one), "split": PARTS_OF[one["label"]], "tags": []} for one in parted if one]
+        return [{"filepath": _path(one), "split": split, "tags": []} for one in parted if one] if split else []
 
     def read(self, content: Content) -> Annotations:
         """Return the class of each image; a number takes the name that it has in a list of classes above the file."""
         found, classes, form = Annotations(), names_above(content.path), _form(content) or FORWARD
+        if _is_partition(content):
+            return found
         if form is BARE and (fault := _no_classes(content)):
             raise Unusable("class", fault)
+        if any((one := _parted(text, form)) and BOX.fullmatch(one["label"]) for _, text in _lines(content)):
+            detail = "four numbers stand behind classes, and nothing says if they are corners or sizes: classes are read alone"
+            found.rejected.append(Rejected(WHOLE_FILE, "box", detail))
         found.each(_lines(content), lambda line, text: _add(found, line, _parted(text, form), classes))
         return found
+
+
+def _is_partition(content: Content) -> bool:
+    """Tell whether the numbers behind all names say in which split the images are."""
+    if PARTITION not in content.path.stem.lower():
+        return False
+    form = _form(content)
+    parted = [_parted(text, form) for _, text in _lines(content)]
+    return bool(parted) and all(one and one["label"] in PARTS_OF for one in parted)
 
 
 def _split(path: Path) -> str | None:
@@ -121,6 +142,8 @@ def _add(found: Annotations, line: int, parted: re.Match[str] | None, classes: C
     if not parted:
         raise Unusable("no_label", "not a picture's path and a class")
     path, label = _path(parted), parted["label"].strip().strip('"')
+    if with_box := BOX.fullmatch(label):
+        label = with_box["label"]
     words = [number_of(word) for word in re.split(r"[\s,;]+", label)]
     if len(words) > 1 and None not in words[:-1]:
         raise Unusable("class", f"one class is expected behind the path, not {len(words)} numbers: {label[:40]!r}")

@@ -82,7 +82,24 @@ def bare(root: Path) -> Answer:
     return [("s1.png", "train", "0"), ("s2.png", "train", "1"), ("s3.png", "val", "1"), ("s4.png", "train", "1")]
 
 
-SETS: dict[Callable[[Path], Answer], str] = {aircraft: "images", birds: "images", pets: "", bare: "photos"}
+def celebrities(root: Path) -> Answer:
+    pictures(root / "faces", ["000001.png", "000002.png", "000003.png"])
+    attributes = "3\nMale Young\n000001.png  1 -1\n000002.png -1 -1\n000003.png  1  1\n"
+    identities = "000001.png 2880\n000002.png 2937\n000003.png 2880\n"
+    parts = "000001.png 0\n000002.png 1\n000003.png 2\n"
+    texts(
+        root, {"list_attr_celeba.txt": attributes, "identity_CelebA.txt": identities, "list_eval_partition.txt": parts}
+    )
+    return [("000001.png", "train", "2880"), ("000002.png", "val", "2937"), ("000003.png", "test", "2880")]
+
+
+SETS: dict[Callable[[Path], Answer], str] = {
+    aircraft: "images",
+    birds: "images",
+    pets: "",
+    bare: "photos",
+    celebrities: "",
+}
 
 
 @pytest.mark.parametrize("made", SETS, ids=lambda one: one.__name__)
@@ -105,8 +122,23 @@ def test_what_a_first_look_proposes_gives_labels_and_splits(tmp_path: Path, made
         (tmp_path / "set" / "images.txt").write_text(swapped)
         workshop.run(CHAIN)
         assert [label for _, _, label in workshop.rows(LABELS)] == ["002.Auklet", "001.Albatross", "002.Auklet"]
+    if made is celebrities:
+        assert {Path(path).name for path in look.left_out} == {"list_attr_celeba.txt"}
     if made is aircraft:
         assert {Path(path).name for path in look.left_out} == {"images_box.txt"}
+
+
+def test_boxes_behind_classes_are_told_and_classes_read_alone(tmp_path: Path) -> None:
+    """As tiny ImageNet has them."""
+    pictures(tmp_path / "val", ["val_0.png", "val_1.png"])
+    (tmp_path / "val" / "val_annotations.txt").write_text(
+        "val_0.png\tn03444034\t0\t32\t44\t62\nval_1.png\tn04067472\t52\t55\t57\t59\n"
+    )
+    labels = [{"uri": uri} for uri in look_at(tmp_path / "val").proposal(unsure=False)["labels"]]
+    workshop = Workshop(tmp_path / "home", tmp_path / "val", labels=labels)
+    workshop.run(CHAIN)
+    assert [label for _, _, label in workshop.rows(LABELS)] == ["n03444034", "n04067472"]
+    assert workshop.rows("select reason, line from rejected_rows") == [("box", None)]
 
 
 def test_what_may_be_anything_is_told_and_not_guessed(tmp_path: Path) -> None:
