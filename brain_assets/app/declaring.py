@@ -1,7 +1,9 @@
 """Declare and remove datasets."""
 
 import logging
+import os
 import shutil
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,11 +12,13 @@ import yaml
 from pydantic import ValidationError
 
 from brain_assets.assets.declarations import check_declaration, check_inputs
+from brain_assets.ingest.accounting import in_order, splits_told
 from brain_assets.ingest.samples import source_told
 from brain_assets.resources.errors import BrainError, ConfigurationError
 from brain_assets.resources.fiftyone_samples import file_and_field
 from brain_assets.resources.label_formats.input_files import FOLDERS
 from brain_assets.resources.media.data_yaml import SUFFIXES, read_data_yaml
+from brain_assets.resources.media.listing import Listing
 from brain_assets.resources.media.media_source import open_media, open_source
 from brain_assets.resources.settings import history, instance
 from brain_assets.resources.settings.configuration import DatasetSettings, load_dataset
@@ -103,11 +107,31 @@ def looked_at(paths: DatasetPaths) -> list[str]:
     if any("://" in uri for uri in settings.media_addresses):
         return []
     listing = open_media(settings).list()
-    told = source_told(listing, settings)
+    told = [*_told_of_data_yaml(paths.name, settings, listing), *source_told(listing, settings)]
     if listing.items.num_rows or listing.containers:
         return told
     named = ", ".join(settings.media_addresses)
     return [f"there are no images in {named} yet: they are taken in when they arrive, or check the path", *told]
+
+
+def _told_of_data_yaml(name: str, settings: DatasetSettings, listing: Listing) -> list[str]:
+    """Return what a ``data.yaml`` that is given as media leads to, and what a model has found that lies beside it."""
+    from brain_assets.app.scanning import as_options, look_at
+
+    if not _is_data_yaml(settings.media_addresses):
+        return []
+    (media,) = map(Path, settings.media_addresses)
+    splits = Counter(split or "none" for split in listing.items.column("split").to_pylist())
+    labels = ", ".join(os.path.relpath(one.uri, media.parent) for one in settings.labels)
+    by_split = splits_told(in_order(splits), settings.split_from)
+    told = f"{media}: {listing.items.num_rows} images; {by_split}; labels: {labels or 'none'}"
+    found = look_at(media.parent).proposal(unsure=False) if not settings.predictions else {}
+    beside = {key: value for key, value in found.items() if key.startswith("predictions")}
+    return [told, *([f"predictions lie beside it: brain attach {name} {as_options(beside)}"] if beside else [])]
+
+
+def _is_data_yaml(media: Sequence[str]) -> bool:
+    return len(media) == 1 and Path(media[0]).suffix.lower() in SUFFIXES and Path(media[0]).is_file()
 
 
 def remove(home: Home, name: str) -> None:
@@ -143,7 +167,7 @@ def _drop_indexes(paths: DatasetPaths) -> None:
 
 def _declare_data_yaml(tree: dict[str, Any], media: Sequence[str]) -> None:
     """Take splits, labels and classes from a ``data.yaml`` that is given as media, where nothing else is said."""
-    if len(media) > 1 or Path(media[0]).suffix.lower() not in SUFFIXES or not Path(media[0]).is_file():
+    if not _is_data_yaml(media):
         return
     found = read_data_yaml(Path(media[0]))
     tree.setdefault("split_from", "column")

@@ -227,6 +227,20 @@ def test_folders_that_differ_by_a_number_are_what_images_come_from(tmp_path: Pat
     assert "2 images" in said.stderr
 
 
+def test_what_a_data_yaml_leads_to_is_told_and_what_a_model_found_beside_it(tmp_path: Path) -> None:
+    write_pictures(tmp_path / "set" / "images" / "train", [1, 2])
+    write_pictures(tmp_path / "set" / "images" / "val", [3])
+    for folder, confidence in (("labels/train", ""), ("runs/detect/predict/labels", " 0.9")):
+        (tmp_path / "set" / folder).mkdir(parents=True)
+        (tmp_path / "set" / folder / "00001.txt").write_text(f"0 .5 .5 .2 .2{confidence}\n")
+    (tmp_path / "set" / "data.yaml").write_text("train: images/train\nval: images/val\nnames: [cat]\n")
+    said = brain(tmp_path, "add", "a", "--media", str(tmp_path / "set" / "data.yaml")).stderr
+    assert "data.yaml: 3 images; train 2, val 1; labels: labels/train\n" in said
+    assert (
+        f"brain attach a --predictions {tmp_path / 'set/runs/detect/predict/labels'} --predictions-format yolo" in said
+    )
+
+
 TABLES = {
     "image_id,healthy,rust\n00001,1,0\n00002,0,1\n": "labels",
     'image_id,width,height,bbox\n00001,20,16,"[1.0, 2.0, 5.0, 6.0]"\n': "labels",
