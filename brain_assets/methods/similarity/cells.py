@@ -12,7 +12,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from brain_assets.methods.similarity.distances import Rows, Space
+from brain_assets.methods.similarity.distances import Floats, Rows, Space
 from brain_assets.methods.similarity.shortlists import SPARE, Progress, Shortlist, where
 
 # Rows and columns of one block of comparisons.
@@ -127,7 +127,9 @@ class Cells:
         known[:, cell:] = False
         for first, rows in _parts(members, BLOCK):
             for _, others in _parts(guests, ACROSS):
-                _enter(best, space, rows, others, known[first : first + len(rows)][:, self.home[others]])
+                closeness = space[rows].closeness(space[others])
+                closeness[known[first : first + len(rows)][:, self.home[others]]] = -np.inf
+                _enter(best, rows, others, closeness)
 
 
 def _by_cell(cells: NDArray[np.int32], count: int) -> tuple[Rows, Rows]:
@@ -144,17 +146,15 @@ def _parts(rows: Rows, size: int) -> Iterator[tuple[int, Rows]]:
 def _compare_members(best: Shortlist, space: Space, members: Rows) -> None:
     for first, rows in _parts(members, BLOCK):
         for second, others in _parts(members[first:], BLOCK):
-            same = np.equal.outer(rows, others) if second == 0 else None
-            _enter(best, space, rows, others, same, both=second > 0)
+            closeness = space[rows].closeness(space[others])
+            if second == 0:
+                np.fill_diagonal(closeness, -np.inf)
+                best.raise_floor(rows, closeness)
+            _enter(best, rows, others, closeness, both=second > 0)
 
 
-def _enter(
-    best: Shortlist, space: Space, rows: Rows, others: Rows, skipped: NDArray[np.bool_] | None, *, both: bool = True
-) -> None:
+def _enter(best: Shortlist, rows: Rows, others: Rows, closeness: Floats, *, both: bool = True) -> None:
     """Enter the rows of a block into each other's lists."""
-    closeness = space[rows].closeness(space[others])
-    if skipped is not None:
-        closeness[skipped] = -np.inf
     row, column = where(closeness > best.floor[rows][:, None])
     best.add(rows[row], others[column], closeness[row, column])
     if both:

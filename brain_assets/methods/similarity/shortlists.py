@@ -13,7 +13,7 @@ Progress: TypeAlias = Callable[[int, int], None]
 SPARE = 8
 # Candidates that wait to be sorted out, at most.
 MOST_WAITING = 2**21
-WIDEST = 16
+WIDEST = 4
 
 
 def shortlist(space: Space, count: int, block: int = 1024, progress: Progress | None = None) -> tuple[Rows, Rows, Rows]:
@@ -96,6 +96,12 @@ class Shortlist:
         if sum(len(entry[0]) for entry in self.waiting) >= min(self.ids.size, MOST_WAITING):
             self.settle()
 
+    def raise_floor(self, index: Rows, closeness: Floats) -> None:
+        """Raise the floor of some rows to what a block of comparisons, to be entered next, has for them."""
+        if closeness.shape[1] > self.length:
+            floor = np.partition(closeness, -self.length, axis=1)[:, -self.length]
+            self.floor[index] = np.maximum(self.floor[index], np.nextafter(floor, np.float32(-np.inf)))
+
     def settle(self) -> None:
         """Keep the best of each row and raise the floor accordingly."""
         if not any(len(entry[0]) for entry in self.waiting):
@@ -141,9 +147,7 @@ def _compare(first: Shortlist, second: Shortlist) -> None:
     closeness = first.vectors.closeness(second.vectors)
     if first is second:
         np.fill_diagonal(closeness, -np.inf)
-        if len(closeness) > first.length:
-            floor = np.partition(closeness, -first.length, axis=1)[:, -first.length]
-            first.floor = np.nextafter(floor, np.float32(-np.inf))
+        first.raise_floor(np.arange(len(closeness)), closeness)
     else:
         row, column = where(closeness > second.floor)
         second.add(column, first.rows[row], closeness[row, column])
