@@ -27,6 +27,7 @@ from brain_assets.incremental.tables import open_with_tables
 from brain_assets.incremental.update import bring_up_to_date
 from brain_assets.resources.dataset import Opening
 from brain_assets.resources.settings.home import Home
+from brain_assets.resources.store.publishing import connect
 from tests.generated import Generated, name_of
 from tests.helpers import peak_memory
 
@@ -43,30 +44,33 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--n", default="5000,20000,100000", help="sizes, separated by commas")
     parser.add_argument("--dims", type=int, default=256, help="numbers of a vector")
     parser.add_argument("--folder", type=Path, help="where the data may lie; a temporary folder by default")
+    parser.add_argument(
+        "--exact-limit", type=int, default=300_000, help="images above which neighbours are found by cells"
+    )
     parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     sizes = [int(size) for size in options.n.split(",")]
     if options.one:
-        print(json.dumps(measure(options.folder, sizes[0], options.dims)))
+        print(json.dumps(measure(options.folder, sizes[0], options.dims, options.exact_limit)))
         return
     found = {}
     for size in sizes:
-        found[size] = _measured_apart(size, options.dims, options.folder)
+        found[size] = _measured_apart(size, options.dims, options.folder, options.exact_limit)
         show(size, found[size])
     if len(found) > 1:
         show_growth({size: one["costs"]["from nothing"] for size, one in found.items()})
 
 
-def _measured_apart(size: int, dims: int, folder: Path | None) -> dict[str, Any]:
+def _measured_apart(size: int, dims: int, folder: Path | None, exact_limit: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="brain-benchmark-", dir=folder) as inner:
         command = [sys.executable, "-m", "tests.benchmarks.benchmark_chain", "--one"]
-        command += ["--n", str(size), "--dims", str(dims), "--folder", inner]
+        command += ["--n", str(size), "--dims", str(dims), "--folder", inner, "--exact-limit", str(exact_limit)]
         done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     measured: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return measured
 
 
-def measure(root: Path, count: int, dims: int) -> dict[str, Any]:
+def measure(root: Path, count: int, dims: int, exact_limit: int) -> dict[str, Any]:
     """Return CPU seconds per step and asset, peak memory in bytes, and rows of some published tables.
 
     Parameters
@@ -77,13 +81,16 @@ def measure(root: Path, count: int, dims: int) -> dict[str, Any]:
         Samples.
     dims : int
         Numbers of a vector.
+    exact_limit : int
+        Images above which neighbours are found by cells.
     """
     home, few = Home(root / "home"), max(int(count * SHARE), 1)
     generated = Generated(root, dims)
     generated.write(range(count))
     _warm(root / "warm", dims)
     paths = declare(home, NAME, media=str(root / "media"))
-    paths.config.write_text(yaml.safe_dump({"media": str(root / "media"), **generated.settings()}), "utf-8")
+    settings = {"media": str(root / "media"), "similarity": {"exact_limit": exact_limit}, **generated.settings()}
+    paths.config.write_text(yaml.safe_dump(settings), "utf-8")
     costs: Costs = {STEPS[0]: _bring_up(home)}
     generated.write(range(count, count + few))
     costs[STEPS[1]] = _bring_up(home)
@@ -91,7 +98,9 @@ def measure(root: Path, count: int, dims: int) -> dict[str, Any]:
         (root / "media" / name_of(number)).unlink()
     generated.describe(range(count))
     costs[STEPS[2]] = _bring_up(home)
-    return {"costs": costs, "few": few, "peak": peak_memory()}
+    with connect(paths.published) as connection:
+        (recall,) = connection.execute("select min(recall) from neighbor_recall").fetchone() or (1.0,)
+    return {"costs": costs, "few": few, "peak": peak_memory(), "recall": recall}
 
 
 def _warm(root: Path, dims: int) -> None:
@@ -126,7 +135,9 @@ def _cpu() -> float:
 def show(size: int, found: dict[str, Any]) -> None:
     """Print one size: its assets, the costliest first."""
     costs, whole = found["costs"], sum(found["costs"][STEPS[0]].values())
-    print(f"\n{size:,} samples, {found['few']:,} more and fewer; peak memory {found['peak'] / 2**20:,.0f} MB")
+    print(
+        f"\n{size:,} samples, {found['few']:,} more and fewer; peak memory {found['peak'] / 2**20:,.0f} MB; neighbours found {found['recall']:.3f}"
+    )
     print(f"{'CPU-s':24}{STEPS[0]:>14}{'ms a sample':>14}{STEPS[1]:>10}{STEPS[2]:>10}")
     for name in sorted(costs[STEPS[0]], key=lambda name: -costs[STEPS[0]][name]):
         first, *others = (costs[step][name] for step in STEPS)
