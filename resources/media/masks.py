@@ -2,11 +2,10 @@
 
 import os
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-import numpy as np
 from PIL import Image
 
 # What masks, and the images beside them, have behind the name that they share.
@@ -17,8 +16,8 @@ ASIDE = re.compile(
 )
 # Masks are not written with loss, and have as many values as classes and colours at most.
 LOSSLESS, MOST_VALUES = {".png", ".tif", ".tiff", ".bmp", ".gif"}, 64
-# So many pictures of a place are opened, and so many of all there have to belong to an image.
-TRIED, MOSTLY = 5, 0.8
+# So many pictures of so many places are opened, reduced to this size, and so many of all there have to belong to an image.
+TRIED, OPENED, LOOKED_AT, MOSTLY = 5, 500, (512, 512), 0.8
 Place = tuple[str, str]
 
 
@@ -41,13 +40,14 @@ def mask_places(folder: Path, filepaths: Sequence[str]) -> dict[Place, int]:
     for path in filepaths:
         by_place[_place(path)].append(path)
     keys = {place: {_key(path) for path in paths} for place, paths in by_place.items()}
+    everywhere = Counter(key for there in keys.values() for key in there)
     lossless = [place for place, paths in by_place.items() if _suffixes(paths) <= LOSSLESS]
-    likely = {place for place in lossless if _is_paired(place, keys) and _are_drawn(folder, by_place[place])}
+    paired = [place for place in lossless if _share(keys[place], everywhere, 2) >= MOSTLY]
+    likely = {place for place in paired[:OPENED] if _are_drawn(folder, by_place[place])}
     # Of masks of each other there is no image.
-    found = {
-        place for place in likely if _is_paired(place, {other: keys[other] for other in keys.keys() - likely}, keys)
-    }
-    return _gathered({place: len(by_place[place]) for place in found}, by_place)
+    of_images = Counter(key for place in keys.keys() - likely for key in keys[place])
+    found = {place: len(by_place[place]) for place in likely if _share(keys[place], of_images, 1) >= MOSTLY}
+    return _gathered(found, by_place)
 
 
 def without_masks(places: Iterable[Place]) -> str:
@@ -89,11 +89,9 @@ def _suffixes(paths: Iterable[str]) -> set[str]:
     return {os.path.splitext(path)[1].lower() for path in paths}
 
 
-def _is_paired(place: Place, others: dict[Place, set[str]], own: dict[Place, set[str]] | None = None) -> bool:
-    """Tell whether most pictures of a place are called like one elsewhere."""
-    mine = (own or others)[place]
-    elsewhere = set().union(*(keys for other, keys in others.items() if other != place))
-    return len(mine & elsewhere) >= MOSTLY * len(mine)
+def _share(keys: set[str], counts: Counter[str], times: int) -> float:
+    """Return which share of some names is there so many times."""
+    return sum(counts[key] >= times for key in keys) / len(keys)
 
 
 def _are_drawn(folder: Path, paths: Sequence[str]) -> bool:
@@ -104,12 +102,10 @@ def _are_drawn(folder: Path, paths: Sequence[str]) -> bool:
 def _has_few_values(path: Path) -> bool:
     try:
         with Image.open(path) as image:
-            image.thumbnail((512, 512), Image.Resampling.NEAREST)
-            pixels = np.asarray(image)
-    except (OSError, ValueError, Image.DecompressionBombError):
+            image.thumbnail(LOOKED_AT, Image.Resampling.NEAREST)
+            return image.getcolors(MOST_VALUES) is not None
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return False
-    flat = pixels.reshape(-1, pixels.shape[2]) if pixels.ndim == 3 else pixels.reshape(-1, 1)
-    return len(np.unique(flat, axis=0)) <= MOST_VALUES
 
 
 def _gathered(found: dict[Place, int], by_place: dict[Place, list[str]]) -> dict[Place, int]:

@@ -135,9 +135,8 @@ def _cpu() -> float:
 def show(size: int, found: dict[str, Any]) -> None:
     """Print one size: its assets, the costliest first."""
     costs, whole = found["costs"], sum(found["costs"][STEPS[0]].values())
-    print(
-        f"\n{size:,} samples, {found['few']:,} more and fewer; peak memory {found['peak'] / 2**20:,.0f} MB; neighbours found {found['recall']:.3f}"
-    )
+    print(f"\n{size:,} samples, {found['few']:,} more and fewer; peak memory {found['peak'] / 2**20:,.0f} MB")
+    print(f"share of the true neighbours that is found: {found['recall']:.3f}")
     print(f"{'CPU-s':24}{STEPS[0]:>14}{'ms a sample':>14}{STEPS[1]:>10}{STEPS[2]:>10}")
     for name in sorted(costs[STEPS[0]], key=lambda name: -costs[STEPS[0]][name]):
         first, *others = (costs[step][name] for step in STEPS)
