@@ -51,7 +51,7 @@ WORDS = {
 HEAD = """\
 # Licences
 
-brain-assets is under [Apache-2.0](../LICENSE). This is what an installation brings along, and what each extra adds, with the
+brain-assets is under Apache-2.0. This is what an installation brings along, and what each extra adds, with the
 licences that the packages state (written by `python -m tests.licences`, and compared by a test with what is installed; platforms
 differ in what torch brings).
 

@@ -195,7 +195,9 @@ def _seen(name: str, folder: Path, *, yes: bool) -> dict[str, Any]:
     look = look_at(folder)
     asks = sys.stdin.isatty() and not yes
     everything, settings = look.proposal(unsure=True), look.proposal(unsure=yes or asks)
-    for line in look.lines() if look.samples or look.videos or look.left_out else ():
+    if not everything and not look.left_out:
+        return {}
+    for line in look.lines():
         click.echo(line, err=True)
     if not everything:
         return {}
@@ -369,7 +371,7 @@ def reference() -> None:
 def metrics(home: Home, output: Path | None) -> None:
     """Tell all datasets in numbers for Prometheus; the review page serves the same as /metrics.
 
-    For node_exporter: brain metrics -o /var/lib/node_exporter/brain.prom
+    With -o a file is replaced in one step, as the collector of text files of node_exporter wants it.
     """
     from brain_assets.answers.exposition import exposition
 
@@ -377,9 +379,9 @@ def metrics(home: Home, output: Path | None) -> None:
     if output is None:
         click.echo(text, nl=False)
         return
-    draft = output.with_name(f".{output.name}.draft")
-    draft.write_text(text, "utf-8")
-    draft.replace(output)
+    from brain_assets.report.writing import write_file
+
+    write_file(output, text.encode(), "file of numbers")
 
 
 @main.command()

@@ -17,6 +17,9 @@ COUNT = 160
 MULTIPLE = 25
 
 
+pytestmark = pytest.mark.slow
+
+
 @pytest.fixture(scope="module")
 def workshop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
     root = tmp_path_factory.mktemp("chain")
@@ -31,7 +34,6 @@ def excessive(joins: dict[str, list[Join]]) -> list[Join]:
     return [join for found in joins.values() for join in found if join.work > MULTIPLE * join.fed + COUNT]
 
 
-@pytest.mark.slow
 def test_no_query_of_a_run_grows_faster_than_the_data(workshop: Workshop) -> None:
     with watched_joins() as joins:
         workshop.run()
@@ -42,7 +44,6 @@ def test_no_query_of_a_run_grows_faster_than_the_data(workshop: Workshop) -> Non
     assert excessive(joins) == []
 
 
-@pytest.mark.slow
 def test_nor_of_a_run_that_takes_in_a_few(workshop: Workshop) -> None:
     Generated(workshop.home.root.parent).write(range(COUNT, COUNT + 2))
     (workshop.home.root.parent / "media" / "train" / "000" / "000003.png").unlink()

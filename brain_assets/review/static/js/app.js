@@ -90,6 +90,13 @@ function startExplore() {
   return explored;
 }
 
+/** Scrolls a strip so that one of its buttons is seen; scrollIntoView would have the next Tab begin behind it. */
+function bringIntoStrip(button) {
+  const strip = button.parentElement;
+  const [outer, inner] = [strip.getBoundingClientRect(), button.getBoundingClientRect()];
+  strip.scrollLeft += Math.min(0, inner.left - outer.left) + Math.max(0, inner.right - outer.right);
+}
+
 /** Shows what the program that serves the page wants shown, whenever that is another. */
 async function follow(dataset) {
   if (following.has(dataset)) return;
@@ -120,7 +127,7 @@ function showTab() {
     $(`#tab-${name}`).tabIndex = name === tab ? 0 : -1;
     $(`#panel-${name}`).hidden = name !== tab;
   }
-  $(`#tab-${tab}`).scrollIntoView({ block: "nearest", inline: "nearest" });
+  bringIntoStrip($(`#tab-${tab}`));
   if (tab === "explore") trying(startExplore);
 }
 
