@@ -17,7 +17,7 @@ from brain_assets.incremental.update import literal
 from brain_assets.resources.dataset import Dataset, Opening, open_dataset
 from brain_assets.resources.errors import ConfigurationError, LockedError, MissingError
 from brain_assets.resources.settings.configuration import load_dataset
-from brain_assets.resources.settings.home import Home
+from brain_assets.resources.settings.home import Home, put_in_place
 from brain_assets.resources.settings.remembered import forget
 from brain_assets.resources.settings.run_entries import delete_entry, rename_entry
 from brain_assets.resources.store import locks
@@ -228,5 +228,5 @@ def _write(dataset: Dataset, text: str) -> None:
     path = dataset.paths.config
     draft = path.with_suffix(".draft")
     draft.write_text(text, "utf-8")
-    draft.replace(path)
+    put_in_place(draft, path)
     forget(dataset.paths)
