@@ -106,6 +106,11 @@ class Update:
         """Return rows of the store."""
         return self.dataset.store.query(query, parameters)
 
+    def streamed(self, query: str) -> pa.Table:
+        """Return rows of the store as they come: of very many, the database keeps none for itself."""
+        batches = list(self.dataset.store.stream(query))
+        return pa.Table.from_batches(batches) if batches else self.query(query)
+
     def column(self, query: str, parameters: Sequence[Any] = ()) -> list[Any]:
         """Return the first column of a query as a list."""
         values: list[Any] = self.query(query, parameters).column(0).to_pylist()

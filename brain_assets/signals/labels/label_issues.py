@@ -282,7 +282,7 @@ def _read(update: Update, field: _Field, samples: pa.Array) -> _Inputs:
     )
     given[rows.column("place").to_numpy()] = rows.column("code").to_numpy()
     predicted, models = _predictions(update, field, given)
-    nearest = update.query(f"""
+    nearest = update.streamed(f"""
         select place, rank, distance, neighbor_id, code
         from asked join ({field.nearest}) nearest using (sample_id) join class_codes using (label)""")
     cells = nearest.column("place").to_numpy(), nearest.column("rank").to_numpy()
