@@ -1,6 +1,7 @@
 """Lists of images with their classes: a path and a class a line, as Caffe, ImageNet's tools and MXNet have them."""
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -25,8 +26,9 @@ AIRCRAFT = re.compile(r"images_(?:family|manufacturer|variant)_(?P<split>train|v
 """What FGVC-Aircraft calls its lists, of which each line is a name of digits and a class."""
 PARTITION, PARTS_OF = "partition", {"0": "train", "1": "val", "2": "test"}
 """CelebA's list of which image is in which split, by its number."""
-BOX = re.compile(r"(?P<label>\S*[^\W\d].*?)[\s,;]+(?:-?[\d.]+[\s,;]+){3}-?[\d.]+")
-"""A class and four numbers, as tiny ImageNet has them: whether corners or sizes, nothing says."""
+BETWEEN = re.compile(r"[\s,;]+")
+BOX = 4
+"""So many numbers behind a class are a box, as tiny ImageNet has them: whether corners or sizes, nothing says."""
 JOINED, PARTS = "trainval", ("train", "val")
 """A list of what other lists, where they are there, put into two splits."""
 
@@ -63,10 +65,11 @@ class Lists:
             return found
         if form is BARE and (fault := _no_classes(content)):
             raise Unusable("class", fault)
-        if any((one := _parted(text, form)) and BOX.fullmatch(one["label"]) for _, text in _lines(content)):
+        boxed = Counter[bool]()
+        found.each(_lines(content), lambda line, text: boxed.update([_add(found, line, _parted(text, form), classes)]))
+        if boxed[True]:
             detail = "four numbers stand behind classes, and nothing says if they are corners or sizes: classes are read alone"
             found.rejected.append(Rejected(WHOLE_FILE, "box", detail))
-        found.each(_lines(content), lambda line, text: _add(found, line, _parted(text, form), classes))
         return found
 
 
@@ -113,7 +116,7 @@ def _is_named(content: Content) -> bool:
 
 def _no_classes(content: Content) -> str:
     """Return why what stands behind the names of a list is no class; empty where it may be one."""
-    behind = [re.split(r"[\s,;]+", one["label"]) for _, text in _lines(content) if (one := BARE.fullmatch(text))]
+    behind = [BETWEEN.split(one["label"]) for _, text in _lines(content) if (one := BARE.fullmatch(text))]
     if mostly(len(words) > 1 and None not in map(number_of, words) for words in behind):
         return "several numbers stand behind each name, and no class"
     counted = {words[0] for words in behind if len(words) == 1 and number_of(words[0]) is not None}
@@ -138,13 +141,15 @@ def _path(parted: re.Match[str]) -> str:
     return parted["path"].replace("\\", "/")
 
 
-def _add(found: Annotations, line: int, parted: re.Match[str] | None, classes: ClassNames) -> None:
+def _add(found: Annotations, line: int, parted: re.Match[str] | None, classes: ClassNames) -> bool:
+    """Add what a line says, and return whether a box stands behind the class."""
     if not parted:
         raise Unusable("no_label", "not a picture's path and a class")
     path, label = _path(parted), parted["label"].strip().strip('"')
-    if with_box := BOX.fullmatch(label):
-        label = with_box["label"]
-    words = [number_of(word) for word in re.split(r"[\s,;]+", label)]
+    words = [number_of(word) for word in BETWEEN.split(label)]
+    has_box = None in words[:-BOX] and None not in words[-BOX:]
+    if has_box:
+        label, words = label[: list(BETWEEN.finditer(label))[-BOX].start()], words[:-BOX]
     if len(words) > 1 and None not in words[:-1]:
         raise Unusable("class", f"one class is expected behind the path, not {len(words)} numbers: {label[:40]!r}")
     if path in found.labels:
@@ -152,3 +157,4 @@ def _add(found: Annotations, line: int, parted: re.Match[str] | None, classes: C
     number = words[0] if len(words) == 1 else None
     plain = str(int(number)) if number is not None and number.is_integer() else label
     found.add_label(line, path, [classes.names.get(plain, plain)])
+    return has_box

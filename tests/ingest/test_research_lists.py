@@ -141,6 +141,15 @@ def test_boxes_behind_classes_are_told_and_classes_read_alone(tmp_path: Path) ->
     assert workshop.rows("select reason, line from rejected_rows") == [("box", None)]
 
 
+def test_a_line_of_a_megabyte_is_a_class_like_any_other(tmp_path: Path) -> None:
+    """What is read by patterns must not look back at each letter."""
+    pictures(tmp_path / "val", ["a.png"])
+    (tmp_path / "val" / "list.txt").write_text(f"a.png {'x' * 1_000_000}\n")
+    workshop = Workshop(tmp_path / "home", tmp_path / "val", labels=[{"uri": str(tmp_path / "val" / "list.txt")}])
+    workshop.run(CHAIN)
+    assert [len(label) for _, _, label in workshop.rows(LABELS)] == [1_000_000]
+
+
 def test_what_may_be_anything_is_told_and_not_guessed(tmp_path: Path) -> None:
     pictures(tmp_path / "photos", ["s1.png", "s2.png"])
     texts(tmp_path / "photos", {"val.txt": "s1 1\ns2 2\n", "notes.txt": "two cats\nthree dogs\n"})
