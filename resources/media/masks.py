@@ -16,6 +16,8 @@ ASIDE = re.compile(
 )
 # Masks are not written with loss, and have as many values as classes and colours at most.
 LOSSLESS, MOST_VALUES = {".png", ".tif", ".tiff", ".bmp", ".gif"}, 64
+# A larger picture would take long for a first look.
+MOST_PIXELS = 1 << 26
 # So many pictures of so many places are opened, reduced to this size, and so many of all there have to belong to an image.
 TRIED, OPENED, LOOKED_AT, MOSTLY = 5, 500, (512, 512), 0.8
 Place = tuple[str, str]
@@ -73,7 +75,7 @@ def is_mask(path: str, places: Iterable[Place]) -> bool:
 def _place(path: str) -> Place:
     folder, _, name = path.rpartition("/")
     stem, suffix = os.path.splitext(name)
-    return f"{folder}/" if folder else "", stem[len(_shared(stem)) :].lower() + suffix.lower()
+    return f"{folder}/" if folder else "", stem[len(_shared(stem)) :] + suffix
 
 
 def _shared(stem: str) -> str:
@@ -102,9 +104,11 @@ def _are_drawn(folder: Path, paths: Sequence[str]) -> bool:
 def _has_few_values(path: Path) -> bool:
     try:
         with Image.open(path) as image:
+            if image.width * image.height > MOST_PIXELS:
+                return False
             image.thumbnail(LOOKED_AT, Image.Resampling.NEAREST)
             return image.getcolors(MOST_VALUES) is not None
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+    except Exception:  # noqa: BLE001 - decoders raise anything, and no picture may end a first look
         return False
 
 

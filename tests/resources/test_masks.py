@@ -33,6 +33,7 @@ def seen(root: Path) -> dict[tuple[str, str], int]:
     [
         (["images/1.png", "images/2.png"], ["masks/1.png", "masks/2.png"], {("masks/", ""): 2}),
         (["a (1).png", "a (2).png"], ["a (1)_mask.png", "a (2)_mask.png"], {("", "_mask.png"): 2}),
+        (["A.png", "B.png"], ["A_Mask.png", "B_Mask.png"], {("", "_Mask.png"): 2}),
         (
             [CITY[0].format(split, 1) for split in ("train", "val")],
             [CITY[1].format(split, 1, kind) for split in ("train", "val") for kind in ("color", "labelIds")],
