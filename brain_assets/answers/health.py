@@ -41,9 +41,7 @@ def _measured_anew(signal: Signal, update: Update, last: Mapping[str, float]) ->
 
 def newest(dataset: Dataset) -> dict[str, float]:
     """Return the numbers that were measured last, by their names."""
-    return dict(
-        dataset.store.rows("select metric, value from health where measured_at = (select max(measured_at) from health)")
-    )
+    return {str(name): float(value) for name, value in dataset.store.rows(LAST)}
 
 
 def kept(signals: Sequence[Signal], dataset: Dataset) -> dict[str, float]:
@@ -65,7 +63,7 @@ def health(signals: Sequence[Signal]) -> Signal:
 
     def update_health(update: Update) -> Iterator[Merge]:
         store = update.dataset.store
-        last = {str(name): float(value) for name, value in store.rows(LAST)}
+        last = newest(update.dataset)
         values = {name: value for signal in signals for name, value in _measured_anew(signal, update, last).items()}
         counted = store.rows(FLAGGED)
         values |= {f"issue_{issue}": float(count) for issue, count in counted}
