@@ -182,7 +182,7 @@ def as_options(settings: Mapping[str, Any]) -> str:
 def look_at(folder: Path) -> Look:
     """Look at a folder of images and what lies beside it, or into an archive.
 
-    Nothing is decoded, and of label files only beginnings are read.
+    Nothing is decoded but a few pictures that may be masks, and of label files only beginnings are read.
     """
     if exported := _fiftyone(folder):
         return exported
@@ -308,10 +308,9 @@ def _lists(others: Sequence[Path], names: Sequence[str], left_out: dict[str, str
     Of lists that say the same at several levels the finest is taken; those of numbers stand for each other.
     """
     files = [path for path in others if path.suffix.lower() in {".txt", ".lst"}][:TRIED]
-    forms = {path: _form_of_list(path) for path in files}
-    faults = {path: _fault_of_list(path) for path, form in forms.items() if form == "lists"}
-    left_out |= {str(path): fault for path, fault in faults.items() if fault}
-    forms = {path: "other" if faults.get(path) else form for path, form in forms.items()}
+    seen = {path: _seen_list(path) for path in files}
+    left_out |= {str(path): fault for path, (_, fault) in seen.items() if fault}
+    forms = {path: "other" if fault else form for path, (form, fault) in seen.items()}
     for form in ("lists", "numbered"):
         if found := [str(path) for path, one in forms.items() if one == form and not _is_coarse(path)]:
             given = found if form == "lists" else [one for one in found if Path(one).name.lower() == NUMBERS]
@@ -324,18 +323,19 @@ def _lists(others: Sequence[Path], names: Sequence[str], left_out: dict[str, str
         yield Found("lists of names and classes", "lists", found, len(found))
 
 
-def _form_of_list(path: Path) -> str | None:
-    """Return the format of a list; nothing of what is of none, and ``other`` of what cannot be read for a first look."""
-    recognised = _recognised(path)
-    return recognised.form if recognised and recognised.member else None if recognised else "other"
+def _seen_list(path: Path) -> tuple[str | None, str]:
+    """Return the format of a list, and why most of its lines say nothing of their images.
 
-
-def _fault_of_list(path: Path) -> str:
-    """Return why most lines of a list say nothing of their images; empty where they do, or where they say which split it is."""
+    The format is None for what is of none, and ``other`` for what cannot be read for a first look.
+    """
     recognised = _recognised(path)
-    read = recognised.read() if recognised else None
-    refused = [one for one in read.rejected if one.line != WHOLE_FILE] if read else []
-    return refused[-1].detail if read and len(refused) > len(read.labels) else ""
+    if not recognised:
+        return "other", ""
+    if not recognised.member or recognised.form != "lists":
+        return recognised.form if recognised.member else None, ""
+    read = recognised.read()
+    refused = [one for one in read.rejected if one.line != WHOLE_FILE]
+    return "lists", refused[-1].detail if len(refused) > len(read.labels) else ""
 
 
 def _is_coarse(path: Path) -> bool:

@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 from brain_assets.methods.labels.average_precision import IOUS, average_precision
 from brain_assets.methods.labels.matching import NONE, match
 from brain_assets.methods.labels.objects import Objects
-from brain_assets.review.evaluation import calibration_error, ranked, rows_of
-from brain_assets.review.refusal import Refused
+from brain_assets.review.evaluation import by_neighbours, calibration_error, ranked, require_known, rows_of
 from brain_assets.review.sets import OpenSet, literal
 from brain_assets.review.subjects import Row, fetch
 
@@ -138,9 +137,7 @@ def evaluation(
     Refused
         404 where there is no such field or model.
     """
-    known = {(row["field"], row["model"]) for row in pairings(opened)}
-    if not {(field, one) for one in (model, other) if one is not None} <= known:
-        raise Refused(404, "no such model finds objects of this field")
+    require_known(pairings(opened), field, (model, other), "no such model finds objects of this field")
     make_matched(opened)
     given: Row = {"field": field, "model": model}
     given |= {"from": _from(opened, field, model) if confidence is None else confidence}
@@ -278,12 +275,8 @@ def _beside(opened: OpenSet, given: Row) -> Row:
     case = " ".join(f"when {condition} then {literal(name)}" for name, condition in OUTCOMES.items())
     counted = f"select case {case} end as outcome, count(*) as count from ({PAIRED}) group by 1 order by 2 desc, 1"
     outcomes = [row | {"where": _where_outcome(row["outcome"], given)} for row in rows_of(opened, counted, given)]
-    found: Row = {"outcomes": outcomes, "neighbours": None}
-    if opened.has("neighbors", "neighbor_id", "brain_key", "object_id"):
-        keys = fetch(opened, "select distinct brain_key from neighbors where object_id is not null order by 1")
-        if keys:
-            (found["neighbours"],) = rows_of(opened, BY_NEIGHBOURS, given | {"key": keys[0]["brain_key"]})
-    return found
+    keys = "select distinct brain_key from neighbors where object_id is not null order by 1"
+    return {"outcomes": outcomes, "neighbours": by_neighbours(opened, keys, BY_NEIGHBOURS, given)}
 
 
 def _where_outcome(outcome: str, given: Row) -> str:

@@ -1,5 +1,6 @@
 """How well models predict the labels of whole images: what is taken for what, per class, and two models side by side."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from brain_assets.review.columns import columns, suffix_of
@@ -86,9 +87,7 @@ def evaluation(opened: OpenSet, field: str, model: str, other: str | None = None
     Refused
         404 where there is no such field or model.
     """
-    known = {(row["field"], row["model"]) for row in pairings(opened)}
-    if not {(field, one) for one in (model, other) if one is not None} <= known:
-        raise Refused(404, "no such model predicts this field")
+    require_known(pairings(opened), field, (model, other), "no such model predicts this field")
     given: dict[str, Any] = {"field": field, "model": model}
     classes, calibration = rows_of(opened, CLASSES, given), rows_of(opened, CALIBRATION, given)
     confused = f"select label, prediction, count(*) as count from ({JUDGED}) group by all order by 3 desc, 1, 2"
@@ -106,6 +105,20 @@ def evaluation(opened: OpenSet, field: str, model: str, other: str | None = None
         "ranked": ranked(opened, "images", model, field),
     }
     return found | (_beside(opened, given | {"other": other}) if other is not None else {})
+
+
+def require_known(pairs: Iterable[Row], field: str, models: Iterable[str | None], fault: str) -> None:
+    """Raise Refused (404) where a model that is asked for is of no pair with the field."""
+    if not {(field, one) for one in models if one is not None} <= {(row["field"], row["model"]) for row in pairs}:
+        raise Refused(404, fault)
+
+
+def by_neighbours(opened: OpenSet, keys: str, query: str, given: Row) -> Row | None:
+    """Return whom of two models neighbours agree with, by the first run that a query of keys names; None without neighbours."""
+    if not opened.has("neighbors", "neighbor_id", "brain_key", "object_id"):
+        return None
+    found = fetch(opened, keys)
+    return rows_of(opened, query, given | {"key": found[0]["brain_key"]})[0] if found else None
 
 
 def ranked(opened: OpenSet, frame: Frame, model: str, field: str) -> Row:
@@ -138,10 +151,9 @@ def calibration_error(calibration: list[Row]) -> float | None:
 
 
 def _beside(opened: OpenSet, given: dict[str, Any]) -> Row:
-    found: Row = {"outcomes": rows_of(opened, OUTCOMES, given), "neighbours": None}
-    if opened.has("neighbors", "neighbor_id", "brain_key", "object_id"):
-        keys = fetch(opened, "select distinct brain_key from neighbors order by brain_key != 'neighbors', brain_key")
-        if keys:
-            (found["neighbours"],) = rows_of(opened, BY_NEIGHBOURS, given | {"key": keys[0]["brain_key"]})
-    found["columns_of_other"] = "prediction" + suffix_of(opened, "predictions", given["other"], given["field"])
-    return found
+    keys = "select distinct brain_key from neighbors order by brain_key != 'neighbors', brain_key"
+    return {
+        "outcomes": rows_of(opened, OUTCOMES, given),
+        "neighbours": by_neighbours(opened, keys, BY_NEIGHBOURS, given),
+        "columns_of_other": "prediction" + suffix_of(opened, "predictions", given["other"], given["field"]),
+    }

@@ -54,6 +54,12 @@ class Cells:
     def _knows(self, rows: Rows, cells: NDArray[np.int32]) -> NDArray[np.bool_]:
         return np.asarray((self.near[rows] == cells[:, None]).any(axis=1), np.bool_)
 
+    def _are_near(self, rows: Rows) -> NDArray[np.bool_]:
+        """Return for some rows which of all cells are near each."""
+        near = np.zeros((len(rows), self.count), np.bool_)
+        np.put_along_axis(near, self.near[rows].astype(np.int64), values=True, axis=1)
+        return near
+
     @cached_property
     def _members(self) -> tuple[Rows, Rows]:
         return _by_cell(self.home, self.count)
@@ -72,11 +78,6 @@ class Cells:
         """Return the rows that have a cell among their nearest, those at home in it included, ascending."""
         rows, starts = self._visitors
         return rows[starts[cell] : starts[cell + 1]]
-
-    def share(self) -> float:
-        """Return which share of all ordered pairs is compared, before pairs that are met twice are counted once."""
-        sizes, visits = np.diff(self._members[1]), np.diff(self._visitors[1])
-        return float((sizes * visits).sum() / max(len(self), 1) ** 2)
 
     def comparisons(self, rows: Rows) -> Iterator[tuple[Rows, Rows, NDArray[np.bool_]]]:
         """Yield some rows in parts, each with all rows that any of them is compared with.
@@ -97,8 +98,7 @@ class Cells:
     def _partners(self, part: Rows) -> tuple[Rows, NDArray[np.bool_]]:
         """Return whom rows of one cell are compared with, and which of the pairs are not."""
         cell = int(self.home[part[0]])
-        known = np.zeros((len(part), self.count), np.bool_)
-        np.put_along_axis(known, self.near[part].astype(np.int64), values=True, axis=1)
+        known = self._are_near(part)
         asked = [self.members(int(near)) for near in np.flatnonzero(known.any(axis=0))]
         others = np.unique(np.concatenate([self.visitors(cell), *asked]))
         return others, ~(known[:, self.home[others]] | self._knows(others, np.full(len(others), cell, np.int32)))
@@ -121,8 +121,7 @@ class Cells:
     def _compare_visitors(self, best: Shortlist, space: Space, cell: int) -> None:
         members, visitors = self.members(cell), self.visitors(cell)
         guests = visitors[self.home[visitors] != cell]
-        known = np.zeros((len(members), self.count), np.bool_)
-        np.put_along_axis(known, self.near[members].astype(np.int64), values=True, axis=1)
+        known = self._are_near(members)
         # A pair of which each knows the other's home is met there, too.
         known[:, cell:] = False
         for first, rows in _parts(members, BLOCK):
