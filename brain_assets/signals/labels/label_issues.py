@@ -21,6 +21,7 @@ from brain_assets.methods.labels import label_noise
 from brain_assets.methods.labels.hardness import softmax
 from brain_assets.methods.labels.label_issues import NEIGHBORS, NONE, LabelCalibration, LabelIssues
 from brain_assets.methods.labels.label_noise import LabelNoise
+from brain_assets.methods.similarity.shortlists import slots
 from brain_assets.resources.dataset import Dataset
 from brain_assets.resources.settings.configuration import RunSettings
 from brain_assets.signals.labels.class_overlaps import note_strangers
@@ -49,14 +50,14 @@ PREDICTED = """
     left join input_files files on files.role = 'predictions' and files.source = rows.source and files.file = rows.file
     where label_field = {field} and len(labels) = 1 and (logits is not null or not isnan(confidences[1])) and {models}
         and (label_field, model) not in (select label_field, model from class_overlaps where not comparable)"""
-# Only those vote that have a label; others would use up the places of some that do.
-NEAREST = f"""
-    select sample_id, neighbor_id, distance, label, row_number() over (partition by sample_id order by place) - 1 as rank from (
+# Only those vote that have a label; others would use up the places of some that do. They are numbered where they are read:
+# a window over all lists does not fit into the database's memory from some tens of thousands of images on.
+NEAREST = """
+    select sample_id, neighbor_id, distance, label, place from (
         select subject_id as sample_id, unnest(neighbor_ids) as neighbor_id, unnest(distances) as distance,
             generate_subscripts(neighbor_ids, 1) as place
-        from neighbors where {{among}}) listed
-    join (select sample_id as neighbor_id, label from ({{given}})) using (neighbor_id)
-    qualify rank < {NEIGHBORS}"""
+        from neighbors where {among}) listed
+    join (select sample_id as neighbor_id, label from ({given})) using (neighbor_id)"""
 BUILTIN = """
     select sample_id, logits, hash(hash('builtin', mark)) as mark from builtin_predictions
     where label_field = {field} and {wanted}"""
@@ -103,7 +104,7 @@ STATES = """
         union all
         select sample_id, mark from ({builtin})
         union all
-        select sample_id, hash(hash(rank, neighbor_id, distance, label)) from ({nearest})
+        select sample_id, hash(hash(place, neighbor_id, distance, label)) from ({nearest})
     ) left join ({given}) using (sample_id) where {wanted} group by sample_id"""
 
 
@@ -282,17 +283,28 @@ def _read(update: Update, field: _Field, samples: pa.Array) -> _Inputs:
     )
     given[rows.column("place").to_numpy()] = rows.column("code").to_numpy()
     predicted, models = _predictions(update, field, given)
-    nearest = update.streamed(f"""
-        select place, rank, distance, neighbor_id, code
-        from asked join ({field.nearest}) nearest using (sample_id) join class_codes using (label)""")
-    cells = nearest.column("place").to_numpy(), nearest.column("rank").to_numpy()
-    shape = (len(samples), int(cells[1].max(initial=-1)) + 1)
-    distances, labels, places = np.full(shape, np.nan), np.full(shape, NONE), np.full(shape, NONE)
-    distances[cells], labels[cells] = nearest.column("distance").to_numpy(), nearest.column("code").to_numpy()
-    places[cells] = np.arange(nearest.num_rows)
-    neighbors = nearest.column("neighbor_id").combine_chunks()
     builtin = _builtin(update, field, given)
-    return _Inputs(samples, given, predicted, models, builtin, distances, labels, places, neighbors)
+    return _Inputs(samples, given, predicted, models, builtin, *_nearest(update, field, len(samples)))
+
+
+def _nearest(
+    update: Update, field: _Field, count: int
+) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64], pa.Array]:
+    """Return of the labelled neighbours of those that are asked for: distances, classes, places among their names, and these."""
+    nearest = update.streamed(f"""
+        select asked.place as row, nearest.place, distance, neighbor_id, code
+        from asked join ({field.nearest}) nearest using (sample_id) join class_codes using (label)""")
+    in_order = np.argsort(nearest.column("place").to_numpy(), kind="stable")
+    rows = nearest.column("row").to_numpy()[in_order]
+    rank = slots(rows, count)
+    chosen = rank < NEIGHBORS
+    cells, taken = (rows[chosen], rank[chosen]), in_order[chosen]
+    shape = (count, int(cells[1].max(initial=-1)) + 1)
+    distances, labels, places = np.full(shape, np.nan), np.full(shape, NONE), np.full(shape, NONE)
+    distances[cells] = nearest.column("distance").to_numpy()[taken]
+    labels[cells] = nearest.column("code").to_numpy()[taken]
+    places[cells] = taken
+    return distances, labels, places, nearest.column("neighbor_id").combine_chunks()
 
 
 def _predictions(update: Update, field: _Field, given: NDArray[np.int64]) -> tuple[NDArray[np.float64], pa.Array]:
@@ -403,15 +415,15 @@ def compare_with_reviews(update: Update) -> None:
 
 
 def _reviewed(update: Update, field: _Field) -> Iterator[dict[str, Any]]:
+    import pyarrow.compute as pc
+
     rows = update.query(REVIEWED.format(field=literal(field.name), wanted=_wanted(update)))
     stored = stored_calibration(update, _calibration_name(field))
     fitted = _fitted(stored, field.classes) if stored else None
     if not rows.num_rows or fitted is None or fitted.noise is None:
         return
     inputs = _read(update, field, rows.column("sample_id").combine_chunks())
-    filed = (
-        pa.compute.index_in(rows.column("filed"), pa.array(field.classes)).fill_null(NONE).to_numpy().astype(np.int64)
-    )
+    filed = pc.index_in(rows.column("filed"), pa.array(field.classes)).fill_null(NONE).to_numpy().astype(np.int64)
     score = method.label_issues(filed, inputs.predicted, inputs.votes, fitted, inputs.builtin).score
     known = ~np.isnan(score) & (filed != NONE)
     wrong = rows.column("wrong").to_numpy(zero_copy_only=False).astype(bool)[known]
