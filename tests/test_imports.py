@@ -1,5 +1,7 @@
 """Loading the code location, and asking the command for help, costs no heavy import."""
 
+import ast
+import importlib.util
 import subprocess
 import sys
 from collections.abc import Collection
@@ -8,6 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
+PACKAGES = ("brain_assets", "resources", "sensors")
 HEAVY = {
     "torch", "umap", "sklearn", "onnxruntime", "onnx", "numba", "scipy", "faiss", "transformers", "timm", "open_clip", "av",
     "cv2",
@@ -48,3 +51,34 @@ def test_the_code_location_builds_no_checker_of_settings() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout.strip() == ""
+
+
+def submodules_taken_for_granted(sources: list[Path]) -> set[str]:
+    """Return what code reaches as attributes of packages that a process importing just these does not have."""
+    taken: dict[str, set[str]] = {}
+    for path in sources:
+        nodes = list(ast.walk(ast.parse(path.read_text("utf-8"))))
+        imports = [one for node in nodes if isinstance(node, ast.Import) for one in node.names]
+        shadowed = {one.asname or one.name for node in nodes if isinstance(node, ast.ImportFrom) for one in node.names}
+        names = {one.asname or one.name: one.name for one in imports if one.asname or "." not in one.name}
+        imported = {one.name for one in imports}
+        for node in nodes:
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id not in shadowed:
+                package = names.get(node.value.id)
+                if package and f"{package}.{node.attr}" not in imported:
+                    taken.setdefault(package, set()).add(node.attr)
+    here = {package: names for package, names in taken.items() if importlib.util.find_spec(package.split(".")[0])}
+    return {f"{package}.{name}" for package, names in here.items() for name in missing(package, names)}
+
+
+def missing(package: str, names: set[str]) -> list[str]:
+    script = f"import {package}; print(*(name for name in {names!r} if not hasattr({package}, name)))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT)
+    return done.stdout.split()
+
+
+def test_no_submodule_is_there_only_because_others_imported_it(tmp_path: Path) -> None:
+    sources = [path for package in PACKAGES for path in (ROOT / package).rglob("*.py")]
+    assert submodules_taken_for_granted(sources) == set()
+    (tmp_path / "wrong.py").write_text("import pyarrow as pa\npa.compute.is_in\npa.array\n")
+    assert submodules_taken_for_granted([tmp_path / "wrong.py"]) == {"pyarrow.compute"}

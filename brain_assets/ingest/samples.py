@@ -84,9 +84,11 @@ def update_samples(update: Update) -> Iterator[Merge]:
 
 def wanted(items: pa.Table, settings: DatasetSettings) -> pa.Table:
     """Return the samples that are large enough and whose path is asked for; of unknown size they are."""
+    import pyarrow.compute as pc
+
     if settings.min_file_size is not None:
-        sizes = pa.compute.fill_null(items.column("bytes"), settings.min_file_size)
-        items = items.filter(pa.compute.greater_equal(sizes, settings.min_file_size))
+        sizes = pc.fill_null(items.column("bytes"), settings.min_file_size)
+        items = items.filter(pc.greater_equal(sizes, settings.min_file_size))
     if settings.pattern is not None:
         matches = re.compile(settings.pattern).search
         items = items.filter(

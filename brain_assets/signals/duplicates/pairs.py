@@ -233,6 +233,8 @@ class MeasuredPairs:
 
 def read_contents(update: Update) -> Contents:
     """Return the contents of the similarity and embeddings runs that ``update.run`` names."""
+    import pyarrow.compute as pc
+
     query = CONTENTS.format(**{name: literal(update.run.settings[name]) for name in ("similarity", "embeddings")})
     fresh = update.fresh(f"select picture, node, phash, mirrored from ({query})", "picture")
     rows = update.query(f"{query} order by picture")
@@ -244,7 +246,7 @@ def read_contents(update: Update) -> Contents:
         rows.column("phash").to_numpy().astype(np.uint64),
         rows.column("mirrored").to_numpy().astype(np.uint64),
         np.stack([rows.column(name).to_numpy() for name in ("preview_offset", "preview_length")], axis=1),
-        pa.compute.is_in(names, fresh).to_numpy(),
+        pc.is_in(names, fresh).to_numpy(),
         np.unique(np.array(rows.column("image").to_pylist(), np.str_), return_inverse=True)[1],
         np.hstack([corners[:, :2], corners[:, 2:] - corners[:, :2]]),
     )

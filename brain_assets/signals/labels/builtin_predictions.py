@@ -108,9 +108,11 @@ def _fitted(update: Update, name: str) -> _Fitted | None:
 
 def _fit(update: Update, name: str, labelled: str) -> tuple[float, Mapping[str, Any]]:
     """Fit the heads of a field, commit them with what each has seen, and return their accuracy with evidence."""
+    import pyarrow.compute as pc
+
     rows = update.query(CHOSEN.format(labelled=labelled, copies=_copies(update), folds=FOLDS))
     classes = sorted(set(rows.column("label").to_pylist()))
-    labels = pa.compute.index_in(rows.column("label"), pa.array(classes)).to_numpy().astype(np.int64)
+    labels = pc.index_in(rows.column("label"), pa.array(classes)).to_numpy().astype(np.int64)
     vectors = matrix_of(update, rows.column("node").to_numpy())
     with one_blas_thread():
         probe = method.fit(vectors, labels, rows.column("fold").to_numpy().astype(np.int64), len(classes))
@@ -197,8 +199,10 @@ def judge_builtin_predictions(update: Update, rows: pa.Table, given: _Fitted) ->
 
 def _competent(rows: pa.Table, given: _Fitted) -> NDArray[np.bool_]:
     """Return of which samples the head knows the class that they are labelled with, if they are."""
+    import pyarrow.compute as pc
+
     labels, folds = rows.column("label"), rows.column("fold").to_numpy()
-    codes = pa.compute.index_in(labels, pa.array(given.classes)).fill_null(-1).to_numpy()
+    codes = pc.index_in(labels, pa.array(given.classes)).fill_null(-1).to_numpy()
     known = (codes >= 0) & given.probe.known[folds, codes]
     return np.asarray(known | labels.is_null().to_numpy())
 

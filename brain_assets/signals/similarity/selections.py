@@ -172,11 +172,13 @@ def _neighbors(
     rows: Rows, source: Source, choice: Choice, members: Members, width: int | None = None
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Return the lists of the members: positions (-1 for others and beyond the end) and distances (NaN beyond the end)."""
+    import pyarrow.compute as pc
+
     cut = f"[1:{width}]" if width else ""
     found = rows(f"""
         select subject_id, neighbor_ids{cut} as neighbor_ids, distances{cut} as distances from {source.neighbors}
         where brain_key = {literal(choice.similarity)}""")
-    places = pa.compute.index_in(found.column("subject_id").combine_chunks(), members.ids)
+    places = pc.index_in(found.column("subject_id").combine_chunks(), members.ids)
     found = found.filter(places.is_valid())
     place = places.drop_null().to_numpy(zero_copy_only=False)
     lists = found.column("neighbor_ids").combine_chunks()
@@ -185,7 +187,7 @@ def _neighbors(
     shape = (len(members.ids), filled.shape[1] if width is None else width)
     neighbors, distances = np.full(shape, -1, np.int64), np.full(shape, np.nan)
     row, slot = np.nonzero(filled)
-    known = pa.compute.index_in(lists.flatten(), members.ids).fill_null(-1)
+    known = pc.index_in(lists.flatten(), members.ids).fill_null(-1)
     neighbors[place[row], slot] = known.to_numpy(zero_copy_only=False)
     distances[place[row], slot] = found.column("distances").combine_chunks().flatten().to_numpy(zero_copy_only=False)
     return neighbors, distances

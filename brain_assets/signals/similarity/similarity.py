@@ -87,6 +87,8 @@ def _without_vector(update: Update) -> str:
 
 
 def _subjects(update: Update) -> Subjects:
+    import pyarrow.compute as pc
+
     vectors = f"from embeddings join vectors using (model_version, input_key) where {_taking_part(update)}"
     fresh = update.fresh(f"select subject_id, node {vectors}")
     rows = update.query(f"""
@@ -95,7 +97,7 @@ def _subjects(update: Update) -> Subjects:
     nodes = np.zeros(contents.max(initial=-1) + 1, np.int64)
     nodes[contents] = rows.column("node").to_numpy()
     ids = rows.column("subject_id").combine_chunks()
-    return Subjects(nodes, ids, contents, pa.compute.is_in(ids, fresh).to_numpy(zero_copy_only=False))
+    return Subjects(nodes, ids, contents, pc.is_in(ids, fresh).to_numpy(zero_copy_only=False))
 
 
 def _refuse_beyond_memory(update: Update, nodes: NDArray[np.int64]) -> None:
@@ -243,6 +245,8 @@ def _gone(update: Update, nodes: NDArray[np.int64]) -> str:
 
 def _touched(update: Update, subjects: Subjects, current: Current) -> NDArray[np.int64]:
     """Return the subjects whose neighbours may differ: of a changed list, beside a fresh subject, or of one that left."""
+    import pyarrow.compute as pc
+
     is_fresh = np.zeros(len(subjects.nodes) + 1, np.bool_)
     is_fresh[subjects.contents[subjects.fresh]] = True
     lists_fresh = is_fresh[current.graph.neighbors].any(axis=1)
@@ -254,7 +258,7 @@ def _touched(update: Update, subjects: Subjects, current: Current) -> NDArray[np
             union select subject from outdated)
         select subject_id from neighbors where brain_key = {update.key}
             and list_has_any(neighbor_ids, (select coalesce(list(subject_id), []) from moved))""")
-    found = pa.compute.is_in(subjects.ids, listed_gone.column(0)).to_numpy(zero_copy_only=False)
+    found = pc.is_in(subjects.ids, listed_gone.column(0)).to_numpy(zero_copy_only=False)
     return np.flatnonzero(concerned[subjects.contents] | found)
 
 

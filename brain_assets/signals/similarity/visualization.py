@@ -105,12 +105,14 @@ def _read(update: Update, settings: VisualizationSettings) -> Map:
 
 
 def _graph(rows: pa.Table, ids: pa.Array, width: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    import pyarrow.compute as pc
+
     lists, distances = rows.column("neighbor_ids").combine_chunks(), rows.column("distances").combine_chunks()
     lengths = lists.value_lengths().to_numpy(zero_copy_only=False).astype(np.int64)
     filled = np.arange(lengths.max(initial=0)) < lengths[:, None]
     graph = np.full(filled.shape, -1, np.int32)
     apart = np.full(filled.shape, np.inf, np.float32)
-    graph[filled] = pa.compute.index_in(lists.flatten(), ids).to_numpy(zero_copy_only=False)
+    graph[filled] = pc.index_in(lists.flatten(), ids).to_numpy(zero_copy_only=False)
     apart[filled] = distances.flatten().to_numpy()
     return graph[:, :width], apart[:, :width]
 
@@ -187,8 +189,10 @@ def _layout_settings(settings: VisualizationSettings) -> Any:
 
 
 def _of_subjects(update: Update, present: Map, *, unit: bool = True) -> NDArray[np.float32]:
+    import pyarrow.compute as pc
+
     vectors: Vectors = read_vectors(update)
-    found = pa.compute.index_in(present.ids, vectors.ids).to_numpy(zero_copy_only=False)
+    found = pc.index_in(present.ids, vectors.ids).to_numpy(zero_copy_only=False)
     matrix = unit_rows(vectors.matrix) if unit else vectors.matrix
     rows: NDArray[np.float32] = matrix[found.astype(np.int64)]
     return rows
