@@ -449,6 +449,8 @@ def test_from_the_first_screen_to_a_decision_by_keyboard_alone(own: Visit, small
     page.goto(f"{own.address}/?token={TOKEN}&dataset=demo")
     own.wait_for_text("#overview .next h3", "Leaks between splits")
     press = page.keyboard.press
+    asked: list[str] = []
+    page.on("request", lambda request: "/queue?" in request.url and asked.append(request.url))
     tabbed = 0
     while not page.evaluate("document.activeElement.textContent.startsWith('Review ')"):
         press("Tab")
@@ -465,6 +467,22 @@ def test_from_the_first_screen_to_a_decision_by_keyboard_alone(own: Visit, small
     assert (decision.subject_id, decision.kind, decision.issue) == (subject, "drop", "leak")
     press("u")
     own.wait_for_text("#queue-status", "0 decisions")
+    # Asked twice for one queue, the page would show the later answer over the first decision.
+    assert len(asked) == 1
+
+
+def test_of_two_queues_asked_for_the_later_one_is_shown(visit: Visit) -> None:
+    held: list[Any] = []
+    visit.page.route("**/queue?*issue=leak*", lambda route: held.append(route))
+    visit.open("tab=queue&issue=leak")
+    visit.page.wait_for_function("() => document.querySelectorAll('#issue-list button').length > 1")
+    visit.page.locator("#issue-list button:not([aria-current])").first.click()
+    visit.wait_for_text("#queue-status", "flagged")
+    shown = visit.page.inner_text("#queue h2")
+    for route in held:
+        route.continue_()
+    visit.page.wait_for_load_state("networkidle")
+    assert visit.page.inner_text("#queue h2") == shown != "Leaks between splits"
 
 
 def test_the_first_screen_leads_to_what_matters_most(visit: Visit, synthetic: Synthetic) -> None:

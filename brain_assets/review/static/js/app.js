@@ -3,7 +3,7 @@
 import { ask, askDatasets, connection, isLost } from "/static/js/api.js";
 import { Compute } from "/static/js/compute.js";
 import { Frame } from "/static/js/data.js";
-import { askWord, notice, tell, trying } from "/static/js/dialogs.js";
+import { askWord, newest, notice, tell, trying } from "/static/js/dialogs.js";
 import { $, h, put, typing } from "/static/js/dom.js";
 import { Evaluation } from "/static/js/evaluation.js";
 import { Explore } from "/static/js/explore.js";
@@ -27,6 +27,7 @@ let explored = null;
 /** The number of what a program last wanted shown, and whose programs are followed. */
 let staged = null;
 const following = new Set();
+const overviewed = newest();
 
 const wordsOf = async (name) => (frames.images?.has(name) ? ((await frames.images.column(name)).words ?? []) : []);
 const classes = async () => (frames.objects ? ((await frames.objects.column("label")).words ?? []) : wordsOf("label"));
@@ -64,7 +65,7 @@ async function load() {
   $("#dataset").value = state.dataset;
   document.title = `${state.dataset} · review`;
   $("#fresh").hidden = true;
-  const found = await trying(() => ask(state.dataset, "overview"));
+  const found = await overviewed(() => ask(state.dataset, "overview"));
   if (!found) return;
   overview = found;
   frames = Object.fromEntries(

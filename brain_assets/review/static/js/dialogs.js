@@ -89,3 +89,13 @@ export async function trying(run) {
     return undefined;
   }
 }
+
+/** Runs what asks for a panel as `trying` does; an answer that comes after a later question was asked is none. */
+export function newest() {
+  let turn = 0;
+  return async (run) => {
+    const mine = (turn += 1);
+    const found = await trying(run);
+    return mine === turn ? found : undefined;
+  };
+}

@@ -1,7 +1,7 @@
 // How models predict the labels: what is taken for what, per class, how far confidence can be trusted, and two models side by side.
 
 import { ask } from "/static/js/api.js";
-import { trying } from "/static/js/dialogs.js";
+import { newest } from "/static/js/dialogs.js";
 import { $, h, number, put, s, share } from "/static/js/dom.js";
 import { NOTHING_SOUGHT, set, state, watch } from "/static/js/state.js";
 
@@ -12,9 +12,8 @@ const FIRST = 12;
 export class Evaluation {
   /** @param {() => object} context */
   constructor(context) {
-    Object.assign(this, { context, panel: $("#evaluation"), shown: FIRST });
-    watch("tab", () => state.tab === "evaluation" && this.enter());
-    watch("of model other field from", () => state.tab === "evaluation" && this.enter());
+    Object.assign(this, { context, panel: $("#evaluation"), shown: FIRST, asked: newest() });
+    watch("tab of model other field from", () => state.tab === "evaluation" && this.enter());
   }
 
   get pairings() {
@@ -40,7 +39,7 @@ export class Evaluation {
       );
     const confidence = of === "objects" && state.from !== "" ? state.from : undefined;
     const asked = { version: this.context().version, of, field, model, other: other || undefined, confidence };
-    const found = await trying(() => ask(state.dataset, "evaluation", asked));
+    const found = await this.asked(() => ask(state.dataset, "evaluation", asked));
     if (found && state.tab === "evaluation") this.draw(found);
     return undefined;
   }

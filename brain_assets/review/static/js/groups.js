@@ -1,7 +1,7 @@
 // Groups of duplicates side by side, the proposed keeper first.
 
 import { ask } from "/static/js/api.js";
-import { trying } from "/static/js/dialogs.js";
+import { newest } from "/static/js/dialogs.js";
 import { $, h, number, plural, put, title, typing } from "/static/js/dom.js";
 import { badges, picture, spoken } from "/static/js/pictures.js";
 import { say, sayOfPairs, undo, words } from "/static/js/say.js";
@@ -12,8 +12,8 @@ export class Groups {
   constructor(openDetail, context, compare) {
     Object.assign(this, { openDetail, context, compare, groups: [], at: 0 });
     this.panel = $("#groups");
-    watch("tab", () => state.tab === "groups" && this.enter());
-    watch("table brain_key", () => state.tab === "groups" && this.load(0));
+    this.asked = newest();
+    watch("tab table brain_key", (changed) => state.tab === "groups" && (changed.includes("tab") ? this.enter() : this.load(0)));
     addEventListener("keydown", (event) => state.tab === "groups" && this.key(event));
     words.addEventListener("said", () => state.tab === "groups" && this.load(this.offset, { stay: true }));
   }
@@ -29,7 +29,7 @@ export class Groups {
     if (!state.table)
       return put(this.panel, h("p", { class: "empty-note" }, "No groups of duplicates have been published."));
     const asked = { version: this.context().version, table: state.table, brain_key: state.brain_key, offset };
-    const found = await trying(() => ask(state.dataset, "groups", asked));
+    const found = await this.asked(() => ask(state.dataset, "groups", asked));
     if (!found) return undefined;
     Object.assign(this, { groups: found.groups, total: found.total, offset });
     if (!stay) this.at = 0;

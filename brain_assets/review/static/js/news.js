@@ -1,7 +1,7 @@
 // What is new since a run: images, issues, and every number's course.
 
 import { ask } from "/static/js/api.js";
-import { trying } from "/static/js/dialogs.js";
+import { newest } from "/static/js/dialogs.js";
 import { $, h, number, put, s, title } from "/static/js/dom.js";
 import { NOTHING_SOUGHT, set, state, watch } from "/static/js/state.js";
 
@@ -11,10 +11,8 @@ const BEGINNING = "beginning";
 export class News {
   /** @param {() => object} context */
   constructor(context) {
-    this.context = context;
-    this.panel = $("#news");
-    watch("tab", () => state.tab === "news" && this.enter());
-    watch("before after", () => state.tab === "news" && this.load());
+    Object.assign(this, { context, panel: $("#news"), asked: newest(), explained: newest() });
+    watch("tab before after", (changed) => state.tab === "news" && (changed.includes("tab") ? this.enter() : this.load()));
   }
 
   enter() {
@@ -33,11 +31,11 @@ export class News {
 
   async load() {
     const asked = { version: this.context().version, before: state.before, after: state.after };
-    const news = await trying(() => ask(state.dataset, "news", asked));
+    const news = await this.asked(() => ask(state.dataset, "news", asked));
     if (!news) return;
     this.draw(news);
-    const lines = await trying(() => ask(state.dataset, "changes", asked));
-    if (lines && asked.before === state.before && asked.after === state.after) this.explain(lines);
+    const lines = await this.explained(() => ask(state.dataset, "changes", asked));
+    if (lines) this.explain(lines);
   }
 
   /** What is different, and why: as `brain diff` tells it. */

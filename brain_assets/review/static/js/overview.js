@@ -1,7 +1,7 @@
 // The first screen: which issue comes first and why, how many true problems to expect of each, and what the last run changed.
 
 import { ask } from "/static/js/api.js";
-import { trying } from "/static/js/dialogs.js";
+import { newest } from "/static/js/dialogs.js";
 import { $, h, heading, number, plural, put } from "/static/js/dom.js";
 import { picture, spoken } from "/static/js/pictures.js";
 import { words } from "/static/js/say.js";
@@ -12,14 +12,14 @@ const SAID = { keep: "kept", drop: "dropped", confirm: "confirmed", relabel: "re
 export class Overview {
   /** @param {(id: string) => void} openDetail @param {() => object} context */
   constructor(openDetail, context) {
-    Object.assign(this, { openDetail, context, panel: $("#overview") });
+    Object.assign(this, { openDetail, context, panel: $("#overview"), asked: newest() });
     watch("tab", () => state.tab === "overview" && this.enter());
     words.addEventListener("said", () => state.tab === "overview" && this.enter());
   }
 
   async enter() {
     const { version } = this.context();
-    const found = await trying(() => ask(state.dataset, "first", { version }));
+    const found = await this.asked(() => ask(state.dataset, "first", { version }));
     if (found && state.tab === "overview") this.draw(found);
   }
 

@@ -1,7 +1,7 @@
 // The queue of an issue, most severe first, worked through by keyboard.
 
 import { ask } from "/static/js/api.js";
-import { askWord, trying } from "/static/js/dialogs.js";
+import { askWord, newest } from "/static/js/dialogs.js";
 import { $, h, heading, number, plural, put, typing } from "/static/js/dom.js";
 import { badges, picture } from "/static/js/pictures.js";
 import { correct, say, undo, words } from "/static/js/say.js";
@@ -24,8 +24,9 @@ export class Queue {
     this.viewers = [new Viewer("Image"), new Viewer("Image it was compared with")];
     together(...this.viewers);
     layers.addEventListener("changed", () => this.viewers.forEach((viewer) => viewer.place()));
-    watch("issue reviewed below", () => state.tab === "queue" && this.load());
-    watch("tab", () => state.tab === "queue" && this.enter());
+    this.asked = newest();
+    // One load for a change of both: a second one would end after the first decision, and forget it.
+    watch("tab issue reviewed below", (changed) => state.tab === "queue" && (changed.includes("tab") ? this.enter() : this.load()));
     addEventListener("keydown", (event) => state.tab === "queue" && this.key(event));
     words.addEventListener("said", ({ detail }) => this.takenBack(detail));
   }
@@ -60,8 +61,8 @@ export class Queue {
     this.listIssues();
     const { issue, reviewed, below } = state;
     if (!issue) return put(this.panel, h("p", { class: "empty-note" }, "No issues to review."));
-    const found = await trying(() => ask(state.dataset, "queue", { version: this.context().version, issue, reviewed, below }));
-    if (!found || issue !== state.issue) return undefined;
+    const found = await this.asked(() => ask(state.dataset, "queue", { version: this.context().version, issue, reviewed, below }));
+    if (!found) return undefined;
     Object.assign(this, { items: found.items, total: found.total, remaining: found.remaining, under: found.below, at: 0, done: new Map() });
     this.draw();
     return undefined;
