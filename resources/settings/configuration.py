@@ -19,7 +19,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 
 from brain_assets.resources.errors import ConfigurationError
 from brain_assets.resources.fiftyone_samples import file_and_field
-from brain_assets.resources.settings.validation import nearest, wrong
+from brain_assets.resources.settings.validation import OURS, nearest, wrong
 from brain_assets.resources.written_yaml import settings_in
 
 ENVIRONMENT_PREFIX = "BRAIN_"
@@ -68,7 +68,7 @@ def _regular(text: str) -> str:
     try:
         re.compile(text)
     except re.error as error:
-        raise PydanticCustomError("pattern", "is no regular expression: {reason}", {"reason": str(error)}) from None
+        raise PydanticCustomError(OURS, "is no regular expression: {reason}", {"reason": str(error)}) from None
     return text
 
 
@@ -79,7 +79,7 @@ def _group(text: str) -> str:
     """Return the name of a column, or a regular expression with a named part; raises PydanticCustomError where it is neither."""
     if not text.strip() or (NAMED_PART not in text and re.search(r"[()\[\]*+?|\\]", text)):
         raise PydanticCustomError(
-            "group", "is a column's name, or a regular expression with a named part (?P<NAME>...)"
+            OURS, "is neither a column's name nor a regular expression with a named part (?P<NAME>...)"
         )
     return _regular(text) if NAMED_PART in text else text
 
@@ -303,10 +303,10 @@ class VisualizationSettings(Section):
     @model_validator(mode="after")
     def _of_umap_learn(self) -> Self:
         if self.umap and (self.method, self.implementation) != ("umap", "umap-learn"):
-            raise PydanticCustomError("umap", "umap has no effect but with method: umap, implementation: umap-learn")
+            raise PydanticCustomError(OURS, "umap has no effect but with method: umap, implementation: umap-learn")
         if said := next((name for name in OF_UMAP if name in self.umap), None):
             raise PydanticCustomError(
-                "umap", "visualization.{own} says this, not umap.{name}", {"own": OF_UMAP[said], "name": said}
+                OURS, "visualization.{own} says this, not umap.{name}", {"own": OF_UMAP[said], "name": said}
             )
         return self
 
@@ -416,10 +416,10 @@ class SplitSettings(Section):
     @model_validator(mode="after")
     def _add_up(self) -> Self:
         if self.shares and self.folds:
-            raise PydanticCustomError("splits", "say shares or folds, not both")
+            raise PydanticCustomError(OURS, "say shares or folds, not both")
         total = sum(self.shares.values())
         if self.shares and abs(total - 1) > 1e-6:
-            raise PydanticCustomError("splits", "shares add up to {total}, not to 1", {"total": f"{total:.6g}"})
+            raise PydanticCustomError(OURS, "shares add up to {total}, not to 1", {"total": f"{total:.6g}"})
         return self
 
 

@@ -7,6 +7,8 @@ from typing import Any
 from pydantic_core import ErrorDetails
 
 SHOWN = 60
+OURS = "ours"
+"""The kind of error whose message says by itself what is wrong."""
 KINDS = {"float", "int", "bool", "str", "none"}
 # What a value must be, by pydantic's kind of error; {} are the limits that come with it.
 MUST_BE: Mapping[str, str] = {
@@ -56,6 +58,8 @@ def wrong(error: ErrorDetails, keys: Iterable[str] = ()) -> str:
         return "is missing"
     given = repr(error["input"])
     shown = given if len(given) <= SHOWN else f"{given[:SHOWN]}..."
+    if error["type"] == OURS:
+        return error["msg"] if isinstance(error["input"], Mapping) else f"{error['msg']}, got {shown}"
     context = error.get("ctx", {})
     choices = _choices(str(context.get("expected", "")))
     return f"must be {_must_be(error, context)}, got {shown}{nearest(str(error['input']), choices)}"

@@ -99,7 +99,11 @@ def test_of_one_file_every_way_to_say_a_group_counts(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("group", "words"),
-    [("(?P<a", "is no regular expression"), ("p[0-9]+", "with a named part"), (" ", "is a column's name")],
+    [
+        ("(?P<a", "groups.0: is no regular expression: .*, got '"),
+        ("p[0-9]+", "groups.0: is neither a column's name nor a regular expression with a named part .*, got 'p"),
+        (" ", "groups.0: is neither a column's name"),
+    ],
 )
 def test_a_group_that_means_nothing_is_one_line(tmp_path: Path, group: str, words: str) -> None:
     workshop = make(tmp_path, groups=[group])
