@@ -78,7 +78,7 @@ class Reading:
         return [self._counts(name) for name in self.page.sets.datasets()]
 
     def _counts(self, name: str) -> Row:
-        found = endpoints.overview(self.page, name, endpoints.Question())
+        found = endpoints.overview(self.page, name, endpoints.OverviewQuestion())
         counts = {frame: told["count"] for frame, told in found["frames"].items()}
         return {"dataset": name, "version": found["version"], **counts, "flagged": _flagged(found["issues"])}
 
@@ -88,7 +88,7 @@ class Reading:
         Of each issue: ``flagged`` and ``left`` to review, ``expected`` to be right among these, what it means and what to
         do about it. Ask for an issue's ``queue`` next. ``tables`` can be asked with ``sql``.
         """
-        found = endpoints.overview(self.page, dataset, endpoints.Question())
+        found = endpoints.overview(self.page, dataset, endpoints.OverviewQuestion())
         issues = [
             {
                 "issue": row["issue"],

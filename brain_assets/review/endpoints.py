@@ -76,6 +76,12 @@ class Question(BaseModel):
     version: Identifier | None = None
 
 
+class OverviewQuestion(Question):
+    """What can be shown, now or as it was at a number, a tag or a date."""
+
+    at: Name | None = None
+
+
 class FrameQuestion(Question):
     """A question about images or objects."""
 
@@ -363,13 +369,15 @@ def checked(model: type[Asked], given: Any) -> Asked:
 # -- reading -----------------------------------------------------------------------------------
 
 
-def overview(page: Page, dataset: str, question: Question) -> Any:
+def overview(page: Page, dataset: str, question: OverviewQuestion) -> Any:
     """Return what can be shown of a dataset: version, frames with their columns and maps, issues, groups, runs."""
-    with page.sets.use(dataset, question.version) as opened:
+    asked = question.version or (page.sets.past_version(dataset, question.at) if question.at else None)
+    with page.sets.use(dataset, asked) as opened:
         synchronise(opened, page.events(dataset))
         return {
             "dataset": dataset,
             "version": opened.version,
+            "past": opened.past[1].name if opened.past else None,
             "user": page.user,
             "tables": sorted(opened.tables),
             "damaged": sorted(opened.damaged),
@@ -406,6 +414,11 @@ def first_screen(page: Page, dataset: str, question: Question) -> Any:
     """Return the issues in the order in which they should be looked at, their worst cases, and what changed."""
     with page.sets.use(dataset, question.version) as opened:
         return first(opened, page.events(dataset))
+
+
+def versions(page: Page, dataset: str, question: Question) -> Any:
+    """Return what was published that can be shown as it was, the newest first."""
+    return [{"number": one.number, "name": one.name, "samples": one.samples} for one in page.sets.versions(dataset)]
 
 
 def version(page: Page, dataset: str, question: Question) -> Any:
@@ -497,8 +510,9 @@ def progress(page: Page, dataset: str, question: Question) -> Any:
 
 
 READING: dict[str, Answer[Any]] = {
-    "overview": Answer(Question, overview),
+    "overview": Answer(OverviewQuestion, overview),
     "version": Answer(Question, version),
+    "versions": Answer(Question, versions),
     "first": Answer(Question, first_screen),
     "column": Answer(ColumnQuestion, column),
     "map": Answer(ColumnQuestion, coordinates),
@@ -556,7 +570,7 @@ def say(page: Page, dataset: str, said: Said) -> Any:
     if (said.kind in NEEDS_VALUE) != bool(value):
         raise Refused(422, f"{said.kind} {'needs' if said.kind in NEEDS_VALUE else 'takes no'} value")
     event = Event(said.kind, said.by.strip() or page.user, value, said.issue)
-    with page.sets.use(dataset, said.version) as opened:
+    with page.sets.change(dataset, said.version) as opened:
         event_id, count = record(opened, said.selection, event, page.events(dataset))
     return {"event_id": event_id, "count": count}
 
@@ -566,7 +580,7 @@ def correct(page: Page, dataset: str, said: CorrectionSaid) -> Any:
     shape = said.shape.model_dump() if said.shape else None
     asked = corrections.Corrected(said.sample, said.kind, said.object, said.label, shape, said.like)
     event = Event(said.kind, said.by.strip() or page.user, None, said.issue)
-    with page.sets.use(dataset, said.version) as opened:
+    with page.sets.change(dataset, said.version) as opened:
         event_id, object_id = corrections.correct(opened, asked, event, page.events(dataset))
     return {"event_id": event_id, "object_id": object_id}
 
@@ -574,7 +588,7 @@ def correct(page: Page, dataset: str, said: CorrectionSaid) -> Any:
 def approve(page: Page, dataset: str, said: Chosen) -> Any:
     """Make labels of what models found in some images, or of some objects that they found."""
     by = said.by.strip() or page.user
-    with page.sets.use(dataset, said.version) as opened:
+    with page.sets.change(dataset, said.version) as opened:
         ids, events = ids_of(opened, said.selection), page.events(dataset)
         if said.frame == "objects":
             found = corrections.approve(opened, ids, Event("confirm", by, None, said.issue), events)
@@ -586,7 +600,7 @@ def approve(page: Page, dataset: str, said: Chosen) -> Any:
 def say_of_pairs(page: Page, dataset: str, said: PairsSaid) -> Any:
     """Note what images are to each other."""
     event = Event(said.kind, said.by.strip() or page.user, None, said.issue)
-    with page.sets.use(dataset, said.version) as opened:
+    with page.sets.change(dataset, said.version) as opened:
         event_id, count = corrections.say_of_pairs(opened, said.ids, event, page.events(dataset))
     return {"event_id": event_id, "count": count}
 

@@ -15,11 +15,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from brain_assets.resources.errors import MissingError
 from brain_assets.resources.settings.home import DatasetPaths, Home
+from brain_assets.resources.store import deltas, history
+from brain_assets.resources.store.history import History, Published, open_history
 from brain_assets.resources.store.publishing import make_views, open_set
 from brain_assets.review.refusal import Refused
 
 Frame = Literal["images", "objects"]
+PAST = "past-"
+"""What names of versions begin with that are no longer current; their number follows."""
+IDLE_SECONDS = 300.0
+"""How long an earlier version is held open for nobody: meanwhile none of the history is given up."""
 
 # Settings that hold before and after the lock; user SQL runs inside the same walls as our own.
 START = {
@@ -61,6 +68,8 @@ class OpenSet:
         The dataset it belongs to.
     folder : Path
         Where the set lies; its name is the version that the browser quotes.
+    past : tuple of History and Published, or None
+        The earlier version that is read back from this set, if it is not the set itself.
     damaged : set of str
         Tables that are seen as empty until the next run writes them again.
     tables : dict of str to dict of str to str
@@ -69,6 +78,7 @@ class OpenSet:
 
     paths: DatasetPaths
     folder: Path
+    past: tuple[History, Published] | None = None
     memory: str = "2GB"
     users: int = 0
     used_at: float = 0.0
@@ -80,7 +90,10 @@ class OpenSet:
 
     def __post_init__(self) -> None:
         self.database = duckdb.connect(":memory:", config=dict(START))
-        self.damaged = make_views(self.database, self.folder, tolerant=True)
+        if self.past:
+            history.make_views(self.database, *self.past)
+        else:
+            self.damaged = make_views(self.database, self.folder, tolerant=True)
         for (name,) in self.database.execute("select view_name from duckdb_views() where not internal").fetchall():
             described = self.database.execute(f"describe {quote(name)}").fetchall()
             self.tables[name] = {row[0]: row[1] for row in described}
@@ -89,8 +102,9 @@ class OpenSet:
         self._confine()
 
     def _confine(self) -> None:
+        folders = [self.folder, *([deltas.folder_of(self.past[0].published)] if self.past else [])]
         for setting in (
-            f"allowed_directories=[{literal(str(self.folder) + '/')}]",
+            f"allowed_directories=[{', '.join(literal(f'{folder}/') for folder in folders)}]",
             "temp_directory=''",
             "TimeZone='UTC'",
             f"memory_limit={literal(self.memory)}",
@@ -101,8 +115,8 @@ class OpenSet:
 
     @property
     def version(self) -> str:
-        """Name of the set."""
-        return self.folder.name
+        """What the browser quotes."""
+        return f"{PAST}{self.past[1].number}" if self.past else self.folder.name
 
     def cursor(self) -> duckdb.DuckDBPyConnection:
         """Return a connection of the caller's own to the set's database."""
@@ -195,6 +209,16 @@ def _bytes_of(words: pa.ChunkedArray) -> NDArray[np.bytes_]:
     return np.array(whole.to_pylist(), np.bytes_)
 
 
+@contextmanager
+def _history(paths: DatasetPaths) -> Iterator[History]:
+    """Yield what was published of a dataset; what it does not hold is refused (404)."""
+    try:
+        with open_history(paths.published) as found:
+            yield found
+    except MissingError as error:
+        raise Refused(404, str(error)) from None
+
+
 class Sets:
     """The few sets that are held open with their leases, the least recently used given up first.
 
@@ -226,6 +250,31 @@ class Sets:
         """Return the version that ``current`` names now."""
         return (self.paths(dataset).published / "current").resolve().name
 
+    def past_version(self, dataset: str, spec: str) -> str:
+        """Return the version that a number, a tag or a date names.
+
+        Raises
+        ------
+        Refused
+            404 where there is none.
+        """
+        with _history(self.paths(dataset)) as found:
+            version = found.at(spec)
+            return f"{PAST}{version.number}" if version.steps else found.path.name
+
+    def versions(self, dataset: str) -> list[Published]:
+        """Return what was published, the newest first."""
+        with _history(self.paths(dataset)) as found:
+            return list(found.versions)
+
+    @contextmanager
+    def change(self, dataset: str, version: str | None = None) -> Iterator[OpenSet]:
+        """Yield a set as `use` does, to say something of it; raises Refused (409) of an earlier version."""
+        if version and version.startswith(PAST):
+            raise Refused(409, "this is what was published then: go back to now to decide")
+        with self.use(dataset, version) as opened:
+            yield opened
+
     @contextmanager
     def use(self, dataset: str, version: str | None = None) -> Iterator[OpenSet]:
         """Yield a set, by default the current one, and keep it open meanwhile.
@@ -243,6 +292,10 @@ class Sets:
                 opened.users -= 1
                 opened.used_at = time.monotonic()
                 self._evict()
+            if opened.past:
+                waiting = threading.Timer(IDLE_SECONDS + 1, self.tidy)
+                waiting.daemon = True
+                waiting.start()
 
     def _acquire(self, dataset: str, version: str | None) -> OpenSet:
         wanted = version or self.current_version(dataset)
@@ -257,6 +310,12 @@ class Sets:
     def _open(self, dataset: str, wanted: str) -> None:
         paths = self.paths(dataset)
         with ExitStack() as stack:
+            if wanted.startswith(PAST):
+                found = stack.enter_context(_history(paths))
+                opened = OpenSet(paths, found.path, (found, found.at(wanted.removeprefix(PAST))))
+                stack.callback(opened.close)
+                self.held[dataset, wanted] = opened, stack.pop_all()
+                return
             folder = stack.enter_context(open_set(paths.published))
             if folder.name != wanted:
                 raise Refused(410, "newer data has been published; reload to see it")
@@ -264,9 +323,17 @@ class Sets:
             stack.callback(opened.close)
             self.held[dataset, wanted] = opened, stack.pop_all()
 
+    def tidy(self) -> None:
+        """Give up earlier versions that nobody has looked at for a while."""
+        with self.lock:
+            self._evict()
+
     def _evict(self) -> None:
-        idle = [key for key, (opened, _) in self.held.items() if not opened.users]
-        for key in idle[: max(0, len(self.held) - self.capacity)]:
+        idle = {key: opened for key, (opened, _) in self.held.items() if not opened.users}
+        since = time.monotonic() - IDLE_SECONDS
+        left = [key for key, opened in idle.items() if opened.past and opened.used_at < since]
+        surplus = [key for key in idle if key not in left][: max(0, len(self.held) - len(left) - self.capacity)]
+        for key in (*left, *surplus):
             self.held.pop(key)[1].close()
 
     def close(self) -> None:

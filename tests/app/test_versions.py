@@ -10,6 +10,8 @@ from brain_assets.app.api import DatasetReader
 from brain_assets.app.cli import main
 from brain_assets.resources.errors import MissingError
 from brain_assets.resources.store.events import Event, Events
+from brain_assets.review import create_app
+from tests.review.client import TOKEN, Client
 from tests.workshop import Workshop, write_pictures
 
 ASSETS = (
@@ -78,6 +80,23 @@ def test_sql_and_python_answer_of_what_was_published(workshop: Workshop) -> None
     refused = brain(workshop, "sql", "test", "from read_text('/etc/hostname')", "--at", "1")
     assert refused.exit_code == 1
     assert "ermission" in refused.output
+
+
+def test_the_page_shows_what_was_published(workshop: Workshop) -> None:
+    page = Client(create_app(workshop.home.root, token=TOKEN), workshop.name).sign_in()
+    assert [one["number"] for one in page.get("versions").json()] == [4, 3, 2, 1]
+    now, then = page.get("overview").json(), page.get("overview", at="1").json()
+    assert (now["past"], then["past"][:12]) == (None, "version 1 of")
+    assert page.get("overview", at="4").json()["version"] == now["version"]
+    assert len(page.found(version=then["version"], where="filepath = '00002.png'")) == 1
+    assert page.found(version=now["version"], where="filepath = '00002.png'") == []
+    (row,) = page.post("rows", {"version": then["version"], "positions": [0]}).json()
+    refused = page.post("say", {"version": then["version"], "kind": "drop", "ids": [row["subject_id"]]})
+    assert (refused.status, "go back to now" in refused.json()["error"]) == (409, True)
+    assert page.get("overview", at="before-all").status == 404
+    # What it can read is that version, and no file beside it.
+    asked = {"version": then["version"], "where": "exists (from read_text('/etc/hostname'))"}
+    assert page.post("find", asked).status == 422
 
 
 def test_a_difference_says_what_and_why(workshop: Workshop) -> None:

@@ -65,7 +65,7 @@ async function load() {
   $("#dataset").value = state.dataset;
   document.title = `${state.dataset} · review`;
   $("#fresh").hidden = true;
-  const found = await overviewed(() => ask(state.dataset, "overview"));
+  const found = await overviewed(() => ask(state.dataset, "overview", { at: state.at || undefined }));
   if (!found) return;
   overview = found;
   frames = Object.fromEntries(
@@ -76,6 +76,7 @@ async function load() {
   );
   $("#reviewer").textContent = reviewer(found.user);
   showLosses(found.inputs);
+  showPast(found.past);
   explored = null;
   showTab();
   await (state.tab === "explore" || state.id ? startExplore() : ({ overview: first, queue, groups, evaluation, news })[state.tab]?.enter());
@@ -121,6 +122,12 @@ function showLosses(inputs) {
   $("#losses").textContent = lossy.map((one) => one.says).join("; ");
 }
 
+/** Says that what is shown is no longer so. */
+function showPast(name) {
+  $("#past").hidden = !name;
+  if (name) put($("#past"), `As it was published: ${name}. `, h("button", { type: "button", onclick: () => set({ at: "" }, { push: true }) }, "Back to now"));
+}
+
 function showTab() {
   const tab = TABS.includes(state.tab) ? state.tab : "explore";
   for (const name of TABS) {
@@ -134,7 +141,7 @@ function showTab() {
 
 /** Says when newer data has been published. */
 async function look() {
-  if (document.hidden || !overview.version || isLost()) return;
+  if (document.hidden || !overview.version || overview.past || isLost()) return;
   const { version } = (await ask(state.dataset, "version").catch(() => null)) ?? overview;
   $("#fresh").hidden = version === overview.version;
 }
@@ -334,7 +341,7 @@ connection.addEventListener("back", () => {
   look();
 });
 watch("tab", showTab);
-watch("dataset", load);
+watch("dataset at", load);
 setInterval(look, LOOK_EVERY);
 addEventListener("visibilitychange", look);
 trying(start);

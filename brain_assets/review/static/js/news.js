@@ -1,8 +1,8 @@
 // What is new since a run: images, issues, and every number's course.
 
 import { ask } from "/static/js/api.js";
-import { newest } from "/static/js/dialogs.js";
-import { $, h, number, put, s, title } from "/static/js/dom.js";
+import { newest, trying } from "/static/js/dialogs.js";
+import { $, h, number, plural, put, s, title } from "/static/js/dom.js";
 import { NOTHING_SOUGHT, set, state, watch } from "/static/js/state.js";
 
 /** Stands for the time before anything was there. */
@@ -11,7 +11,7 @@ const BEGINNING = "beginning";
 export class News {
   /** @param {() => object} context */
   constructor(context) {
-    Object.assign(this, { context, panel: $("#news"), asked: newest(), explained: newest() });
+    Object.assign(this, { context, panel: $("#news"), asked: newest(), explained: newest(), past: h("label", { hidden: true }) });
     watch("tab before after", (changed) => state.tab === "news" && (changed.includes("tab") ? this.enter() : this.load()));
   }
 
@@ -34,6 +34,7 @@ export class News {
     const news = await this.asked(() => ask(state.dataset, "news", asked));
     if (!news) return;
     this.draw(news);
+    this.offerVersions();
     const lines = await this.explained(() => ask(state.dataset, "changes", asked));
     if (lines) this.explain(lines);
   }
@@ -52,6 +53,7 @@ export class News {
         h("h2", {}, "What is new"),
         this.choose("before", "since the run of"),
         this.choose("after", "up to the run of"),
+        this.past,
       ),
       h(
         "div",
@@ -64,6 +66,20 @@ export class News {
       h("section", { id: "news-why" }),
       news.metrics.length > 0 && h("div", { class: "wide", tabindex: 0, role: "region", "aria-label": "Metrics" }, this.table(news.metrics)),
     );
+  }
+
+  /** What was published before can be shown as it was. */
+  async offerVersions() {
+    this.versions ??= { of: null };
+    const { version } = this.context();
+    if (this.versions.of !== version) this.versions = { of: version, list: (await trying(() => ask(state.dataset, "versions"))) ?? [] };
+    const { list } = this.versions;
+    const entries = list.map(({ number: place, name, samples }) =>
+      h("option", { value: place, selected: String(place) === state.at }, `${name}${samples === null ? "" : `: ${plural(samples, "image")}`}`),
+    );
+    const choose = (event) => set({ at: event.target.value, tab: "overview" }, { push: true });
+    put(this.past, "Show it as it was at ", h("select", { onchange: choose }, h("option", { value: "", selected: !state.at }, "now"), entries.slice(1)));
+    this.past.hidden = list.length < 2;
   }
 
   choose(key, words) {

@@ -2,6 +2,7 @@
 
 const DEFAULTS = {
   dataset: "",
+  at: "",
   tab: "explore",
   below: false,
   frame: "images",
@@ -78,8 +79,8 @@ export function link(shown = state) {
 
 function read(address) {
   const found = { ...DEFAULTS, filters: {} };
-  // A link that names nothing but a dataset leads to the first screen.
-  if (![...new URLSearchParams(address).keys()].some((key) => key !== "dataset")) found.tab = "overview";
+  // A link that names nothing but a dataset, or a version of one, leads to the first screen.
+  if (![...new URLSearchParams(address).keys()].some((key) => key !== "dataset" && key !== "at")) found.tab = "overview";
   for (const [key, value] of new URLSearchParams(address)) {
     if (key.startsWith("f.")) {
       const filter = parsed(value);
