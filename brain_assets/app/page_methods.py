@@ -21,6 +21,7 @@ from brain_assets.resources.store import locks
 from brain_assets.review.methods import Method, Progress, Setting
 
 STOP_SECONDS = 20
+AGAIN_SECONDS = 3.0
 BUSY = "a run that this page started is not done yet: wait for it, or cancel it"
 
 
@@ -163,8 +164,12 @@ class _Command:
         return lines[-1] if lines else f"it ended with code {self.process.returncode}"
 
     def interrupt(self) -> None:
-        """Interrupt it as Ctrl-C does."""
-        self.process.send_signal(signal.SIGINT)
+        """Interrupt it as Ctrl-C does, and again while it goes on: an interrupt that comes amid an import can be lost."""
+        if self.is_running:
+            self.process.send_signal(signal.SIGINT)
+            again = threading.Timer(AGAIN_SECONDS, self.interrupt)
+            again.daemon = True
+            again.start()
 
     def stop(self) -> None:
         """Interrupt it and wait; insist where it does not stop."""

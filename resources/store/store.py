@@ -195,10 +195,13 @@ class Transaction:
     def _drop_unchanged(self, table: str, compared: Sequence[str]) -> None:
         """Take from the staged rows those that stand in the table as they are."""
         same = " and ".join(["true", *(f"{table}.{name} is not distinct from staged.{name}" for name in compared)])
+        # Materialized, as the comparisons would else be taken for ways to join: by a label that ten thousand rows have.
         self._run(f"""
             delete from staged where rowid in (
-                select standing.row from standing join {table} on {table}.rowid = standing.place
-                join staged on staged.rowid = standing.row where {same})""")
+                with compared as materialized (
+                    select standing.row, {same} as same from standing join {table} on {table}.rowid = standing.place
+                    join staged on staged.rowid = standing.row)
+                select row from compared where same)""")
 
     def _count(self, statement: str) -> int:
         return int(self._run(statement).fetchall()[0][0])

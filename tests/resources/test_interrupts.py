@@ -13,8 +13,8 @@ from brain_assets.resources.settings.home import Home
 from brain_assets.resources.store.publishing import TableQuery, publish
 from brain_assets.resources.store.store import Store
 
-# Python alone notes a signal only when these have ended, after minutes.
-SLOW = "select count(*) from (select hash(range) as h, count(*) from range(1000000000) group by h)"
+# Python alone notes a signal only when these have ended, after hours.
+SLOW = "select count(*) from range(9000000) a, range(9000000) b where hash(a.range, b.range) = 1"
 QUERY = """
 import signal, sys
 from pathlib import Path

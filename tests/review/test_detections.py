@@ -237,6 +237,7 @@ def walk(visit: Visit) -> None:
     missed.click()
     visit.wait_for_status(f"{wanted} of ")
     page.go_back()
+    page.wait_for_load_state("networkidle")
     page.get_by_label("from a confidence of").fill("0.95")
     page.get_by_label("from a confidence of").press("Tab")
     page.wait_for_url("**from=0.95**")
