@@ -1,7 +1,9 @@
-"""How much memory there is, and how the allocator keeps it."""
+"""How much memory there is, how the allocator keeps it, and how often Python looks through it."""
 
 import ctypes
-from contextlib import suppress
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
@@ -10,6 +12,20 @@ FACTS = Path("/proc/meminfo")
 # Options of glibc's mallopt, and bytes: freed memory that is kept at most, and from which size a block is given back at once.
 TRIM_THRESHOLD, KEPT_BYTES = -1, 32 << 20
 MAPPING_THRESHOLD, MAPPED_BYTES = -3, 4 << 20
+
+RARELY = (50_000, 20, 50)
+"""When to look for garbage where many objects are made that stay: with Python's own thresholds that is half of a long listing."""
+
+
+@contextmanager
+def collected_rarely() -> Iterator[None]:
+    """Look for garbage rarely while the block runs."""
+    usual = gc.get_threshold()
+    gc.set_threshold(*RARELY)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*usual)
 
 
 @cache

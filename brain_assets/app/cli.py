@@ -1,5 +1,6 @@
 """The ``brain`` command. Whatever is heavy is imported inside the commands, so that ``--help`` answers at once."""
 
+import gc
 import os
 import signal
 import sys
@@ -21,6 +22,7 @@ from brain_assets.app.terminal import showing_all
 from brain_assets.app.version_commands import COMMANDS as VERSION_COMMANDS
 from brain_assets.app.what_if_commands import COMMANDS as WHAT_IF_COMMANDS
 from brain_assets.resources.errors import FULL, BrainError, disk_full
+from brain_assets.resources.machine import RARELY
 from brain_assets.resources.settings.home import Home, unusable
 
 USAGE_ERROR, FAILURE, INTERRUPTED = 2, 1, 130
@@ -107,6 +109,7 @@ def _assets(context: click.Context, parameter: click.Parameter, text: str | None
 def main(context: click.Context, home: Path | None, *, debug: bool) -> None:
     """Find what is wrong in a dataset of images, and keep every answer current."""
     del debug
+    gc.set_threshold(*RARELY)
     context.obj = Home.default(home)
 
 

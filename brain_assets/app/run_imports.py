@@ -7,6 +7,7 @@ import os
 from importlib import import_module
 
 from brain_assets.definitions import definitions
+from brain_assets.resources.machine import RARELY
 from brain_assets.resources.settings.configuration import DatasetSettings, ServiceSettings
 
 # What runs import as they need it. A library that is missing or broken is the business of the runs that need it.
@@ -74,4 +75,5 @@ os.register_at_fork(after_in_child=_give_way)
 # What is here stays: a collector that touched it in every run would copy its pages.
 gc.collect()
 gc.freeze()
+gc.set_threshold(*RARELY)
 atexit.register(gc.unfreeze)

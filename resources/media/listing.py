@@ -9,10 +9,10 @@ import math
 import os
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote, unquote_to_bytes
 
 import pyarrow as pa
@@ -63,6 +63,8 @@ class Status:
 
     def __post_init__(self) -> None:
         """Bring what file systems and archives say, which is anything, into the range of what can be kept."""
+        if max(abs(self.bytes), abs(self.modified_ns), abs(self.touched)) <= LATEST_NS:
+            return
         object.__setattr__(self, "bytes", saturated(self.bytes))
         object.__setattr__(self, "modified_ns", max(-LATEST_NS, min(self.modified_ns, LATEST_NS)))
         object.__setattr__(self, "touched", saturated(self.touched))
@@ -222,10 +224,12 @@ def distinct(items: pa.Table) -> pa.Table:
     Names that differ only by their Unicode form have the same id, so that a file keeps it on another system; where both
     are there, the one in composed form does, and the others are named by their very spelling.
     """
-    ids = items.column("sample_id").to_pylist()
-    shared = {one for one, count in Counter(ids).items() if count > 1} if len(set(ids)) < len(ids) else set()
-    if not shared:
+    import pyarrow.compute as pc
+
+    if pc.count_distinct(items.column("sample_id")).as_py() == items.num_rows:
         return items
+    ids = items.column("sample_id").to_pylist()
+    shared = {one for one, count in Counter(ids).items() if count > 1}
     names, uris = items.column("filepath").to_pylist(), items.column("uri").to_pylist()
     groups: dict[str, list[int]] = {}
     for place, one in enumerate(ids):
@@ -251,7 +255,7 @@ def _table(rows: Iterable[tuple[Any, ...]]) -> pa.Table:
 
 def sample_id(filepath: str) -> str:
     """Return the stable id of an item: a hash of the source's name and the normalised path inside it."""
-    normal = unicodedata.normalize("NFC", filepath)
+    normal = filepath if filepath.isascii() else unicodedata.normalize("NFC", filepath)
     return hashlib.blake2b(f"{SOURCE_NAME}\0{normal}".encode(errors="surrogateescape"), digest_size=10).hexdigest()
 
 
@@ -275,6 +279,8 @@ def is_archive(name: str) -> bool:
 
 def readable(path: str) -> str:
     """Return a path as valid UTF-8."""
+    if path.isascii():
+        return path
     try:
         return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     except UnicodeEncodeError:
@@ -284,7 +290,7 @@ def readable(path: str) -> str:
 def address(text: str) -> str:
     """Return the address of a path: the path itself; one that is not valid UTF-8 as a percent-encoded file URI."""
     try:
-        text.encode()
+        _ = text.isascii() or text.encode()
     except UnicodeEncodeError:
         return "file://" + quote(os.fsencode(text))
     return text
@@ -304,8 +310,7 @@ def status_of(path: str, ask: Callable[[], os.stat_result] | None = None) -> Sta
     return Status(found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 
 
-@dataclass(frozen=True)
-class _Found:
+class _Found(NamedTuple):
     """A file that a source holds, with what a manifest says of it."""
 
     relative: str
@@ -355,9 +360,20 @@ class Collector:
 
         ``row`` is what a manifest says of it, ``uri`` its address where that is not the path.
         """
+        self.put(path, status, self.kind_of(path), row, uri)
+
+    def put(
+        self,
+        path: str,
+        status: Status,
+        kind: Kind | None,
+        row: Mapping[str, Any] | None = None,
+        uri: str | None = None,
+    ) -> None:
+        """Add a file of which the kind is known."""
         progress.count("files listed", len(self.found))
         self.touch(status.touched if self.root.startswith("/") else status.modified_ns)
-        relative, kind = self.relative(path), self.kind_of(path)
+        relative = self.relative(path)
         self.found[relative] = _Found(relative, uri or (path if kind else address(path)), status, row or {}, kind)
 
     def refuse(self, path: str, error: str) -> None:
@@ -369,8 +385,9 @@ class Collector:
         """Return what was gathered."""
         splits = _Splits(self.split_from, self.found.values())
         containers = [_container(one, one.kind, splits) for one in self.found.values() if one.kind]
-        items = _table(_row(one, splits) for one in self.found.values() if not one.kind)
-        digest = sum(map(_digest, [*_marks(items), *(container.mark for container in containers)])) % 2**128
+        rows = [_row(one, splits) for one in self.found.values() if not one.kind]
+        items = _table(rows)
+        digest = sum(map(_digest, [*map(_mark, rows), *(container.mark for container in containers)])) % 2**128
         state = f"{len(self.found):x}-{digest:032x}"
         if self.unreadable:
             state += "-" + content_hash("\n".join(sorted(self.unreadable)).encode(errors="surrogateescape"))[:8]
@@ -431,12 +448,9 @@ def _container(found: _Found, kind: Kind, splits: _Splits) -> Container:
     )
 
 
-def _marks(items: pa.Table) -> Iterator[str]:
-    names = ("sample_id", "bytes", "modified_ns", "touched_ns", "split", "tags", "groups")
-    for item_id, size, modified, touched, split, tags, groups in zip(
-        *(items.column(n).to_pylist() for n in names), strict=True
-    ):
-        yield f"{item_id}{size} {modified} {touched} {split} {tags}" + (f" {groups}" if groups else "")
+def _mark(row: tuple[Any, ...]) -> str:
+    item_id, _, _, size, modified, touched, split, tags, groups, *_ = row
+    return f"{item_id}{size} {modified} {touched} {split} {tags}" + (f" {groups}" if groups else "")
 
 
 def _digest(mark: str) -> int:

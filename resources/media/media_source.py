@@ -25,6 +25,7 @@ from brain_assets.resources.fiftyone_samples import FILE as SAMPLES
 from brain_assets.resources.fiftyone_samples import columns_of
 from brain_assets.resources.limits import DEFAULT_LIMITS, Limits
 from brain_assets.resources.local_files import bytes_of, open_local
+from brain_assets.resources.machine import collected_rarely
 from brain_assets.resources.media import addresses, archives, object_stores, videos
 from brain_assets.resources.media.addresses import read_local
 from brain_assets.resources.media.candidates import count_other, is_image, may_be_image
@@ -196,8 +197,9 @@ class _Source:
     def list(self) -> Listing:
         """Return what is there now; raises SourceError when the source as a whole cannot be reached."""
         collector = self.reading.collector("")
-        self.gather(collector)
-        return collector.listing()
+        with collected_rarely():
+            self.gather(collector)
+            return collector.listing()
 
     def gather(self, collector: Collector) -> None:
         """Add what is there now; raises SourceError."""
@@ -224,8 +226,9 @@ class StoreSource(_Folder):
         for uri, status in object_stores.list_objects(self.root):
             if uri.endswith("/"):
                 continue
-            if collector.kind_of(uri) or may_be_image(uri.rpartition("/")[2]):
-                collector.add(uri, status)
+            kind = collector.kind_of(uri)
+            if kind or may_be_image(uri.rpartition("/")[2]):
+                collector.put(uri, status, kind)
             else:
                 count_other(collector.left_out, uri, Status())
 
@@ -270,8 +273,9 @@ def _note(collector: Collector, folder: str, error: OSError) -> None:
 
 def _offer(collector: Collector, path: str, status: Status, row: Row | None = None) -> None:
     """Add a file that was found, where it is an image or holds some; count it otherwise."""
-    if collector.kind_of(path) or is_image(path, status):
-        collector.add(path, status, row)
+    kind = collector.kind_of(path)
+    if kind or is_image(path, status):
+        collector.put(path, status, kind, row)
     else:
         count_other(collector.left_out, path, status)
 
