@@ -46,8 +46,8 @@ def update_fingerprints(update: Update) -> Iterator[Merge]:
     gone = _gone(former.rows, present) if former else entries.ROWS.empty_table()
     rows = pa.concat_tables([_rows(present, _codes(update, present, former)), gone])
     rows = _with_history(former, rows)
-    kept = present.filter(pc.invert(present.column("dropped"))).column("content_hash").to_pylist()
-    entry = entries.write(home, "dataset", name, _with_drops(update, former, rows, set(kept)))
+    kept = present.filter(pc.invert(present.column("dropped"))).column("content_hash").combine_chunks()
+    entry = entries.write(home, "dataset", name, _with_drops(update, former, rows, kept))
     update.notes |= {"contents": present.num_rows, "remembered": gone.num_rows}
     moved = pc.greater(pc.list_value_length(entry.rows.column("former_splits")), 0)
     remembered = entry.rows.filter(pc.or_(pc.is_valid(entry.rows.column("dropped_at")), moved))
@@ -71,24 +71,24 @@ def _codes(update: Update, found: pa.Table, former: entries.Entry | None) -> Cod
     import pyarrow.compute as pc
 
     codes = np.zeros((found.num_rows, CODE_WORDS), np.uint64)
-    known: dict[tuple[str, str], int] = {}
+    rows = np.full(found.num_rows, -1)
     if former:
         made = former.rows.filter(pc.is_valid(former.rows.column("code")))
-        known = {pair: row for row, pair in enumerate(_pairs(made))}
-        before = entries.codes_of(made)
-    rows = [known.get(pair, -1) for pair in _pairs(found)]
-    places = np.flatnonzero(np.array(rows, np.int64) >= 0)
-    if len(places):
-        codes[places] = before[[rows[place] for place in places.tolist()]]
-    missing = np.flatnonzero(np.array(rows, np.int64) < 0)
+        rows = pc.index_in(_pairs(found), value_set=_pairs(made)).fill_null(-1).to_numpy()
+        codes[rows >= 0] = entries.codes_of(made)[rows[rows >= 0]]
+    missing = np.flatnonzero(rows < 0)
     for start in range(0, len(missing), BLOCK):
         part = missing[start : start + BLOCK]
         codes[part] = codes_of(update, found.take(pa.array(part)))
     return codes
 
 
-def _pairs(rows: pa.Table) -> Iterator[tuple[str, str]]:
-    return zip(rows.column("content_hash").to_pylist(), rows.column("model").to_pylist(), strict=True)
+def _pairs(rows: pa.Table) -> pa.Array:
+    """Return content and model of each row as one word."""
+    import pyarrow.compute as pc
+
+    named = (rows.column("content_hash"), rows.column("model").fill_null(""))
+    return pc.binary_join_element_wise(*named, " ").combine_chunks()
 
 
 def codes_of(update: Update, rows: pa.Table) -> Codes:
@@ -114,34 +114,67 @@ def _gone(former: pa.Table, rows: pa.Table) -> pa.Table:
 
 def _with_history(former: entries.Entry | None, rows: pa.Table) -> pa.Table:
     """Return the rows with the splits that each content was in, and with when it was first seen."""
-    names = ("content_hash", "splits", "former_splits", "first_seen")
-    told = zip(*(former.rows.column(name).to_pylist() for name in names), strict=True) if former else ()
-    before = {content: ({*now, *then}, seen) for content, now, then, seen in told}
-    contents, now, seen = (rows.column(name).to_pylist() for name in ("content_hash", "splits", "first_seen"))
-    had = [before.get(content, (set(), None)) for content in contents]
-    splits = [sorted(splits - {*one}) for (splits, _), one in zip(had, now, strict=True)]
-    first = [min(then, one) if then else one for (_, then), one in zip(had, seen, strict=True)]
-    return _replaced(rows, former_splits=splits, first_seen=first)
+    import pyarrow.compute as pc
+
+    if former is None:
+        return _replaced(rows, former_splits=[[]] * rows.num_rows)
+    known = former.rows.column("content_hash").combine_chunks()
+    then = former.rows.select(("splits", "former_splits", "first_seen")).take(
+        pc.index_in(rows.column("content_hash"), value_set=known)
+    )
+    seen, before = rows.column("first_seen"), then.column("first_seen")
+    first = pc.if_else(pc.less(before, seen).fill_null(False), before, seen)
+    moved = pc.or_(
+        pc.greater(pc.list_value_length(then.column("former_splits")), 0),
+        pc.not_equal(pc.binary_join(then.column("splits"), "\0"), pc.binary_join(rows.column("splits"), "\0")),
+    )
+    places = np.flatnonzero(moved.fill_null(False).to_numpy())
+    of_moved = (table.take(pa.array(places)).to_pylist() for table in (then, rows.select(("splits",))))
+    had = [
+        sorted({*one["splits"], *one["former_splits"]} - {*now["splits"]}) for one, now in zip(*of_moved, strict=True)
+    ]
+    ends = np.zeros(rows.num_rows + 1, np.int32)
+    ends[places + 1] = [len(one) for one in had]
+    words = pa.array([word for one in had for word in one], pa.string())
+    return _replaced(rows, former_splits=pa.ListArray.from_arrays(ends.cumsum(dtype=np.int32), words), first_seen=first)
 
 
-def _with_drops(update: Update, former: entries.Entry | None, rows: pa.Table, kept: set[str]) -> pa.Table:
+def _with_drops(update: Update, former: entries.Entry | None, rows: pa.Table, kept: pa.Array) -> pa.Table:
     """Return the rows with who dropped them; a content that was there under another name, and stayed, was not dropped."""
+    import pyarrow.compute as pc
+
     said = {row["content_hash"]: row for row in update.query(DROPPED).to_pylist()}
-    names = ("content_hash", "recorded_at")
-    told = zip(*(former.rows.column(name).to_pylist() for name in names), strict=True) if former else ()
-    recorded = {content: moment for content, moment in told if moment}
-    now = update.value("select now()")
-    found = []
-    for content in rows.column("content_hash").to_pylist():
-        drop = said.get(content) if content not in kept or content in recorded else None
-        found.append(drop | {"recorded_at": recorded.get(content, now)} if drop else {})
+    recorded: dict[str, Any] = {}
+    if former:
+        noted = former.rows.filter(pc.is_valid(former.rows.column("recorded_at")))
+        recorded = dict(zip(*(noted.column(name).to_pylist() for name in ("content_hash", "recorded_at")), strict=True))
+    now, stays = (
+        update.value("select now()"),
+        {*kept.filter(pc.is_in(kept, pa.array([*said], pa.string()))).to_pylist()},
+    )
+    drops = {
+        content: drop | {"recorded_at": recorded.get(content, now)}
+        for content, drop in said.items()
+        if content not in stays or content in recorded
+    }
+    contents = rows.column("content_hash")
+    found = pc.index_in(contents, value_set=pa.array([*drops], pa.string()))
+    told = [*drops.values()]
     return _replaced(
-        rows, **{name: [one.get(name) for one in found] for name in ("dropped_at", "dropped_by", "recorded_at")}
+        rows,
+        **{
+            name: pa.array([one[name] for one in told], entries.ROWS.field(name).type).take(found)
+            for name in ("dropped_at", "dropped_by", "recorded_at")
+        },
     )
 
 
-def _replaced(rows: pa.Table, **columns: list[Any]) -> pa.Table:
-    arrays = {name: pa.array(values, entries.ROWS.field(name).type) for name, values in columns.items()}
+def _replaced(rows: pa.Table, **columns: Any) -> pa.Table:
+    """Return rows with other values, lists or arrays, in some columns."""
+    arrays = {
+        name: pa.array(values, entries.ROWS.field(name).type) if isinstance(values, list) else values
+        for name, values in columns.items()
+    }
     return pa.table({name: arrays.get(name, rows.column(name)) for name in rows.column_names}).cast(entries.ROWS)
 
 

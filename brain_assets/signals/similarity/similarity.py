@@ -256,8 +256,9 @@ def _touched(update: Update, subjects: Subjects, current: Current) -> NDArray[np
         with moved as (
             select subject_id from neighbors where brain_key = {update.key} and {_without_vector(update)}
             union select subject from outdated)
-        select subject_id from neighbors where brain_key = {update.key}
-            and list_has_any(neighbor_ids, (select coalesce(list(subject_id), []) from moved))""")
+        select distinct subject_id from (
+            select subject_id, unnest(neighbor_ids) as neighbor_id from neighbors where brain_key = {update.key}) listed
+        where neighbor_id in (select subject_id from moved)""")
     found = pc.is_in(subjects.ids, listed_gone.column(0)).to_numpy(zero_copy_only=False)
     return np.flatnonzero(concerned[subjects.contents] | found)
 
