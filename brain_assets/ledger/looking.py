@@ -9,6 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from brain_assets.ledger.entries import Entry
+from brain_assets.methods.distinct import distinct
 from brain_assets.methods.duplicates.fingerprints import CodeIndex, Codes, Rows, bits_apart
 
 Flags = NDArray[np.bool_]
@@ -113,7 +114,7 @@ def _seen(entry: Entry, pictures: Pictures, start: int) -> Seen:
         + np.where(code_bits < 0, CODE_BITS, code_bits) / CODE_BITS
     )
     kept = kept[np.lexsort((row[kept], far[kept], match[kept] != BYTES, picture[kept]))]
-    near = np.unique(picture) + start
+    near = distinct(picture) + start
     return Seen(picture[kept] + start, row[kept], match[kept], hash_bits[kept], code_bits[kept], near)
 
 

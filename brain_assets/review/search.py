@@ -10,6 +10,7 @@ import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
+from brain_assets.methods.distinct import distinct
 from brain_assets.review.columns import Column, columns, values_of
 from brain_assets.review.detections import MATCHED, make_matched
 from brain_assets.review.refusal import Refused
@@ -39,7 +40,7 @@ def find_where(opened: OpenSet, frame: Frame, condition: str, seconds: float = S
     query = f"select position from ({_wide(opened, frame, named)}) as subject where (\n{condition}\n)"
     found = _run_confined(opened, query, seconds)
     inside = found[(found >= 0) & (found < opened.count(frame))]
-    return np.unique(inside)
+    return distinct(inside)
 
 
 def select(opened: OpenSet, query: str, most: int, seconds: float = SECONDS) -> tuple[list[str], list[tuple[Any, ...]]]:
@@ -66,7 +67,7 @@ def find_text(opened: OpenSet, frame: Frame, text: str) -> NDArray[np.int64]:
     condition = " or ".join(parts) or "false"
     query = f"select position from ({_wide(opened, frame, searched)}) where {condition}"
     found = opened.cursor().execute(query, {"text": text}).fetchnumpy()["position"]
-    return np.unique(np.asarray(found, np.int64))
+    return distinct(np.asarray(found, np.int64))
 
 
 def _as_text(column: Column) -> str:

@@ -5,6 +5,8 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from brain_assets.methods.distinct import without
+
 Rows = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 SortBy = Literal["distance", "count"]
@@ -288,7 +290,7 @@ def copies_of_copies(pairs: Pairs, threshold: float, count: int, largest: int) -
     graph = coo_array((np.ones(len(ends[0]), np.float32), ends), shape=(count, count)).tocsr()
     steps = (graph @ graph).tocoo()
     first, second = (column.astype(np.int64) for column in steps.coords)
-    keys = np.setdiff1d((first * count + second)[first < second], pairs.first * count + pairs.second)
+    keys = without((first * count + second)[first < second], pairs.first * count + pairs.second)
     return keys // max(count, 1), keys % max(count, 1)
 
 

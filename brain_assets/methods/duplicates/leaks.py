@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from brain_assets.methods.distinct import distinct
 from brain_assets.methods.duplicates.duplicates import Pairs
 
 Rows = NDArray[np.int64]
@@ -155,7 +156,7 @@ def find_leaks(pairs: Pairs, content: Rows, splits: Splits) -> Leaks:
     (array([1, 2]), array([2, 1]))
     """
     members = _members(content, splits)
-    contents = np.unique(members.content)
+    contents = distinct(members.content)
     first = np.r_[pairs.first, pairs.second, contents]
     second = np.r_[pairs.second, pairs.first, contents]
     distance = np.r_[pairs.distance, pairs.distance, np.zeros(len(contents))]

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from brain_assets.methods.distinct import distinct
 from brain_assets.methods.labels.matching import NONE, confidences, match
 from brain_assets.methods.labels.objects import Floats, Indices, Objects, overlaps
 
@@ -78,7 +79,7 @@ def _mean_precision(right: NDArray[np.bool_], positives: int) -> float:
 def _by_class(labels: Objects, predictions: Objects, count: int) -> tuple[Objects, Objects]:
     """Return both sides with the objects of each class in an image as if they were an image of their own."""
     keys = [side.images * count + side.classes for side in (labels, predictions)]
-    known = np.unique(np.concatenate(keys))
+    known = distinct(np.concatenate(keys))
     first, second = (
         _grouped(side, np.searchsorted(known, key), len(known))
         for side, key in zip((labels, predictions), keys, strict=True)

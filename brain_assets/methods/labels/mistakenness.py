@@ -6,6 +6,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from brain_assets.methods.distinct import distinct
 from brain_assets.methods.labels.hardness import hardness
 
 Mode = Literal["default", "compat"]
@@ -197,4 +198,4 @@ def _keys(given: LabelSets, predicted: LabelSets) -> tuple[NDArray[np.int64], ND
 def _differences(given: LabelSets, predicted: LabelSets) -> NDArray[np.intp]:
     """Return the samples whose two sets differ."""
     given_keys, predicted_keys, width = _keys(given, predicted)
-    return np.unique(np.setxor1d(given_keys, predicted_keys) // width)
+    return distinct(np.setxor1d(distinct(given_keys), distinct(predicted_keys), assume_unique=True) // width)

@@ -12,6 +12,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from brain_assets.methods.distinct import distinct
 from brain_assets.methods.similarity.distances import Floats, Rows, Space
 from brain_assets.methods.similarity.shortlists import SPARE, Progress, Shortlist, where
 
@@ -100,7 +101,7 @@ class Cells:
         cell = int(self.home[part[0]])
         known = self._are_near(part)
         asked = [self.members(int(near)) for near in np.flatnonzero(known.any(axis=0))]
-        others = np.unique(np.concatenate([self.visitors(cell), *asked]))
+        others = distinct(np.concatenate([self.visitors(cell), *asked]))
         return others, ~(known[:, self.home[others]] | self._knows(others, np.full(len(others), cell, np.int32)))
 
     def shortlist(self, space: Space, count: int, progress: Progress | None = None) -> tuple[Rows, Rows, Rows]:

@@ -10,6 +10,8 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from brain_assets.methods.distinct import distinct
+
 METHODS = ("cluster-center", "cluster-center-downweight")
 N_CLUSTERS = 20
 SEED = 1234
@@ -79,7 +81,7 @@ def fit_centers(
     finite = np.flatnonzero(np.isfinite(vectors).all(axis=1))
     if len(finite) == 0:
         return np.empty((0, vectors.shape[1]), np.float32)
-    spaced = np.unique(np.linspace(0, len(finite) - 1, min(len(finite), max_fitted)).astype(np.int64))
+    spaced = distinct(np.linspace(0, len(finite) - 1, min(len(finite), max_fitted)).astype(np.int64))
     wanted = min(n_clusters, max(1, len(finite) // MIN_CLUSTER_SIZE))
     centers, labels = _kmeans(np.asarray(vectors[finite[spaced]], np.float32), wanted, seed)
     return centers[np.unique(labels)].astype(np.float32)
@@ -321,7 +323,7 @@ def _downweight_compat(
     visited[np.argsort(-score, kind="stable")] = np.arange(len(score))
     pairs = cKDTree(vectors).query_pairs(radius, output_type="ndarray")
     first, second = pairs[:, 0], pairs[:, 1]
-    shaded = np.unique(np.where(visited[first] < visited[second], second, first))
+    shaded = distinct(np.where(visited[first] < visited[second], second, first))
     score = score.copy()
     score[shaded] *= factor
     return score

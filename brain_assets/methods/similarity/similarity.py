@@ -11,6 +11,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from brain_assets.methods.distinct import distinct
 from brain_assets.methods.similarity.cells import Cells
 from brain_assets.methods.similarity.distances import METRICS, Floats, Rows, Space, normalize
 from brain_assets.methods.similarity.shortlists import Progress, shortlist, slots, where
@@ -189,7 +190,7 @@ def update_graph(  # noqa: PLR0913 - keywords, each with a default
     reached = _insert(current, space, ranks, added, cells)
     short = np.flatnonzero(current.valid < needed)
     _search_into(current, space, ranks, short, cells)
-    changed = np.unique(np.concatenate([lost, added, reached, short]))
+    changed = distinct(np.concatenate([lost, added, reached, short]))
     return GraphUpdate(current, changed, len(added) + len(short))
 
 
@@ -226,7 +227,7 @@ def radius_pairs(
     ([0], [1], [0.004999999888241291])
     """
     space = Space.of(vectors, metric)
-    asked = np.arange(len(space)) if rows is None else np.unique(np.asarray(rows, dtype=np.int64))
+    asked = np.arange(len(space)) if rows is None else distinct(np.asarray(rows, dtype=np.int64))
     limit = np.float32(radius)
     complete = reaches(graph, asked, radius)
     parts = [_listed_pairs(graph, asked[complete], limit)]
@@ -282,7 +283,7 @@ def search(
     (array([[0]]), array([[0.01941...]], dtype=float32))
     """
     space, asked = Space.of(vectors, metric), Space.of(normalize(queries) if metric == "cosine" else queries, metric)
-    chosen = np.arange(len(space)) if subset is None else np.unique(np.asarray(subset, dtype=np.int64))
+    chosen = np.arange(len(space)) if subset is None else distinct(np.asarray(subset, dtype=np.int64))
     space = space if subset is None else space[chosen]
     count = min(k, len(space))
     parts = [
@@ -431,7 +432,7 @@ def _positions(kept: ArrayLike, before: int, after: int) -> Rows:
     if positions.shape != (before,):
         raise ValueError(f"kept must hold one position for each of the {before} old rows, not shape {positions.shape}")
     stays = positions[positions >= 0]
-    if stays.max(initial=-1) >= after or len(np.unique(stays)) < len(stays):
+    if stays.max(initial=-1) >= after or len(distinct(stays)) < len(stays):
         raise ValueError(f"kept must hold distinct positions below {after}, or -1 for removed rows")
     return positions
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brain_assets.incremental.update import Update
+from brain_assets.methods.distinct import distinct
 from brain_assets.methods.duplicates.duplicates import Pairs, copies_of_copies, crowds_left_open
 from brain_assets.methods.duplicates.perceptual_hash import hash_pairs
 from brain_assets.methods.duplicates.relations import LISTED, UNRELATED, related, usual_distance
@@ -88,7 +89,7 @@ class Judged:
     def _to_be_asked(self) -> Rows:
         evidence = self.measured.evidence
         near = self.measured.pairs.where((evidence.distance <= evidence.limit) | evidence.unchanged)
-        rows = np.unique(np.concatenate([near.first, near.second]))
+        rows = distinct(np.concatenate([near.first, near.second]))
         return np.asarray(rows[~self.asked[rows]], np.int64)
 
     def relations(self) -> NDArray[np.object_]:
@@ -206,7 +207,7 @@ def _alike_by_hash(settings: NearDuplicateSettings, measured: MeasuredPairs) -> 
 def _follow(judged: Judged, step: int) -> None:
     """Follow the lists of images that have copies until ``step`` in a row are none, or the list ends."""
     lists, near = judged.lists, judged.linked().within(0.0)
-    rows = np.unique(np.concatenate([near.first, near.second]))
+    rows = distinct(np.concatenate([near.first, near.second]))
     reach = np.full(len(rows), step)
     while len(rows):
         last = _last_copy(judged, rows, reach)

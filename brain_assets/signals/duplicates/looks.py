@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from brain_assets.methods.distinct import without
+
 if TYPE_CHECKING:
     from brain_assets.methods.duplicates import local_features, verification
 
@@ -89,7 +91,7 @@ def compared(
     looks, rows = Looks.at(iter(())), np.zeros(0, np.int64)
     for start in range(0, len(order), at_once):
         pairs = order[start : start + at_once]
-        new = np.setdiff1d(np.concatenate([first[pairs], second[pairs]]), rows)
+        new = without(np.concatenate([first[pairs], second[pairs]]), rows)
         looks, rows = looks.and_at(previews(new)), np.concatenate([rows, new])
         sorter = np.argsort(rows)
         here, there = (sorter[np.searchsorted(rows, ends[pairs], sorter=sorter)] for ends in (first, second))

@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from brain_assets.incremental.update import literal
+from brain_assets.methods.distinct import distinct
 from brain_assets.methods.splits.planning import Bonds, Rows
 from brain_assets.signals.duplicates.near_duplicates import JUDGED
 
@@ -162,7 +163,7 @@ def _together(kinds: pa.Array, key: Rows) -> dict[str, dict[str, int]]:
     found: dict[str, dict[str, int]] = {}
     for kind in sorted(set(kinds.unique().to_pylist()) - {CONTENT}):
         several = (pc.equal(kinds, kind).to_numpy(zero_copy_only=False)) & (size > 1)
-        found[kind] = {"groups": len(np.unique(key[several])), "samples": int(several.sum())}
+        found[kind] = {"groups": len(distinct(key[several])), "samples": int(several.sum())}
     return found
 
 
