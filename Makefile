@@ -46,7 +46,7 @@ test: check  ## everything that must hold, in minutes
 	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile
 
 test-slow: setup  ## what takes longer
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m slow --numprocesses 2 --dist loadfile
 
 test-browser: setup  ## walk through the review page in a real browser (installs Chromium where apt-get is there)
 	command -v chromium >/dev/null || (apt-get update -q && apt-get install -qy chromium)
