@@ -20,6 +20,7 @@ from brain_assets.incremental.signal import (
     MethodRun,
     PerSubject,
     Publication,
+    Say,
     Signal,
 )
 from brain_assets.incremental.update import Update, literal, section_settings
@@ -258,10 +259,15 @@ def _runs(dataset: Dataset) -> list[MethodRun]:
     return [MethodRun("object_mistakenness", settings)]
 
 
-def _say(evidence: Evidence, labels: str, partner: str) -> str:
-    label, overlap = evidence.get("label"), evidence.get("iou")
-    fit = f", overlap {number(overlap)}" if isinstance(overlap, float) else ""
-    return f"“{label}”{sure(evidence)}{fit}." if label else ""
+def _said(words: str) -> Say:
+    """Return what says a finding, given words with a place for the label, how sure the model is, and the overlap."""
+
+    def say(evidence: Evidence, labels: str, partner: str) -> str:
+        label, overlap = evidence.get("label"), evidence.get("iou")
+        fit = f", overlap {number(overlap)}" if isinstance(overlap, float) else ""
+        return words.format(label=f"“{label}”", sure=sure(evidence), fit=fit) if label else ""
+
+    return say
 
 
 MISSING_OBJECT = Issue(
@@ -270,7 +276,7 @@ MISSING_OBJECT = Issue(
     "Missing objects",
     "A model sees an object that nobody annotated.",
     "Annotate it where it is right.",
-    _say,
+    _said("A model sees {label} here{sure}{fit}."),
 )
 SPURIOUS_OBJECT = Issue(
     "spurious_object",
@@ -278,9 +284,16 @@ SPURIOUS_OBJECT = Issue(
     "Spurious objects",
     "An annotation where models see no such object.",
     "Remove the annotation where it is wrong.",
-    _say,
+    _said("{label} is annotated, and models see no such object here{fit}."),
 )
-BAD_BOX = Issue("bad_box", 90, "Badly placed boxes", "The box does not fit the object.", "Draw the box again.", _say)
+BAD_BOX = Issue(
+    "bad_box",
+    90,
+    "Badly placed boxes",
+    "The box does not fit the object.",
+    "Draw the box again.",
+    _said("The box of {label} is not where a model sees it{fit}."),
+)
 
 
 def _issue(issue: Issue, score: str, is_issue: str, condition: str, partner: str = "matched_id") -> IssueQuery:
