@@ -15,6 +15,7 @@ from brain_assets.resources.decoding.decoding import DecodeJob, Decoder
 from brain_assets.resources.errors import BrainError
 from brain_assets.resources.errors import Refused as Unreadable
 from brain_assets.resources.limits import Limits
+from brain_assets.resources.machine import share_freed_memory
 from brain_assets.resources.media.media_source import open_media
 from brain_assets.resources.settings.configuration import load_dataset
 from brain_assets.resources.settings.home import DatasetPaths
@@ -73,6 +74,7 @@ class Pictures:
     """
 
     def __init__(self, previews: Previews = packed_preview) -> None:
+        share_freed_memory()
         self.previews = previews
         self.lock = threading.Lock()
         self.cache: OrderedDict[tuple[str, ...], Picture] = OrderedDict()
