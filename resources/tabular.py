@@ -21,8 +21,11 @@ from brain_assets.resources.local_files import bytes_of, open_local
 # Arrow takes for ever, or ends the process, on what is nested thousands deep.
 DEEPEST = 64
 LONGEST_FIELD = 2**31 - 1
+UNMARKED, MOSTLY = 400, 0.7
 SEPARATORS = ",;\t|"
 HEAD, PAIR = 1 << 20, 2
+# The columns of files of boxes that have no names, as keras-retinanet and others read them.
+BOX_ROW = ("filepath", "xmin", "ymin", "xmax", "ymax", "label")
 WHOLE_FILE = 0
 """The line of what is wrong with a file as a whole."""
 
@@ -150,7 +153,7 @@ def _csv_of(given: bytes) -> Rows:
         return "skip"
 
     data, encoding = as_utf8(given)
-    separator, names, first = _head(data)
+    separator, names, first = head_of_csv(data)
     data, starts, unclosed = _without_unclosed(data, separator)
     places = [str(place) for place in range(len(names))]
     table = csv.read_csv(
@@ -170,25 +173,66 @@ def _csv_of(given: bytes) -> Rows:
         starts = np.concatenate([starts, np.full(len(records) + first, starts[-1] if len(starts) else 1)])
         skipped = [Rejected(int(starts[one.line - 1]), one.reason, one.detail) for one in skipped]
     lines = records if starts is None else starts[records - 1]
-    return Rows(table, lines, skipped + unclosed, encoding)
+    return _without_headers(Rows(table, lines, skipped + unclosed, encoding))
 
 
-def _head(data: bytes) -> tuple[str, list[str], int]:
-    """Return what separates the columns of a CSV, their names, and after how many lines the rows begin."""
+def _without_headers(rows: Rows) -> Rows:
+    """Return rows without those that say the names of the columns once more, as files that were put together have them."""
+    import pyarrow.compute as pc
+
+    names = rows.table.column_names
+    again = np.full(rows.table.num_rows, bool(names))
+    for place, name in enumerate(names):
+        if again.any():
+            same = pc.fill_null(pc.equal(rows.table.column(place), name), fill_value=False)
+            again &= same.to_numpy()
+    rows.reject(again, "header", "the names of the columns once more")
+    return rows.keep(~again) if again.any() else rows
+
+
+def head_of_csv(data: bytes) -> tuple[str, list[str], int]:
+    """Return what separates the columns of a CSV, their names, and after how many lines the rows begin.
+
+    Remarks before the names are passed over. A first line that names an image is a row, of a file without names.
+    """
     text = data[:HEAD].decode("utf-8", "replace")
     lines = text.splitlines(keepends=True)
     if match := re.match(r'"?sep=(.)"?\s*$', lines[0] if lines else ""):
-        separator, first = match[1], 1
-    else:
-        separator, first = "", 0
+        return _named(lines, 1, match[1])
+    remarks = next((place for place, line in enumerate(lines) if not line.startswith("#")), 0)
+    found = _named(lines, remarks, SEPARATORS)
+    # Names may stand behind such a sign, too.
+    above = _named(lines, remarks - 1, SEPARATORS) if remarks else found
+    if remarks and len(above[1]) == len(found[1]):
+        return above
+    separator, names, _ = found
+    return (separator, _without_names(names), remarks) if any(map(is_image_name, names)) else found
+
+
+def _named(lines: Sequence[str], first: int, separators: str) -> tuple[str, list[str], int]:
     found: dict[str, tuple[list[str], int]] = {}
-    for one in separator or SEPARATORS:
+    for one in separators:
         reader = lines_of_csv.reader(iter(lines[first:]), delimiter=one)
         with suppress(lines_of_csv.Error, StopIteration):
             found[one] = next(reader), reader.line_num + first
     best = max(found, key=lambda one: len(found[one][0]), default=",")
     names, after = found.get(best, ([], 1))
     return best, names, after
+
+
+def is_image_name(text: str) -> bool:
+    """Tell whether a text is a path that ends as images do."""
+    return bool(re.search(r"[^/\\\s.]\.(?:jpe?g|png|bmp|gif|tiff?|webp)\s*$", text, re.IGNORECASE))
+
+
+def _without_names(row: Sequence[str]) -> list[str]:
+    """Return the names of the columns of a file that has none, by its first row; raises ValueError where they may be anything."""
+    numeric = [not one.strip() or _number(one) is not None for one in row]
+    if len(row) == PAIR:
+        return ["filepath", "label"] if is_image_name(row[0]) else ["label", "filepath"]
+    if len(row) == len(BOX_ROW) and is_image_name(row[0]) and all(numeric[1:5]):
+        return [*BOX_ROW]
+    raise ValueError(f"its first line is a row and names no columns: write their names above {','.join(row)[:60]!r}")
 
 
 def as_utf8(data: bytes) -> tuple[bytes, str | None]:
@@ -199,12 +243,20 @@ def as_utf8(data: bytes) -> tuple[bytes, str | None]:
     for mark, encoding in ((b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be")):
         if data.startswith(mark):
             return data[2:].decode(encoding, "replace").encode(), "UTF-16"
+    if unmarked := _unmarked(data[:UNMARKED]):
+        return data.decode(unmarked, "replace").encode(), "UTF-16"
     data = data.removeprefix(b"\xef\xbb\xbf")
     try:
         data.decode()
     except UnicodeDecodeError:
         return b"".join(_line_as_utf8(line) for line in data.splitlines(keepends=True)), "Windows-1252"
     return data, None
+
+
+def _unmarked(data: bytes) -> str | None:
+    """Return the encoding of text of two bytes a letter that no mark tells: every second one is zero where it is Latin."""
+    halves = {"utf-16-le": data[1::2], "utf-16-be": data[::2]}
+    return next((name for name, half in halves.items() if data and half.count(0) > MOSTLY * len(half)), None)
 
 
 def _line_as_utf8(line: bytes) -> bytes:
@@ -523,9 +575,16 @@ def _is_list(column: pa.Array) -> bool:
 
 def _number(value: Any) -> float | None:
     try:
-        return float(value)
+        return float(_with_point(value) if isinstance(value, str) else value)
     except (TypeError, ValueError, OverflowError):
         return None
+
+
+def _with_point(text: str) -> str:
+    """Return a number with a decimal comma as Python reads it; one that may as well separate thousands stays as it is."""
+    return re.sub(
+        r"^(\s*[-+]?(?:0,\d+|\d+,(?!\d{3}\s*$)\d+)(?:[eE][-+]?\d+)?\s*)$", lambda one: one[1].replace(",", "."), text
+    )
 
 
 def _number_list(values: Any) -> list[float] | None:

@@ -9,7 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from brain_assets.resources.label_formats.input_files import Role
-from brain_assets.resources.tabular import Rows, numbers
+from brain_assets.resources.tabular import Rows, as_text, is_image_name, number_lists, numbers, text_lists, texts
 
 # What each column may be called, the surest name first; upper and lower case, blanks, dots and dashes make no difference.
 NAMES: Mapping[str, tuple[str, ...]] = {
@@ -60,6 +60,15 @@ PREFIXED = {
     "logits": re.compile(r"^(?:logits?|raw)_(.+)$"),
     "probabilities": re.compile(r"^(?:probs?|probability|probabilities|proba|softmax|p)_(.+)$"),
 }
+# Columns and lists of the surest classes, from which the first or surest one is taken, with its score.
+RANKED = re.compile(r"^(?:label|class|class_name|pred|prediction|name|index|top)_(\d+)$")
+RANKED_SCORES = re.compile(r"^(?:probs?|probability|scores?|conf|confidence|p)_(\d+)$")
+RANKINGS = (
+    "top5", "top_5", "topk", "top_k", "top3", "top_3", "top10", "top_10", "top5_labels", "top_labels", "topk_labels",
+    "top_classes", "top5_classes",
+)  # fmt: skip
+# What an index is called that pandas writes without a name.
+UNNAMED = {"", "unnamed_0", "index", "index_level_0", "column_0"}
 SCORES = re.compile(r"^(?:scores?|conf|confidence|pred|class)_(.+)$")
 # The ways to write a box: the names of its four columns, the surest way first.
 CORNERS = (
@@ -124,13 +133,17 @@ def recognised(rows: Rows, role: Role, columns: Mapping[str, str], classes: Sequ
         if place is not None and place not in given.values():
             given[name] = place
     if not {"filepath", "sample_id"} & given.keys():
-        given |= _by_words(rows, "filepath", given)
+        given |= _by_words(rows, "filepath", given) or _unnamed(rows, given)
+    ranking = _first(rows, RANKINGS) if role == "predictions" and not {"label", "labels"} & given.keys() else None
+    given |= {} if ranking is None else {"label": ranking}
     table = {name: _column(rows, place) for name, place in given.items()}
     if not has_boxes(rows.table.column_names, list(columns)):
         table |= _spread(rows, table, set(given.values()), (role, classes))
     if role == "labels" and not {"label", "labels"} & table.keys():
         found = _by_words(rows, "labels", given) or _by_words(rows, "label", given)
         table |= {name: _column(rows, place) for name, place in found.items()}
+    if role == "predictions":
+        table |= _ranked(rows) or _first_of_ranking(table, named=ranking is not None)
     return Rows(pa.table(_taken_apart(table, role)), rows.lines, rows.rejected, rows.note)
 
 
@@ -175,6 +188,16 @@ def _by_words(rows: Rows, name: str, given: Mapping[str, int]) -> dict[str, int]
     return {name: found[0]} if len(found) == 1 else {}
 
 
+def _unnamed(rows: Rows, given: Mapping[str, int]) -> dict[str, int]:
+    """Return the place of a column that nobody named, such as the index of a frame, where it holds paths of images."""
+    for place, name in enumerate(rows.table.column_names):
+        if plain(name) in UNNAMED and place not in given.values():
+            values = texts(as_text(_column(rows, place)), len(rows.lines)).drop_null().to_pylist()
+            if values and all(map(is_image_name, values)):
+                return {"filepath": place}
+    return {}
+
+
 def _words(name: str) -> set[str]:
     return {word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", name)}
 
@@ -189,7 +212,7 @@ def _spread(
 ) -> dict[str, pa.Array]:
     """Return the scores that stand in a column for each class, or the classes that ones mark there."""
     role, classes = context
-    if "logits" in table or "probabilities" in table:
+    if "logits" in table or "probabilities" in table or (role == "predictions" and _ranked(rows)):
         return {}
     for name, pattern in PREFIXED.items() if role == "predictions" else ():
         if len(found := _prefixed(rows, pattern)) > 1:
@@ -203,6 +226,48 @@ def _spread(
     if len(marked) < 2 or not _all_numbers(rows, marked):
         return {}
     return _scores(rows, marked, classes, None) if role == "predictions" else _marked(rows, marked)
+
+
+def _ranked(rows: Rows) -> dict[str, pa.Array]:
+    """Return the surest class of rows that give several, each in a column beside one of its score."""
+    named, sure = (
+        {name: place for place, name in _prefixed(rows, pattern).items()} for pattern in (RANKED, RANKED_SCORES)
+    )
+    places = dict.fromkeys(sure.values(), "")
+    if len(named) < 2 or named.keys() != sure.keys() or not _all_numbers(rows, places):
+        return {}
+    matrix = np.nan_to_num(_matrix(rows, places), nan=-np.inf)
+    classes = [texts(as_text(_column(rows, named[name])), len(rows.lines)).to_pylist() for name in sure]
+    best = matrix.argmax(axis=1)
+    return {
+        "label": pa.array([classes[one][row] for row, one in enumerate(best)], pa.string()),
+        "confidence": pa.array(matrix[np.arange(len(best)), best]),
+    }
+
+
+def _first_of_ranking(table: Mapping[str, pa.Array], *, named: bool) -> dict[str, pa.Array]:
+    """Return the surest class where each row lists several in one cell, surest first or each with its score."""
+    column, scores = table.get("label"), table.get("confidence", table.get("confidences"))
+    if column is None or not (named or _is_ranking(column)) or _is_list_of_structs(column.type):
+        return {}
+    size = len(column)
+    lists = text_lists(column, size).to_pylist()
+    sure = number_lists(scores, size)[0].to_pylist() if scores is not None else [None] * size
+    found = [_surest(names or [], values or []) for names, values in zip(lists, sure, strict=True)]
+    labels, confidences = zip(*found, strict=True) if found else ((), ())
+    return {"label": pa.array(labels, pa.string()), "confidence": pa.array(confidences, pa.float64())}
+
+
+def _is_ranking(column: pa.Array) -> bool:
+    """Tell whether cells are texts that list classes, as frames with lists are written into a CSV."""
+    values = texts(column, len(column)).drop_null().to_pylist() if pa.types.is_string(column.type) else []
+    return bool(values) and all(value.startswith("[") and value.endswith("]") for value in values)
+
+
+def _surest(names: Sequence[str], scores: Sequence[float]) -> tuple[str | None, float | None]:
+    if len(names) != len(scores):
+        return (names[0] if names else None), (scores[0] if len(scores) == 1 else None)
+    return max(zip(names, scores, strict=True), key=lambda one: one[1], default=(None, None))
 
 
 def _prefixed(rows: Rows, pattern: re.Pattern[str]) -> dict[int, str]:
@@ -227,6 +292,11 @@ def _matrix(rows: Rows, places: Mapping[int, str]) -> NDArray[np.float64]:
     return np.stack([numbers(_column(rows, place), len(rows.lines))[0] for place in places], axis=1)
 
 
+def _wrong(rows: Rows, places: Mapping[int, str]) -> NDArray[np.bool_]:
+    """Return in which rows one of some columns holds what is no number."""
+    return np.stack([numbers(_column(rows, place), len(rows.lines))[1] for place in places], axis=1).any(axis=1)
+
+
 def _scores(rows: Rows, found: Mapping[int, str], classes: Sequence[str], kind: str | None) -> dict[str, pa.Array]:
     """Return scores as lists, with the classes that their columns are called by."""
     import pyarrow.compute as pc
@@ -238,11 +308,12 @@ def _scores(rows: Rows, found: Mapping[int, str], classes: Sequence[str], kind: 
         if set(named) == set(classes):
             found = dict(sorted(found.items(), key=lambda one: list(classes).index(one[1])))
             named = list(classes)
-    matrix = _matrix(rows, found)
+    matrix, wrong = _matrix(rows, found), _wrong(rows, found)
     if kind is None:
         sums = np.nansum(matrix, axis=1)
         kind = "probabilities" if (np.nanmin(matrix) >= 0) and (abs(sums - 1) <= TOLERANCE).mean() > 0.5 else "logits"
-    absent = np.isnan(matrix).all(axis=1)
+    # What is there and is no number must not pass for a row without scores.
+    absent = np.isnan(matrix).all(axis=1) & ~wrong
     offsets = np.concatenate([[0], np.cumsum(~absent * matrix.shape[1])]).astype(np.int32)
     lists = pa.ListArray.from_arrays(offsets, matrix[~absent].ravel())
     spread = {kind: pc.if_else(pa.array(absent), None, lists)}

@@ -69,6 +69,11 @@ def reasons(found: Mapping[str, Reading]) -> list[tuple[int, str]]:
         ("a.csv", '\ufefffilename,target\nx.jpg,Köln\ny.jpg,"b,c"\n', None),
         ("a.csv", 'img,y\nx.jpg,Köln\ny.jpg,"b,c"\n'.encode("utf-16"), "UTF-16"),
         ("a.csv", 'img,y\nx.jpg,Köln\ny.jpg,"b,c"\n'.encode("cp1252"), "Windows-1252"),
+        ("a.csv", 'img,y\nx.jpg,Köln\ny.jpg,"b,c"\n'.encode("utf-16-le"), "UTF-16"),
+        ("a.csv", "# by me\n# in 2024\nimg;y\nx.jpg;Köln\ny.jpg;b,c\n", None),
+        ("a.csv", 'x.jpg,Köln\ny.jpg,"b,c"\n', None),
+        ("a.csv", "Köln;x.jpg\nb,c;y.jpg\n", None),
+        ("a.csv", ',class\nx.jpg,Köln\ny.jpg,"b,c"\n', None),
         ("a.json", '[{"image_id": "x.jpg", "class": "Köln"}, {"image_id": "y.jpg", "class": "b,c"}]', None),
         ("a.json", '{"x.jpg": "Köln", "y.jpg": {"label": "b,c"}}', None),
         ("a.json", '{"path": {"0": "x.jpg", "1": "y.jpg"}, "label": {"0": "Köln", "1": "b,c"}}', None),
@@ -116,11 +121,40 @@ def test_columns_of_objects_are_taken_apart(root: Path, suffix: str) -> None:
         ("image,cat,dog\nx.jpg,.25,.75\n", [], ("x.jpg", "dog", 0.75, 2)),
         ("image,prediction,score\nx.jpg,1.0,.75\n", CATS, ("x.jpg", "dog", 0.75, None)),
         ("image,label,score_cat,score_dog\nx.jpg,cat,-1,1\n", CATS, ("x.jpg", "cat", 0.88, 2)),
+        ("image;prob_dog;prob_cat\nx.jpg;0,25;0,75\n", [], ("x.jpg", "cat", 0.75, 2)),
+        ("image,label_0,label_1,prob_0,prob_1\nx.jpg,dog,cat,.6,.4\n", CATS, ("x.jpg", "dog", 0.6, None)),
+        ('image,label,prob\nx.jpg,"[1, 0]","[0.6, 0.3]"\n', CATS, ("x.jpg", "dog", 0.6, None)),
+        ("image,top5,scores\nx.jpg,\"['dog', 'cat']\",\"[0.6, 0.3]\"\n", CATS, ("x.jpg", "dog", 0.6, None)),
     ],
 )
 def test_scores_in_a_column_for_each_class(root: Path, content: str, classes: list[str], expected: tuple) -> None:
     found = read(root / "net.csv", content, "predictions", classes)
     assert (said(found), reasons(found)) == ([expected], [])
+
+
+@pytest.mark.parametrize(
+    ("content", "reasons_told", "kept"),
+    [
+        # What is no number must not pass for a row without scores.
+        ("image,pred,prob_a,prob_b\nx.jpg,a,much,little\ny.jpg,a,.75,.25\n", [(2, "logits_not_finite")], ["y.jpg"]),
+        # A comma before three digits may separate thousands.
+        ("image;label;score\nx.jpg;a;1,024\ny.jpg;a;0,025\n", [(2, "confidence")], ["y.jpg"]),
+        ("image,label\nx.jpg,a\nimage,label\ny.jpg,b\n", [(3, "header")], ["x.jpg", "y.jpg"]),
+        ("x.jpg,1,2\n", [(0, "unreadable")], []),
+    ],
+)
+def test_what_may_mean_something_else_is_told(
+    root: Path, content: str, reasons_told: list[tuple[int, str]], kept: list[str]
+) -> None:
+    found = read(root / "net.csv", content, "predictions")
+    assert (reasons(found), [row[0] for row in said(found)]) == (reasons_told, kept)
+
+
+def test_boxes_of_a_file_without_names_of_columns(root: Path) -> None:
+    """As keras-retinanet reads them, images without any among them."""
+    found = read(root / "a.csv", "x.jpg,1,2,11,12,cat\ny.jpg,,,,,\n")
+    assert boxes(found) == [("x.jpg", "cat", 1, 2, 10, 10)]
+    assert reasons(found) == []
 
 
 def test_scores_as_objects_and_lists_of_objects(root: Path) -> None:
