@@ -208,11 +208,8 @@ def _seen(name: str, folder: Path, *, yes: bool) -> dict[str, Any]:
         return {}
     if settings:
         click.echo(f"declared with what is there: {as_options(settings)}", err=True)
-    left: dict[str, Any] = {
-        role: everything[role] for role in ("labels", "predictions") if role in everything and role not in settings
-    }
-    if left:
-        click.echo(f"not taken, as it may be none: brain attach {name} {as_options(left)}", err=True)
+    for why, what in look.not_taken(settings):
+        click.echo(f"{why}: brain attach {name} {what}", err=True)
     return settings
 
 

@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from brain_assets.resources.label_formats.door import (
 )
 from brain_assets.resources.label_formats.glances import GROUPS, MOSTLY, ROLES, Glance, Pictures, glance_at
 from brain_assets.resources.label_formats.input_files import FOLDERS, NUMBERS, InputFile, list_labels
-from brain_assets.resources.label_formats.lists import names_in
+from brain_assets.resources.label_formats.lists import names_in, says_splits_alone
 from brain_assets.resources.label_formats.sample_columns import read_sample_columns
 from brain_assets.resources.label_formats.webdataset import says_of_images
 from brain_assets.resources.local_files import open_local
@@ -33,29 +34,40 @@ from brain_assets.resources.media.candidates import IMAGE_SUFFIXES
 from brain_assets.resources.media.listing import status_of
 from brain_assets.resources.media.masks import Place, is_mask, mask_places, without_masks
 from brain_assets.resources.media.media_source import open_source
-from brain_assets.resources.media.splits import FolderSplits, split_of
+from brain_assets.resources.media.splits import IMAGE_FOLDERS, FolderSplits, class_folders, split_of
 from brain_assets.resources.media.videos import DEFAULT_SECONDS
 from brain_assets.resources.settings.configuration import DatasetSettings, LabelSettings
 from brain_assets.resources.settings.home import DatasetPaths
 from brain_assets.resources.tabular import WHOLE_FILE
 
-# Folders of images beside which labels may lie, and what folders of labels are called.
-IMAGE_FOLDERS = {"images", "image", "imgs", "img", "jpegimages", "pictures", "photos", "data", "image_2"}
+# What folders of labels are called that may lie beside folders of images.
 LABEL_FOLDERS = {"labels", "annotations", "annotation", "anns", "xmls", "xml", "label_2", "labeltxt"}
 TABLES, ANNOTATIONS = {".csv", ".tsv", ".jsonl", ".ndjson", ".parquet", ".json", ".xlsx"}, (".json", ".xml", ".txt")
+# So many files that nothing was found in are looked into for what they are.
+MOST_UNREAD = 500
 # Archives that tell what is in them without being read to their end.
 INDEXED = {".zip", ".tar"}
 # Tables that are read as a whole, and so only where they are small.
 WHOLE = {".json", ".xlsx"}
 # So many files are looked at, and so much of each; a first look must not take as long as reading everything.
 MOST_FILES, MOST_BYTES, SMALL, TRIED = 200_000, 1 << 26, 1 << 22, 20
+# What annotations have of objects, or of images as a whole; captions have neither.
+OF_COCO = (b'"bbox"', b'"category_id"')
+# What lists of classes are called that say nothing else.
+CLASS_LISTS = {"classes.txt", "class_names.txt", "labels.txt", "wnids.txt", "categories.txt"}
+# Where YOLO's tools leave what a model found, with pictures into which it is drawn.
+RUNS = re.compile(r"((?:.*/)?runs/)(?:detect|segment|pose|obb|classify|train|val|predict)\w*/")
+PICTURE_NAME = re.compile(r"[^\s\"'<>,;|]+\.(?:jpe?g|png|bmp|gif|tiff?|webp)\b", re.IGNORECASE)
 # Formats whose lists say in which split an image is.
 LISTING = {"voc", "lists", "numbered"}
 
 
 @dataclass(frozen=True)
 class Found:
-    """Labels or predictions of one format: where they lie, how many files, and how sure it is that they are such."""
+    """Labels or predictions of one format: where they lie, how many files, and how sure it is that they are such.
+
+    What says nothing of objects in images may stand beside what does, and lists of images by split beside anything.
+    """
 
     kind: str
     form: str
@@ -63,6 +75,8 @@ class Found:
     files: int
     sure: bool = True
     role: str = "labels"
+    objects: bool = True
+    aside: bool = False
 
     @property
     def is_read(self) -> bool:
@@ -94,6 +108,8 @@ class Look:
         Folders, and endings of names, of pictures that are masks of others, with how many they are.
     groups : list of str
         What must not lie in two splits: columns of the tables, such as a patient, or a pattern of folders.
+    drawn : dict of (str, str) to int
+        Folders in which a model's runs left pictures with what they found drawn into them, as of ``masks``.
     """
 
     folder: str
@@ -106,6 +122,7 @@ class Look:
     left_out: dict[str, str] = field(default_factory=dict)
     masks: dict[Place, int] = field(default_factory=dict)
     groups: list[str] = field(default_factory=list)
+    drawn: dict[Place, int] = field(default_factory=dict)
 
     def lines(self) -> list[str]:
         """Return what was seen, for people."""
@@ -126,6 +143,10 @@ class Look:
             f"  masks of these, which are no images ({count}): {folder or f'*{ending}'}"
             for (folder, ending), count in self.masks.items()
         ]
+        lines += [
+            f"  pictures that a model's runs left, which are no images ({count}): {folder}"
+            for (folder, _), count in self.drawn.items()
+        ]
         return lines + [f"  left out: {self._shown(path)}: {reason}" for path, reason in self.left_out.items()]
 
     def _shown(self, address: str) -> str:
@@ -140,16 +161,54 @@ class Look:
             settings["split_from"] = "column" if self.manifest or self.listed else "folder"
         settings |= {"frames": DEFAULT_SECONDS} if self.videos else {}
         settings |= {"groups": self.groups} if self.groups else {}
-        settings |= {"pattern": without_masks(self.masks)} if self.masks else {}
+        settings |= {"pattern": without_masks(self.masks | self.drawn)} if self.masks or self.drawn else {}
         for role in ("labels", "predictions"):
-            taken = [one for one in chosen if one.role == role]
-            if taken:
-                # One format holds for all that is given in one command: the one that most files are in.
-                form = Counter({one.form: one.files for one in taken}).most_common(1)[0][0]
-                settings[role] = [uri for one in taken if one.form == form for uri in one.addresses]
-                if form in formats():
-                    settings[f"{role}_format"] = form
+            if taken := _taken([one for one in chosen if one.role == role]):
+                settings |= _declared(role, taken)
         return settings
+
+    def not_taken(self, settings: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+        """Yield why something that lies there is not among some settings, and the options that take it in."""
+        everything = self.proposal(unsure=True)
+        sure = [one for one in self.found if one.is_read and one.sure]
+        taken = [one for role in ROLES for one in _taken([other for other in sure if other.role == role])]
+        for one in sure:
+            if one not in taken:
+                form = {f"{one.role}_format": one.form} if one.form in formats() else {}
+                options = as_options({one.role: one.addresses} | form)
+                yield "not taken beside them, as it may say the same in another format", options
+        roles = [role for role in ROLES if role in everything]
+        left: dict[str, Any] = {
+            role: [one for one in everything[role] if one not in settings.get(role, ())] for role in roles
+        }
+        if any(left.values()):
+            yield "not taken, as it may be none", as_options(left)
+
+
+def _taken(found: Sequence[Found]) -> list[Found]:
+    """Return what is taken together: the format that most files are in, and what says something else beside it."""
+    main = [one for one in found if not one.aside]
+    # Lists and folders of classes say the same of other images.
+    if {one.form for one in main} == {"lists", FOLDERS}:
+        return list(found)
+    if not main:
+        return list(found)
+    form = Counter({one.form: one.files for one in main}).most_common(1)[0][0]
+    objects = any(one.objects for one in main if one.form == form)
+    beside = Counter({one.form: one.files for one in main if objects and not one.objects}).most_common(1)
+    forms = {form, *(name for name, _ in beside)}
+    return [one for one in found if one.aside or (one.form in forms and (one.form == form or not one.objects))]
+
+
+def _declared(role: str, taken: Sequence[Found]) -> dict[str, Any]:
+    """Return the settings of what is taken; a format for all where they have one, else each with its own."""
+    forms = {one.form for one in taken}
+    if len(forms) == 1:
+        form = forms.pop()
+        said = {role: [uri for one in taken for uri in one.addresses]}
+        return said | ({f"{role}_format": form} if form in formats() else {})
+    own = [(uri, one.form) for one in taken for uri in one.addresses]
+    return {role: [{"uri": uri} | ({"format": form} if form in formats() else {}) for uri, form in own]}
 
 
 def says_where_to_look(media: Sequence[str], settings: Mapping[str, Any]) -> Path | None:
@@ -176,7 +235,9 @@ def as_options(settings: Mapping[str, Any]) -> str:
     "--split-from folder --labels 'a b' --labels c"
     """
     several = [(key, one) for key, value in settings.items() for one in (value if isinstance(value, list) else [value])]
-    return " ".join(f"--{key.replace('_', '-')} {shlex.quote(str(one))}" for key, one in several)
+    # Of several formats none is said: they are recognised by content, or written into the declaration.
+    plain = [(key, one["uri"] if isinstance(one, Mapping) else one) for key, one in several]
+    return " ".join(f"--{key.replace('_', '-')} {shlex.quote(str(one))}" for key, one in plain)
 
 
 def look_at(folder: Path) -> Look:
@@ -189,21 +250,25 @@ def look_at(folder: Path) -> Look:
     listing = open_source(str(folder), "folder").list()
     items = listing.items if folder.is_dir() else listing.expanded()
     listed_names = items.column("filepath").to_pylist()
-    masks = mask_places(folder, listed_names) if folder.is_dir() else {}
+    drawn = _drawn(listed_names)
+    masks = mask_places(folder, [one for one in listed_names if not is_mask(one, drawn)]) if folder.is_dir() else {}
     in_split = zip(listed_names, items.column("split").to_pylist(), strict=True)
-    names = [name for name in listed_names if not is_mask(name, masks)]
-    splits = Counter(split or "none" for name, split in in_split if not is_mask(name, masks))
+    left = {**masks, **drawn}
+    names = [name for name in listed_names if not is_mask(name, left)]
+    splits = Counter(split or "none" for name, split in in_split if not is_mask(name, left))
     archives = [Path(one.uri) for one in listing.containers if one.separator == ARCHIVED]
     files = list(_files_around(folder))
     glances = _glances(files, names)
     left_out = {path: one.reason for path, one in glances.items() if one.reason}
-    lists = _lists(files, names, left_out)
+    lists = [one for one in _lists(files, names, left_out) if not (one.aside and set(splits) - {"none"})]
     found = [*_objects(folder, files, names), *lists, *_shards(folder, archives), *_tables(glances)]
     groups = sorted({name for one in glances.values() for name in one.groups})
     if not found and not groups and (numbered := _numbered_folders(names)):
         groups = [numbered]
-    elif not found:
-        found = list(_class_folders(names))
+    elif all(one.form == "lists" for one in found):
+        rest, classes = _beyond(found, names)
+        found += _class_folders(rest, classes | _listed_classes(files))
+    left_out |= _unread(files, found, names, left_out)
     listed = {} if set(splits) - {"none"} else _listed_splits(found, names)
     size = len(names) + (len(listing.containers) if folder.is_dir() else 0)
     videos = 0 if size or find_spec("av") is None else listing.left_out.get("videos", 0)
@@ -218,7 +283,54 @@ def look_at(folder: Path) -> Look:
         left_out=left_out,
         masks=masks,
         groups=groups,
+        drawn=drawn,
     )
+
+
+def _drawn(names: Sequence[str]) -> dict[Place, int]:
+    """Return the folders in which YOLO's tools leave pictures of what a model found; none where all images lie in such."""
+    found = Counter(match[1] for name in names if (match := RUNS.match(name)))
+    return {(folder, ""): count for folder, count in found.items()} if found.total() < len(names) else {}
+
+
+def _listed_classes(files: Iterable[Path]) -> frozenset[str]:
+    """Return the classes that lists of classes name which lie there."""
+    lists = [path for path in files if path.name.lower() in CLASS_LISTS][:TRIED]
+    return frozenset(line.strip() for path in lists for line in Content(path).text.splitlines())
+
+
+def _unread(files: Sequence[Path], found: Sequence[Found], names: Sequence[str], told: Iterable[str]) -> dict[str, str]:
+    """Return files that seem to say something of the images and are of no format that is read: one of each kind, with why."""
+    taken = {*told, *(uri for one in found for uri in one.addresses)}
+    pictures = Pictures(names)
+    kinds: dict[str, list[Path]] = defaultdict(list)
+    untold = (path for path in files if not taken.intersection(map(str, (path, *path.parents))))
+    for path in islice((path for path in untold if path.suffix.lower() in ANNOTATIONS), MOST_UNREAD):
+        if _speaks_of(path, pictures):
+            kinds[path.suffix.lower()].append(path)
+    unread = {}
+    for paths in kinds.values():
+        seen = next(filter(None, map(_recognised, paths[:TRIED])), None)
+        if seen and seen.fault:
+            more = f" ({len(paths)} such files or more)" if len(paths) > 1 else ""
+            unread[str(seen.file.path)] = f"{seen.fault.partition('; understood')[0]}: of no format that is read{more}"
+    return unread
+
+
+def _speaks_of(path: Path, pictures: Pictures) -> bool:
+    """Tell whether a file is called like an image, or names one in its beginning."""
+    if path.stem in pictures or pictures.begin(path.stem):
+        return True
+    return any(name in pictures for name in PICTURE_NAME.findall(_head(path).decode("utf-8", "replace"))[:TRIED])
+
+
+def _beyond(found: Sequence[Found], names: Sequence[str]) -> tuple[list[str], frozenset[str]]:
+    """Return the images of which lists say no class, and the classes that these name."""
+    said: dict[str, str] = {}
+    for path in [Path(uri) for one in found for uri in one.addresses]:
+        if recognised := _recognised(path):
+            said |= {name: row["labels"][0] for name, row in recognised.read().labels.items()}
+    return [name for name in names if not any(form in said for form in _forms(name))], frozenset(said.values())
 
 
 def _listed_splits(found: Sequence[Found], names: Sequence[str]) -> Counter[str]:
@@ -226,9 +338,19 @@ def _listed_splits(found: Sequence[Found], names: Sequence[str]) -> Counter[str]
     labels = [LabelSettings(uri=uri, format=one.form) for one in found if one.form in LISTING for uri in one.addresses]
     listing = list_labels(DatasetSettings(media="", labels=labels), DatasetPaths(Path()))
     rows = read_sample_columns(listing.files).to_pylist()
-    splits = {row["key"]: row["split"] for row in rows if row["split"]}
+    said: dict[str, set[str]] = defaultdict(set)
+    for row in rows:
+        for tail in _tails(row["key"]) if row["split"] else ():
+            said[tail].add(row["split"])
+    splits = {tail: min(several) for tail, several in said.items() if len(several) == 1}
     told = (next((splits[form] for form in _forms(name) if form in splits), "none") for name in names)
     return Counter(told) if splits else Counter()
+
+
+def _tails(key: str) -> Iterator[str]:
+    """Yield the ends of a path, the whole of it last: a list may name more folders than lie below the media root."""
+    parts = [part for part in key.replace("\\", "/").split("/") if part != "."]
+    yield from ("/".join(parts[start:]) for start in range(len(parts) - 1, -1, -1))
 
 
 def _forms(name: str) -> Iterator[str]:
@@ -269,11 +391,12 @@ def _numbered_folders(names: Sequence[str]) -> str:
     return f"(?P<{word.lower()}>{word}{between}[0-9]+)/" if word.lower() in GROUPS else ""
 
 
-def _class_folders(names: Sequence[str]) -> Iterator[Found]:
-    """Yield the names of folders as classes: surely where several splits have the same ones."""
-    splits = FolderSplits({name.rpartition("/")[0] for name in names})
+def _class_folders(names: Sequence[str], known: frozenset[str] = frozenset()) -> Iterator[Found]:
+    """Yield the names of folders as classes: surely where several splits have the same ones, or lists name most of them."""
+    folders = class_folders({name.rpartition("/")[0] for name in names})
+    splits = FolderSplits(folders)
     classes: dict[str | None, set[str]] = defaultdict(set)
-    for folder in {name.rpartition("/")[0] for name in names}:
+    for folder in set(folders.values()):
         if folder and not splits.names_one(folder) and folder.rpartition("/")[2].lower() not in IMAGE_FOLDERS:
             classes[splits.of(folder)].add(folder.rpartition("/")[2])
     named = set().union(*classes.values())
@@ -281,20 +404,29 @@ def _class_folders(names: Sequence[str]) -> Iterator[Found]:
     # Folders that lie in one split each, such as the cities of a drive, are what splits were made by, and no classes.
     if len(named) > 1 and (in_all or len(classes) == 1):
         shared = len(classes) > 1 and None not in classes and len(in_all) * 2 > len(named)
+        shared = shared or len(named & known) * 2 > len(named)
         shown = ", ".join(sorted(named)[:3])
         kind = f"folders {'of' if shared else 'that may be'} classes, {len(named)} such as {shown}"
-        yield Found(kind, FOLDERS, [FOLDERS], len(names), sure=shared)
+        yield Found(kind, FOLDERS, [FOLDERS], len(names), sure=shared, objects=False)
 
 
 def _objects(folder: Path, others: Sequence[Path], names: Sequence[str]) -> Iterator[Found]:
     """Yield annotations of objects: files that are called like an image, and files for many images."""
-    images = {Path(name).stem for name in names} | {Path(name).name for name in names}
+    images, pictures = {Path(name).stem for name in names} | {Path(name).name for name in names}, Pictures(names)
     files = [path for path in others if path.suffix.lower() in ANNOTATIONS]
     yield from _coco([path for path in files if path.suffix.lower() == ".json"])
     for suffix in ANNOTATIONS:
         own = [path for path in files if path.suffix.lower() == suffix and path.stem in images]
-        if member := next(filter(None, map(_format_of, own[:TRIED])), None):
+        member = next(filter(None, map(_format_of, own[:TRIED])), None)
+        if member and member.per_image:
             yield from _per_image(member, own, folder)
+            images = images | {path.stem for path in own}
+        else:
+            images = images - {path.stem for path in own}
+    alike = [path for path in files if path.suffix.lower() == ".json" and path.stem not in images]
+    alike = [path for path in alike if pictures.begin(path.stem)]
+    if (member := next(filter(None, map(_format_of, alike[:TRIED])), None)) and member.per_image:
+        yield from _per_image(member, alike, folder)
     shared: dict[str, list[str]] = defaultdict(list)
     for path in [path for path in files if path.suffix.lower() != ".txt" and path.stem not in images][:TRIED]:
         if (member := _format_of(path)) and not member.per_image and member.name != "coco":
@@ -311,16 +443,23 @@ def _lists(others: Sequence[Path], names: Sequence[str], left_out: dict[str, str
     seen = {path: _seen_list(path) for path in files}
     left_out |= {str(path): fault for path, (_, fault) in seen.items() if fault}
     forms = {path: "other" if fault else form for path, (form, fault) in seen.items()}
-    for form in ("lists", "numbered"):
+    for form in ("lists", "numbered", "widerface"):
         if found := [str(path) for path, one in forms.items() if one == form and not _is_coarse(path)]:
-            given = found if form == "lists" else [one for one in found if Path(one).name.lower() == NUMBERS]
-            yield Found(formats()[form].title, form, given, len(found))
+            given = [one for one in found if form != "numbered" or Path(one).name.lower() == NUMBERS]
+            labelled = [one for one in given if form != "lists" or not says_splits_alone(Content(Path(one)))]
+            if labelled:
+                yield Found(formats()[form].title, form, labelled, len(found), objects=form != "lists")
     pictures = Pictures(names if None in forms.values() else ())
     bare = {path: names_in(Content(path)) for path, one in forms.items() if one is None and path.stem not in pictures}
     here = {path: fault for path, (named, fault) in bare.items() if named and pictures.share_of(named) > MOSTLY}
     left_out |= {str(path): fault for path, fault in here.items() if fault}
     if found := [str(path) for path, fault in here.items() if not fault]:
-        yield Found("lists of names and classes", "lists", found, len(found))
+        yield Found("lists of names and classes", "lists", found, len(found), objects=False)
+    by_split = [
+        path for path, one in forms.items() if one in {None, "lists", "yolo"} and says_splits_alone(Content(path))
+    ]
+    if found := [str(path) for path in by_split if Pictures(names).share_of(Content(path).text.split("\n")) > MOSTLY]:
+        yield Found("lists of images by split", "lists", found, len(found), objects=False, aside=True)
 
 
 def _seen_list(path: Path) -> tuple[str | None, str]:
@@ -384,7 +523,7 @@ def _recognised(path: Path, most: int = SMALL) -> Recognised | None:
 
 
 def _coco(files: Sequence[Path]) -> Iterator[Found]:
-    labels = [path for path in files[:TRIED] if _holds(path, b'"images"', b'"annotations"', b'"bbox"')]
+    labels = [path for path in files[:TRIED] if _holds(path, b'"images"', b'"annotations"', any_of=OF_COCO)]
     # COCO's own keypoint files hold the same boxes of one class once more.
     if instances := [path for path in labels if path.name.startswith("instances")]:
         labels = [path for path in labels if not path.name.startswith("person_keypoints")] or instances
@@ -424,7 +563,8 @@ def _tables(glances: Mapping[str, Glance]) -> Iterator[Found]:
     """Yield tables of labels and of predictions."""
     for role in ROLES:
         if found := [path for path, one in glances.items() if one.role == role]:
-            yield Found(f"table of {role}", "auto", found, len(found), role=role)
+            objects = any(glances[path].objects for path in found)
+            yield Found(f"table of {role}", "auto", found, len(found), role=role, objects=objects)
 
 
 def _files_around(folder: Path) -> Iterator[Path]:
@@ -475,6 +615,6 @@ def _head(path: Path, size: int = 4096) -> bytes:
         return b""
 
 
-def _holds(path: Path, *words: bytes) -> bool:
+def _holds(path: Path, *words: bytes, any_of: Sequence[bytes] = (b"",)) -> bool:
     data = _head(path, MOST_BYTES)
-    return all(word in data for word in words)
+    return all(word in data for word in words) and any(word in data for word in any_of)

@@ -216,7 +216,7 @@ def _declare(home: Home, name: str, folder: Path, settings: Mapping[str, Any], t
         if given.get(role):
             certain = {key: value for key, value in certain.items() if not key.startswith(role)}
         elif role in everything and role not in certain:
-            told(f"not taken, as it may be none: --{role} {everything[role][0]}")
+            told(f"not taken, as it may be none: {as_options({role: everything[role][:1]})}")
     if certain:
         told(f"taken with what is there: {as_options(certain)}")
     tree = declaration({**certain, "media": [str(folder)], **given})

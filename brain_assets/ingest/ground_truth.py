@@ -1,6 +1,6 @@
 """What people say: the labels of every sample, as files and folders give them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from brain_assets.incremental.signal import Check, MethodRun, Publication, Signal, Whole
 from brain_assets.incremental.update import Update, literal
@@ -13,7 +13,7 @@ from brain_assets.resources.label_formats.door import TABLE_FORMS, recognise
 from brain_assets.resources.label_formats.input_files import FOLDERS, InputFile, list_labels
 from brain_assets.resources.label_formats.labels import LABEL_ROWS
 from brain_assets.resources.label_formats.tables import read_table_file
-from brain_assets.resources.media.splits import FolderSplits
+from brain_assets.resources.media.splits import FolderSplits, class_folders
 from brain_assets.resources.settings.configuration import DatasetSettings
 from brain_assets.resources.store.store import Merge
 from brain_assets.resources.tabular import Reading
@@ -27,7 +27,9 @@ FROM_FILES = """
 FROM_FOLDERS = """
     select sample_id, {field} as label_field, [folders[-1]] as labels, false as multilabel, {source} as source, '' as file,
         0 as line
-    from (select sample_id, string_split(filepath, '/')[:-2] as folders from samples)
+    from (
+        select sample_id, if(array_to_string(folders, '/') in ({lying}), folders[:-2], folders) as folders
+        from (select sample_id, string_split(filepath, '/')[:-2] as folders from samples))
     where len(folders) > {splits} and array_to_string(folders, '/') not in ({naming})"""
 FOLDERS_OF_SAMPLES = "select distinct array_to_string(string_split(filepath, '/')[:-2], '/') from samples"
 # A reviewer's label wins while the sample has the content that was looked at; where a field holds several classes, it
@@ -75,21 +77,24 @@ def _read(update: Update, file: InputFile) -> Mapping[str, Reading]:
 
 def _union(dataset: Dataset) -> str:
     """Return the rows of files, and the names of folders where the dataset declares them as classes."""
-    splits = int(dataset.settings.split_from == "folder")
-    naming = _folders_of_splits(dataset) if splits else "''"
+    declared = [(number, one) for number, one in enumerate(dataset.settings.labels) if one.uri == FOLDERS]
+    if not declared:
+        return FROM_FILES
+    called = class_folders(folder for (folder,) in dataset.store.rows(FOLDERS_OF_SAMPLES))
+    splits = FolderSplits(called) if dataset.settings.split_from == "folder" else None
+    # Folders that say in which split their images are, or only that images lie there, are no classes.
+    naming = [folder for folder in called.values() if splits and splits.names_one(folder)]
+    lying = [folder for folder, name in called.items() if folder != name]
+    lists = {"naming": _listed(["", *naming]), "lying": _listed(["", *lying])}
     folders = [
-        FROM_FOLDERS.format(field=literal(one.field), source=number, splits=splits, naming=naming)
-        for number, one in enumerate(dataset.settings.labels)
-        if one.uri == FOLDERS
+        FROM_FOLDERS.format(field=literal(one.field), source=number, splits=int(splits is not None), **lists)
+        for number, one in declared
     ]
     return " union all ".join([FROM_FILES, *folders])
 
 
-def _folders_of_splits(dataset: Dataset) -> str:
-    """Return the folders, as a list in SQL, that say in which split their images are: such are no classes."""
-    found = [folder for (folder,) in dataset.store.rows(FOLDERS_OF_SAMPLES)]
-    splits = FolderSplits(found)
-    return ", ".join(literal(folder) for folder in ["", *found] if splits.names_one(folder) or not folder)
+def _listed(folders: Iterable[str]) -> str:
+    return ", ".join(map(literal, folders))
 
 
 def reviewed_field(settings: DatasetSettings) -> str:
@@ -114,7 +119,7 @@ GROUND_TRUTH = Signal(
     reads=("samples", "decisions", "input_files", "moves", "rejected_rows"),
     writes=("ground_truth", "label_rows", "label_names", *LABEL_TABLES),
     update=Whole(update_ground_truth),
-    version="4",
+    version="5",
     runs=_runs,
     always=True,
     checks=(

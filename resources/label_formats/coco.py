@@ -36,6 +36,10 @@ from brain_assets.resources.tabular import WHOLE_FILE, Rejected
 
 NUMBER = re.compile("0|[1-9][0-9]{0,14}")
 WHOLE_NUMBER = re.compile(r"(-?[0-9]+)\.0+")
+# What says where an object is; an annotation without any is of its image as a whole, as those of camera traps are.
+PLACES = {"bbox", "segmentation", "keypoints"}
+RELATIVE = 1.01
+"""Boxes of which no number is larger, and some are fractions, are parts of their image."""
 FALSE = {"", "0", "0.0", "false", "no", "none"}
 
 
@@ -64,6 +68,8 @@ class Coco(InOneFolder):
             raise ValueError("there are no annotations: neither COCO nor a list of results")
         else:
             _File(tree, found).read()
+        if _are_parts(found.objects):
+            found.objects = [one | {"relative": True} for one in found.objects]
         return found
 
     holds = frozenset({"boxes", "outlines", "crowds", "splits"})
@@ -160,6 +166,7 @@ class _File:
         self.keys: dict[str, list[str]] = {}
         self.names: dict[str, str] = {}
         self.taken: set[str] = set()
+        self.classed: set[str] = set()
         self.ambiguous: set[str] = set()
 
     def read(self) -> None:
@@ -172,6 +179,10 @@ class _File:
         self._each("category", categories, self._category)
         self.found.categories += [{"category": number, "name": name} for number, name in self.names.items()]
         self.found.each(enumerate(_entries(self.tree["annotations"]), 1), self._annotation)
+        # Nobody looked for objects in what has a class as a whole alone.
+        placed = {one["image_id"] for one in self.found.objects}
+        whole = self.classed - placed
+        self.found.images = [one for one in self.found.images if one["image_id"] not in whole]
 
     def _each(self, what: str, entries: Any, add: Any) -> None:
         """Add images or categories; one that is odd costs what names it, and is listed with its place."""
@@ -205,6 +216,10 @@ class _File:
             raise Unusable("no_sample", f"image_id {image} is not among the images")
         if category not in self.names:
             raise Unusable("unknown_class", f"category_id {category} is not among the categories")
+        if not PLACES & one.keys():
+            self.classed.add(image)
+            self.found.add_label(line, self.keys[image][0], [self.names[category]])
+            return
         named = {"keys": self.keys[image], "label": self.names[category], "annotation": self._own_id(one, line)}
         _add(self.found, line, one, {"image_id": image, "category": category, **named})
 
@@ -216,6 +231,12 @@ class _File:
         own = f"{number}#{line}" if number in self.taken else number
         self.taken.add(own)
         return own
+
+
+def _are_parts(objects: Sequence[Row]) -> bool:
+    """Tell whether all boxes of a file are in parts of their images' sides and not in pixels."""
+    sides = [value for one in objects for value in (one["x"], one["y"], one["width"], one["height"])]
+    return bool(sides) and max(sides) <= RELATIVE and any(value % 1 for value in sides)
 
 
 def _entries(annotations: Any) -> Iterator[Any]:

@@ -143,6 +143,7 @@ def recognised(rows: Rows, role: Role, columns: Mapping[str, str], classes: Sequ
         found = _by_words(rows, "labels", given) or _by_words(rows, "label", given)
         table |= {name: _column(rows, place) for name, place in found.items()}
     if role == "predictions":
+        table = _scores_for_label(table)
         table |= _ranked(rows) or _first_of_ranking(table, named=ranking is not None)
     return Rows(pa.table(_taken_apart(table, role)), rows.lines, rows.rejected, rows.note)
 
@@ -228,6 +229,24 @@ def _spread(
     return _scores(rows, marked, classes, None) if role == "predictions" else _marked(rows, marked)
 
 
+def _scores_for_label(table: dict[str, pa.Array]) -> dict[str, pa.Array]:
+    """Return columns with scores under the name of such, where a list of them stands in place of a class."""
+    column = table.get("label")
+    if column is None or not pa.types.is_list(column.type) or not pa.types.is_floating(column.type.value_type):
+        return table
+    if {"logits", "probabilities"} & table.keys():
+        return table
+    import pyarrow.compute as pc
+
+    values = column.flatten().to_numpy(zero_copy_only=False)
+    totals = np.zeros(len(column))
+    np.add.at(totals, pc.list_parent_indices(column).to_numpy(zero_copy_only=False), values)
+    probable = len(values) and (values >= 0).all() and (abs(totals - 1) <= TOLERANCE).mean() > 0.5
+    return {name: one for name, one in table.items() if name != "label"} | {
+        "probabilities" if probable else "logits": column
+    }
+
+
 def _ranked(rows: Rows) -> dict[str, pa.Array]:
     """Return the surest class of rows that give several, each in a column beside one of its score."""
     named, sure = (
@@ -294,7 +313,9 @@ def _matrix(rows: Rows, places: Mapping[int, str]) -> NDArray[np.float64]:
 
 def _wrong(rows: Rows, places: Mapping[int, str]) -> NDArray[np.bool_]:
     """Return in which rows one of some columns holds what is no number."""
-    return np.stack([numbers(_column(rows, place), len(rows.lines))[1] for place in places], axis=1).any(axis=1)
+    each = [numbers(_column(rows, place), len(rows.lines))[1] for place in places]
+    found: NDArray[np.bool_] = np.logical_or.reduce(each)
+    return found
 
 
 def _scores(rows: Rows, found: Mapping[int, str], classes: Sequence[str], kind: str | None) -> dict[str, pa.Array]:

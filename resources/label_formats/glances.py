@@ -1,21 +1,27 @@
 """What a table seems to hold, by its first rows: labels or predictions of images that are there, or why it is left out."""
 
 import os
+import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from urllib.parse import unquote
 
 import pyarrow as pa
 
-from brain_assets.resources.label_formats.columns import NAMES, PREDICTED, PREFIXED, has_boxes, plain, recognised
+from brain_assets.resources.label_formats.columns import NAMES, PREDICTED, PREFIXED, SURE, has_boxes, plain, recognised
 from brain_assets.resources.label_formats.input_files import Role
 from brain_assets.resources.tabular import Rows, as_text, keys, read_beginning, texts
 
 # So many names are compared with those of images, and of a column that nobody knows so many have to be some.
 COMPARED, MOSTLY = 1000, 0.5
 SCORES = frozenset({*PREDICTED, *NAMES["confidence"], *NAMES["confidences"], *NAMES["logits"], *NAMES["probabilities"]})
+# What is shorter may begin anything.
+SHORT = 6
+# What tables are called that hold what a model says.
+OF_A_MODEL = re.compile(r"(?:^|[^a-z])(?:preds?|predictions?|predicted|inference|logits|probs)(?:[^a-z]|$)")
 # The file that contests hand out to show how answers are to be written; what it says of images is made up.
 TEMPLATE = "submission"
 # What images are of, or come from, that makes those of one alike.
@@ -33,6 +39,7 @@ class Glance:
     role: Role | None
     reason: str = ""
     groups: tuple[str, ...] = ()
+    objects: bool = False
 
 
 class Pictures:
@@ -46,6 +53,16 @@ class Pictures:
         """Tell whether a name, with a suffix or without, means an image."""
         name = _name(name)
         return name in self._names or os.path.splitext(name)[0] in self._names
+
+    def begin(self, name: str) -> bool:
+        """Tell whether a name is that of an image, or of what it shares with others of it, and goes on behind a mark."""
+        parts = re.split(r"(?=[_\-.])", _name(name))
+        return any("".join(parts[:end]) in self._beginnings for end in range(1, len(parts)))
+
+    @cached_property
+    def _beginnings(self) -> set[str]:
+        without = {name[: match.start()] for name in self._names if (match := re.search(r"_[^_]+$", name))}
+        return {name for name in self._names | without if len(name) >= SHORT}
 
     def share_of(self, names: Sequence[str | None]) -> float:
         """Return which share of some names means an image."""
@@ -71,7 +88,8 @@ def glance_at(path: Path, pictures: Pictures) -> Glance | None:
     rows = read_beginning(path, path.suffix.lower().removeprefix("."))
     if not rows.lines.size:
         return None
-    role: Role = "predictions" if _has_scores(rows) else "labels"
+    of_a_model = _has_scores(rows) or _lists_scores(rows) or bool(OF_A_MODEL.search(path.stem.lower()))
+    role: Role = "predictions" if of_a_model else "labels"
     try:
         known = recognised(rows, role, {})
     except ValueError as error:
@@ -87,7 +105,8 @@ def glance_at(path: Path, pictures: Pictures) -> Glance | None:
         return Glance(None, f"it names no image that is here, such as {next(filter(None, named), '')!r}")
     template = TEMPLATE in path.stem.lower()
     reason = "it is called like the template of answers to a contest, which holds no labels" if template else ""
-    return Glance(None if reason else role, reason, _groups(rows) if role == "labels" else ())
+    groups = _groups(rows) if role == "labels" else ()
+    return Glance(None if reason else role, reason, groups, has_boxes(rows.table.column_names))
 
 
 def _has_scores(rows: Rows) -> bool:
@@ -95,6 +114,19 @@ def _has_scores(rows: Rows) -> bool:
     # Open Images says of what people have seen that it is sure.
     scores = {name for place, name in enumerate(names) if name in SCORES and not _is_sure(rows, place)}
     return bool(scores) or any(sum(map(bool, map(one.match, names))) > 1 for one in PREFIXED.values())
+
+
+def _lists_scores(rows: Rows) -> bool:
+    """Tell whether what should be a class is a list of scores, or of classes with theirs, as dumps of classifiers have it."""
+    named = [name for name in rows.table.column_names if plain(name) in {*NAMES["label"], *NAMES["labels"]}]
+    for column in (rows.table.column(name).combine_chunks() for name in named):
+        inner = column.type.value_type if pa.types.is_list(column.type) else pa.null()
+        if pa.types.is_floating(inner):
+            values = column.flatten().drop_null().to_numpy(zero_copy_only=False)
+            return bool((values % 1 != 0).any())
+        if pa.types.is_struct(inner):
+            return any(plain(inner.field(place).name) in SURE for place in range(inner.num_fields))
+    return False
 
 
 def _is_sure(rows: Rows, place: int) -> bool:

@@ -1,5 +1,6 @@
 """The formats of labels that are brought along: those that are read, and those of whole images that are written alone."""
 
+from brain_assets.resources.label_formats.cityscapes import Cityscapes
 from brain_assets.resources.label_formats.coco import Coco
 from brain_assets.resources.label_formats.createml import CreateMl
 from brain_assets.resources.label_formats.cvat import Cvat
@@ -17,12 +18,13 @@ from brain_assets.resources.label_formats.supervisely import Supervisely
 from brain_assets.resources.label_formats.via import Via
 from brain_assets.resources.label_formats.voc import Voc
 from brain_assets.resources.label_formats.webdataset import WebDataset
+from brain_assets.resources.label_formats.widerface import WiderFace
 from brain_assets.resources.label_formats.written import ClassFolders, CsvTables, HuggingFace, ParquetTables
 from brain_assets.resources.label_formats.yolo import Yolo
 
 # Those first that know their own texts for sure.
 READ: tuple[LabelFormat, ...] = (
-    Coco(), Voc(), Kitti(), Dota(), NumberedLists(), Lists(), Yolo(), Cvat(), LabelMe(), LabelStudio(), Via(), Supervisely(),
-    FiftyOne(), FiftyOneDataset(), WebDataset(), CreateMl(),
+    Coco(), Voc(), Kitti(), Dota(), NumberedLists(), WiderFace(), Lists(), Yolo(), Cvat(), LabelMe(), LabelStudio(), Via(),
+    Supervisely(), Cityscapes(), FiftyOne(), FiftyOneDataset(), WebDataset(), CreateMl(),
 )  # fmt: skip
 WRITTEN: tuple[Writer, ...] = (CsvTables(), ParquetTables(), ClassFolders(), HuggingFace())

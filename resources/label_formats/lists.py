@@ -3,7 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from brain_assets.resources.label_formats.annotations import Annotations, Row, Unusable, number_of
 from brain_assets.resources.label_formats.class_names import ClassNames, names_above
@@ -43,6 +43,8 @@ class Lists:
 
     def sniff(self, content: Content) -> bool:
         """Tell whether the first lines have a picture's path and more, or are of a set whose names have no suffix."""
+        if says_splits_alone(content):
+            return mostly(_is_picture(text) for _, text in _lines(content))
         return _form(content) not in {None, BARE} or bool(AIRCRAFT.fullmatch(content.path.stem))
 
     def may_hold_columns(self, path: Path) -> bool:
@@ -52,6 +54,8 @@ class Lists:
     def columns(self, content: Content) -> Sequence[Row]:
         """Return the split of the images of a list that is called like one."""
         split, form = _split(content.path), _form(content)
+        if says_splits_alone(content):
+            return [{"filepath": _plain(text), "split": split, "tags": []} for _, text in _lines(content)]
         sure = form is not BARE or _is_named(content)
         parted = [_parted(text, form) for _, text in _lines(content)] if sure else []
         if _is_partition(content):
@@ -61,7 +65,7 @@ class Lists:
     def read(self, content: Content) -> Annotations:
         """Return the class of each image; a number takes the name that it has in a list of classes above the file."""
         found, classes, form = Annotations(), names_above(content.path), _form(content) or FORWARD
-        if _is_partition(content):
+        if _is_partition(content) or says_splits_alone(content):
             return found
         if form is BARE and (fault := _no_classes(content)):
             raise Unusable("class", fault)
@@ -71,6 +75,25 @@ class Lists:
             detail = "four numbers stand behind classes, and nothing says if they are corners or sizes: classes are read alone"
             found.rejected.append(Rejected(WHOLE_FILE, "box", detail))
         return found
+
+
+def says_splits_alone(content: Content) -> bool:
+    """Tell whether a list is called like a split and has nothing but the name of an image in each line."""
+    lines = [text for _, text in _lines(content)]
+    alone = (len(BETWEEN.split(text)) == 1 or _is_picture(text) for text in lines)
+    return _split(content.path) in NAMED and bool(lines) and all(alone) and not all(map(_is_number, lines))
+
+
+def _is_picture(text: str) -> bool:
+    return PurePath(_plain(text)).suffix.lower() in IMAGE_SUFFIXES and _parted(text, FORWARD) is None
+
+
+def _is_number(text: str) -> bool:
+    return number_of(text) is not None
+
+
+def _plain(text: str) -> str:
+    return text.strip('"').replace("\\", "/")
 
 
 def _is_partition(content: Content) -> bool:

@@ -1,7 +1,7 @@
 """Which split a sample is in, by the names of the folders that it lies in."""
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -20,6 +20,29 @@ GLUED = re.compile(r"^(train|training|val|valid|validation|test|testing)(set|dat
 TOKEN = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[^\W\d_A-Z]+")
 # So many folders beside one that is called like a split, none of which is a split: they are classes, and so is it.
 CLASSES_BESIDE = 2
+# What folders are called that say no more than that images lie there.
+IMAGE_FOLDERS = frozenset({
+    "images", "image", "imgs", "img", "jpegimages", "pictures", "photos", "data", "image_2",
+})  # fmt: skip
+
+
+def class_folders(folders: Iterable[str]) -> dict[str, str]:
+    """Return the folder by which each folder of images is called: itself, or the one above what only says *images*.
+
+    Where others lie beside it, as photos beside sketches, its name says something after all.
+
+    Examples
+    --------
+    >>> class_folders(["train/cat/images", "train/dog", "photos", "sketches"])
+    {'train/cat/images': 'train/cat', 'train/dog': 'train/dog', 'photos': 'photos', 'sketches': 'sketches'}
+    """
+    given = list(folders)
+    below = Counter(folder.rpartition("/")[0] for folder in given)
+    parts = {folder: folder.rpartition("/") for folder in given}
+    return {
+        folder: above if above and name.lower() in IMAGE_FOLDERS and below[above] == 1 else folder
+        for folder, (above, _, name) in parts.items()
+    }
 
 
 @dataclass(frozen=True)

@@ -119,6 +119,57 @@ def tables(root: Path) -> None:
     (root / "notes.csv").write_text("a,b\n")
 
 
+def listed_splits(root: Path) -> None:
+    """As darknet and ultralytics have them: one folder of images, and lists of which are in which split."""
+    write_pictures(root / "images", [0, 1])
+    (root / "labels").mkdir()
+    for place, split in enumerate(("train", "val")):
+        (root / "labels" / f"0000{place}.txt").write_text("0 .5 .5 .1 .1\n")
+        (root / f"{split}.txt").write_text(f"./images/0000{place}.png\n")
+    (root / "data.yaml").write_text("train: train.txt\nval: val.txt\nnames: [cat]\n")
+
+
+def food(root: Path) -> None:
+    """As Food-101: folders of classes, and lists of names without a suffix."""
+    (root / "meta").mkdir(parents=True)
+    for place, name in enumerate(("apple_pie", "beet_salad")):
+        write_pictures(root / "images" / name, [place, place + 2])
+    for split, first in (("train", 0), ("test", 2)):
+        (root / "meta" / f"{split}.txt").write_text(f"apple_pie/0000{first}\nbeet_salad/0000{first + 1}\n")
+    (root / "meta" / "classes.txt").write_text("apple_pie\nbeet_salad\n")
+
+
+def tiny_imagenet(root: Path) -> None:
+    """Folders of classes in one split, in which a folder of images says nothing, and a list in another."""
+    for place, name in enumerate(("n01", "n02")):
+        write_pictures(root / "train" / name / "images", [place])
+    write_pictures(root / "val" / "images", [5, 6])
+    (root / "val" / "val_annotations.txt").write_text("00005.png\tn01\t0\t0\t9\t9\n00006.png\tn02\t0\t0\t9\t9\n")
+
+
+def cityscapes(root: Path) -> None:
+    for split, city in (("train", "aachen"), ("val", "lindau")):
+        (root / "leftImg8bit" / split / city).mkdir(parents=True)
+        (root / "gtFine" / split / city).mkdir(parents=True)
+        stem = f"{city}_000000_000019"
+        (root / "leftImg8bit" / split / city / f"{stem}_leftImg8bit.png").write_bytes(encoded(picture(len(city))))
+        (root / "gtFine" / split / city / f"{stem}_gtFine_polygons.json").write_text(
+            json.dumps({"imgHeight": 16, "imgWidth": 20, "objects": []})
+        )
+
+
+def faces(root: Path) -> None:
+    write_pictures(root / "WIDER_val" / "images" / "0--Parade", [0])
+    (root / "split").mkdir()
+    (root / "split" / "wider_face_val_bbx_gt.txt").write_text("0--Parade/00000.png\n1\n1 2 5 6 0 0 0 0 0 0 \n")
+
+
+def boxes_and_classes(root: Path) -> None:
+    write_pictures(root / "images", [0])
+    (root / "boxes.json").write_text(json.dumps(COCO | {"annotations": [{"image_id": 1, "category_id": 1}]}))
+    (root / "labels.csv").write_text("filename,class\n00000.png,cat\n")
+
+
 def nothing(root: Path) -> None:
     write_pictures(root, range(2))
     (root / "notes.json").write_text("{}")
@@ -147,6 +198,36 @@ LAYOUTS: dict[Callable[[Path], None], dict[str, object]] = {
     cvat: {"labels": ["annotations.xml"], "labels_format": "cvat"},
     labelme: {"labels": ["."], "labels_format": "labelme"},
     tables: {"labels": ["labels.csv"], "predictions": ["predictions.csv"]},
+    listed_splits: {
+        "split_from": "column",
+        "labels": [
+            {"uri": "labels", "format": "yolo"},
+            {"uri": "train.txt", "format": "lists"},
+            {"uri": "val.txt", "format": "lists"},
+        ],
+    },
+    food: {
+        "split_from": "column",
+        "labels": [
+            {"uri": "meta/test.txt", "format": "lists"},
+            {"uri": "meta/train.txt", "format": "lists"},
+            {"uri": "folder"},
+        ],
+    },
+    tiny_imagenet: {
+        "split_from": "folder",
+        "labels": [{"uri": "val/val_annotations.txt", "format": "lists"}, {"uri": "folder"}],
+    },
+    cityscapes: {
+        "split_from": "folder",
+        "labels": ["gtFine/train/aachen", "gtFine/val/lindau"],
+        "labels_format": "cityscapes",
+    },
+    faces: {
+        "labels": ["split/wider_face_val_bbx_gt.txt"],
+        "labels_format": "widerface",
+    },
+    boxes_and_classes: {"labels": [{"uri": "boxes.json", "format": "coco"}, {"uri": "labels.csv"}]},
     nothing: {},
 }
 
@@ -155,10 +236,42 @@ LAYOUTS: dict[Callable[[Path], None], dict[str, object]] = {
 def test_usual_layouts_are_seen(layout: Callable[[Path], None], tmp_path: Path) -> None:
     layout(tmp_path / "set")
     proposal = look_at(tmp_path / "set").proposal(unsure=False)
-    for role in ("labels", "predictions"):
-        if role in proposal and proposal[role] != ["folder"]:
-            proposal[role] = [str(Path(uri).relative_to(tmp_path / "set")) for uri in proposal[role]]
+    for role in {"labels", "predictions"} & proposal.keys():
+        proposal[role] = [
+            one | {"uri": relative(one["uri"], tmp_path)} if isinstance(one, dict) else relative(one, tmp_path)
+            for one in proposal[role]
+        ]
     assert proposal == LAYOUTS[layout]
+
+
+def relative(address: str, root: Path) -> str:
+    return address if address == "folder" else str(Path(address).relative_to(root / "set"))
+
+
+def test_pictures_of_a_models_runs_are_no_images(tmp_path: Path) -> None:
+    """What was found is drawn into them: each would be a copy of an image of the set."""
+    write_pictures(tmp_path / "set" / "images", [1, 2])
+    write_pictures(tmp_path / "set" / "runs" / "detect" / "predict2", [1])
+    look = look_at(tmp_path / "set")
+    assert look.proposal(unsure=True) == {"pattern": "^(?!runs/)"}
+    assert (look.samples, "no images (1): runs/" in "\n".join(look.lines())) == (2, True)
+    assert look_at(tmp_path / "set" / "runs").samples == 1
+
+
+def test_what_is_not_taken_is_told_and_how_to_take_it(tmp_path: Path) -> None:
+    yolo(tmp_path / "set")
+    (tmp_path / "set" / "annotations.xml").write_text(
+        "<annotations><version>1.1</version><image id='0' name='x'/></annotations>"
+    )
+    (tmp_path / "set" / "odd.json").write_text(json.dumps({"boxes": {"00000.png": 1}, "x": [1], "y": [2]}))
+    said = brain(tmp_path, "add", "a", "--media", str(tmp_path / "set")).stderr
+    assert f"brain attach a --labels {tmp_path / 'set/annotations.xml'} --labels-format cvat" in said
+    write_pictures(tmp_path / "other" / "images", [0])
+    (tmp_path / "other" / "labels").mkdir()
+    (tmp_path / "other" / "labels" / "00000.txt").write_text("0 10 8 4 4\n")
+    (left,) = [line for line in look_at(tmp_path / "other").lines() if "left out" in line]
+    assert "labels/00000.txt: text that begins '0 10 8 4 4" in left
+    assert left.endswith("of no format that is read")
 
 
 def test_frames_that_somebody_asks_for_are_those_that_are_taken(tmp_path: Path) -> None:
@@ -261,6 +374,22 @@ def test_small_files_of_json_are_tables_where_they_are_nothing_else(tmp_path: Pa
     (tmp_path / "set" / "broken.json").write_text("{")
     found = {one.kind: one.addresses for one in look_at(tmp_path / "set").found}
     assert found["table of labels"] == [str(tmp_path / "set" / "labels.json")]
+
+
+@pytest.mark.parametrize(
+    ("name", "said", "role"),
+    [
+        ("dump.json", {"00001.png": [{"label": "cat", "score": 0.9}], "00002.png": []}, "predictions"),
+        ("dump.json", {"00001.png": [2.5, -1.0], "00002.png": [0.5, 1.0]}, "predictions"),
+        ("dump.json", {"00001.png": ["cat", "dog"], "00002.png": ["dog"]}, "labels"),
+        ("my_predictions.json", {"00001.png": 0, "00002.png": 1}, "predictions"),
+    ],
+)
+def test_what_a_classifier_wrote_is_no_label(name: str, said: object, role: str, tmp_path: Path) -> None:
+    write_pictures(tmp_path / "set" / "images", [1, 2])
+    (tmp_path / "set" / name).write_text(json.dumps(said))
+    (found,) = look_at(tmp_path / "set").found
+    assert found.role == role
 
 
 @pytest.mark.parametrize("text", TABLES)

@@ -220,12 +220,17 @@ def test_folders_as_classes_and_several_fields(tmp_path: Path) -> None:
     write_pictures(tmp_path / "media" / "train" / "cat", range(3))
     write_pictures(tmp_path / "media" / "val" / "dog", range(3, 5))
     write_pictures(tmp_path / "media" / "val", [9])
+    # A folder that says no more than that images lie in it is no class, but where others lie beside it.
+    write_pictures(tmp_path / "media" / "train" / "cow" / "images", [10])
+    write_pictures(tmp_path / "media" / "train" / "photos", [11])
+    write_pictures(tmp_path / "media" / "test" / "images", [12])
     (tmp_path / "labels.csv").write_text("filepath,color\ntrain/cat/00000.png,red\n")
     labels = [{"uri": "folder"}, {"uri": str(tmp_path / "labels.csv"), "field": "color"}]
     workshop = make_workshop(tmp_path, "home", labels=labels, classes=[], split_from="folder")
     workshop.run(("samples", "media", "ground_truth", "published"))
     counts = "select label_field, labels, count(*) from ground_truth group by all order by all"
-    assert workshop.rows(counts) == [("color", ["red"], 1), ("ground_truth", ["cat"], 3), ("ground_truth", ["dog"], 2)]
+    classes = (("cat", 3), ("cow", 1), ("dog", 2), ("photos", 1))
+    assert workshop.rows(counts) == [("color", ["red"], 1), *(("ground_truth", [name], many) for name, many in classes)]
 
 
 def test_the_mean_over_models_where_there_are_several(workshop: Workshop, names: list[str], tmp_path: Path) -> None:

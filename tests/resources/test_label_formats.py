@@ -704,9 +704,40 @@ EXAMPLES: dict[str, tuple[str, Any]] = {
             "height": 4}, "region_attributes": {"label": "cat"}}] * 2}}),
     "createml": ("a.json", [{"image": name, "annotations": [{"label": "cat", "coordinates": {"x": 6, "y": 5, "width": 4,
                  "height": 2}}]} for name in ("a.jpg", "b.jpg")]),
+    "cityscapes": ("a_gtFine_polygons.json", {"imgHeight": 9, "imgWidth": 9, "objects": [
+        {"label": "road", "polygon": [[0, 1], [8, 1], [8, 5]]}] * 2}),
+    "widerface": ("a.txt", "0--Parade/a.jpg\n2\n1 2 5 6 0 0 0 0 0 0\n9 2 5 6 0 0 0 1 0 0\nb.jpg\n0\n0 0 0 0 0 0 0 0 0 0\n"),
     "supervisely": ("a.jpg.json", {"size": {"width": 9, "height": 9}, "objects": [{"classTitle": "a", "geometryType": "rectangle",
                     "points": {"exterior": [[1, 2], [3, 5]]}}] * 2}),
 }  # fmt: skip
+
+
+def test_cityscapes_names_the_image_that_its_outlines_are_of(tmp_path: Path) -> None:
+    tree = {"imgHeight": 8, "imgWidth": 8, "objects": [{"label": "cargroup", "polygon": [[0, 1], [8, 1], [8, 5]]}]}
+    found = read(tmp_path / "x_000019_gtFine_polygons.json", tree)
+    (row,) = found.objects
+    assert (row["keys"][0], row["label"], row["iscrowd"]) == ("x_000019_leftImg8bit", "car", True)
+    assert [row[side] for side in ("x", "y", "width", "height")] == [0, 1, 8, 4]
+
+
+def test_faces_of_a_list_and_images_without_any(tmp_path: Path) -> None:
+    found = read(tmp_path / "a.txt", EXAMPLES["widerface"][1] + "c.jpg\n1\n1 2 x\n")
+    assert [(row["image_id"], row["label"], row["iscrowd"]) for row in found.objects] == [
+        ("0--Parade/a.jpg", "face", False),
+        ("0--Parade/a.jpg", "face", True),
+    ]
+    assert [row["image_id"] for row in found.images] == ["0--Parade/a.jpg", "b.jpg", "c.jpg"]
+    assert told(found) == [(10, "box")]
+
+
+def test_coco_of_classes_alone_and_boxes_in_parts_of_a_side(tmp_path: Path) -> None:
+    """As of camera traps: who looked at an image as a whole looked for no objects in it."""
+    annotations = [{"image_id": 1, "category_id": 1}, {**one(), "image_id": 2, "bbox": [0.1, 0.2, 0.3, 0.4]}]
+    tree = coco(*annotations) | {"images": [{"id": number, "file_name": f"{number}.jpg"} for number in (1, 2)]}
+    found = read(tmp_path / "a.json", tree)
+    assert [(row["key"], row["labels"]) for row in found.labels.values()] == [("1.jpg", ["cat"])]
+    assert [row["image_id"] for row in found.images] == ["2"]
+    assert [row["relative"] for row in found.objects] == [True]
 
 
 def test_there_is_an_example_of_every_format() -> None:
