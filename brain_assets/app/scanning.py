@@ -147,7 +147,11 @@ class Look:
             f"  pictures that a model's runs left, which are no images ({count}): {folder}"
             for (folder, _), count in self.drawn.items()
         ]
-        return lines + [f"  left out: {self._shown(path)}: {reason}" for path, reason in self.left_out.items()]
+        return lines + [f"  {one}" for one in self.told_of_rest()]
+
+    def told_of_rest(self) -> list[str]:
+        """Return which files have to do with the images and are not proposed, with why, for people."""
+        return [f"left out: {self._shown(path)}: {reason}" for path, reason in self.left_out.items()]
 
     def _shown(self, address: str) -> str:
         name, equals, path = address.partition("=") if not os.path.exists(address) else ("", "", address)
@@ -527,15 +531,24 @@ def _coco(files: Sequence[Path]) -> Iterator[Found]:
     # COCO's own keypoint files hold the same boxes of one class once more.
     if instances := [path for path in labels if path.name.startswith("instances")]:
         labels = [path for path in labels if not path.name.startswith("person_keypoints")] or instances
-    if labels:
-        yield Found("COCO", "coco", [str(path) for path in labels], len(labels))
+    scored = [path for path in labels if _holds(path, b'"score"')]
+    if found := [str(path) for path in labels if path not in scored]:
+        yield Found("COCO", "coco", found, len(found))
+    if scored:
+        yield Found("COCO with scores", "coco", [str(path) for path in scored], len(scored), role="predictions")
     results = [
         path
         for path in files[:TRIED]
-        if _head(path).lstrip().startswith(b"[") and _holds(path, b'"image_id"', b'"score"')
+        if path not in labels and _holds(path, b'"image_id"', b'"score"') and _is_coco(path)
     ]
     if results:
         yield Found("COCO results", "coco", [str(path) for path in results], len(results), role="predictions")
+
+
+def _is_coco(path: Path) -> bool:
+    """Tell whether a file is a list, or of COCO; what is too large to be read for a first look is a list if it is any."""
+    recognised = None if _head(path).lstrip().startswith(b"[") else _recognised(path, MOST_BYTES)
+    return recognised is None or recognised.form == "coco"
 
 
 def _glances(others: Sequence[Path], names: Sequence[str]) -> dict[str, Glance]:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -53,9 +54,21 @@ def add(
     ------
     BrainError
         In one line, if the name is taken, a setting is wrong, or there are no such media.
+
+    Notes
+    -----
+    A folder or an archive that is given alone, without ``labels``, ``predictions`` and ``split_from``, is looked at first:
+    splits, labels and predictions that surely lie there are taken in, and what is left out is logged. ``split_from="none"``
+    takes it as it is.
     """
     place = Home.default(home)
     folder = declaring.undeclared(place, name).folder / GIVEN
+    if isinstance(media, str | os.PathLike):
+        said = {"labels": labels, "predictions": predictions, **settings}
+        seen = _seen(str(media), said)
+        media = seen.pop("media", media)
+        labels, predictions = (seen.pop(role, said[role]) for role in ("labels", "predictions"))
+        settings = {**settings, **seen}
     given: dict[str, Any] = {
         "labels": _addresses(labels, folder, "labels"),
         "predictions": _addresses(predictions, folder, "predictions"),
@@ -129,9 +142,7 @@ def reader_of(samples: Samples, home: str | None = None) -> DatasetReader:
         folder = Path(samples).expanduser().absolute()
         if not folder.exists():
             raise ConfigurationError(f"there is no dataset, folder or file {str(samples)!r}")
-        return _known(place, str(folder)) or add(
-            _name(folder.name, str(folder)), home=home, **{"media": folder, **_seen(folder)}
-        )
+        return _known(place, str(folder)) or add(_name(folder.name, str(folder)), folder, home=home)
     if hasattr(samples, "columns") or hasattr(samples, "column_names"):
         paths = "\n".join(_arrow(samples).column("filepath").to_pylist())
         name = _name("frame", paths)
@@ -146,11 +157,17 @@ def is_fiftyone(samples: Any) -> bool:
     return type(samples).__module__.partition(".")[0] == "fiftyone" and hasattr(samples, "get_field_schema")
 
 
-def _seen(folder: Path) -> dict[str, Any]:
-    """Return what surely lies in a folder, as ``brain add`` takes it."""
-    from brain_assets.app.scanning import look_at
+def _seen(media: str, said: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what surely lies in a folder or archive that is given alone, as ``brain add`` takes it; what else is told."""
+    from brain_assets.app.scanning import look_at, says_where_to_look
 
-    return look_at(folder).proposal(unsure=False) if folder.is_dir() else {}
+    if not (folder := says_where_to_look([media], said)):
+        return {}
+    look = look_at(folder)
+    settings = look.proposal(unsure=False)
+    for line in [*look.told_of_rest(), *(f"{why}: {what}" for why, what in look.not_taken(settings))]:
+        logging.getLogger("brain").warning(f"{media}: {line}")
+    return {key: value for key, value in settings.items() if not said.get(key)}
 
 
 def _known(home: Home, address: str) -> DatasetReader | None:

@@ -53,14 +53,14 @@ class Coco(InOneFolder):
 
     def sniff(self, content: Content) -> bool:
         """Tell whether a file has COCO's lists, or begins with a result."""
-        tree = content.json
+        tree = _results_of(content.json)
         if isinstance(tree, list):
             return not tree or (isinstance(tree[0], dict) and {"image_id", "category_id"} <= tree[0].keys())
         return isinstance(tree, dict) and isinstance(tree.get("images", tree.get("annotations")), list)
 
     def read(self, content: Content) -> Annotations:
         """Return what it says; results name images and categories by the numbers of the label files."""
-        tree, found = content.json, Annotations()
+        tree, found = _results_of(content.json), Annotations()
         if isinstance(tree, list):
             found.each(enumerate(tree, 1), lambda line, one: _add_result(found, line, one))
             _name_results(found, content.path)
@@ -231,6 +231,14 @@ class _File:
         own = f"{number}#{line}" if number in self.taken else number
         self.taken.add(own)
         return own
+
+
+def _results_of(tree: Any) -> Any:
+    """Return the list of results in an object that has nothing else, such as ``{"predictions": [...]}``."""
+    if not isinstance(tree, dict) or "images" in tree:
+        return tree
+    lists = [one for one in tree.values() if isinstance(one, list) and one and isinstance(one[0], dict)]
+    return lists[0] if len(lists) == 1 and {"image_id", "category_id", "score"} <= lists[0][0].keys() else tree
 
 
 def _are_parts(objects: Sequence[Row]) -> bool:

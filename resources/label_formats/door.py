@@ -30,6 +30,16 @@ SHOWN = 60
 MANY, PROBED, SMALL = 8, 3, 1 << 18
 """From how many files of a folder on it is seen whether they can be read together, of how many, and of how many bytes each."""
 
+PACKED = {
+    b"\x1f\x8b": "gzip",
+    b"PK\x03\x04": "zip",
+    b"BZh": "bzip2",
+    b"\xfd7zXZ": "xz",
+    b"7z\xbc\xaf": "7-Zip",
+    b"Rar!": "RAR",
+}
+"""What packed files begin with, and what packs them."""
+
 
 @runtime_checkable
 class LabelFormat(Protocol):
@@ -285,6 +295,8 @@ def _titles() -> list[str]:
 
 def _what(content: Content) -> str:
     """Return in a few words what a file holds; raises anything where it is damaged."""
+    if packed := next((name for mark, name in PACKED.items() if content.data.startswith(mark)), None):
+        return f"a file packed by {packed}, which is to be unpacked"
     if content.suffix == ".json":
         return _json_in_words(content.json)
     if content.suffix == ".xml":

@@ -292,6 +292,16 @@ def test_labels_beside_a_folder_of_images_are_seen(tmp_path: Path) -> None:
     assert look_at(tmp_path / "other" / "JPEGImages").proposal(unsure=False)["labels_format"] == "voc"
 
 
+def test_annotations_with_scores_are_a_models(tmp_path: Path) -> None:
+    write_pictures(tmp_path / "set" / "images", [0])
+    scored = [{"image_id": 1, "category_id": 1, "bbox": [0, 0, 1, 1], "score": 0.5}]
+    for name, said in {"gt": COCO, "full": COCO | {"annotations": scored}, "wrapped": {"predictions": scored}}.items():
+        (tmp_path / "set" / f"{name}.json").write_text(json.dumps(said))
+    proposal = look_at(tmp_path / "set").proposal(unsure=False)
+    assert [Path(uri).stem for uri in proposal["labels"]] == ["gt"]
+    assert [Path(uri).stem for uri in proposal["predictions"]] == ["full", "wrapped"]
+
+
 def test_texts_with_confidences_are_a_models(tmp_path: Path) -> None:
     """As a training folder has them: labels beside images, and what a run of the model wrote."""
     write_pictures(tmp_path / "set" / "images" / "train", [1, 2])

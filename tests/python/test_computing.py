@@ -16,7 +16,7 @@ from brain_assets.app.directly import bring_directly
 from brain_assets.assets import catalog
 from brain_assets.resources.errors import BrainError, ConfigurationError
 from brain_assets.resources.settings.configuration import load_dataset
-from tests.workshop import TINY, write_pictures
+from tests.workshop import TINY, write_archive, write_pictures
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "seed7"
 LABELLED = ("reviews", "samples", "media", "ground_truth", "predictions", "objects", "published")
@@ -71,6 +71,23 @@ def test_datasets_are_declared_listed_changed_and_removed(home: Path, media: Pat
     assert "few" not in brain.list()
     with pytest.raises(ConfigurationError, match="media is empty"):
         brain.add("none", [])
+
+
+def test_a_folder_or_an_archive_alone_is_looked_at_as_the_command_does(
+    home: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    members = {f"{split}/{name}/0.png": b"" for split in ("train", "val") for name in ("cat", "dog")}
+    for path in members:
+        (tmp_path / "set" / path).parent.mkdir(parents=True)
+        (tmp_path / "set" / path).touch()
+    (tmp_path / "set" / "notes.csv").write_text("image_id,age\n0,5\n")
+    for place in (tmp_path / "set", write_archive(tmp_path / "set.zip", members)):
+        added = brain.add(f"looked_at_{place.suffix[1:]}", str(place), model=TINY)
+        settings = load_dataset(added.paths.config).settings
+        assert (settings.split_from, [one.uri for one in settings.labels]) == ("folder", ["folder"])
+    assert "left out: notes.csv: it names images" in caplog.text
+    plain = brain.add("looked_at_not", tmp_path / "set", split_from="none", model=TINY)
+    assert not load_dataset(plain.paths.config).settings.labels
 
 
 def test_a_frame_and_a_coco_file_in_memory_are_datasets(home: Path, media: Path) -> None:

@@ -1,6 +1,7 @@
 """Annotations in every format: what is read, what is told of what is not, and how a format is recognised."""
 
 import base64
+import gzip
 import io
 import json
 import tarfile
@@ -730,6 +731,13 @@ def test_faces_of_a_list_and_images_without_any(tmp_path: Path) -> None:
     assert told(found) == [(10, "box")]
 
 
+def test_results_in_an_object_of_their_own(tmp_path: Path) -> None:
+    results = [{**one(), "score": 0.5}, {**one(), "image_id": 2, "score": 0.25}]
+    wrapped, plain = (read(tmp_path / "a.json", tree) for tree in ({"info": "x", "predictions": results}, results))
+    assert wrapped == plain
+    assert [row["confidence"] for row in wrapped.objects] == [0.5, 0.25]
+
+
 def test_coco_of_classes_alone_and_boxes_in_parts_of_a_side(tmp_path: Path) -> None:
     """As of camera traps: who looked at an image as a whole looked for no objects in it."""
     annotations = [{"image_id": 1, "category_id": 1}, {**one(), "image_id": 2, "bbox": [0.1, 0.2, 0.3, 0.4]}]
@@ -767,13 +775,18 @@ def test_every_format_is_recognised_by_its_content(tmp_path: Path, form: str) ->
     ("name", "content", "said"),
     [
         ("a.json", {"boxes": [], "img": 1}, "a JSON object with boxes, img"),
+        ("a.json.gz", "\x1f", "a file packed by gzip, which is to be unpacked"),
         ("a.xml", "<kml/>", "XML with the root <kml>"),
         ("a.txt", "Car 0.00 0 -1.57 599.41 156.40 629.75\n", "begins 'Car 0"),
         ("a.json", "{", "JSONDecodeError"), ("a.xml", "<a", "ParseError"),
     ],
 )  # fmt: skip
 def test_what_is_not_recognised_is_refused_in_one_line(tmp_path: Path, name: str, content: Any, said: str) -> None:
-    found = read(tmp_path / name, content)
+    if name.endswith(".gz"):
+        (tmp_path / name).write_bytes(gzip.compress(b"{}"))
+        found = recognise(file_of(tmp_path / name)).read()
+    else:
+        found = read(tmp_path / name, content)
     assert told(found) == [(0, "unreadable" if said.endswith("Error") else "unknown_format")]
     assert said in found.rejected[0].detail
     assert said.endswith("Error") or "understood are COCO" in found.rejected[0].detail
