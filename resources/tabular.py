@@ -21,6 +21,8 @@ from brain_assets.resources.local_files import bytes_of, open_local
 # Arrow takes for ever, or ends the process, on what is nested thousands deep.
 DEEPEST = 64
 LONGEST_FIELD = 2**31 - 1
+TITLES = 8
+"""So many lines may stand above the names of columns."""
 UNMARKED, MOSTLY = 400, 0.7
 SEPARATORS = ",;\t|"
 HEAD, PAIR = 1 << 20, 2
@@ -205,8 +207,16 @@ def head_of_csv(data: bytes) -> tuple[str, list[str], int]:
     above = _named(lines, remarks - 1, SEPARATORS) if remarks else found
     if remarks and len(above[1]) == len(found[1]):
         return above
+    if titles := _titles_above(lines[remarks : remarks + TITLES]):
+        return _named(lines, remarks + titles, SEPARATORS)
     separator, names, _ = found
     return (separator, _without_names(names), remarks) if any(map(is_image_name, names)) else found
+
+
+def _titles_above(lines: Sequence[str]) -> int:
+    """Return how many lines stand above the names of columns, as `_titles` does."""
+    split = {one: [next(iter(lines_of_csv.reader([line], delimiter=one)), []) for line in lines] for one in SEPARATORS}
+    return max((_titles(rows) for rows in split.values()), default=0)
 
 
 def _named(lines: Sequence[str], first: int, separators: str) -> tuple[str, list[str], int]:
@@ -306,7 +316,7 @@ def _read_parquet(path: Path) -> Rows:
     from pyarrow import parquet
 
     with open_local(path) as handle, parquet.ParquetFile(handle) as file:
-        table = file.read()
+        table = _with_class_names(file.read())
         classes = (file.schema_arrow.metadata or {}).get(b"classes")
     if classes and "classes" not in table.column_names:
         given = pa.array([json.loads(classes)] * table.num_rows, pa.list_(pa.string()))
@@ -314,11 +324,25 @@ def _read_parquet(path: Path) -> Rows:
     return Rows(table, np.arange(1, table.num_rows + 1))
 
 
+def _with_class_names(table: pa.Table) -> pa.Table:
+    """Return a table with the names of classes in place of the numbers that `datasets` of Hugging Face writes."""
+    import pyarrow.compute as pc
+
+    with suppress(Exception):  # What others write into metadata may be anything.
+        features = json.loads((table.schema.metadata or {})[b"huggingface"])["info"]["features"]
+        for name, feature in features.items():
+            if feature.get("_type") == "ClassLabel" and pa.types.is_integer(table.schema.field(name).type):
+                place, names = table.column_names.index(name), pa.array(feature["names"], pa.string())
+                known = pc.if_else(pc.is_in(table[name], pa.array(range(len(names)))), table[name], None)
+                table = table.set_column(place, name, names.take(known.combine_chunks()))
+    return table
+
+
 def _first_of_parquet(path: Path) -> Rows:
     from pyarrow import parquet
 
     with open_local(path) as handle, parquet.ParquetFile(handle) as file:
-        table = pa.Table.from_batches(list(islice(file.iter_batches(1000), 1)), file.schema_arrow)
+        table = _with_class_names(pa.Table.from_batches(list(islice(file.iter_batches(1000), 1)), file.schema_arrow))
     return Rows(table, np.arange(1, table.num_rows + 1))
 
 
@@ -396,10 +420,31 @@ def _read_xlsx(path: Path) -> Rows:
         raise ValueError("to read Excel files install brain-assets[excel], or save the sheet as CSV") from None
     with open_local(path) as handle:
         sheet = openpyxl.load_workbook(handle, read_only=True, data_only=True).worksheets[0]
-        rows = [list(row) for row in sheet.iter_rows(values_only=True)]
-    names = [str(name) if name is not None else f"column {place}" for place, name in enumerate(rows[0] if rows else [])]
-    columns = [column_of([row[place] for row in rows[1:]]) for place in range(len(names))]
-    return Rows(pa.table(columns, names=names), np.arange(2, len(rows) + 1))
+        numbered = [(line, list(row)) for line, row in enumerate(sheet.iter_rows(values_only=True), 1)]
+    rows = [(line, row) for line, row in numbered if any(value is not None for value in row)]
+    rows = rows[_titles([row for _, row in rows[:TITLES]]) :]
+    names = [
+        str(name) if name is not None else f"column {place}" for place, name in enumerate(rows[0][1] if rows else [])
+    ]
+    columns = [column_of([row[place] for _, row in rows[1:]]) for place in range(len(names))]
+    return Rows(pa.table(columns, names=names), np.array([line for line, _ in rows[1:]], np.int64))
+
+
+def _titles(rows: Sequence[Sequence[Any]]) -> int:
+    """Return how many rows of one cell, filled up to the width of the others, stand above the names of columns."""
+    above = next((place for place, row in enumerate(rows) if sum(map(_is_filled, row)) > 1), 0)
+    as_wide = len({len(row) for row in rows[: above + 2] if row}) == 1 and len(rows) > above + 1
+    titles = all(not any(map(_is_filled, row[1:])) for row in rows[:above])
+    return above if as_wide and titles and not any(map(_is_value, rows[above])) else 0
+
+
+def _is_filled(value: Any) -> bool:
+    return value is not None and value != ""
+
+
+def _is_value(value: Any) -> bool:
+    """Tell whether a cell holds what no column is called."""
+    return _is_filled(value) and (_number(value) is not None or is_image_name(str(value)))
 
 
 def is_deeply_nested(data: bytes) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from itertools import islice
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from brain_assets.ingest.accounting import in_order, splits_told
@@ -30,6 +30,7 @@ from brain_assets.resources.label_formats.sample_columns import read_sample_colu
 from brain_assets.resources.label_formats.webdataset import says_of_images
 from brain_assets.resources.local_files import open_local
 from brain_assets.resources.media.archives import SEPARATOR as ARCHIVED
+from brain_assets.resources.media.archives import other_members
 from brain_assets.resources.media.candidates import IMAGE_SUFFIXES
 from brain_assets.resources.media.listing import status_of
 from brain_assets.resources.media.masks import Place, is_mask, mask_places, without_masks
@@ -43,6 +44,8 @@ from brain_assets.resources.tabular import WHOLE_FILE
 # What folders of labels are called that may lie beside folders of images.
 LABEL_FOLDERS = {"labels", "annotations", "annotation", "anns", "xmls", "xml", "label_2", "labeltxt"}
 TABLES, ANNOTATIONS = {".csv", ".tsv", ".jsonl", ".ndjson", ".parquet", ".json", ".xlsx"}, (".json", ".xml", ".txt")
+# What lies in archives with such suffixes is taken for labels that are not read there.
+LABEL_SUFFIXES = {*TABLES, ".xml"}
 # So many files that nothing was found in are looked into for what they are.
 MOST_UNREAD = 500
 # Archives that tell what is in them without being read to their end.
@@ -154,8 +157,10 @@ class Look:
         return [f"left out: {self._shown(path)}: {reason}" for path, reason in self.left_out.items()]
 
     def _shown(self, address: str) -> str:
-        name, equals, path = address.partition("=") if not os.path.exists(address) else ("", "", address)
-        return address if address == FOLDERS else f"{name}{equals}{os.path.relpath(path, self.folder)}"
+        named = "=" in address and not os.path.exists(address)
+        name, equals, path = address.partition("=") if named else ("", "", address)
+        start = self.folder if os.path.isdir(self.folder) else os.path.dirname(self.folder)
+        return address if address == FOLDERS else f"{name}{equals}{os.path.relpath(path, start)}"
 
     def proposal(self, *, unsure: bool) -> dict[str, Any]:
         """Return the settings that take in what was seen; what may be no labels at all only where ``unsure`` is asked for."""
@@ -252,7 +257,9 @@ def look_at(folder: Path) -> Look:
     if exported := _fiftyone(folder):
         return exported
     listing = open_source(str(folder), "folder").list()
-    items = listing.items if folder.is_dir() else listing.expanded()
+    zips = [one for one in listing.containers if one.uri.lower().endswith(".zip")]
+    inside = not folder.is_dir() or 0 < len(zips) == len(listing.containers) <= TRIED
+    items = listing.expanded() if inside else listing.items
     listed_names = items.column("filepath").to_pylist()
     drawn = _drawn(listed_names)
     masks = mask_places(folder, [one for one in listed_names if not is_mask(one, drawn)]) if folder.is_dir() else {}
@@ -272,9 +279,9 @@ def look_at(folder: Path) -> Look:
     elif all(one.form == "lists" for one in found):
         rest, classes = _beyond(found, names)
         found += _class_folders(rest, classes | _listed_classes(files))
-    left_out |= _unread(files, found, names, left_out)
+    left_out |= _unread(files, found, names, left_out) | _packed(archives, names)
     listed = {} if set(splits) - {"none"} else _listed_splits(found, names)
-    size = len(names) + (len(listing.containers) if folder.is_dir() else 0)
+    size = len(names) + (0 if inside else len(listing.containers))
     videos = 0 if size or find_spec("av") is None else listing.left_out.get("videos", 0)
     split = in_order(listed or splits)
     return Look(
@@ -319,6 +326,19 @@ def _unread(files: Sequence[Path], found: Sequence[Found], names: Sequence[str],
             more = f" ({len(paths)} such files or more)" if len(paths) > 1 else ""
             unread[str(seen.file.path)] = f"{seen.fault.partition('; understood')[0]}: of no format that is read{more}"
     return unread
+
+
+def _packed(archives: Sequence[Path], names: Sequence[str]) -> dict[str, str]:
+    """Return a file of each archive that seems to be of labels, which are not read there."""
+    pictures, packed = Pictures(names), dict[str, str]()
+    for archive in archives[:TRIED]:
+        if archive.suffix.lower() in INDEXED and not says_of_images(archive):
+            paths = [PurePosixPath(name) for name in other_members(str(archive))]
+            found = [one for one in paths if one.suffix.lower() in LABEL_SUFFIXES or one.stem in pictures]
+            more = f" ({len(found)} such files)" if len(found) > 1 else ""
+            said = f"labels in an archive are not read: unpack it, and give the folder{more}"
+            packed |= {f"{archive}{ARCHIVED}{one}": said for one in found[:1]}
+    return packed
 
 
 def _speaks_of(path: Path, pictures: Pictures) -> bool:

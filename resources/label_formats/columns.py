@@ -1,6 +1,7 @@
 """Columns of tables by the names that people give them: which one holds the path, the class, the scores, the box."""
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -145,7 +146,20 @@ def recognised(rows: Rows, role: Role, columns: Mapping[str, str], classes: Sequ
     if role == "predictions":
         table = _scores_for_label(table)
         table |= _ranked(rows) or _first_of_ranking(table, named=ranking is not None)
-    return Rows(pa.table(_taken_apart(table, role)), rows.lines, rows.rejected, rows.note)
+    table = _taken_apart(table, role)
+    if {"filepath", "split"} <= table.keys():
+        table["filepath"] = _told_apart(table["filepath"], table["split"], len(rows.lines))
+    return Rows(pa.table(table), rows.lines, rows.rejected, rows.note)
+
+
+def _told_apart(paths: pa.Array, splits: pa.Array, size: int) -> pa.Array:
+    """Return names of images; what images of several splits are called, with the split as the folder that they lie in."""
+    names, said = texts(paths, size), texts(splits, size)
+    pairs = list(zip(names.to_pylist(), said.to_pylist(), strict=True))
+    several = {name for name, count in Counter(name for name, _ in set(pairs)).items() if name and count > 1}
+    if not several:
+        return paths
+    return pa.array([f"{split}/{name}" if split and name in several else name for name, split in pairs], pa.string())
 
 
 def _declared(rows: Rows, columns: Mapping[str, str]) -> dict[str, int]:

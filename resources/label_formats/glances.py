@@ -118,8 +118,9 @@ def _has_scores(rows: Rows) -> bool:
 
 def _lists_scores(rows: Rows) -> bool:
     """Tell whether what should be a class is a list of scores, or of classes with theirs, as dumps of classifiers have it."""
-    named = [name for name in rows.table.column_names if plain(name) in {*NAMES["label"], *NAMES["labels"]}]
-    for column in (rows.table.column(name).combine_chunks() for name in named):
+    classes = {*NAMES["label"], *NAMES["labels"]}
+    pairs = zip(rows.table.column_names, rows.table.columns, strict=True)
+    for column in (one.combine_chunks() for name, one in pairs if plain(name) in classes):
         inner = column.type.value_type if pa.types.is_list(column.type) else pa.null()
         if pa.types.is_floating(inner):
             values = column.flatten().drop_null().to_numpy(zero_copy_only=False)
@@ -145,8 +146,8 @@ def _says(known: Rows, rows: Rows) -> bool:
 
 def _unknown(rows: Rows, pictures: Pictures) -> Glance | None:
     """Return what to say of a table no column of which is known to name images: which one does, by its values."""
-    for name in rows.table.column_names:
-        column = rows.table.column(name).combine_chunks()
+    for name, chunked in zip(rows.table.column_names, rows.table.columns, strict=True):
+        column = chunked.combine_chunks()
         if (
             pa.types.is_string(column.type)
             and pictures.share_of(texts(as_text(column), len(column)).to_pylist()) > MOSTLY
@@ -158,7 +159,8 @@ def _unknown(rows: Rows, pictures: Pictures) -> Glance | None:
 def _groups(rows: Rows) -> tuple[str, ...]:
     """Return the columns that name what several images are of, by their words: images of a patient must not lie in two splits."""
     called = [name for name in rows.table.column_names if plain(name).removesuffix("_id") in GROUPS]
-    return tuple(name for name in called if _repeats(rows.table.column(name).combine_chunks()))
+    alone = [name for name in called if rows.table.column_names.count(name) == 1]
+    return tuple(name for name in alone if _repeats(rows.table.column(name).combine_chunks()))
 
 
 def _repeats(column: pa.Array) -> bool:

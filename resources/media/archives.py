@@ -70,6 +70,16 @@ def list_members(path: str) -> Contents:
     return Contents(list(members.values()))
 
 
+def other_members(path: str) -> list[str]:
+    """Return the names of members that are no images, as far as the archive can be read; what is hidden is left out."""
+    names: list[str] = []
+    with suppress(Refused, OSError, *DAMAGED):
+        for member in _members(path):
+            if _is_shown(member.name) and not may_be_image(PurePosixPath(member.name).name):
+                names.append(member.name)
+    return names
+
+
 KIND = Kind(SEPARATOR, list_members)
 
 
@@ -201,10 +211,14 @@ def _read_tar(path: str, name: str) -> bytes:
 
 
 def _is_listed(name: str) -> bool:
-    """Tell whether a member may be an image; hidden folders and what systems put beside files are left out."""
+    """Tell whether a member may be an image."""
+    return _is_shown(name) and may_be_image(PurePosixPath(name).name)
+
+
+def _is_shown(name: str) -> bool:
+    """Tell whether a member is none of hidden folders, nor of what systems put beside files."""
     parts = PurePosixPath(name).parts
-    hidden = any((part.startswith(".") and part != "..") or part == "__MACOSX" for part in parts)
-    return bool(parts) and not hidden and may_be_image(parts[-1])
+    return bool(parts) and not any((part.startswith(".") and part != "..") or part == "__MACOSX" for part in parts)
 
 
 def _crowded(directory: list[zipfile.ZipInfo], size: int) -> dict[zipfile.ZipInfo, str]:

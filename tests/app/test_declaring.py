@@ -14,7 +14,7 @@ from PIL import Image
 
 from brain_assets.app.cli import main
 from brain_assets.app.scanning import as_options, look_at
-from tests.workshop import encoded, picture, write_pictures
+from tests.workshop import encoded, picture, write_archive, write_pictures
 
 VOC = "<annotation><filename>00000.png</filename></annotation>"
 COCO = {
@@ -374,6 +374,7 @@ TABLES = {
     "image_id,age\n00001,50\n": "it names images, but no column is known to hold classes",
     "Slide,Grade\n00001,2\n00002,3\n": "its column 'Slide' names images, which is not known by its name",
     "country,population\nA,1\n": "",
+    "Slide,,\n00001,x,y\n00002,x,z\n": "its column 'Slide' names images, which is not known by its name",
 }
 
 
@@ -577,3 +578,18 @@ def test_an_archive_is_looked_into(tmp_path: Path) -> None:
     said = brain(tmp_path, "add", "a", "--media", str(tmp_path / "set.zip"))
     assert "4 images; splits by folder: train 2, test 2" in said.output
     assert "labels:" in (tmp_path / "home" / "datasets" / "a" / "dataset.yaml").read_text()
+
+
+def test_archives_in_a_folder_are_splits_of_which_a_table_speaks_and_labels_in_them_are_told(tmp_path: Path) -> None:
+    """As contests hand them out."""
+    (tmp_path / "set").mkdir()
+    for place, split in enumerate(("train", "test")):
+        members = {f"{place}.png": encoded(picture(place)), "annotations/a.json": b"{}", "__MACOSX/b.json": b"{}"}
+        write_archive(tmp_path / "set" / f"{split}.zip", members)
+    (tmp_path / "set" / "train.csv").write_text("id,label\n0,cat\n")
+    look = look_at(tmp_path / "set")
+    labels = [str(tmp_path / "set" / "train.csv")]
+    assert look.proposal(unsure=False) == {"split_from": "folder", "labels": labels}
+    assert look.splits == {"train": 1, "test": 1}
+    told = "left out: train.zip!/annotations/a.json: labels in an archive are not read: unpack it, and give the folder"
+    assert told in "\n".join(look.lines())

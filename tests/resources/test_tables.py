@@ -73,6 +73,7 @@ def reasons(found: Mapping[str, Reading]) -> list[tuple[int, str]]:
         ("a.csv", "# by me\n# in 2024\nimg;y\nx.jpg;Köln\ny.jpg;b,c\n", None),
         ("a.csv", 'x.jpg,Köln\ny.jpg,"b,c"\n', None),
         ("a.csv", "Köln;x.jpg\nb,c;y.jpg\n", None),
+        ("a.csv", "My labels;\n;\nimg;y\nx.jpg;Köln\ny.jpg;b,c\n", None),
         ("a.csv", ',class\nx.jpg,Köln\ny.jpg,"b,c"\n', None),
         ("a.json", '[{"image_id": "x.jpg", "class": "Köln"}, {"image_id": "y.jpg", "class": "b,c"}]', None),
         ("a.json", '{"x.jpg": "Köln", "y.jpg": {"label": "b,c"}}', None),
@@ -148,6 +149,27 @@ def test_what_may_mean_something_else_is_told(
 ) -> None:
     found = read(root / "net.csv", content, "predictions")
     assert (reasons(found), [row[0] for row in said(found)]) == (reasons_told, kept)
+
+
+def test_a_split_tells_images_of_one_name_apart(root: Path) -> None:
+    found = read(root / "a.csv", "filename,label,split\n1.jpg,cat,train\n1.jpg,dog,val\n2.jpg,cow,train\n")
+    assert labels(found) == {"train/1.jpg": ["cat"], "val/1.jpg": ["dog"], "2.jpg": ["cow"]}
+
+
+def test_a_list_of_names_with_commas_has_no_title(root: Path) -> None:
+    found = read(root / "a.csv", "filepath\na, b.jpg\nb, c.jpg\n")
+    assert (reasons(found), labels(found)) == ([(2, "columns"), (3, "columns")], {})
+    # Nor has one whose other columns nobody named.
+    assert reasons(read(root / "a.csv", "filename,\nx.jpg,cat\ny.jpg,dog\n")) == [(0, "no_label")]
+
+
+def test_classes_of_hugging_faces_datasets_have_their_names(root: Path) -> None:
+    table = pa.table({"image": [{"path": "x.jpg"}, {"path": "y.jpg"}], "label": [1, -1]})
+    feature = {"_type": "ClassLabel", "names": ["cat", "dog"]}
+    said = {"huggingface": json.dumps({"info": {"features": {"image": {"_type": "Image"}, "label": feature}}})}
+    parquet.write_table(table.replace_schema_metadata(said), root / "a.parquet")
+    found = read_file(root / "a.parquet")
+    assert (labels(found), reasons(found)) == ({"x.jpg": ["dog"]}, [(2, "no_label")])
 
 
 def test_boxes_of_a_file_without_names_of_columns(root: Path) -> None:
@@ -282,10 +304,20 @@ def test_objects_of_an_image_in_one_cell(root: Path) -> None:
 def test_a_workbook(root: Path) -> None:
     openpyxl = pytest.importorskip("openpyxl", reason="Excel files are read with the extra excel")
     book = openpyxl.Workbook()
-    for row in (["Image", "Class"], ["x.jpg", "cat"], ["y.jpg", 1.0]):
+    for row in (
+        ["My labels", None],
+        [],
+        ["Image", "Class"],
+        ["x.jpg", "cat"],
+        ["", None],
+        ["y.jpg", 1.0],
+        [None],
+        ["z.jpg"],
+    ):
         book.active.append(row)
     book.save(root / "a.xlsx")
-    assert labels(read_file(root / "a.xlsx")) == {"x.jpg": ["cat"], "y.jpg": ["1"]}
+    found = read_file(root / "a.xlsx")
+    assert (labels(found), reasons(found)) == ({"x.jpg": ["cat"], "y.jpg": ["1"]}, [(8, "no_label")])
 
 
 # Anything at all.
