@@ -21,6 +21,7 @@ from brain_assets.resources.local_files import bytes_of, open_local
 # Arrow takes for ever, or ends the process, on what is nested thousands deep.
 DEEPEST = 64
 LONGEST_FIELD = 2**31 - 1
+SERVED = r"^(?:(?:\./)+|[^?]*/data/upload/(?:\d+/)?[0-9a-f]{8}-|[^?]*/data/local-files/\?d=)"
 TITLES = 8
 """So many lines may stand above the names of columns."""
 UNMARKED, MOSTLY = 400, 0.7
@@ -523,11 +524,14 @@ FROM_BYTES: Mapping[str, Callable[[bytes], Rows]] = {
 
 
 def keys(rows: Rows) -> pa.Array:
-    """Return what names each row's sample: its ``sample_id``, else its ``filepath`` without a leading ``./``."""
+    """Return what names each row's sample: its ``sample_id``, else its ``filepath`` without a leading ``./``.
+
+    Of an address of Label Studio's that is the name before it was uploaded, or the path that it serves.
+    """
     import pyarrow.compute as pc
 
     ids, paths = texts(rows.column("sample_id"), len(rows.lines)), texts(rows.column("filepath"), len(rows.lines))
-    return pc.coalesce(ids, pc.replace_substring_regex(paths, r"^(\./)+", ""))
+    return pc.coalesce(ids, pc.replace_substring_regex(paths, SERVED, ""))
 
 
 def texts(column: pa.Array | None, size: int) -> pa.Array:

@@ -50,6 +50,7 @@ LABEL_SUFFIXES = {*TABLES, ".xml"}
 MOST_UNREAD = 500
 # Archives that tell what is in them without being read to their end.
 INDEXED = {".zip", ".tar"}
+MOST_PACKED = 1 << 28
 # Tables that are read as a whole, and so only where they are small.
 WHOLE = {".json", ".xlsx"}
 # So many files are looked at, and so much of each; a first look must not take as long as reading everything.
@@ -232,7 +233,11 @@ def says_where_to_look(media: Sequence[str], settings: Mapping[str, Any]) -> Pat
 
 
 def _holds_images(path: Path) -> bool:
-    return path.is_dir() or (path.is_file() and path.suffix.lower() in INDEXED)
+    """Tell whether a path is a folder, or an archive that can be listed in a moment."""
+    if not path.is_file():
+        return path.is_dir()
+    packed = path.name.lower().endswith((".tar.gz", ".tgz"))
+    return path.suffix.lower() in INDEXED or (packed and path.stat().st_size <= MOST_PACKED)
 
 
 def as_options(settings: Mapping[str, Any]) -> str:
@@ -324,7 +329,7 @@ def _unread(files: Sequence[Path], found: Sequence[Found], names: Sequence[str],
         seen = next(filter(None, map(_recognised, paths[:TRIED])), None)
         if seen and seen.fault:
             more = f" ({len(paths)} such files or more)" if len(paths) > 1 else ""
-            unread[str(seen.file.path)] = f"{seen.fault.partition('; understood')[0]}: of no format that is read{more}"
+            unread[str(seen.file.path)] = f"{seen.fault.partition('; ')[0]}: of no format that is read{more}"
     return unread
 
 
@@ -423,12 +428,16 @@ def _class_folders(names: Sequence[str], known: frozenset[str] = frozenset()) ->
     for folder in set(folders.values()):
         if folder and not splits.names_one(folder) and folder.rpartition("/")[2].lower() not in IMAGE_FOLDERS:
             classes[splits.of(folder)].add(folder.rpartition("/")[2])
+    outside = classes.pop(None, set()) if len(classes) > 1 else set()
     named = set().union(*classes.values())
     in_all = set.intersection(*classes.values()) if classes else set()
     # Folders that lie in one split each, such as the cities of a drive, are what splits were made by, and no classes.
     if len(named) > 1 and (in_all or len(classes) == 1):
-        shared = len(classes) > 1 and None not in classes and len(in_all) * 2 > len(named)
+        shared = len(classes) > 1 and len(in_all) * 2 > len(named)
         shared = shared or len(named & known) * 2 > len(named)
+        # What is called alike in several folders may be what these were parted by.
+        places = Counter((splits.of(folder), folder.rpartition("/")[2]) for folder in set(folders.values()))
+        shared = shared and not outside and max(places.values()) == 1
         shown = ", ".join(sorted(named)[:3])
         kind = f"folders {'of' if shared else 'that may be'} classes, {len(named)} such as {shown}"
         yield Found(kind, FOLDERS, [FOLDERS], len(names), sure=shared, objects=False)
@@ -595,7 +604,7 @@ def _may_be_table(path: Path) -> bool:
 def _tables(glances: Mapping[str, Glance]) -> Iterator[Found]:
     """Yield tables of labels and of predictions."""
     for role in ROLES:
-        if found := [path for path, one in glances.items() if one.role == role]:
+        if found := [path for path, one in glances.items() if role in one.roles]:
             objects = any(glances[path].objects for path in found)
             yield Found(f"table of {role}", "auto", found, len(found), role=role, objects=objects)
 

@@ -24,7 +24,7 @@ NAMES: Mapping[str, tuple[str, ...]] = {
     "label": (
         "label", "class", "class_name", "classname", "label_name", "labelname", "category", "category_name", "target", "y_true",
         "true_label", "gt_label", "gt", "ground_truth", "annotation", "species", "name", "class_id", "label_id", "category_id",
-        "class_index", "class_idx", "label_idx", "y",
+        "class_index", "class_idx", "label_idx", "choice", "y",
     ),
     "labels": ("labels", "class_names", "label_names", "categories"),
     "confidence": (
@@ -90,7 +90,7 @@ TURNED = ("x1", "y1", "x2", "y2", "x3", "y3", "x4", "y4")
 LISTS = ("bbox", "box", "bounding_box", "bndbox")
 NAMED = ("label", "name", "class", "class_name", "category", "value", "title", "path", "filename", "id")
 SURE = ("confidence", "score", "probability", "prob", "conf")
-TOLERANCE = 0.01
+TOLERANCE, LOOKED_AT = 0.01, 100
 
 
 def plain(name: str) -> str:
@@ -128,6 +128,7 @@ def recognised(rows: Rows, role: Role, columns: Mapping[str, str], classes: Sequ
     ValueError
         If a declared column is missing, or several have the name that is wanted.
     """
+    _require_apart(rows)
     given = _declared(rows, columns)
     for name in NAMES:
         place = None if name in given else _first(rows, _aliases(name, role))
@@ -147,9 +148,32 @@ def recognised(rows: Rows, role: Role, columns: Mapping[str, str], classes: Sequ
         table = _scores_for_label(table)
         table |= _ranked(rows) or _first_of_ranking(table, named=ranking is not None)
     table = _taken_apart(table, role)
+    _require_classes(table)
     if {"filepath", "split"} <= table.keys():
         table["filepath"] = _told_apart(table["filepath"], table["split"], len(rows.lines))
     return Rows(pa.table(table), rows.lines, rows.rejected, rows.note)
+
+
+def _require_classes(table: Mapping[str, pa.Array]) -> None:
+    """Raise ValueError where texts that should be classes are objects in JSON, such as the regions in Label Studio's CSV."""
+    column = table.get("label")
+    if column is None or not pa.types.is_string(column.type):
+        return
+    values = texts(column, len(column)).drop_null()[:LOOKED_AT].to_pylist()
+    if values and all(value.startswith(("[{", "{")) for value in values):
+        raise ValueError(
+            f"the column of classes holds objects, such as {values[0][:40]!r}: export JSON instead of a table"
+        )
+
+
+def _require_apart(rows: Rows) -> None:
+    """Raise ValueError where a cell holds the boxes of several objects, of which nothing says how they are written."""
+    for field in rows.table.schema:
+        if plain(field.name) in {"boxes", "bboxes", "bounding_boxes"} and pa.types.is_nested(field.type):
+            raise ValueError(
+                f"the column {field.name} holds the boxes of several objects, and nothing says if they are corners or sizes:"
+                " write a row for each object, with xmin, ymin, xmax and ymax"
+            )
 
 
 def _told_apart(paths: pa.Array, splits: pa.Array, size: int) -> pa.Array:
@@ -293,7 +317,7 @@ def _first_of_ranking(table: Mapping[str, pa.Array], *, named: bool) -> dict[str
 
 def _is_ranking(column: pa.Array) -> bool:
     """Tell whether cells are texts that list classes, as frames with lists are written into a CSV."""
-    values = texts(column, len(column)).drop_null().to_pylist() if pa.types.is_string(column.type) else []
+    values = texts(column, len(column)).drop_null()[:LOOKED_AT].to_pylist() if pa.types.is_string(column.type) else []
     return bool(values) and all(value.startswith("[") and value.endswith("]") for value in values)
 
 

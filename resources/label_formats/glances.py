@@ -40,6 +40,13 @@ class Glance:
     reason: str = ""
     groups: tuple[str, ...] = ()
     objects: bool = False
+    labelled: bool = False
+
+    @property
+    def roles(self) -> tuple[Role, ...]:
+        """What it holds: of a model's predictions perhaps also the labels that they are compared with."""
+        own: tuple[Role, ...] = (self.role,) if self.role else ()
+        return (*own, "labels") if self.role == "predictions" and self.labelled else own
 
 
 class Pictures:
@@ -106,7 +113,13 @@ def glance_at(path: Path, pictures: Pictures) -> Glance | None:
     template = TEMPLATE in path.stem.lower()
     reason = "it is called like the template of answers to a contest, which holds no labels" if template else ""
     groups = _groups(rows) if role == "labels" else ()
-    return Glance(None if reason else role, reason, groups, has_boxes(rows.table.column_names))
+    return Glance(None if reason else role, reason, groups, has_boxes(rows.table.column_names), _is_labelled(rows))
+
+
+def _is_labelled(rows: Rows) -> bool:
+    """Tell whether a table has a class beside the one that is called predicted."""
+    names = {plain(name) for name in rows.table.column_names}
+    return bool(names & {*PREDICTED}) and bool(names & {*NAMES["label"]} - {"name", "y"})
 
 
 def _has_scores(rows: Rows) -> bool:

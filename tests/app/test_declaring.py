@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from brain_assets.app.cli import main
-from brain_assets.app.scanning import as_options, look_at
+from brain_assets.app.scanning import as_options, look_at, says_where_to_look
 from tests.workshop import encoded, picture, write_archive, write_pictures
 
 VOC = "<annotation><filename>00000.png</filename></annotation>"
@@ -387,6 +387,25 @@ def test_small_files_of_json_are_tables_where_they_are_nothing_else(tmp_path: Pa
     assert found["table of labels"] == [str(tmp_path / "set" / "labels.json")]
 
 
+def test_a_table_of_what_was_right_and_what_was_predicted_is_both(tmp_path: Path) -> None:
+    write_pictures(tmp_path / "set" / "images", [1, 2])
+    path = tmp_path / "set" / "eval.csv"
+    path.write_text("file,y_true,y_pred,confidence\n00001.png,0,1,.9\n00002.png,1,1,.8\n")
+    assert look_at(tmp_path / "set").proposal(unsure=False) == {"labels": [str(path)], "predictions": [str(path)]}
+
+
+def test_folders_of_one_name_in_several_are_perhaps_no_classes(tmp_path: Path) -> None:
+    """Indoors and outdoors, or what was asked of a model: to be told and not taken."""
+    for place, path in enumerate(("train/cat/in", "train/cat/out", "train/dog/in", "val/cat/in", "val/dog/out")):
+        write_pictures(tmp_path / "set" / path, [place])
+    for place, path in enumerate(("train/cat", "train/dog", "val/cat", "val/dog", "seg_pred/seg_pred")):
+        write_pictures(tmp_path / "other" / path, [place])
+    for name in ("set", "other"):
+        look = look_at(tmp_path / name)
+        assert look.proposal(unsure=False) == {"split_from": "folder"}
+        assert look.proposal(unsure=True) == {"split_from": "folder", "labels": ["folder"]}
+
+
 @pytest.mark.parametrize(
     ("name", "said", "role"),
     [
@@ -572,9 +591,12 @@ def test_an_archive_is_looked_into(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "set.zip", "w") as archive:
         for path in (tmp_path / "set").rglob("*.png"):
             archive.write(path, path.relative_to(tmp_path).as_posix())
+    with tarfile.open(tmp_path / "set.tar.gz", "w:gz") as tar:
+        tar.add(tmp_path / "set", "./set")
     (tmp_path / "broken.zip").write_bytes(b"PK")
-    proposals = [look_at(tmp_path / name).proposal(unsure=False) for name in ("set.zip", "broken.zip")]
-    assert proposals == [{"split_from": "folder", "labels": ["folder"]}, {}]
+    proposals = [look_at(tmp_path / name).proposal(unsure=False) for name in ("set.zip", "set.tar.gz", "broken.zip")]
+    assert proposals == [{"split_from": "folder", "labels": ["folder"]}] * 2 + [{}]
+    assert says_where_to_look([str(tmp_path / "set.tar.gz")], {})
     said = brain(tmp_path, "add", "a", "--media", str(tmp_path / "set.zip"))
     assert "4 images; splits by folder: train 2, test 2" in said.output
     assert "labels:" in (tmp_path / "home" / "datasets" / "a" / "dataset.yaml").read_text()

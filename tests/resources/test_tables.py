@@ -74,6 +74,7 @@ def reasons(found: Mapping[str, Reading]) -> list[tuple[int, str]]:
         ("a.csv", 'x.jpg,Köln\ny.jpg,"b,c"\n', None),
         ("a.csv", "Köln;x.jpg\nb,c;y.jpg\n", None),
         ("a.csv", "My labels;\n;\nimg;y\nx.jpg;Köln\ny.jpg;b,c\n", None),
+        ("a.csv", 'id,choice,image\n1,Köln,/data/upload/2/0123abcd-x.jpg\n2,"b,c",/data/local-files/?d=y.jpg\n', None),
         ("a.csv", ',class\nx.jpg,Köln\ny.jpg,"b,c"\n', None),
         ("a.json", '[{"image_id": "x.jpg", "class": "Köln"}, {"image_id": "y.jpg", "class": "b,c"}]', None),
         ("a.json", '{"x.jpg": "Köln", "y.jpg": {"label": "b,c"}}', None),
@@ -149,6 +150,20 @@ def test_what_may_mean_something_else_is_told(
 ) -> None:
     found = read(root / "net.csv", content, "predictions")
     assert (reasons(found), [row[0] for row in said(found)]) == (reasons_told, kept)
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ({"image": "x.jpg", "label": '[{"x": 1, "rectanglelabels": ["cat"]}]'}, "export JSON instead of a table"),
+        ({"image": "x.jpg", "labels": ["cat"], "boxes": [[1, 2, 3, 4]]}, "write a row for each object, with xmin"),
+    ],
+)
+def test_objects_that_nobody_can_take_apart_are_no_classes(root: Path, row: dict[str, Any], said: str) -> None:
+    for role in ("labels", "predictions"):
+        found = read(root / "a.jsonl", json.dumps(row), role)
+        (rejected,) = next(iter(found.values())).rejected
+        assert (rejected.reason, said in rejected.detail) == ("unreadable", True)
 
 
 def test_a_split_tells_images_of_one_name_apart(root: Path) -> None:
