@@ -1,5 +1,6 @@
 """Look at a folder before it is declared: which splits, labels and predictions lie there, and how to declare them."""
 
+import math
 import os
 import re
 import shlex
@@ -281,9 +282,8 @@ def look_at(folder: Path) -> Look:
     groups = sorted({name for one in glances.values() for name in one.groups})
     if not found and not groups and (numbered := _numbered_folders(names)):
         groups = [numbered]
-    elif all(one.form == "lists" for one in found):
-        rest, classes = _beyond(found, names)
-        found += _class_folders(rest, classes | _listed_classes(files))
+    else:
+        found += _folders_beside(found, names, files)
     left_out |= _unread(files, found, names, left_out) | _packed(archives, names)
     listed = {} if set(splits) - {"none"} else _listed_splits(found, names)
     size = len(names) + (0 if inside else len(listing.containers))
@@ -351,6 +351,15 @@ def _speaks_of(path: Path, pictures: Pictures) -> bool:
     if path.stem in pictures or pictures.begin(path.stem):
         return True
     return any(name in pictures for name in PICTURE_NAME.findall(_head(path).decode("utf-8", "replace"))[:TRIED])
+
+
+def _folders_beside(found: Sequence[Found], names: Sequence[str], files: Sequence[Path]) -> list[Found]:
+    """Return the folders of classes, where nothing but lists says something of images, of which there may be others."""
+    labels = [one for one in found if one.role == "labels"]
+    if any(one.form != "lists" for one in labels):
+        return []
+    rest, classes = _beyond(labels, names)
+    return list(_class_folders(rest, classes | _listed_classes(files)))
 
 
 def _beyond(found: Sequence[Found], names: Sequence[str]) -> tuple[list[str], frozenset[str]]:
@@ -543,8 +552,11 @@ def _format_of(path: Path) -> LabelFormat | None:
 
 
 def _is_prediction(path: Path) -> bool:
-    recognised = _recognised(path)
-    return bool(recognised and any(one.get("confidence") is not None for one in recognised.read().objects))
+    if not (recognised := _recognised(path)):
+        return False
+    read = recognised.read()
+    sure = [value for row in read.labels.values() for value in row["confidences"] if not math.isnan(value)]
+    return bool(sure) or any(one.get("confidence") is not None for one in read.objects)
 
 
 def _recognised(path: Path, most: int = SMALL) -> Recognised | None:

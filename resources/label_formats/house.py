@@ -21,10 +21,11 @@ from brain_assets.resources.label_formats.webdataset import WebDataset
 from brain_assets.resources.label_formats.widerface import WiderFace
 from brain_assets.resources.label_formats.written import ClassFolders, CsvTables, HuggingFace, ParquetTables
 from brain_assets.resources.label_formats.yolo import Yolo
+from brain_assets.resources.label_formats.yolo_classes import YoloClasses
 
 # Those first that know their own texts for sure.
 READ: tuple[LabelFormat, ...] = (
-    Coco(), Voc(), Kitti(), Dota(), NumberedLists(), WiderFace(), Lists(), Yolo(), Cvat(), LabelMe(), LabelStudio(), Via(),
-    Supervisely(), Cityscapes(), FiftyOne(), FiftyOneDataset(), WebDataset(), CreateMl(),
+    Coco(), Voc(), Kitti(), Dota(), NumberedLists(), WiderFace(), Lists(), YoloClasses(), Yolo(), Cvat(), LabelMe(),
+    LabelStudio(), Via(), Supervisely(), Cityscapes(), FiftyOne(), FiftyOneDataset(), WebDataset(), CreateMl(),
 )  # fmt: skip
 WRITTEN: tuple[Writer, ...] = (CsvTables(), ParquetTables(), ClassFolders(), HuggingFace())

@@ -83,8 +83,19 @@ def _bases(path: Path, given: str | None) -> Iterator[Path]:
 
 
 def _found(bases: list[Path], entry: str) -> str:
-    """Return the path that an entry means: the first that is there, ``../`` of exports left out where it leads nowhere."""
+    """Return the path that an entry means: the first that is there, ``../`` of exports left out where it leads nowhere.
+
+    Of a path of another machine it is the longest end that is there.
+    """
     plain = entry.replace("\\", "/")
-    spellings = dict.fromkeys([plain, plain.removeprefix("../")])
+    parts = [one for one in plain.split("/") if one]
+    ends = ["/".join(parts[start:]) for start in range(1, len(parts))] if _is_elsewhere(plain) else []
+    spellings = dict.fromkeys([plain, plain.removeprefix("../"), *ends])
     candidates = [os.path.normpath(base / os.path.expanduser(one)) for one in spellings for base in bases]
     return next((one for one in candidates if os.path.exists(one)), candidates[0])
+
+
+def _is_elsewhere(path: str) -> bool:
+    """Tell whether a path begins at the root of a file system, of which kind ever, and is none here."""
+    absolute = path.startswith(("/", "~")) or path[1:3] == ":/"
+    return absolute and not os.path.exists(os.path.expanduser(path))

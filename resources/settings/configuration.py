@@ -38,7 +38,7 @@ LABEL_FORMATS = "brain_assets.label_formats"
 FORMATS = (
     "auto", "csv", "tsv", "parquet", "jsonl", "ndjson", "json", "xlsx", "coco", "yolo", "voc", "cvat", "labelme",
     "labelstudio", "via", "supervisely", "fiftyone", "fiftyone-dataset", "kitti", "dota", "lists", "numbered", "webdataset",
-    "createml", "cityscapes", "widerface",
+    "createml", "cityscapes", "widerface", "yolo-classes",
 )  # fmt: skip
 
 

@@ -170,6 +170,13 @@ def boxes_and_classes(root: Path) -> None:
     (root / "labels.csv").write_text("filename,class\n00000.png,cat\n")
 
 
+def classified(root: Path) -> None:
+    """As ultralytics has classifiers write what they found."""
+    class_folders(root)
+    (root / "runs" / "classify" / "predict" / "labels").mkdir(parents=True)
+    (root / "runs" / "classify" / "predict" / "labels" / "00001.txt").write_text("0.98 cat\n0.02 dog\n")
+
+
 def nothing(root: Path) -> None:
     write_pictures(root, range(2))
     (root / "notes.json").write_text("{}")
@@ -228,6 +235,12 @@ LAYOUTS: dict[Callable[[Path], None], dict[str, object]] = {
         "labels_format": "widerface",
     },
     boxes_and_classes: {"labels": [{"uri": "boxes.json", "format": "coco"}, {"uri": "labels.csv"}]},
+    classified: {
+        "split_from": "folder",
+        "labels": ["folder"],
+        "predictions": ["runs/classify/predict/labels"],
+        "predictions_format": "yolo-classes",
+    },
     nothing: {},
 }
 

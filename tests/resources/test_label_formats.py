@@ -707,6 +707,7 @@ EXAMPLES: dict[str, tuple[str, Any]] = {
                  "height": 2}}]} for name in ("a.jpg", "b.jpg")]),
     "cityscapes": ("a_gtFine_polygons.json", {"imgHeight": 9, "imgWidth": 9, "objects": [
         {"label": "road", "polygon": [[0, 1], [8, 1], [8, 5]]}] * 2}),
+    "yolo-classes": ("a.txt", "0.25 maine coon\n0.75 tabby\n"),
     "widerface": ("a.txt", "0--Parade/a.jpg\n2\n1 2 5 6 0 0 0 0 0 0\n9 2 5 6 0 0 0 1 0 0\nb.jpg\n0\n0 0 0 0 0 0 0 0 0 0\n"),
     "supervisely": ("a.jpg.json", {"size": {"width": 9, "height": 9}, "objects": [{"classTitle": "a", "geometryType": "rectangle",
                     "points": {"exterior": [[1, 2], [3, 5]]}}] * 2}),
@@ -729,6 +730,12 @@ def test_faces_of_a_list_and_images_without_any(tmp_path: Path) -> None:
     ]
     assert [row["image_id"] for row in found.images] == ["0--Parade/a.jpg", "b.jpg", "c.jpg"]
     assert told(found) == [(10, "box")]
+
+
+def test_the_surest_class_of_a_classifier(tmp_path: Path) -> None:
+    (row,) = read(tmp_path / "a.txt", EXAMPLES["yolo-classes"][1]).labels.values()
+    assert (row["key"], row["labels"], row["confidences"]) == ("a", ["tabby"], [0.75])
+    assert read(tmp_path / "b.txt", "0.9 cat\n1.5 dog\n", "yolo-classes").rejected[0].reason == "confidence"
 
 
 def test_results_in_an_object_of_their_own(tmp_path: Path) -> None:

@@ -133,6 +133,7 @@ DATA_YAML = {
     "folders": "train: train\ntest: Test\n",
     "a path": "path: .\ntrain: train\ntest: [Test]\n",
     "the path of somebody else": "path: /home/somebody/media\ntrain: train\ntest: Test\n",
+    "paths of another machine": "train: /content/drive/media/train\ntest: C:\\data\\media\\Test\n",
     "as exported": "train: ../train\nval:\ntest: ../Test\n",
     "lists": "train: train.txt\ntest: test.txt\nnames: [cat]\n",
     "patterns": "train: train/**/*\ntest: Test/*.png\n",
