@@ -16,6 +16,7 @@ from brain_assets.app.status import status
 from brain_assets.assets import catalog
 from brain_assets.resources.errors import ConfigurationError
 from brain_assets.resources.settings.home import Home
+from tests.service.dev import shown
 from tests.test_layers import ROOT
 from tests.workshop import TINY, Workshop, write_pictures
 
@@ -212,6 +213,13 @@ def test_dagsters_own_commands_read_the_project(project: Project) -> None:
     assert made == {"type": "brain_assets.BrainDataset", "attributes": expected}
     assert "validated successfully" in project.dg("check", "yaml")
     project.dg("check", "defs")
+
+
+@pytest.mark.slow
+def test_dagster_dev_shows_the_project(project: Project) -> None:
+    path = os.pathsep.join([str(project.root), str(ROOT)])
+    with shown(sys.executable, project.root, {**os.environ, "PYTHONPATH": path}, "shop.definitions") as assets:
+        assert {"training_set"} | {f"vision/flowers/{name}" for name in catalog.BY_NAME} <= assets
 
 
 @pytest.mark.slow

@@ -1,86 +1,38 @@
 """The real webserver and daemon: files are dropped, the sensor has them derived and published, and nothing runs twice."""
 
-import contextlib
 import json
 import os
-import signal
-import subprocess
 import sys
 import time
-import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from brain_assets.app.demo import free_port
-from brain_assets.resources.errors import MissingError
 from brain_assets.resources.settings import instance
 from brain_assets.resources.settings.home import Home
 from brain_assets.resources.store.publishing import manifest
+from tests.service.dev import Dev
 from tests.workshop import Workshop, write_pictures
 
 ROOT = Path(__file__).parents[2]
 RUNS = "query { runsOrError(limit: 100) { ... on Runs { results { runId status tags { key value } } } } }"
-PATIENCE = 300
 
 
-class Service:
-    """`dagster dev` over the project's workspace, in a process group of its own."""
+class Service(Dev):
+    """`dagster dev` over the project's workspace."""
 
     def __init__(self, home: Home, log: Path) -> None:
-        self.home, self.port = home, free_port()
+        self.home = home
         instance.prepare(home)
         environment = {**os.environ, "BRAIN_HOME": str(home.root), "DAGSTER_HOME": str(home.dagster)}
         environment |= {"BRAIN_SENSOR_INTERVAL": "1", "PYTHONPATH": str(ROOT)}
-        self.log = log.open("w")
-        command = [sys.executable, "-m", "dagster", "dev", "-w", str(ROOT / "workspace.yaml"), "-h", "127.0.0.1"]
-        self.process = subprocess.Popen(
-            [*command, "-p", str(self.port)],
-            cwd=ROOT,
-            env=environment,
-            stdout=self.log,
-            stderr=self.log,
-            start_new_session=True,
-        )
-
-    def query(self, query: str, variables: dict[str, Any] | None = None) -> dict[str, Any]:
-        body = json.dumps({"query": query, "variables": variables or {}}).encode()
-        request = urllib.request.Request(
-            f"http://127.0.0.1:{self.port}/graphql", body, {"Content-Type": "application/json"}
-        )
-        with urllib.request.urlopen(request, timeout=10) as reply:
-            return json.load(reply)["data"]
-
-    def runs(self) -> list[dict[str, Any]]:
-        return self.query(RUNS)["runsOrError"]["results"]
+        super().__init__(sys.executable, ROOT, environment, log, "-w", str(ROOT / "workspace.yaml"))
 
     def statuses(self, dataset: str) -> list[str]:
         tag = {"key": "dagster/partition", "value": dataset}
-        return [run["status"] for run in self.runs() if tag in run["tags"]]
-
-    def wait(self, probe: Callable[[], Any], what: str) -> Any:
-        deadline = time.monotonic() + PATIENCE
-        while time.monotonic() < deadline:
-            assert self.process.poll() is None, f"the service died: {Path(self.log.name).read_text()[-2000:]}"
-            try:
-                if found := probe():
-                    return found
-            except (OSError, MissingError):
-                pass
-            time.sleep(0.3)
-        states = [(run["status"], run["tags"]) for run in self.runs()]
-        raise AssertionError(f"waited in vain for {what}: {states}, {Path(self.log.name).read_text()[-3000:]}")
-
-    def stop(self) -> None:
-        os.killpg(self.process.pid, signal.SIGINT)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self.process.wait(10)
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
-        self.log.close()
+        runs = self.query(RUNS)["runsOrError"]["results"]
+        return [run["status"] for run in runs if tag in run["tags"]]
 
 
 @pytest.fixture

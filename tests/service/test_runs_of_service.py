@@ -68,7 +68,7 @@ def wait(service: Service, probe: Callable[[], Any], what: str) -> Any:
 
 
 def newest(kept: dg.DagsterInstance, *statuses: dg.DagsterRunStatus) -> dg.DagsterRun | None:
-    runs = kept.get_runs(limit=1)
+    runs = kept.get_runs(dg.RunsFilter(tags={"dagster/partition": "flowers"}), limit=1)
     return runs[0] if runs and runs[0].status in statuses else None
 
 
@@ -100,6 +100,8 @@ def test_files_are_published_and_a_run_that_is_killed_or_cancelled_ends_alone(
         hold.touch()
         write_pictures(tmp_path / "media", range(100, 103))
         run = wait(service, lambda: embedding(kept), "a run that is held")
+        _another_dataset_is_published_meanwhile(service, kept, workshop, tmp_path)
+        assert kept.get_run_by_id(run.run_id).status == STARTED  # type: ignore[union-attr]
         process = process_of(kept, run)
         if sys.platform == "linux":
             forked = Path(f"/proc/{process}/cmdline").read_text()
@@ -121,6 +123,23 @@ def test_files_are_published_and_a_run_that_is_killed_or_cancelled_ends_alone(
         write_pictures(tmp_path / "media", [300])
         wait(service, lambda: newest(kept, SUCCESS), "the run of what arrived later")
         assert workshop.rows("select count(*) from uniqueness") == [(12,)]
+
+
+def _another_dataset_is_published_meanwhile(
+    service: Service, kept: dg.DagsterInstance, held: Workshop, tmp_path: Path
+) -> None:
+    """However long a run of one dataset takes, the arrivals of another are noticed and have runs of their own beside it."""
+    write_pictures(tmp_path / "birds", range(4))
+    birds = Workshop(held.home.root, tmp_path / "birds", "birds", sensor={"quiet_seconds": 0.1})
+    for arrived in (1, 2):
+        write_pictures(tmp_path / "birds", range(3 + arrived))
+        wait(service, lambda: _statuses(kept, "birds").count(SUCCESS) == arrived, "birds beside a run that is held")  # noqa: B023
+        assert birds.rows("select count(*) from uniqueness") == [(3 + arrived,)]
+    assert _statuses(kept, "birds") == [SUCCESS, SUCCESS]
+
+
+def _statuses(kept: dg.DagsterInstance, dataset: str) -> list[dg.DagsterRunStatus]:
+    return [run.status for run in kept.get_runs(dg.RunsFilter(tags={"dagster/partition": dataset}))]
 
 
 @linux
