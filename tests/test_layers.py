@@ -23,6 +23,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "resources.fiftyone_samples": (),
     "resources.written_yaml": (),
     "resources.tabular": ("resources.local_files", "resources.errors", "resources.limits"),
+    "resources.column_names": ("resources.tabular",),
     "resources.store": ("resources.errors", "resources.machine", "resources.limits"),
     "resources.history": ("resources.errors",),
     "resources.settings": (
@@ -43,7 +44,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "resources.media": (
         "resources.decoding",
         "resources.settings",
-        "resources.tabular",
+        "resources.column_names",
         "resources.progress",
         "resources.written_yaml",
     ),

@@ -179,12 +179,13 @@ def add(home: Home, /, name: str, sources: Sequence[str], media: Sequence[str], 
     if not (given := [*media, *sources]):
         raise click.UsageError("Missing option '--media': say where the images lie.")
     undeclared(home, name)
+    said = any(settings.get(key) for key in ("split_from", "labels"))
     if folder := says_where_to_look(given, settings):
         # A home that cannot be used is said before a look that may take long.
         instance.prepare(home)
         settings |= {key: value for key, value in _seen(name, folder, yes=yes).items() if not settings.get(key)}
     paths = declare(home, name, **{"media": given, **settings})
-    for told in looked_at(paths):
+    for told in looked_at(paths, before=bool(folder or said)):
         click.echo(told, err=True)
     click.echo(
         f"declared {name} in {paths.config}\nnext: brain materialize {name}   (or 'brain up', which notices by itself)"

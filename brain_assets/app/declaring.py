@@ -101,13 +101,21 @@ def write_declaration(paths: DatasetPaths, tree: Mapping[str, Any]) -> None:
         draft.unlink(missing_ok=True)
 
 
-def looked_at(paths: DatasetPaths) -> list[str]:
-    """Return what to tell whoever declared a dataset of local media: that they hold no image yet, or what is left out."""
+def looked_at(paths: DatasetPaths, *, before: bool = True) -> list[str]:
+    """Return what to tell whoever declared a dataset of local media: that they hold no image yet, or what is left out.
+
+    What folders seem to say is told where nobody has looked ``before``.
+    """
+    from brain_assets.app.scanning import folders_told
+
     settings = load_dataset(paths.config).settings
     if any("://" in uri for uri in settings.media_addresses):
         return []
     listing = open_media(settings).list()
     told = [*_told_of_data_yaml(paths.name, settings, listing), *source_told(listing, settings)]
+    if not before and not _is_data_yaml(settings.media_addresses):
+        said = folders_told(listing.items.column("filepath").to_pylist(), settings)
+        told += [f"{what}: brain {command.format(paths.name)}" for what, command in said]
     if listing.items.num_rows or listing.containers:
         return told
     named = ", ".join(settings.media_addresses)

@@ -15,6 +15,7 @@ from typing import Any
 from brain_assets.ingest.accounting import in_order, splits_told
 from brain_assets.resources.fiftyone_samples import FILE as SAMPLES
 from brain_assets.resources.fiftyone_samples import columns_of
+from brain_assets.resources.label_formats.columns import recognised as known_columns
 from brain_assets.resources.label_formats.content import Content
 from brain_assets.resources.label_formats.door import (
     TABLE_FORMS,
@@ -35,12 +36,12 @@ from brain_assets.resources.media.archives import other_members
 from brain_assets.resources.media.candidates import IMAGE_SUFFIXES
 from brain_assets.resources.media.listing import status_of
 from brain_assets.resources.media.masks import Place, is_mask, mask_places, without_masks
-from brain_assets.resources.media.media_source import open_source
+from brain_assets.resources.media.media_source import LIST_SUFFIXES, MANIFEST_SUFFIXES, open_source
 from brain_assets.resources.media.splits import IMAGE_FOLDERS, FolderSplits, class_folders, split_of
 from brain_assets.resources.media.videos import DEFAULT_SECONDS
 from brain_assets.resources.settings.configuration import DatasetSettings, LabelSettings
 from brain_assets.resources.settings.home import DatasetPaths
-from brain_assets.resources.tabular import WHOLE_FILE
+from brain_assets.resources.tabular import WHOLE_FILE, keys, read_table, texts
 
 # What folders of labels are called that may lie beside folders of images.
 LABEL_FOLDERS = {"labels", "annotations", "annotation", "anns", "xmls", "xml", "label_2", "labeltxt"}
@@ -132,7 +133,8 @@ class Look:
     def lines(self) -> list[str]:
         """Return what was seen, for people."""
         splits = splits_told(self.splits, "none")
-        by = "tag" if self.manifest else "list" if self.listed else "folder"
+        by = "column" if self.manifest else "list" if self.listed else "folder"
+        by = "tag" if self.manifest.endswith(SAMPLES) else by
         lines = [
             f"{self.folder}: {self.samples} image{'s'[: self.samples != 1]}"
             + (f"; splits by {by}: {splits}" if splits else "")
@@ -167,7 +169,8 @@ class Look:
     def proposal(self, *, unsure: bool) -> dict[str, Any]:
         """Return the settings that take in what was seen; what may be no labels at all only where ``unsure`` is asked for."""
         chosen = [one for one in self.found if one.is_read and (one.sure or unsure)]
-        settings: dict[str, Any] = {"media": [self.manifest]} if self.manifest else {}
+        # What was given itself is known.
+        settings: dict[str, Any] = {"media": [self.manifest]} if self.manifest.endswith(SAMPLES) else {}
         if set(self.splits) - {"none"}:
             settings["split_from"] = "column" if self.manifest or self.listed else "folder"
         settings |= {"frames": DEFAULT_SECONDS} if self.videos else {}
@@ -234,11 +237,22 @@ def says_where_to_look(media: Sequence[str], settings: Mapping[str, Any]) -> Pat
 
 
 def _holds_images(path: Path) -> bool:
-    """Tell whether a path is a folder, or an archive that can be listed in a moment."""
+    """Tell whether a path is a folder, a list or manifest, or an archive that can be listed in a moment."""
     if not path.is_file():
         return path.is_dir()
     packed = path.name.lower().endswith((".tar.gz", ".tgz"))
-    return path.suffix.lower() in INDEXED or (packed and path.stat().st_size <= MOST_PACKED)
+    known = {*INDEXED, *MANIFEST_SUFFIXES, *LIST_SUFFIXES}
+    return path.suffix.lower() in known or (packed and path.stat().st_size <= MOST_PACKED)
+
+
+def folders_told(filepaths: Sequence[str], settings: DatasetSettings) -> Iterator[tuple[str, str]]:
+    """Yield what the folders of images seem to say that settings make no use of, and the rest of a command that does."""
+    splits = FolderSplits({path.rpartition("/")[0] for path in filepaths})
+    counts = Counter(splits.of(path.rpartition("/")[0]) or "none" for path in filepaths)
+    if settings.split_from == "none" and len(set(counts) - {"none"}) > 1:
+        yield f"folders are called like splits ({splits_told(in_order(counts), 'none')})", "set {} split_from=folder"
+    if not settings.labels:
+        yield from ((one.kind, "attach {} --labels folder") for one in _class_folders(filepaths))
 
 
 def as_options(settings: Mapping[str, Any]) -> str:
@@ -260,8 +274,8 @@ def look_at(folder: Path) -> Look:
 
     Nothing is decoded but a few pictures that may be masks, and of label files only beginnings are read.
     """
-    if exported := _fiftyone(folder):
-        return exported
+    if named := _fiftyone(folder) or _manifest(folder) or _list(folder):
+        return named
     listing = open_source(str(folder), "folder").list()
     zips = [one for one in listing.containers if one.uri.lower().endswith(".zip")]
     inside = not folder.is_dir() or 0 < len(zips) == len(listing.containers) <= TRIED
@@ -450,6 +464,35 @@ def _class_folders(names: Sequence[str], known: frozenset[str] = frozenset()) ->
         shown = ", ".join(sorted(named)[:3])
         kind = f"folders {'of' if shared else 'that may be'} classes, {len(named)} such as {shown}"
         yield Found(kind, FOLDERS, [FOLDERS], len(names), sure=shared, objects=False)
+
+
+def _manifest(path: Path) -> Look | None:
+    """Return what a table says of the images that it names; None where it is none."""
+    if path.suffix.lower() not in MANIFEST_SUFFIXES or not path.is_file():
+        return None
+    rows = read_table(path, path.suffix[1:].lower())
+    try:
+        known = known_columns(rows, "labels", {})
+    except ValueError:
+        return Look(str(path.parent), 0, {})
+    names = keys(known).to_pylist() if known.lines.size else []
+    seen = glance_at(path, Pictures(filter(None, names)))
+    splits = Counter(split_of(one) or "none" for one in texts(known.column("split"), len(names)).to_pylist())
+    found = list(_tables({str(path): seen})) if seen else []
+    groups = list(seen.groups) if seen else []
+    return Look(str(path.parent), len(names), in_order(splits), found, str(path), groups=groups)
+
+
+def _list(path: Path) -> Look | None:
+    """Return what a list says of the images that it names; None where it is none."""
+    if path.suffix.lower() not in LIST_SUFFIXES or not path.is_file():
+        return None
+    recognised = _recognised(path, MOST_BYTES)
+    read = recognised.read() if recognised and recognised.form == "lists" else None
+    found = (
+        [Found("lists of paths and classes", "lists", [str(path)], 1, objects=False)] if read and read.labels else []
+    )
+    return Look(str(path.parent), len(read.labels) if read else 0, {}, found, str(path))
 
 
 def _objects(folder: Path, others: Sequence[Path], names: Sequence[str]) -> Iterator[Found]:

@@ -9,49 +9,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from brain_assets.resources.column_names import NAMES, by_words, column_at, first_of, plain, unnamed
 from brain_assets.resources.label_formats.input_files import Role
-from brain_assets.resources.tabular import Rows, as_text, is_image_name, number_lists, numbers, text_lists, texts
+from brain_assets.resources.tabular import Rows, as_text, number_lists, numbers, text_lists, texts
 
-# What each column may be called, the surest name first; upper and lower case, blanks, dots and dashes make no difference.
-NAMES: Mapping[str, tuple[str, ...]] = {
-    "sample_id": ("sample_id",),
-    "filepath": (
-        "filepath", "file_path", "path", "image_path", "img_path", "imagepath", "path_to_image", "file_name", "filename",
-        "image_name", "img_name", "image_file", "image_filename", "imagename", "image_file_name", "img_file", "relative_path",
-        "image", "img", "images", "file", "files", "photo", "picture", "image_id", "imageid", "img_id", "image_url", "url",
-        "uri", "id", "name",
-    ),
-    "label": (
-        "label", "class", "class_name", "classname", "label_name", "labelname", "category", "category_name", "target", "y_true",
-        "true_label", "gt_label", "gt", "ground_truth", "annotation", "species", "name", "class_id", "label_id", "category_id",
-        "class_index", "class_idx", "label_idx", "choice", "y",
-    ),
-    "labels": ("labels", "class_names", "label_names", "categories"),
-    "confidence": (
-        "confidence", "conf", "score", "prob", "probability", "certainty", "pred_score", "pred_prob", "pred_conf", "max_prob",
-        "p", "scores",
-    ),
-    "confidences": ("confidences",),
-    "logits": ("logits", "logit", "raw_scores"),
-    "probabilities": ("probabilities", "probs", "proba", "pred_probs", "class_probabilities", "softmax"),
-    "classes": ("classes",),
-    "model": ("model", "model_name"),
-    "label_field": ("label_field",),
-    "created_at": ("created_at",),
-    "split": ("split", "subset", "partition", "set"),
-    "tags": ("tags",),
-}  # fmt: skip
-# Words of names that nobody foresaw, such as "Image Index" and "Finding Labels", where one column alone has them.
-WORDS: Mapping[str, frozenset[str]] = {
-    "filepath": frozenset({"image", "img", "file", "filename", "filepath", "path", "photo", "picture"}),
-    "label": frozenset({"label", "class", "category", "diagnosis", "dx", "disease", "finding", "species", "breed"}),
-    "labels": frozenset({"labels", "classes", "categories"}),
-}
-# What columns beside these say, which share words with them.
-ASIDE = frozenset({
-    "width", "height", "size", "area", "count", "format", "mode", "type", "hash", "weight", "quality", "source", "by", "author",
-    "annotator", "date", "time", "created", "at", "confidence", "score",
-})  # fmt: skip
 # In files of predictions these come before what may be the label that was given.
 PREDICTED = (
     "pred", "prediction", "predicted", "predicted_label", "pred_label", "predicted_class", "pred_class", "y_pred", "yhat",
@@ -68,8 +29,6 @@ RANKINGS = (
     "top5", "top_5", "topk", "top_k", "top3", "top_3", "top10", "top_10", "top5_labels", "top_labels", "topk_labels",
     "top_classes", "top5_classes",
 )  # fmt: skip
-# What an index is called that pandas writes without a name.
-UNNAMED = {"", "unnamed_0", "index", "index_level_0", "column_0"}
 SCORES = re.compile(r"^(?:scores?|conf|confidence|pred|class)_(.+)$")
 # The ways to write a box: the names of its four columns, the surest way first.
 CORNERS = (
@@ -91,17 +50,6 @@ LISTS = ("bbox", "box", "bounding_box", "bndbox")
 NAMED = ("label", "name", "class", "class_name", "category", "value", "title", "path", "filename", "id")
 SURE = ("confidence", "score", "probability", "prob", "conf")
 TOLERANCE, LOOKED_AT = 0.01, 100
-
-
-def plain(name: str) -> str:
-    """Return a column's name as names are compared.
-
-    Examples
-    --------
-    >>> plain("File Name"), plain("Image.ID"), plain("# XMin")
-    ('file_name', 'image_id', 'xmin')
-    """
-    return re.sub(r"[^\w]+|_+", "_", name.strip().lower()).strip("_")
 
 
 def has_boxes(names: Sequence[str], declared: Sequence[str] = ()) -> bool:
@@ -131,19 +79,19 @@ def recognised(rows: Rows, role: Role, columns: Mapping[str, str], classes: Sequ
     _require_apart(rows)
     given = _declared(rows, columns)
     for name in NAMES:
-        place = None if name in given else _first(rows, _aliases(name, role))
+        place = None if name in given else first_of(rows, _aliases(name, role))
         if place is not None and place not in given.values():
             given[name] = place
     if not {"filepath", "sample_id"} & given.keys():
-        given |= _by_words(rows, "filepath", given) or _unnamed(rows, given)
-    ranking = _first(rows, RANKINGS) if role == "predictions" and not {"label", "labels"} & given.keys() else None
+        given |= by_words(rows, "filepath", given) or unnamed(rows, given)
+    ranking = first_of(rows, RANKINGS) if role == "predictions" and not {"label", "labels"} & given.keys() else None
     given |= {} if ranking is None else {"label": ranking}
-    table = {name: _column(rows, place) for name, place in given.items()}
+    table = {name: column_at(rows, place) for name, place in given.items()}
     if not has_boxes(rows.table.column_names, list(columns)):
         table |= _spread(rows, table, set(given.values()), (role, classes))
     if role == "labels" and not {"label", "labels"} & table.keys():
-        found = _by_words(rows, "labels", given) or _by_words(rows, "label", given)
-        table |= {name: _column(rows, place) for name, place in found.items()}
+        found = by_words(rows, "labels", given) or by_words(rows, "label", given)
+        table |= {name: column_at(rows, place) for name, place in found.items()}
     if role == "predictions":
         table = _scores_for_label(table)
         table |= _ranked(rows) or _first_of_ranking(table, named=ranking is not None)
@@ -204,48 +152,6 @@ def _aliases(name: str, role: Role) -> tuple[str, ...]:
     return (*PREDICTED, *NAMES[name]) if name == "label" and role == "predictions" else NAMES[name]
 
 
-def _first(rows: Rows, aliases: Sequence[str]) -> int | None:
-    """Return the place of the column with the surest name; raises ValueError where several have it."""
-    names = [plain(name) for name in rows.table.column_names]
-    for alias in aliases:
-        if alias == "y" and "x" in names:
-            continue
-        places = [place for place, name in enumerate(names) if name == alias]
-        exact = [place for place in places if rows.table.column_names[place] == alias]
-        if len(exact or places) > 1:
-            raise ValueError(f"several columns are called {alias}: rename or remove all but one")
-        if places:
-            return (exact or places)[0]
-    return None
-
-
-def _by_words(rows: Rows, name: str, given: Mapping[str, int]) -> dict[str, int]:
-    """Return the place of the only column that is called by words for what is wanted; nothing where there are several."""
-    free = [place for place in range(len(rows.table.column_names)) if place not in given.values()]
-    called = {place: _words(rows.table.column_names[place]) for place in free}
-    found = [place for place, words in called.items() if words & WORDS[name] and not words & ASIDE]
-    return {name: found[0]} if len(found) == 1 else {}
-
-
-def _unnamed(rows: Rows, given: Mapping[str, int]) -> dict[str, int]:
-    """Return the place of a column that nobody named, such as the index of a frame, where it holds paths of images."""
-    for place, name in enumerate(rows.table.column_names):
-        if plain(name) in UNNAMED and place not in given.values():
-            values = texts(as_text(_column(rows, place)), len(rows.lines)).drop_null().to_pylist()
-            if values and all(map(is_image_name, values)):
-                return {"filepath": place}
-    return {}
-
-
-def _words(name: str) -> set[str]:
-    return {word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", name)}
-
-
-def _column(rows: Rows, place: int) -> pa.Array:
-    column = rows.table.column(place).combine_chunks()
-    return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-
-
 def _spread(
     rows: Rows, table: Mapping[str, pa.Array], used: set[int], context: tuple[Role, Sequence[str]]
 ) -> dict[str, pa.Array]:
@@ -294,7 +200,7 @@ def _ranked(rows: Rows) -> dict[str, pa.Array]:
     if len(named) < 2 or named.keys() != sure.keys() or not _all_numbers(rows, places):
         return {}
     matrix = np.nan_to_num(_matrix(rows, places), nan=-np.inf)
-    classes = [texts(as_text(_column(rows, named[name])), len(rows.lines)).to_pylist() for name in sure]
+    classes = [texts(as_text(column_at(rows, named[name])), len(rows.lines)).to_pylist() for name in sure]
     best = matrix.argmax(axis=1)
     return {
         "label": pa.array([classes[one][row] for row, one in enumerate(best)], pa.string()),
@@ -339,19 +245,19 @@ def _prefixed(rows: Rows, pattern: re.Pattern[str]) -> dict[int, str]:
 def _all_numbers(rows: Rows, places: Mapping[int, str]) -> bool:
     size = len(rows.lines)
     for place in places:
-        values, wrong = numbers(_column(rows, place), size)
+        values, wrong = numbers(column_at(rows, place), size)
         if wrong.any() or np.isnan(values).all():
             return False
     return True
 
 
 def _matrix(rows: Rows, places: Mapping[int, str]) -> NDArray[np.float64]:
-    return np.stack([numbers(_column(rows, place), len(rows.lines))[0] for place in places], axis=1)
+    return np.stack([numbers(column_at(rows, place), len(rows.lines))[0] for place in places], axis=1)
 
 
 def _wrong(rows: Rows, places: Mapping[int, str]) -> NDArray[np.bool_]:
     """Return in which rows one of some columns holds what is no number."""
-    each = [numbers(_column(rows, place), len(rows.lines))[1] for place in places]
+    each = [numbers(column_at(rows, place), len(rows.lines))[1] for place in places]
     found: NDArray[np.bool_] = np.logical_or.reduce(each)
     return found
 

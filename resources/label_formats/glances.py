@@ -11,7 +11,8 @@ from urllib.parse import unquote
 
 import pyarrow as pa
 
-from brain_assets.resources.label_formats.columns import NAMES, PREDICTED, PREFIXED, SURE, has_boxes, plain, recognised
+from brain_assets.resources.column_names import NAMES, plain
+from brain_assets.resources.label_formats.columns import PREDICTED, PREFIXED, SURE, has_boxes, recognised
 from brain_assets.resources.label_formats.input_files import Role
 from brain_assets.resources.tabular import Rows, as_text, keys, read_beginning, texts
 

@@ -6,7 +6,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from brain_assets.resources.label_formats.columns import NAMES, recognised
+from brain_assets.resources.column_names import NAMES
+from brain_assets.resources.label_formats.columns import recognised
 from brain_assets.resources.label_formats.input_files import InputFile, Role
 from brain_assets.resources.label_formats.vocabulary import class_lists, class_names
 from brain_assets.resources.tabular import (

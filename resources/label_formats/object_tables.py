@@ -6,8 +6,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from brain_assets.resources.column_names import plain
 from brain_assets.resources.label_formats.annotations import GROUND_TRUTH, IMAGE_ROWS, OBJECT_ROWS
-from brain_assets.resources.label_formats.columns import CENTRES, CORNERS, EDGES, LISTS, TURNED, plain
+from brain_assets.resources.label_formats.columns import CENTRES, CORNERS, EDGES, LISTS, TURNED
 from brain_assets.resources.label_formats.input_files import InputFile, Role
 from brain_assets.resources.label_formats.labels import with_constants
 from brain_assets.resources.label_formats.vocabulary import class_names

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from brain_assets.resources.label_formats.columns import has_boxes, plain
+from brain_assets.resources.column_names import plain
+from brain_assets.resources.label_formats.columns import has_boxes
 from brain_assets.resources.label_formats.input_files import InputFile, Role
 from brain_assets.resources.label_formats.labels import labels_of, named_rows
 from brain_assets.resources.label_formats.object_tables import objects_of

@@ -20,6 +20,7 @@ from typing import Any, BinaryIO, Protocol
 
 import pyarrow as pa
 
+from brain_assets.resources.column_names import places_of
 from brain_assets.resources.errors import SourceError
 from brain_assets.resources.fiftyone_samples import FILE as SAMPLES
 from brain_assets.resources.fiftyone_samples import columns_of
@@ -48,6 +49,7 @@ from brain_assets.resources.media.splits import split_of
 from brain_assets.resources.media.videos import DEFAULT_SECONDS, Frames, is_video
 from brain_assets.resources.settings.configuration import DatasetSettings
 from brain_assets.resources.tabular import check_names, is_deeply_nested
+from brain_assets.resources.tabular import read_table as read_rows
 
 __all__ = [
     "Listing", "MediaSource", "content_hash", "open_media", "open_source", "read_local", "read_table", "sample_id", "split_of",
@@ -431,7 +433,7 @@ class ManifestSource(_Source):
     def gather(self, collector: Collector) -> None:
         """Add what is named, and what lies in folders that are; what is missing is listed with -1 bytes."""
         try:
-            rows, touched = list(self._rows()), os.stat(self.path).st_ctime_ns
+            (rows, told), touched = self._rows(), os.stat(self.path).st_ctime_ns
         except OSError as error:
             raise SourceError(f"{self.path} cannot be read: {error.strerror}") from None
         named = self._named(rows)
@@ -444,6 +446,7 @@ class ManifestSource(_Source):
                 _walk(collector, name, row)
             else:
                 collector.add(name, status, row, uri)
+        collector.told += told
         if labelled := [row for row in rows if "label" in row]:
             collector.told.append(_labels_told(self.path, labelled))
 
@@ -467,31 +470,49 @@ class ManifestSource(_Source):
         if remote:
             names = _without_queries(remote)
             return _Named(_common_address(names), names, remote)
-        names = [os.path.normpath(self.path.parent / os.path.expanduser(name)) for name in given]
+        names = [_placed(self.path.parent, name) for name in given]
         root = os.path.commonpath([os.path.dirname(name) for name in names]) if names else str(self.path.parent)
         return _Named(root, names, [])
 
-    def _rows(self) -> Iterator[Row]:
+    def _rows(self) -> tuple[list[Row], list[str]]:
+        """Return what is named, and what to tell of rows that cannot be read."""
         if self.path.suffix.lower() in LIST_SUFFIXES:
-            yield from _rows_of(self.path)
-            return
+            return list(_rows_of(self.path)), []
         if self.path.name == SAMPLES:
-            yield from _rows_of_fiftyone(self.path)
-            return
-        table = read_table(self.path)
-        if "filepath" not in table.column_names:
-            raise SourceError(f"{self.path} has no column 'filepath' (columns: {', '.join(table.column_names)})")
-        groups = [name for name in self.reading.groups if name in table.column_names]
-        wanted = [name for name in ("filepath", "split", "tags") if name in table.column_names]
-        for row in table.select(dict.fromkeys([*wanted, *groups])).to_pylist():
-            if row["filepath"]:
-                yield row | {"groups": groups_of({name: row[name] for name in groups})}
+            return _rows_of_fiftyone(self.path), []
+        return _rows_of_table(self.path, self.reading.groups)
+
+
+def _placed(folder: Path, name: str) -> str:
+    """Return the absolute path that a name in a list means; backslashes part folders where nothing is called as written."""
+    path = os.path.normpath(folder / os.path.expanduser(name))
+    return path if "\\" not in name or os.path.lexists(path) else os.path.normpath(folder / name.replace("\\", "/"))
+
+
+def _rows_of_table(path: Path, groups: Iterable[str]) -> tuple[list[Row], list[str]]:
+    os.stat(path)
+    read = read_rows(path, path.suffix[1:].lower())
+    faults = [f"line {one.line}: {one.detail or one.reason}" if one.line else one.detail for one in read.rejected]
+    if faults and not read.lines.size:
+        raise SourceError(f"{path} cannot be read as {path.suffix[1:]}: {faults[0]}")
+    names = read.table.column_names
+    try:
+        places = places_of(read, ("filepath", "split", "tags"))
+    except ValueError as error:
+        raise SourceError(f"{path}: {error}") from None
+    if "filepath" not in places:
+        raise SourceError(f"{path} has no column that names images (columns: {', '.join(names)}): call it filepath")
+    given = {name: names.index(name) for name in groups if name in names}
+    columns = {name: read.table.column(place).to_pylist() for name, place in {**places, **given}.items()}
+    rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+    told = [f"{len(faults)} rows of {path.name} cannot be read, as {faults[0]}"] if faults else []
+    return [row | {"groups": groups_of({name: row[name] for name in given})} for row in rows if row["filepath"]], told
 
 
 def _lines_of(path: Path) -> Iterator[str]:
     """Yield the absolute paths that a list of a ``data.yaml`` names, from its own folder on."""
     for row in _rows_of(path):
-        yield os.path.normpath(path.parent / os.path.expanduser(row["filepath"]))
+        yield _placed(path.parent, row["filepath"])
 
 
 def _rows_of_fiftyone(path: Path) -> list[Row]:
@@ -503,10 +524,17 @@ def _rows_of_fiftyone(path: Path) -> list[Row]:
 
 def _rows_of(path: Path) -> Iterator[Row]:
     """Yield the rows of a list: paths, and the label behind a path where a file of the whole line is not there."""
-    for line in bytes_of(path).decode("utf-8", "surrogateescape").splitlines():
+    for line in _text_of(bytes_of(path)).splitlines():
         text = line.strip()
         if text and not text.startswith("#"):
             yield _row_of(path.parent, text)
+
+
+def _text_of(data: bytes) -> str:
+    """Return the text of a list; what is no UTF-8 in it is part of a path as the file system has it."""
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return data.decode("utf-16", "replace")
+    return data.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "surrogateescape")
 
 
 def _row_of(folder: Path, text: str) -> Row:
@@ -518,13 +546,14 @@ def _row_of(folder: Path, text: str) -> Row:
 
 def _labels_told(path: Path, rows: Sequence[Row]) -> str:
     example = f"{rows[0]['filepath']} {rows[0]['label']}"
-    return f"{path.name} has labels behind {len(rows)} of its paths, such as {example!r}: they are not read from media"
+    said = f"{path.name} has labels behind {len(rows)} of its paths, such as {example!r}"
+    return f"{said}: they are read where it is given as labels"
 
 
 @lru_cache(8)
 def _named(source: ManifestSource, _: int) -> _Named:
     """Return what a manifest names, as long as it does not change."""
-    return source._named(source._rows())
+    return source._named(source._rows()[0])
 
 
 def _common_address(uris: list[str]) -> str:

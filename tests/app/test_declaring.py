@@ -507,6 +507,28 @@ def test_what_may_be_no_labels_is_taken_only_when_confirmed(tmp_path: Path) -> N
     assert declared(tmp_path)["labels"] == [{"uri": "folder"}]
 
 
+def test_folders_that_say_something_are_told_where_several_or_a_pattern_are_given(tmp_path: Path) -> None:
+    class_folders(tmp_path / "set")
+    roots = [str(tmp_path / "set" / split) for split in ("train", "test")]
+    for name, words in (("a", roots), ("b", [str(tmp_path / "set" / "**" / "*.png")])):
+        said = brain(tmp_path, "add", name, *words).stderr
+        assert f"folders are called like splits (train 2, test 2): brain set {name} split_from=folder" in said
+        assert f"folders of classes, 2 such as cat, dog: brain attach {name} --labels folder" in said
+
+
+def test_a_manifest_is_looked_at_too(tmp_path: Path) -> None:
+    write_pictures(tmp_path / "images", [0, 1])
+    (tmp_path / "m.csv").write_text("image_path;species;split\nimages/00000.png;cat;train\nimages/00001.png;dog;val\n")
+    (tmp_path / "l.txt").write_text("images/00000.png 1\nimages\\00001.png 0\n", "utf-8-sig")
+    table, listed = (look_at(tmp_path / name) for name in ("m.csv", "l.txt"))
+    assert table.proposal(unsure=False) == {"split_from": "column", "labels": [str(tmp_path / "m.csv")]}
+    labels = {"labels": [str(tmp_path / "l.txt")], "labels_format": "lists"}
+    assert (listed.proposal(unsure=False), listed.samples) == (labels, 2)
+    said = brain(tmp_path, "add", "a", str(tmp_path / "m.csv")).stderr
+    assert "2 images; splits by column: train 1, val 1" in said
+    assert declared(tmp_path)["split_from"] == "column"
+
+
 def test_whoever_says_how_a_dataset_is_is_not_told_better(tmp_path: Path) -> None:
     yolo(tmp_path / "set")
     said = brain(tmp_path, "add", "a", "--media", str(tmp_path / "set"), "--split-from", "none")

@@ -345,6 +345,14 @@ def test_a_list_names_files_relative_to_itself_or_absolute(media: Path) -> None:
     assert listed(names).items.num_rows == 0
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_list_as_windows_writes_it(media: Path, encoding: str) -> None:
+    names = media.parent / "list.txt"
+    names.write_text("media\\a.png\r\n.\\media\\train\\b.jpg\r\n", encoding)
+    assert column(listed(names), "bytes").keys() == {"a.png", "train/b.jpg"}
+    assert min(column(listed(names), "bytes").values()) >= 0
+
+
 def test_a_manifest_gives_split_and_tags(media: Path) -> None:
     table = pa.table({
         "filepath": ["a.png", "train/b.jpg", None],
@@ -364,6 +372,28 @@ def test_a_manifest_gives_split_and_tags(media: Path) -> None:
     assert column(listed(media / "manifest.jsonl"), "tags") == {"a.png": ["a", "b"]}
 
 
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("m.csv", "image_path;split\na.png;val\ntrain/b.jpg;\n".encode("utf-16")),
+        ("m.csv", b"# by me\nFile Name,subset,notes\na.png,val,x\ntrain/b.jpg,,\xe9\n"),
+        ("m.csv", b"a.png,val\ntrain/b.jpg,\n"),
+        ("m.jsonl", b'{"image": "a.png", "split": "val"}\n{"image": "train/b.jpg"}\n'),
+    ],
+)
+def test_a_manifest_is_a_table_like_any_other(media: Path, name: str, data: bytes) -> None:
+    (media / name).write_bytes(data)
+    split = None if data.startswith(b"a.png") else "val"
+    assert column(listed(media / name, "column"), "split") == {"a.png": split, "train/b.jpg": None}
+
+
+def test_rows_of_a_manifest_that_cannot_be_read_are_told(media: Path) -> None:
+    (media / "m.csv").write_text("filepath,split\na.png,train\ntrain/b.jpg\n")
+    listing = listed(media / "m.csv")
+    assert column(listing, "split") == {"a.png": None}
+    assert listing.told == ["1 rows of m.csv cannot be read, as line 3: 1 columns, expected 2"]
+
+
 def test_a_split_that_changes_changes_the_state(media: Path) -> None:
     manifest = media / "manifest.csv"
     manifest.write_text("filepath,split\na.png,train\n")
@@ -375,7 +405,8 @@ def test_a_split_that_changes_changes_the_state(media: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "data", "words"),
     [
-        ("m.csv", b"path,split\na.png,x\n", "has no column 'filepath' \\(columns: path, split\\)"),
+        ("m.csv", b"x,split\na.png,x\n", "has no column that names images \\(columns: x, split\\)"),
+        ("m.csv", b"path,path\na.png,x\n", "several columns are called path"),
         ("m.parquet", b"no parquet", "cannot be read as parquet"),
         ("m.jsonl", b"{", "cannot be read as jsonl"),
     ],
