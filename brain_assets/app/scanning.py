@@ -48,6 +48,7 @@ LABEL_FOLDERS = {"labels", "annotations", "annotation", "anns", "xmls", "xml", "
 TABLES, ANNOTATIONS = {".csv", ".tsv", ".jsonl", ".ndjson", ".parquet", ".json", ".xlsx"}, (".json", ".xml", ".txt")
 # What lies in archives with such suffixes is taken for labels that are not read there.
 LABEL_SUFFIXES = {*TABLES, ".xml"}
+WORDS_OF_A_CLASS = 3
 # So many files that nothing was found in are looked into for what they are.
 MOST_UNREAD = 500
 # Archives that tell what is in them without being read to their end.
@@ -387,9 +388,12 @@ def _beyond(found: Sequence[Found], names: Sequence[str]) -> tuple[list[str], fr
 
 def _listed_splits(found: Sequence[Found], names: Sequence[str]) -> Counter[str]:
     """Return how many images lists that are labels, or lie beside them, put into each split; none where there are none."""
-    labels = [LabelSettings(uri=uri, format=one.form) for one in found if one.form in LISTING for uri in one.addresses]
-    listing = list_labels(DatasetSettings(media="", labels=labels), DatasetPaths(Path()))
-    rows = read_sample_columns(listing.files).to_pylist()
+    listing = [one for one in found if one.form in LISTING or (one.form == "auto" and one.kind.startswith("table"))]
+    labels = [
+        LabelSettings(uri=uri, format=one.form) for one in listing if one.role == "labels" for uri in one.addresses
+    ]
+    files = list_labels(DatasetSettings(media="", labels=labels), DatasetPaths(Path())).files
+    rows = read_sample_columns(files).to_pylist()
     said: dict[str, set[str]] = defaultdict(set)
     for row in rows:
         for tail in _tails(row["key"]) if row["split"] else ():
@@ -559,7 +563,15 @@ def _seen_list(path: Path) -> tuple[str | None, str]:
         return recognised.form if recognised.member else None, ""
     read = recognised.read()
     refused = [one for one in read.rejected if one.line != WHOLE_FILE]
+    if _are_sentences([row["labels"][0] for row in read.labels.values()]):
+        return "lists", "sentences stand behind its paths, and no classes"
     return "lists", refused[-1].detail if len(refused) > len(read.labels) else ""
+
+
+def _are_sentences(labels: Sequence[str]) -> bool:
+    """Tell whether most of some texts are of several words and of one image each."""
+    long = sum(len(one.split()) > WORDS_OF_A_CLASS for one in labels)
+    return long > MOSTLY * len(labels) and len(set(labels)) > MOSTLY * len(labels)
 
 
 def _is_coarse(path: Path) -> bool:
@@ -659,9 +671,11 @@ def _may_be_table(path: Path) -> bool:
 def _tables(glances: Mapping[str, Glance]) -> Iterator[Found]:
     """Yield tables of labels and of predictions."""
     for role in ROLES:
-        if found := [path for path, one in glances.items() if role in one.roles]:
+        if found := [path for path, one in glances.items() if role in one.roles and not one.aside]:
             objects = any(glances[path].objects for path in found)
             yield Found(f"table of {role}", "auto", found, len(found), role=role, objects=objects)
+    if found := [path for path, one in glances.items() if one.aside]:
+        yield Found("table of splits", "auto", found, len(found), objects=False, aside=True)
 
 
 def _files_around(folder: Path) -> Iterator[Path]:

@@ -290,7 +290,9 @@ def _scores(rows: Rows, found: Mapping[int, str], classes: Sequence[str], kind: 
 def _marked(rows: Rows, places: Mapping[int, str]) -> dict[str, pa.Array]:
     """Return the classes whose columns hold a one; as single labels where each row has one of them."""
     matrix = _matrix(rows, places)
-    if not np.isin(matrix[~np.isnan(matrix)], (0, 1)).all():
+    known = matrix[~np.isnan(matrix)]
+    # CelebA writes -1 for what is not so.
+    if not (np.isin(known, (0, 1)).all() or np.isin(known, (-1, 1)).all()):
         return {}
     names, marks = list(places.values()), matrix == 1
     if (marks.sum(axis=1) == 1).all():

@@ -9,12 +9,13 @@ from functools import cached_property
 from pathlib import Path
 from urllib.parse import unquote
 
+import numpy as np
 import pyarrow as pa
 
 from brain_assets.resources.column_names import NAMES, plain
 from brain_assets.resources.label_formats.columns import PREDICTED, PREFIXED, SURE, has_boxes, recognised
 from brain_assets.resources.label_formats.input_files import Role
-from brain_assets.resources.tabular import Rows, as_text, keys, read_beginning, texts
+from brain_assets.resources.tabular import Rows, as_text, keys, numbers, read_beginning, texts
 
 # So many names are compared with those of images, and of a column that nobody knows so many have to be some.
 COMPARED, MOSTLY = 1000, 0.5
@@ -42,6 +43,7 @@ class Glance:
     groups: tuple[str, ...] = ()
     objects: bool = False
     labelled: bool = False
+    aside: bool = False
 
     @property
     def roles(self) -> tuple[Role, ...]:
@@ -107,14 +109,29 @@ def glance_at(path: Path, pictures: Pictures) -> Glance | None:
     named, says = keys(known).to_pylist(), _says(known, rows)
     are_here = pictures.share_of(named) > 0
     if not says:
-        reason = f"it names images, but no column is known to hold classes: {_columns(rows)}"
-        return Glance(None, reason) if are_here else None
+        return _without_classes(known, rows) if are_here else None
     if not are_here:
         return Glance(None, f"it names no image that is here, such as {next(filter(None, named), '')!r}")
     template = TEMPLATE in path.stem.lower()
     reason = "it is called like the template of answers to a contest, which holds no labels" if template else ""
+    reason = reason or ("its classes are numbers with decimals, which are none" if _are_measures(known) else "")
     groups = _groups(rows) if role == "labels" else ()
     return Glance(None if reason else role, reason, groups, has_boxes(rows.table.column_names), _is_labelled(rows))
+
+
+def _are_measures(known: Rows) -> bool:
+    """Tell whether what should be a class is a quantity."""
+    if "label" not in known.table.column_names:
+        return False
+    values, wrong = numbers(known.column("label"), len(known.lines))
+    return bool(not wrong.any() and (values[~np.isnan(values)] % 1 != 0).mean() > MOSTLY)
+
+
+def _without_classes(known: Rows, rows: Rows) -> Glance:
+    """Return what to say of a table that names images and no classes: it may say in which split each is."""
+    if "split" in known.table.column_names:
+        return Glance("labels", aside=True)
+    return Glance(None, f"it names images, but no column is known to hold classes: {_columns(rows)}")
 
 
 def _is_labelled(rows: Rows) -> bool:

@@ -52,7 +52,8 @@ def labels_of(rows: Rows, file: InputFile, classes: Sequence[str]) -> Reading:
         Columns as in ``LABEL_ROWS``, one row per key.
     """
     name = next((name for name in ("label", "labels") if name in rows.table.column_names), None)
-    if rows.lines.size and name is None:
+    # Of which split an image is may stand in a file of its own.
+    if rows.lines.size and name is None and not {"split", "tags"} & set(rows.table.column_names):
         rows.rejected.append(Rejected(WHOLE_FILE, "no_label", f"no column holds a class; {understood('label')}"))
     if not rows.lines.size or name is None:
         return Reading(LABEL_ROWS.empty_table(), rows.rejected, note=rows.note)

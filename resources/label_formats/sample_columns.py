@@ -9,8 +9,10 @@ from brain_assets.resources.label_formats.content import Content
 from brain_assets.resources.label_formats.door import HoldsColumns, formats
 from brain_assets.resources.label_formats.input_files import TABLES, InputFile
 from brain_assets.resources.label_formats.labels import named_rows
+from brain_assets.resources.label_formats.lists import PARTS_OF
 from brain_assets.resources.media.listing import groups_of, split_of, tags_of
-from brain_assets.resources.tabular import keys, read_table, texts
+from brain_assets.resources.media.splits import FolderSplits
+from brain_assets.resources.tabular import Rows, keys, read_table, texts
 
 SAMPLE_COLUMNS = pa.schema([
     ("source", pa.int32()),
@@ -61,7 +63,7 @@ def _told(file: InputFile, member: HoldsColumns) -> pa.Table:
 def _sample_columns(file: InputFile, form: str, groups: Sequence[str]) -> pa.Table:
     table = read_table(file.path, form)
     rows = named_rows(table, file, "labels")
-    splits, tags = rows.column("split"), rows.column("tags")
+    splits, tags = _splits(rows, file), rows.column("tags")
     said = {name: table.table.column(name).to_pylist() for name in groups if name in table.table.column_names}
     if not rows.lines.size or (splits is None and tags is None and not said):
         return SAMPLE_COLUMNS.empty_table()
@@ -74,6 +76,17 @@ def _sample_columns(file: InputFile, form: str, groups: Sequence[str]) -> pa.Tab
         pa.array(belongs or [[]] * len(rows.lines), pa.list_(pa.string())),
     ]
     return pa.table(columns, schema=SAMPLE_COLUMNS)
+
+
+def _splits(rows: Rows, file: InputFile) -> pa.Array | None:
+    """Return the split of each row: its column's, where that has CelebA's numbers by these, else what the file is called."""
+    column, size = rows.column("split"), len(rows.lines)
+    if column is None:
+        own = FolderSplits([file.path.stem]).of(file.path.stem)
+        return pa.repeat(pa.scalar(own), size) if own else None
+    values = texts(column, size).to_pylist()
+    numbered = all(one in PARTS_OF for one in values)
+    return pa.array([PARTS_OF[str(one)] for one in values], pa.string()) if numbered else column
 
 
 def _place(file: InputFile) -> list[tuple[object, pa.DataType]]:

@@ -170,6 +170,19 @@ def boxes_and_classes(root: Path) -> None:
     (root / "labels.csv").write_text("filename,class\n00000.png,cat\n")
 
 
+def tables_of_splits(root: Path) -> None:
+    write_pictures(root / "images", [0, 1])
+    (root / "train.csv").write_text("image,label\n00000.png,cat\n")
+    (root / "test.csv").write_text("image,label\n00001.png,dog\n")
+
+
+def attributes(root: Path) -> None:
+    """As CelebA: what is so and what is not, and splits by numbers in a table of their own."""
+    write_pictures(root / "images", [0, 1])
+    (root / "attributes.csv").write_text("image_id,Bald,Smiling\n00000.png,-1,1\n00001.png,1,1\n")
+    (root / "list_eval_partition.csv").write_text("image_id,partition\n00000.png,0\n00001.png,2\n")
+
+
 def classified(root: Path) -> None:
     """As ultralytics has classifiers write what they found."""
     class_folders(root)
@@ -241,6 +254,8 @@ LAYOUTS: dict[Callable[[Path], None], dict[str, object]] = {
         "predictions": ["runs/classify/predict/labels"],
         "predictions_format": "yolo-classes",
     },
+    tables_of_splits: {"split_from": "column", "labels": ["test.csv", "train.csv"]},
+    attributes: {"split_from": "column", "labels": ["attributes.csv", "list_eval_partition.csv"]},
     nothing: {},
 }
 
@@ -384,11 +399,20 @@ TABLES = {
     "ImageID,LabelName,Confidence,XMin,XMax,YMin,YMax\n00001,/m/0,1,.1,.5,.2,.6\n00002,/m/0,1,.1,.5,.2,.6\n": "labels",
     "filename,pred,logit_0,logit_1\n00001.png,0,2.5,-1\n": "predictions",
     "image_id,label\n77777,1\n": "it names no image that is here, such as '77777'",
+    "image,target\n00001.png,1.5\n00002.png,2.25\n": "its classes are numbers with decimals",
     "image_id,age\n00001,50\n": "it names images, but no column is known to hold classes",
     "Slide,Grade\n00001,2\n00002,3\n": "its column 'Slide' names images, which is not known by its name",
     "country,population\nA,1\n": "",
     "Slide,,\n00001,x,y\n00002,x,z\n": "its column 'Slide' names images, which is not known by its name",
 }
+
+
+def test_sentences_behind_paths_are_no_classes(tmp_path: Path) -> None:
+    write_pictures(tmp_path / "set", [1, 2])
+    (tmp_path / "set" / "captions.txt").write_text("00001.png,A brown dog runs .\n00002.png,Two cats on a wall .\n")
+    look = look_at(tmp_path / "set")
+    assert look.proposal(unsure=True) == {}
+    assert list(look.left_out.values()) == ["sentences stand behind its paths, and no classes"]
 
 
 def test_small_files_of_json_are_tables_where_they_are_nothing_else(tmp_path: Path) -> None:

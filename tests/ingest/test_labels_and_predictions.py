@@ -216,6 +216,29 @@ def test_label_files_may_give_splits_and_tags(tmp_path: Path) -> None:
     assert workshop.rows("select count(split) from samples") == [(0,)]
 
 
+def test_tables_called_like_splits_and_tables_that_say_splits_alone(tmp_path: Path) -> None:
+    names = [path.name for path in write_pictures(tmp_path / "media", range(4))]
+    for file, text in {
+        "train_labels.csv": f"filepath,label\n{names[0]},cat\n",
+        "splits.csv": f"filepath,split\n{names[1]},Validation\n",
+        "list_eval_partition.csv": f"image_id,partition\n{names[2]},0\n{names[3]},2\n",
+    }.items():
+        (tmp_path / "labels").mkdir(exist_ok=True)
+        (tmp_path / "labels" / file).write_text(text)
+    workshop = make_workshop(
+        tmp_path, "home", labels=[{"uri": str(tmp_path / "labels")}], split_from="column", classes=[]
+    )
+    workshop.run(("samples", "media", "ground_truth", "published"))
+    assert [split for (split,) in workshop.rows("select split from samples order by filepath")] == [
+        "train",
+        "val",
+        "train",
+        "test",
+    ]
+    assert workshop.rows("select labels from ground_truth") == [(["cat"],)]
+    assert workshop.rows("from rejected_rows") == []
+
+
 def test_folders_as_classes_and_several_fields(tmp_path: Path) -> None:
     write_pictures(tmp_path / "media" / "train" / "cat", range(3))
     write_pictures(tmp_path / "media" / "val" / "dog", range(3, 5))
