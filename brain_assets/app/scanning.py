@@ -23,6 +23,7 @@ from brain_assets.resources.label_formats.door import (
     LabelFormat,
     Recognised,
     formats,
+    json_in_words,
     recognise,
 )
 from brain_assets.resources.label_formats.glances import GROUPS, MOSTLY, ROLES, Glance, Pictures, glance_at
@@ -335,17 +336,26 @@ def _unread(files: Sequence[Path], found: Sequence[Found], names: Sequence[str],
     taken = {*told, *(uri for one in found for uri in one.addresses)}
     pictures = Pictures(names)
     kinds: dict[str, list[Path]] = defaultdict(list)
-    untold = (path for path in files if not taken.intersection(map(str, (path, *path.parents))))
+    folders = {
+        inner for inner in {path.parent for path in files} if not taken.intersection(map(str, (inner, *inner.parents)))
+    }
+    untold = (path for path in files if path.parent in folders and str(path) not in taken)
     for path in islice((path for path in untold if path.suffix.lower() in ANNOTATIONS), MOST_UNREAD):
         if _speaks_of(path, pictures):
             kinds[path.suffix.lower()].append(path)
     unread = {}
     for paths in kinds.values():
-        seen = next(filter(None, map(_recognised, paths[:TRIED])), None)
-        if seen and seen.fault:
+        if (seen := next(filter(None, map(_recognised, paths[:TRIED])), None)) and (fault := _fault_of(seen)):
             more = f" ({len(paths)} such files or more)" if len(paths) > 1 else ""
-            unread[str(seen.file.path)] = f"{seen.fault.partition('; ')[0]}: of no format that is read{more}"
+            unread[str(seen.file.path)] = f"{fault}: of no format that is read{more}"
     return unread
+
+
+def _fault_of(seen: Recognised) -> str:
+    """Return what a file holds instead of something that is read; JSON that may be a table is none if nobody took it."""
+    if seen.form == "json":
+        return json_in_words(seen.content.json)
+    return seen.fault.partition("; ")[0]
 
 
 def _packed(archives: Sequence[Path], names: Sequence[str]) -> dict[str, str]:
@@ -708,7 +718,7 @@ def _below(folder: Path) -> Iterator[Path]:
 
 def _tops(files: Iterable[Path], folder: Path) -> list[str]:
     """Return the folders that hold some files: those called like labels in and beside a folder, else where the files lie."""
-    found = {_top(path.parent, folder) for path in files}
+    found = {_top(inner, folder) for inner in {path.parent for path in files}}
     return sorted(str(one) for one in found if not any(other != one and one.is_relative_to(other) for other in found))
 
 

@@ -298,7 +298,7 @@ def _what(content: Content) -> str:
     if packed := next((name for mark, name in PACKED.items() if content.data.startswith(mark)), None):
         return f"a file packed by {packed}, which is to be unpacked"
     if content.suffix == ".json":
-        return _json_in_words(content.json)
+        return json_in_words(content.json)
     if content.suffix == ".xml":
         return f"XML with the root <{content.xml.tag}>"
     named, fault = names_in(content)
@@ -312,9 +312,10 @@ def _what(content: Content) -> str:
     return f"text that begins {content.text.lstrip()[:SHOWN]!r}{hint}"
 
 
-def _json_in_words(tree: object) -> str:
+def json_in_words(tree: object) -> str:
+    """Return in a few words what JSON holds."""
     if isinstance(tree, dict):
         return f"a JSON object with {', '.join(map(str, list(tree)[:8])) or 'nothing in it'}"
     if isinstance(tree, list) and tree:
-        return f"a JSON list whose first entry is {_json_in_words(tree[0])}"
+        return f"a JSON list whose first entry is {json_in_words(tree[0])}"
     return f"JSON that is a {type(tree).__name__}"

@@ -300,6 +300,12 @@ def test_what_is_not_taken_is_told_and_how_to_take_it(tmp_path: Path) -> None:
     (left,) = [line for line in look_at(tmp_path / "other").lines() if "left out" in line]
     assert "labels/00000.txt: text that begins '0 10 8 4 4" in left
     assert left.endswith("of no format that is read")
+    write_pictures(tmp_path / "third" / "images", [0, 1])
+    (tmp_path / "third" / "ann").mkdir()
+    for name in ("00000", "00001"):
+        (tmp_path / "third" / "ann" / f"{name}.json").write_text('{"odd": [1, 2]}')
+    (left,) = look_at(tmp_path / "third").left_out.values()
+    assert left == "a JSON object with odd: of no format that is read (2 such files or more)"
 
 
 def test_frames_that_somebody_asks_for_are_those_that_are_taken(tmp_path: Path) -> None:
