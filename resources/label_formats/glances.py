@@ -24,6 +24,11 @@ SCORES = frozenset({*PREDICTED, *NAMES["confidence"], *NAMES["confidences"], *NA
 SHORT = 6
 # What tables are called that hold what a model says.
 OF_A_MODEL = re.compile(r"(?:^|[^a-z])(?:preds?|predictions?|predicted|inference|logits|probs)(?:[^a-z]|$)")
+# Columns of what is not read from tables, and why.
+ELSEWHERE = {
+    "encodedpixels": "masks as runs of pixels (EncodedPixels) are not read from tables: give pictures of masks or COCO's JSON",
+    "region_shape_attributes": "regions of the VGG Image Annotator are read from its JSON: export that",
+}
 # The file that contests hand out to show how answers are to be written; what it says of images is made up.
 TEMPLATE = "submission"
 # What images are of, or come from, that makes those of one alike.
@@ -131,6 +136,8 @@ def _without_classes(known: Rows, rows: Rows) -> Glance:
     """Return what to say of a table that names images and no classes: it may say in which split each is."""
     if "split" in known.table.column_names:
         return Glance("labels", aside=True)
+    if why := next((ELSEWHERE[name] for name in map(plain, rows.table.column_names) if name in ELSEWHERE), ""):
+        return Glance(None, why)
     return Glance(None, f"it names images, but no column is known to hold classes: {_columns(rows)}")
 
 
