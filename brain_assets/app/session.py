@@ -6,12 +6,13 @@ import threading
 import time
 import weakref
 import webbrowser
+from collections.abc import Iterable
 from html import escape
 from typing import TYPE_CHECKING, Self
 
 from brain_assets.app.api import DatasetReader
 from brain_assets.app.views import View
-from brain_assets.resources.errors import BrainError, ConfigurationError
+from brain_assets.resources.errors import BrainError, ConfigurationError, MissingError
 from brain_assets.review.stage import Stage
 
 if TYPE_CHECKING:
@@ -24,8 +25,8 @@ START_SECONDS = 30
 class Session:
     """A review page in this process, on this machine alone, which shows a dataset or a view of it.
 
-    Assigning to `view` has every open page show that view within a second. It ends with `close`, with the block that it is used
-    for, or with the process.
+    Assigning to `view` has every open page show that view within a second, assigning to `selected` select those images; what is
+    selected on a page is found in `selected`. It ends with `close`, with the block that it is used for, or with the process.
 
     Parameters
     ----------
@@ -80,12 +81,45 @@ class Session:
     @view.setter
     def view(self, shown: DatasetReader | None) -> None:
         shown = self.dataset if shown is None else shown
+        self._require_own(shown)
+        self._stage.show(shown.ids if isinstance(shown, View) else None)
+        self._view = shown
+
+    @property
+    def selected(self) -> list[str]:
+        """Ids of the images that are selected on the page, or that hold the objects selected there.
+
+        Images may be assigned by id or filepath, as a view, or None for nothing; every open page selects them within a second.
+        """
+        return list(self._stage.selected[0])
+
+    @selected.setter
+    def selected(self, samples: DatasetReader | Iterable[str] | None) -> None:
+        self._stage.select(self._ids(samples))
+
+    @property
+    def selected_labels(self) -> list[str]:
+        """Ids of the objects that are selected on the page, nothing where it is images."""
+        return list(self._stage.selected[1])
+
+    def _require_own(self, shown: DatasetReader) -> None:
         if (shown.name, shown.home.root) != (self.dataset.name, self.dataset.home.root):
             raise ConfigurationError(
                 f"the session shows {self.dataset.name}: a view of {shown.name} needs one of its own"
             )
-        self._stage.show(shown.ids if isinstance(shown, View) else None)
-        self._view = shown
+
+    def _ids(self, samples: DatasetReader | Iterable[str] | None) -> list[str]:
+        if isinstance(samples, DatasetReader):
+            self._require_own(samples)
+            return (samples if isinstance(samples, View) else samples.where("true")).ids
+        if isinstance(samples, str):
+            raise ConfigurationError(f"samples are several: [{samples!r}] selects this one")
+        wanted = list(dict.fromkeys(samples or ()))
+        found = self.dataset.select(wanted)
+        known = {*found.ids, *found.values("filepath")}
+        if unknown := [one for one in wanted if one not in known]:
+            raise MissingError(f"no sample {unknown[0]!r} (ids and filepaths count)")
+        return found.ids
 
     def close(self) -> None:
         """Stop serving the page."""

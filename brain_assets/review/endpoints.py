@@ -27,7 +27,7 @@ from brain_assets.review.evaluation import evaluation, pairings
 from brain_assets.review.first import first, priorities
 from brain_assets.review.methods import MOST_NAMED, Methods
 from brain_assets.review.refusal import Refused
-from brain_assets.review.reviews import Selection, ids_of, record, synchronise
+from brain_assets.review.reviews import Selection, ids_of, images_of, record, synchronise
 from brain_assets.review.security import GUEST
 from brain_assets.review.sets import Frame, OpenSet, Sets, literal
 from brain_assets.review.stage import Stage
@@ -493,10 +493,14 @@ def views(page: Page, dataset: str, question: Question) -> Any:
 
 
 def staged(page: Page, dataset: str, question: Question) -> Any:
-    """Return what the program that serves the page wants it to show."""
+    """Return what the program that serves the page wants it to show, and to have selected."""
+    return _stage(page, dataset).state()
+
+
+def _stage(page: Page, dataset: str) -> Stage:
     if page.stage is None or page.stage.dataset != dataset:
         raise Refused(404, "no program says what this page shows")
-    return page.stage.state()
+    return page.stage
 
 
 def methods(page: Page, dataset: str, question: Question) -> Any:
@@ -562,6 +566,16 @@ def rows(page: Page, dataset: str, question: RowsQuestion) -> Any:
     """Return what the grid shows of some positions."""
     with page.sets.use(dataset, question.version) as opened:
         return subjects.cards_at(opened, question.frame, question.positions, page.events(dataset))
+
+
+def select(page: Page, dataset: str, said: Chosen) -> Any:
+    """Tell the program that serves the page what is selected on it; nothing where neither ids nor bits are given."""
+    stage, ids, images = _stage(page, dataset), [], []
+    with page.sets.use(dataset, said.version) as opened:
+        if said.ids or said.bits is not None:
+            ids = ids_of(opened, said.selection)
+            images = images_of(opened, ids) if said.frame == "objects" else ids
+    return {"selection": stage.select(images, ids if said.frame == "objects" else ())}
 
 
 def say(page: Page, dataset: str, said: Said) -> Any:
@@ -679,6 +693,7 @@ POSTED: dict[str, Answer[Any]] = {
     "find": Answer(FindQuestion, find),
     "alike": Answer(AlikeQuestion, find_alike, most_body=alike.MOST_PICTURE * 3 // 2),
     "rows": Answer(RowsQuestion, rows),
+    "select": Answer(Chosen, select),
     "say": Answer(Said, say),
     "correct": Answer(CorrectionSaid, correct),
     "approve": Answer(Chosen, approve),

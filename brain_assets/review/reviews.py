@@ -71,6 +71,17 @@ def ids_of(opened: OpenSet, selection: Selection) -> list[str]:
     return [one.decode() for one in opened.ids(selection.frame)[chosen].tolist()]
 
 
+def images_of(opened: OpenSet, objects: list[str]) -> list[str]:
+    """Return the ids of the images that some objects are in, ascending."""
+    held = opened.positions("objects", objects)
+    cursor = opened.cursor()
+    cursor.register("chosen", pa.table({"position": pa.array(held, pa.int64())}))
+    query = f"""
+        select distinct image.subject_id from {opened.frame("objects")} object join chosen using (position)
+        join {opened.frame("images")} image on image.position = object.sample_at order by 1"""
+    return [row[0] for row in cursor.execute(query).fetchall()]
+
+
 def _streamed(cursor: Any) -> Iterator[Subject]:
     while rows := cursor.fetchmany(10_000):
         yield from rows

@@ -12,21 +12,18 @@ import { News } from "/static/js/news.js";
 import { Queue } from "/static/js/queue.js";
 import { Overview } from "/static/js/overview.js";
 import { rename, reviewer, undo } from "/static/js/say.js";
-import { NOTHING_SOUGHT, fresh, set, state, watch } from "/static/js/state.js";
+import { Stage } from "/static/js/stage.js";
+import { fresh, set, state, watch } from "/static/js/state.js";
 import { Threshold } from "/static/js/threshold.js";
 import { Workspace } from "/static/js/workspace.js";
 
 const TABS = ["overview", "explore", "queue", "groups", "evaluation", "news"];
 const THEMES = { auto: "◐", light: "☀", dark: "☾" };
 const LOOK_EVERY = 10_000;
-const FOLLOW_EVERY = 700;
 
 let overview = { version: "", issues: [], words: {}, groups: [], runs: [], user: "" };
 let frames = {};
 let explored = null;
-/** The number of what a program last wanted shown, and whose programs are followed. */
-let staged = null;
-const following = new Set();
 const overviewed = newest();
 
 const wordsOf = async (name) => (frames.images?.has(name) ? ((await frames.images.column(name)).words ?? []) : []);
@@ -47,6 +44,7 @@ const first = new Overview(openDetail, context);
 const groups = new Groups(openDetail, context, (one, other) => (workspace.open(one), workspace.compare(other)));
 const news = new News(context);
 const evaluation = new Evaluation(context);
+const stage = new Stage(explore, startExplore);
 const compute = new Compute(() => explore.shown(), () => look());
 
 async function start() {
@@ -82,7 +80,7 @@ async function load() {
   await (state.tab === "explore" || state.id ? startExplore() : ({ overview: first, queue, groups, evaluation, news })[state.tab]?.enter());
   workspace.start();
   compute.start();
-  if (overview.staged) follow(state.dataset);
+  if (overview.staged) stage.follow(state.dataset);
   document.body.dataset.ready ??= Math.round(performance.now());
 }
 
@@ -97,22 +95,6 @@ function bringIntoStrip(button) {
   const strip = button.parentElement;
   const [outer, inner] = [strip.getBoundingClientRect(), button.getBoundingClientRect()];
   strip.scrollLeft += Math.min(0, inner.left - outer.left) + Math.max(0, inner.right - outer.right);
-}
-
-/** Shows what the program that serves the page wants shown, whenever that is another. */
-async function follow(dataset) {
-  if (following.has(dataset)) return;
-  following.add(dataset);
-  while (state.dataset === dataset) {
-    const found = await ask(dataset, "staged").catch(() => null);
-    if (found && found.number !== staged) {
-      const isFirst = staged === null;
-      staged = found.number;
-      if (!isFirst || found.where) set({ tab: "explore", frame: "images", filters: {}, where: found.where, text: "", id: "", beside: "", ...NOTHING_SOUGHT }, { push: !isFirst });
-    }
-    await new Promise((resolve) => setTimeout(resolve, FOLLOW_EVERY));
-  }
-  following.delete(dataset);
 }
 
 /** Says which rows of labels and predictions are not used, before anything that is judged by the rest. */

@@ -21,9 +21,11 @@ import { Views } from "/static/js/views.js";
 const MANY = 12;
 const FIND = "find";
 
-export class Explore {
+/** Tells `selection` whenever others may be picked or selected. */
+export class Explore extends EventTarget {
   /** @param {(id: string) => void} openDetail @param {(one: string, other: string) => void} compare */
   constructor(openDetail, compare) {
+    super();
     Object.assign(this, { openDetail, compare });
     this.filters = new Filters($("#filters"));
     this.views = new Views($("#view-row"));
@@ -369,6 +371,18 @@ export class Explore {
       button.disabled = none || wrong;
       button.title = none ? "Select on the map, pick in the grid, or press Select all" : "";
     }
+    this.dispatchEvent(new Event("selection"));
+  }
+
+  /** Selects who is in a mask, nobody where there is none, in place of who was picked or selected. */
+  choose(mask) {
+    this.grid.picked.clear();
+    this.clear();
+    if (!mask || !count(mask)) return;
+    this.selected.set(mask);
+    this.selecting = true;
+    this.showStates();
+    this.fillGrid();
   }
 
   selectMatching() {
