@@ -1,7 +1,6 @@
 """The Python face: read what is published of a dataset, and bring it up to date."""
 
 import json
-import weakref
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
 class DatasetReader:
     """One dataset; a context manager, for whoever opens many.
 
-    Relations read the set that was current when they were made, and stay valid as long as this object lives.
+    Relations read the set that was current when they were made, and stay valid until this object is closed.
 
     Parameters
     ----------
@@ -51,9 +50,8 @@ class DatasetReader:
         self.home = Home.default(home)
         self.paths = self.home.existing(name)
         self.name = name
-        self._leases = ExitStack()
-        # Nobody closes what a script or notebook holds: leases end before Python takes its modules down.
-        weakref.finalize(self, self._leases.close)
+        # What is open, for `close`; what nobody closes ends with the last who holds a connection or a relation of it.
+        self._held = ExitStack()
         self._connections: dict[int, duckdb.DuckDBPyConnection] = {}
 
     def __enter__(self) -> Self:
@@ -180,6 +178,26 @@ class DatasetReader:
         from brain_assets.app import views
 
         return views.sort_by(self, expression, reverse=reverse)
+
+    def videos(self) -> duckdb.DuckDBPyRelation:
+        """Return a row for each video that samples are frames of, from what is known of these.
+
+        Returns
+        -------
+        duckdb.DuckDBPyRelation
+            ``video`` (its path), ``frames``, ``errors`` (frames that cannot be read), ``seconds`` (time of the last one),
+            ``splits`` and ``labels`` that frames have; of each score (``uniqueness``, ``representativeness``,
+            ``outlier_score``, ``hardness``, ``mistakenness``) the mean, and with ``_min`` and ``_max`` the ends;
+            ``frames_with_issues``, and ``issues``, a map of issue to the number of frames that have it.
+
+        Examples
+        --------
+        >>> clips.videos().order("mistakenness_max desc").df()  # doctest: +SKIP
+        """
+        from brain_assets.app.videos import summarized
+        from brain_assets.app.views import View
+
+        return summarized(self if isinstance(self, View) else self.where("true"))
 
     def find_duplicates(
         self, threshold: float | None = None, *, fraction: float | None = None, by: "By" = "pixels"
@@ -516,13 +534,15 @@ class DatasetReader:
         """Return the newest record of every run, or of those of a method and with these values in their configuration."""
         from brain_assets.app.runs import latest_runs, recorded
 
-        return latest_runs(self._leases.enter_context(recorded(self.home, self.name)), method, configuration)
+        with recorded(self.home, self.name) as connection:
+            return publishing.apart(latest_runs(connection, method, configuration))
 
     def run_history(self, brain_key: str) -> duckdb.DuckDBPyRelation:
         """Return all records of one run, the newest first; raises MissingError."""
         from brain_assets.app.runs import history, recorded
 
-        return history(self._leases.enter_context(recorded(self.home, self.name)), brain_key)
+        with recorded(self.home, self.name) as connection:
+            return publishing.apart(history(connection, brain_key))
 
     def rename_run(self, old: str, new: str) -> None:
         """Rename a declared run, with its rows, record and calibrations; raises BrainError."""
@@ -555,15 +575,22 @@ class DatasetReader:
 
     def close(self) -> None:
         """Let go of the sets that were opened; their relations end."""
-        for connection in self._connections.values():
-            connection.close()
         self._connections.clear()
-        self._leases.close()
+        self._held.close()
 
     def _current(self) -> duckdb.DuckDBPyConnection:
         """Return a connection to the current set, opened once per set."""
-        found = publishing.manifest(self.paths.published)
-        number = found["number"] if found else 0
+        number = self._number()
         if number not in self._connections:
-            self._connections[number] = self._leases.enter_context(publishing.connect(self.paths.published))
+            self._connections[number] = self._opened()
         return self._connections[number]
+
+    def _number(self) -> int:
+        found = publishing.manifest(self.paths.published)
+        return found["number"] if found else 0
+
+    def _opened(self) -> duckdb.DuckDBPyConnection:
+        connection, let_go = publishing.open_lasting(self.paths.published)
+        self._held.callback(let_go)
+        self._held.callback(connection.close)
+        return connection

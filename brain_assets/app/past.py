@@ -1,12 +1,10 @@
 """What was published before, from Python: a dataset as it was, and the list of its versions."""
 
-from contextlib import ExitStack
-
 import duckdb
 import pyarrow as pa
 
 from brain_assets.app.api import DatasetReader
-from brain_assets.resources.store.history import History, Published, connect_at, open_history
+from brain_assets.resources.store.history import History, Published, open_lasting
 
 
 class PastDataset(DatasetReader):
@@ -23,15 +21,10 @@ class PastDataset(DatasetReader):
 
     def __init__(self, dataset: DatasetReader, spec: str | int) -> None:
         super().__init__(dataset.name, str(dataset.home.root))
-        self._stack = ExitStack()
-        history = self._stack.enter_context(open_history(self.paths.published))
-        self.version: Published = history.at(spec)
-        self._connection = self._stack.enter_context(connect_at(history, self.version))
-
-    def close(self) -> None:
-        """Let go of the version."""
-        self._stack.close()
-        super().close()
+        self.version: Published
+        self.version, self._connection, let_go = open_lasting(self.paths.published, spec)
+        self._held.callback(let_go)
+        self._held.callback(self._connection.close)
 
     def _current(self) -> duckdb.DuckDBPyConnection:
         return self._connection

@@ -11,7 +11,6 @@ import duckdb
 from brain_assets.app.api import DatasetReader
 from brain_assets.incremental.update import literal
 from brain_assets.resources.errors import BrainError, ConfigurationError
-from brain_assets.resources.store import publishing
 from brain_assets.resources.store.store import wrong_condition
 
 # What may be asked of a sample beside its own columns: the scores of the default runs, by table and column.
@@ -106,11 +105,9 @@ class View(DatasetReader):
 
     def _current(self) -> duckdb.DuckDBPyConnection:
         """Return a connection to the current set in which every table holds the view's samples alone."""
-        found = publishing.manifest(self.paths.published)
-        number = found["number"] if found else 0
+        number = self._number()
         if number not in self._connections:
-            connection = self._leases.enter_context(publishing.connect(self.paths.published))
-            self._narrow(connection)
+            self._narrow(connection := self._opened())
             self._connections[number] = connection
         return self._connections[number]
 

@@ -1,6 +1,6 @@
 """Reading what was published before, by number, tag or date."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
@@ -11,7 +11,7 @@ import duckdb
 
 from brain_assets.resources.errors import ConfigurationError, MissingError, StoreError
 from brain_assets.resources.store import deltas, interrupts, publishing
-from brain_assets.resources.store.store import bound_spill, ended
+from brain_assets.resources.store.store import ended
 
 CURRENT = "current"
 SHOWN = 8
@@ -156,10 +156,21 @@ def _moment(text: str) -> datetime | None:
 def connect_at(history: History, version: Published) -> Iterator[duckdb.DuckDBPyConnection]:
     """Yield a connection that sees the tables of a version as they were published then; nothing can be written to them."""
     with ended(publishing.NEEDS_MEMORY), duckdb.connect() as connection, interrupts.ending_on_signals(connection):
-        bound_spill(connection)
-        connection.execute("set timezone = 'UTC'")
+        publishing.prepare(connection)
         make_views(connection, history, version)
         yield connection
+
+
+def open_lasting(published: Path, spec: str | int) -> tuple[Published, duckdb.DuckDBPyConnection, Callable[[], object]]:
+    """Return a version, a connection as `connect_at` yields one, and what lets go of it; see `publishing.lasting`."""
+    held = ExitStack()
+    history = held.enter_context(open_history(published))
+    version = history.at(spec)
+    with ended(publishing.NEEDS_MEMORY):
+        connection = duckdb.connect()
+        publishing.prepare(connection)
+        make_views(connection, history, version)
+    return version, connection, publishing.lasting(connection, held)
 
 
 def make_views(connection: duckdb.DuckDBPyConnection, history: History, version: Published) -> None:

@@ -11,7 +11,8 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+import weakref
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -279,10 +280,43 @@ def connect(folder: Path, *, tolerant: bool = False) -> Iterator[duckdb.DuckDBPy
 def connect_to(path: Path, *, tolerant: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
     """Yield a connection that sees the tables of a set that is held open."""
     with ended(NEEDS_MEMORY), duckdb.connect() as connection, interrupts.ending_on_signals(connection):
-        bound_spill(connection)
-        connection.execute("set timezone = 'UTC'")
+        prepare(connection)
         make_views(connection, path, tolerant=tolerant)
         yield connection
+
+
+def prepare(connection: duckdb.DuckDBPyConnection) -> None:
+    """Bound what a connection may spill, and have times read alike everywhere."""
+    bound_spill(connection)
+    connection.execute("set timezone = 'UTC'")
+
+
+def open_lasting(folder: Path) -> tuple[duckdb.DuckDBPyConnection, Callable[[], object]]:
+    """Return a connection as `connect` yields one, and what lets go of its set; see `lasting`."""
+    held = ExitStack()
+    path = held.enter_context(open_set(folder))
+    with ended(NEEDS_MEMORY):
+        connection = duckdb.connect()
+        prepare(connection)
+        make_views(connection, path)
+    return connection, lasting(connection, held)
+
+
+def lasting(connection: duckdb.DuckDBPyConnection, held: ExitStack) -> Callable[[], object]:
+    """Hold what a connection reads for as long as anybody has the connection, or a relation of it; return what lets go now.
+
+    ``held`` must not lead to the connection: who asked for a relation may be gone before it is read, as in
+    ``dataset("flowers").table("issues").df()``.
+    """
+    interrupts.watch(connection)
+    return weakref.finalize(connection, held.close)
+
+
+def apart(relation: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelation:
+    """Return the rows of a relation as one that lasts when the connection of the former is closed."""
+    connection = duckdb.connect()
+    prepare(connection)
+    return connection.from_arrow(relation.to_arrow_table())
 
 
 def make_views(connection: duckdb.DuckDBPyConnection, path: Path, *, tolerant: bool = False) -> set[str]:

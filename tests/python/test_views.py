@@ -1,8 +1,11 @@
 """Views: some samples of a dataset, in an order, of which everything can be asked."""
 
+import gc
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import duckdb
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -59,6 +62,33 @@ def test_views_are_cut_ordered_and_chosen(pictures: DatasetReader) -> None:
 def test_tags_of_people_count_as_well(pictures: DatasetReader) -> None:
     assert len(pictures.match_tags("nobody's")) == 0
     assert len(pictures.match_tags(["a", "b"], bool=False)) == 12
+
+
+def test_an_answer_outlives_whom_was_asked(pictures: DatasetReader) -> None:
+    def again() -> DatasetReader:
+        return brain.dataset("flowers", home=str(pictures.home.root))
+
+    assert len(again().table("samples").order("filepath").limit(3).fetchall()) == 3
+    assert again().where("split = 'test'").sql("select count(*) from samples").fetchall() == [(4,)]
+    assert again().where("true").find_duplicates(fraction=0.5, by="embedding").duplicates_view().fetchall()
+    assert again().at("current").table("samples").project("sample_id").fetchall()
+    assert again().runs().fetchall()
+    assert again().run_history("uniqueness").fetchall()
+    gc.collect()
+    files = len(os.listdir("/dev/fd"))
+    held = again()
+    relation = held.table("samples")
+    assert len(os.listdir("/dev/fd")) > files
+    held.close()
+    with pytest.raises(duckdb.ConnectionException):
+        relation.fetchall()
+    assert len(os.listdir("/dev/fd")) == files
+    del relation, held
+    view = again().where("true")
+    assert len(view) == 12
+    del view
+    gc.collect()
+    assert len(os.listdir("/dev/fd")) == files
 
 
 def test_what_a_declared_run_can_ask_of_a_view(pictures: DatasetReader) -> None:
