@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+import brain_assets as brain
 from brain_assets.ingest import decode_pass
 from brain_assets.resources.decoding.decoding_workers import Direct, Worker
 from brain_assets.resources.errors import MissingError, Refused
@@ -61,6 +62,26 @@ def test_a_video_gives_the_tables_of_its_frames_in_a_folder(tmp_path: Path) -> N
     ):
         assert repr(frames.rows(query)) == repr(files.rows(query))
     assert len(files.rows("from exact_duplicates")) == 2
+
+
+def test_a_video_is_summed_up_from_its_frames(tmp_path: Path) -> None:
+    media = tmp_path / "media"
+    write_pictures(media, [90])
+    write_video(media / "train" / "a.mkv", [1, 2, 1])
+    write_video(media / "test" / "b.mkv", [1, 4])
+    Workshop(tmp_path / "home", media, "clips", split_from="folder", frames=1.0).run()
+    with brain.dataset("clips", home=str(tmp_path / "home")) as clips:
+        of_test, of_train = clips.videos().project("video, frames, errors, seconds, splits").fetchall()
+        assert of_test == ("test/b.mkv", 2, 0, 1.0, ["test"])
+        assert of_train == ("train/a.mkv", 3, 0, 2.0, ["train"])
+        scores = clips.where("split = 'train'").values("uniqueness")
+        train = clips.where("split = 'train'").videos()
+        [(mean, low, high)] = train.project("uniqueness, uniqueness_min, uniqueness_max").fetchall()
+        assert (mean, low, high) == pytest.approx((sum(scores) / 3, min(scores), max(scores)))
+        [(troubled, issues)] = train.project("frames_with_issues, issues").fetchall()
+        # A frame of one is in the other, and twice there.
+        assert (issues["leak"], max(issues.values()) <= troubled <= 3) == (2, True)
+        assert clips.where("filepath = '00090.png'").videos().fetchall() == []
 
 
 def test_only_what_changed_is_decoded(tmp_path: Path) -> None:
