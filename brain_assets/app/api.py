@@ -126,6 +126,25 @@ class DatasetReader:
         question = question_of(connection, query, k=k, **options)
         return connection.from_arrow(similar(self.home, self.name, connection, question))
 
+    def sort_by_similarity(
+        self, query: str | Sequence[str] | Path | bytes | ArrayLike, k: int | None = None, **options: Any
+    ) -> "View":
+        """Return a view of the samples nearest to a query, the nearest first; all of them without ``k``.
+
+        Parameters
+        ----------
+        query : str, sequence of str, Path, bytes, or array
+            As for `similar`, which tells how far each is away.
+        k : int, optional
+        **options
+            ``reverse`` (bool) for the farthest first, ``aggregation``, and ``brain_key``, ``metric`` and ``where`` of `similar`.
+        """
+        from brain_assets.app import views
+
+        names = {"reverse": "farthest", "aggregation": "aggregate"}
+        asked = {names.get(name, name): value for name, value in options.items()}
+        return views.nearest(self, query, k, asked)
+
     def where(self, condition: str) -> "View":
         """Return a view of the samples of which an SQL condition holds; see `brain_assets.app.views.View`.
 
@@ -200,7 +219,12 @@ class DatasetReader:
         return summarized(self if isinstance(self, View) else self.where("true"))
 
     def find_duplicates(
-        self, threshold: float | None = None, *, fraction: float | None = None, by: "By" = "pixels"
+        self,
+        threshold: float | None = None,
+        *,
+        fraction: float | None = None,
+        by: "By" = "pixels",
+        brain_key: str = "embeddings",
     ) -> "FoundDuplicates":
         """Return which samples duplicate which, at any threshold or for any share, from what was measured.
 
@@ -212,7 +236,9 @@ class DatasetReader:
             Share of the samples to drop, in [0, 1], instead of a threshold, rounded to a number of samples; of equally
             distant ones, those that rank last are dropped.
         by : {"pixels", "embedding"}
-            The distance of the table ``pairs``, or 1 - cosine of the default vectors, of which all pairs are compared.
+            The distance of the table ``pairs``, or 1 - cosine of vectors, of which all pairs are compared.
+        brain_key : str
+            The run of these vectors.
 
         Returns
         -------
@@ -230,17 +256,19 @@ class DatasetReader:
         >>> found = flowers.find_duplicates(0.2)  # doctest: +SKIP
         >>> found.duplicates_view(sort_by="count", reverse=True).df()  # doctest: +SKIP
         """
-        from brain_assets.app.duplicates import find_duplicates
+        from brain_assets.app.duplicates import compared_by, find_duplicates
 
-        return find_duplicates(self._current(), self._settings(), threshold, fraction, by)
+        vectors = compared_by(by, brain_key)
+        return find_duplicates(self._current(), self._settings(), threshold, fraction, vectors)
 
-    def find_unique(self, count: int, *, by: "By" = "embedding") -> "FoundUnique":
+    def find_unique(self, count: int, *, by: "By" = "embedding", brain_key: str = "embeddings") -> "FoundUnique":
         """Return ``count`` samples that are as unlike each other as can be, all where there are fewer.
 
         Parameters
         ----------
         count : int
         by : {"pixels", "embedding"}
+        brain_key : str
             As for ``find_duplicates``.
 
         Returns
@@ -253,9 +281,9 @@ class DatasetReader:
         BrainError
             In one line, if the count is negative or the distances do not reach far enough.
         """
-        from brain_assets.app.duplicates import find_unique
+        from brain_assets.app.duplicates import compared_by, find_unique
 
-        return find_unique(self._current(), self._settings(), count, by)
+        return find_unique(self._current(), self._settings(), count, compared_by(by, brain_key))
 
     def distance_histogram(self, bins: int = 100, brain_key: str = "neighbors") -> "Histogram":
         """Return how many samples have their nearest neighbour how far away; its ``svg(threshold)`` is a picture.
@@ -269,7 +297,9 @@ class DatasetReader:
 
         return distance_histogram(self._current(), bins, brain_key)
 
-    def leaks(self, splits: "Splits" = None, threshold: float | None = None) -> duckdb.DuckDBPyRelation:
+    def leaks(
+        self, splits: "Splits" = None, threshold: float | None = None, brain_key: str | None = None
+    ) -> duckdb.DuckDBPyRelation:
         """Return every pair of copies in two splits, in both directions, with filepaths, splits, distance and kind.
 
         Parameters
@@ -278,16 +308,19 @@ class DatasetReader:
             The members of each split by sample id or filepath; or tags, each of which is a split; or the samples' own.
         threshold : float, optional
             By default the dataset's own.
+        brain_key : str, optional
+            A run of vectors: what is at most ``threshold`` apart by 1 - cosine of these is a leak. By default the distances of
+            the table ``pairs``.
 
         Raises
         ------
         BrainError
             In one line, if a member is no sample or a tag is nobody's.
         """
-        return self._current().from_arrow(self._leaks(splits, threshold))
+        return self._current().from_arrow(self._leaks(splits, threshold, brain_key))
 
     def leaks_for_sample(
-        self, sample: str, splits: "Splits" = None, threshold: float | None = None
+        self, sample: str, splits: "Splits" = None, threshold: float | None = None, brain_key: str | None = None
     ) -> duckdb.DuckDBPyRelation:
         """Return the leaks of one sample, named by id or filepath, nearest first; raises BrainError as ``leaks``."""
         connection = self._current()
@@ -296,18 +329,26 @@ class DatasetReader:
         ).fetchall()
         if not named:
             raise MissingError(f"no sample {sample!r} (ids and filepaths count)")
-        found = self._leaks(splits, threshold)
+        found = self._leaks(splits, threshold, brain_key)
         return connection.from_arrow(
             found.filter([one == named[0][0] for one in found.column("sample_id").to_pylist()])
         )
 
-    def no_leaks(self, split: str, splits: "Splits" = None, threshold: float | None = None) -> duckdb.DuckDBPyRelation:
+    def no_leaks(
+        self, split: str, splits: "Splits" = None, threshold: float | None = None, brain_key: str | None = None
+    ) -> duckdb.DuckDBPyRelation:
         """Return the samples of a split that have no copy in another, as rows of ``samples``; raises BrainError as ``leaks``."""
         from brain_assets.app.split_leaks import members_without
 
-        return members_without(self._current(), self._leaks(splits, threshold), split, splits)
+        return members_without(self._current(), self._leaks(splits, threshold, brain_key), split, splits)
 
-    def tag_leaks(self, tag: str = "leak", splits: "Splits" = None, threshold: float | None = None) -> int:
+    def tag_leaks(
+        self,
+        tag: str = "leak",
+        splits: "Splits" = None,
+        threshold: float | None = None,
+        brain_key: str | None = None,
+    ) -> int:
         """Tag all leaking samples, as on the review page; the next run takes the tags in.
 
         Returns
@@ -317,7 +358,7 @@ class DatasetReader:
         """
         from brain_assets.app.split_leaks import tag_leaks
 
-        return tag_leaks(self._current(), self.paths, self._leaks(splits, threshold), tag)
+        return tag_leaks(self._current(), self.paths, self._leaks(splits, threshold, brain_key), tag)
 
     def versions(self) -> duckdb.DuckDBPyRelation:
         """Return the versions that can be read, the newest first: ``version``, ``published_at``, ``tags``, ``samples``."""
@@ -438,10 +479,10 @@ class DatasetReader:
         question = Question(wanted, where, Path(previous).expanduser() if previous else None, by_cluster)
         return split(self._current(), self._settings(), question)
 
-    def _leaks(self, splits: "Splits", threshold: float | None) -> "pa.Table":
+    def _leaks(self, splits: "Splits", threshold: float | None, brain_key: str | None) -> "pa.Table":
         from brain_assets.app.split_leaks import leaks
 
-        return leaks(self._current(), self._settings(), splits, threshold)
+        return leaks(self._current(), self._settings(), splits, threshold, brain_key)
 
     def export_objects(self, path: str | Path, *, force: bool = False, **choice: Any) -> "Exported":
         """Write the labels of objects, as reviewers left them, as a COCO file of its own; nothing else changes.

@@ -13,7 +13,9 @@ from brain_assets.resources.errors import BrainError
 from brain_assets.resources.settings.home import Home
 
 
-def bring_directly(home: Home, name: str, assets: Collection[str], purpose: str) -> None:
+def bring_directly(
+    home: Home, name: str, assets: Collection[str], purpose: str, keys: Collection[str] | None = None
+) -> None:
     """Bring assets up to date, as a run does; it is recorded in ``runs``, and is none of Dagster's.
 
     Parameters
@@ -25,6 +27,8 @@ def bring_directly(home: Home, name: str, assets: Collection[str], purpose: str)
         Their names; each is brought up to date in the order of the catalogue.
     purpose : str
         What those are told who wait for the dataset.
+    keys : collection of str, optional
+        The declared runs whose failure is one of this call; by default all. Of the others it is recorded.
 
     Raises
     ------
@@ -38,6 +42,7 @@ def bring_directly(home: Home, name: str, assets: Collection[str], purpose: str)
         check_declaration(dataset.settings)
         for signal in chosen:
             progress.step(signal.name, len(chosen))
-            failed += bring_up_to_date(signal, dataset).failed.values()
+            of_signal = bring_up_to_date(signal, dataset).failed
+            failed += [reason for key, reason in of_signal.items() if keys is None or key in keys]
     if failed:
         raise BrainError(failed[0])

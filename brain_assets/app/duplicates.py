@@ -26,16 +26,17 @@ By = Literal["pixels", "embedding"]
 # What a notebook may compare at once; 32 bytes each.
 MOST_PAIRS = 20_000_000
 FIRST_RADIUS, LARGEST_RADIUS = 0.02, 2.0
+OWN = "embeddings"
 NO_PAIRS = method.Pairs(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))
 MEMBERS = f"""
     select samples.*, coalesce(group_id, sample_id) as identity, {TIME} as existed_at, not coalesce(keep, true) as is_copy,
         sample_id in (select sample_id from ground_truth where len(labels) > 0
             union select sample_id from objects where source = 'ground_truth') as labelled
     from samples left join exact_duplicates using (sample_id)
-    where sample_id in (select sample_id from embeddings where brain_key = 'embeddings') order by sample_id"""
+    where sample_id in (select sample_id from embeddings where brain_key = {{key}}) order by sample_id"""
 VECTORS = """
     select any_value(vector order by sample_id) as vector from embeddings left join exact_duplicates using (sample_id)
-    where brain_key = 'embeddings' group by coalesce(group_id, sample_id) order by coalesce(group_id, sample_id)"""
+    where brain_key = {key} group by coalesce(group_id, sample_id) order by coalesce(group_id, sample_id)"""
 LINKS = """
     with members as (
         select sample_id, coalesce(group_id, sample_id) as identity
@@ -129,6 +130,10 @@ class FoundDuplicates:
     copies: Copies
     cover: method.Cover
     threshold: float
+
+    def __repr__(self) -> str:
+        at = "" if np.isnan(self.threshold) else f" at {self.threshold:.4g}"
+        return f"<{int((~self.cover.keep).sum())} duplicates of {int(self.cover.keep.sum())} that are kept{at}>"
 
     @property
     def unique_ids(self) -> list[str]:
@@ -231,6 +236,9 @@ class FoundUnique:
     keep: NDArray[np.bool_]
     threshold: float
 
+    def __repr__(self) -> str:
+        return f"<{int(self.keep.sum())} samples that are unlike each other>"
+
     @property
     def unique_ids(self) -> list[str]:
         """Their ids, ascending."""
@@ -254,7 +262,7 @@ def find_duplicates(
     settings: DatasetSettings,
     threshold: float | None = None,
     fraction: float | None = None,
-    by: By = "pixels",
+    vectors: str | None = None,
 ) -> FoundDuplicates:
     """Return the duplicates at a threshold, or so many that a share of the samples is dropped.
 
@@ -268,8 +276,8 @@ def find_duplicates(
     fraction : float, optional
         Share of the samples to drop, in [0, 1], instead of a threshold; rounded to a number of samples. Of equally
         distant ones, those that rank last (``near_duplicates.keep``, then the larger id) are dropped.
-    by : {"pixels", "embedding"}
-        The distance of the table ``pairs``, or 1 - cosine of the vectors.
+    vectors : str, optional
+        The run of vectors of which 1 - cosine is the distance; by default it is that of the table ``pairs``.
 
     Raises
     ------
@@ -282,12 +290,12 @@ def find_duplicates(
         raise ConfigurationError(f"fraction must lie between 0 and 1, not be {fraction}")
     check_threshold(threshold)
     if threshold is None and fraction is None:
-        if by == "embedding":
+        if vectors is not None:
             raise ConfigurationError("a threshold on embeddings has no default: give one, or a fraction")
         own = settings.near_duplicates
-        copies = own_copies(connection, settings, own.relations, by)
+        copies = own_copies(connection, settings, own.relations)
         return _found(connection, copies, np.inf, float("nan") if own.threshold is None else own.threshold)
-    copies = _copies(connection, settings, by)
+    copies = copies_of(connection, settings, vectors)
     if fraction is not None:
         return _share(connection, copies, round((1 - fraction) * len(copies.identity)))
     limit = np.inf if threshold is None else threshold
@@ -295,7 +303,7 @@ def find_duplicates(
 
 
 def find_unique(
-    connection: duckdb.DuckDBPyConnection, settings: DatasetSettings, count: int, by: By = "embedding"
+    connection: duckdb.DuckDBPyConnection, settings: DatasetSettings, count: int, vectors: str | None
 ) -> FoundUnique:
     """Return so many samples that are as unlike each other as can be.
 
@@ -304,7 +312,8 @@ def find_unique(
     connection : duckdb.DuckDBPyConnection
     settings : DatasetSettings
     count : int
-    by : {"pixels", "embedding"}
+    vectors : str, optional
+        As for `find_duplicates`.
 
     Raises
     ------
@@ -313,7 +322,7 @@ def find_unique(
     """
     if count < 0:
         raise ConfigurationError(f"count must not be negative, got {count}")
-    copies = _copies(connection, settings, by)
+    copies = copies_of(connection, settings, vectors)
     best, identity_rank = copies.best, copies.identity_rank
     # Copies come last: they are at distance 0 from one that was chosen.
     surplus = copies.surplus[: max(count - len(best), 0)]
@@ -327,25 +336,18 @@ def find_unique(
     return FoundUnique(connection, copies, keep, found.threshold)
 
 
-def own_copies(
-    connection: duckdb.DuckDBPyConnection, settings: DatasetSettings, relations: Sequence[str], by: By = "pixels"
-) -> Copies:
+def own_copies(connection: duckdb.DuckDBPyConnection, settings: DatasetSettings, relations: Sequence[str]) -> Copies:
     """Return the samples with the distances of the pairs that the dataset itself takes for copies.
 
     Those are the pairs within the threshold set by hand, else those of one of the relations.
     """
-    return _copies(connection, settings, by, linked_by(settings.near_duplicates.threshold, relations))
+    return copies_of(connection, settings, None, linked_by(settings.near_duplicates.threshold, relations))
 
 
 def check_threshold(threshold: float | None) -> None:
     """Raise ConfigurationError for a threshold that no distance can meet or exceed."""
     if threshold is not None and not 0 <= threshold <= 2:
         raise ConfigurationError(f"threshold must lie between 0 and 2, not be {threshold}")
-
-
-def copies_by_pixels(connection: duckdb.DuckDBPyConnection, settings: DatasetSettings) -> Copies:
-    """Return the samples with the distances of the table ``pairs``."""
-    return _copies(connection, settings, "pixels")
 
 
 def _share(connection: duckdb.DuckDBPyConnection, copies: Copies, target: int) -> FoundDuplicates:
@@ -373,16 +375,26 @@ def _found(connection: duckdb.DuckDBPyConnection, copies: Copies, limit: float, 
     return FoundDuplicates(connection, copies, cover, threshold)
 
 
-def _copies(connection: duckdb.DuckDBPyConnection, settings: DatasetSettings, by: By, linked: str = "true") -> Copies:
+def compared_by(by: By, brain_key: str) -> str | None:
+    """Return the run of vectors that distances are of, None for those of pixels; raises ConfigurationError."""
     if by not in ("pixels", "embedding"):
         raise ConfigurationError(f"by is 'pixels' or 'embedding', not {by!r}")
-    rows = connection.sql(MEMBERS).to_arrow_table()
+    return brain_key if by == "embedding" else None
+
+
+def copies_of(
+    connection: duckdb.DuckDBPyConnection, settings: DatasetSettings, vectors: str | None = None, linked: str = "true"
+) -> Copies:
+    """Return the samples with their vectors of a run, or by default with the distances of the table ``pairs``."""
+    rows = connection.sql(MEMBERS.format(key=literal(vectors or OWN))).to_arrow_table()
+    if vectors not in (None, OWN) and not len(rows):
+        raise MissingError(f"no vectors of images are published of run {vectors!r}")
     names, identity = np.unique(np.array(rows.column("identity").to_pylist(), np.str_), return_inverse=True)
     criteria = keep_criteria(rows, settings.near_duplicates.keep, settings.keep_first)
     rank = policy.keep_rank(criteria, rows.column("sample_id").to_pylist())
-    if by == "embedding":
-        vectors = connection.sql(VECTORS).to_arrow_table().column("vector").combine_chunks()
-        values = vectors.flatten().to_numpy(zero_copy_only=False)
+    if vectors is not None:
+        listed = connection.sql(VECTORS.format(key=literal(vectors))).to_arrow_table().column("vector").combine_chunks()
+        values = listed.flatten().to_numpy(zero_copy_only=False)
         matrix = values.reshape(len(names), -1) if len(names) else np.zeros((0, 1), np.float32)
         return Copies(rows, identity.astype(np.int64), rank, None, matrix)
     links = connection.sql(LINKS.format(linked=linked)).to_arrow_table()

@@ -7,7 +7,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
-from brain_assets.app.duplicates import check_threshold, copies_by_pixels, own_copies
+from brain_assets.app.duplicates import check_threshold, copies_of, own_copies
 from brain_assets.methods.duplicates import leaks as method
 from brain_assets.resources.errors import ConfigurationError, MissingError
 from brain_assets.resources.settings.configuration import DatasetSettings
@@ -22,6 +22,7 @@ def leaks(
     settings: DatasetSettings,
     splits: Splits = None,
     threshold: float | None = None,
+    vectors: str | None = None,
 ) -> pa.Table:
     """Return every pair of copies that lies in two splits, in both directions.
 
@@ -34,6 +35,8 @@ def leaks(
         The members of each split, by sample id or filepath; or tags, each of which is a split; or the samples' own.
     threshold : float, optional
         Inclusive; by default what the dataset itself takes for copies.
+    vectors : str, optional
+        The run of vectors of which 1 - cosine is the distance; by default it is that of the table ``pairs``.
 
     Returns
     -------
@@ -47,10 +50,12 @@ def leaks(
         If a member is no sample, no sample has one of the tags, or the threshold is out of range.
     """
     check_threshold(threshold)
+    if threshold is None and vectors is not None:
+        raise ConfigurationError("a threshold on embeddings has no default: give one, such as 0.2")
     if threshold is None:
         copies = own_copies(connection, settings, settings.near_duplicates.leak_relations)
     else:
-        copies = copies_by_pixels(connection, settings)
+        copies = copies_of(connection, settings, vectors)
     limit = np.inf if threshold is None else threshold
     ids, files = (copies.rows.column(name).combine_chunks() for name in ("sample_id", "filepath"))
     membership = _membership(connection, copies.rows, splits)

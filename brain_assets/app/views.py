@@ -3,10 +3,12 @@
 A view is a dataset narrowed to its samples: whatever a dataset answers, a view answers of these alone.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import duckdb
+from numpy.typing import ArrayLike
 
 from brain_assets.app.api import DatasetReader
 from brain_assets.incremental.update import literal
@@ -69,6 +71,14 @@ class View(DatasetReader):
         if not (ids := sorted(self.ids)):
             raise ConfigurationError("the view is empty: there is nothing to compute of it")
         return f"sample_id in ({', '.join(map(literal, ids))})"
+
+    def similar(
+        self, query: str | Sequence[str] | Path | bytes | ArrayLike, k: int = 15, **options: Any
+    ) -> duckdb.DuckDBPyRelation:
+        """Return the samples of the view nearest to a query, which may be outside of it; see `DatasetReader.similar`."""
+        inside = f"sample_id in ({', '.join(map(literal, self.ids)) or 'null'})"
+        where = f"({asked}) and {inside}" if (asked := options.pop("where", None)) else inside
+        return self.dataset.similar(query, k, where=where, **options)
 
     def values(self, column: str) -> list[Any]:
         """Return a column of the view's samples, in its order."""
@@ -174,6 +184,19 @@ def select(samples: DatasetReader, ids: Iterable[str], *, ordered: bool = False)
         select * exclude (named, asked) replace ({order} as place)
         from {{rows}} join (values {listed}) wanted (named, asked) on named in (sample_id, filepath)"""
     return View(samples, stage)
+
+
+def nearest(samples: DatasetReader, query: Any, k: int | None, asked: Mapping[str, Any]) -> View:
+    """Return samples by how like they are to a query, by what `DatasetReader.similar` understands."""
+    if key := asked.get("brain_key"):
+        # An index is named by its neighbours, and asked by its vectors.
+        indexes = {"neighbors": "embeddings"} | {
+            run.brain_key: run.embeddings for run in samples._settings().runs if run.method == "similarity"
+        }
+        asked = {**asked, "brain_key": indexes.get(key, key)}
+    everyone = samples.sql("select count(*) from embeddings").fetchall()[0][0]
+    found = samples.similar(query, k=k or max(everyone, 1), **asked).order("rank").project("sample_id").fetchall()
+    return select(samples, [one for (one,) in found], ordered=True)
 
 
 def exclude(samples: DatasetReader, ids: Iterable[str]) -> View:

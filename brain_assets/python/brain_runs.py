@@ -15,6 +15,8 @@ from brain_assets.resources.settings.configuration import load_dataset
 
 SCORED = {"uniqueness": "uniqueness", "representativeness": "representativeness", "outliers": "outlier_score"}
 INDEXED = ("similarity", "embeddings", "object_embeddings", "near_duplicates")
+# What computing declares for a run that needs it, in the order in which it may be deleted.
+HELPERS = ("neighbors", "means", "vectors", "crops")
 OWN_VECTORS, OWN_NEIGHBORS = "embeddings", "neighbors"
 
 
@@ -101,8 +103,15 @@ def rename_brain_run(samples: Samples, brain_key: str, new_brain_key: str) -> No
 
 
 def delete_brain_run(samples: Samples, brain_key: str) -> None:
-    """Delete a declared run, with its rows, record and calibrations; raises BrainError."""
-    whole(reader_of(samples)).delete_run(brain_key)
+    """Delete a declared run, with its rows, record and calibrations, and what was declared for it alone; raises BrainError."""
+    reader = whole(reader_of(samples))
+    reader.delete_run(brain_key)
+    # Neighbours go before the vectors that they are of.
+    for helper in (f"{brain_key}_{kind}" for kind in HELPERS):
+        runs = {run.brain_key: run for run in load_dataset(reader.paths.config).settings.runs}
+        read = {key for run in runs.values() for key in (run.embeddings, run.similarity)}
+        if helper in runs and helper not in read:
+            reader.delete_run(helper)
 
 
 def delete_brain_runs(samples: Samples) -> None:

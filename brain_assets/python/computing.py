@@ -1,7 +1,8 @@
 """Compute what FiftyOne Brain computes, under its names: each call is a declared run that stays current afterwards."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -16,33 +17,51 @@ from brain_assets.incremental.update import literal
 from brain_assets.python.datasets import GIVEN, Samples, reader_of, whole
 from brain_assets.python.results import LeakySplits, Scores, SimilarityIndex, VisualizationResults, require
 from brain_assets.resources.errors import BrainError, ConfigurationError
+from brain_assets.resources.models.embedding_models import require_library
 from brain_assets.resources.settings.configuration import BACKENDS, load_dataset
 
 Mode = Literal["default", "compat"]
 ANSWERS = ("issues", "health", "published")
 METRICS = {"l1": "manhattan", "cityblock": "manhattan", "l2": "euclidean"}
-# Of the peer's parameters these change nothing here: batches, workers and what a terminal shows follow from the machine.
-MACHINE = ("batch_size", "num_workers", "progress", "model_kwargs")
+# Of the peer's parameters these change nothing here: batches, workers and what a terminal shows follow from the machine, an
+# index of places is its database's, and axes are the same by any solver.
+MACHINE = ("batch_size", "num_workers", "progress", "verbose", "create_index", "svd_solver")
+# These would change something, and are asked for in another way.
+ELSEWHERE = {
+    "model_kwargs": "a model is named with all that is asked of it, as in timm:NAME, or is a class of yours, python:MODULE:CLASS",
+    "points_field": "places stand in the table visualization, by brain_key",
+    "copy_missing": "files of labels are never written to; dataset.export_objects(PATH, missing_objects=True) writes one",
+}
+KNOWN = frozenset(
+    {*MACHINE, *ELSEWHERE, "similarity_index", "roi_field", "patches_field", "embeddings", "model", "metric"}
+    | {"alpha", "force_square", "backend", "url", "collection", "options"}
+)
 
 
 class Space:
     """The vectors and neighbours that a call is about, declared where they are not the dataset's own."""
 
-    def __init__(self, samples: Samples, key: str, asked: Mapping[str, Any]) -> None:
+    def __init__(self, samples: Samples, key: str, asked: Mapping[str, Any], index: str | None = None) -> None:
+        _machine(asked)
         self.samples = reader_of(samples)
         self.dataset = whole(self.samples)
-        self.key = key
+        self.key, self.index = key, index
         self.embeddings, self.neighbors = "embeddings", "neighbors"
         self.metric = METRICS.get(metric := asked.get("metric") or "cosine", metric)
         self.graph = ({} if self.metric == "cosine" else {"metric": self.metric}) | _kept_in(asked)
-        _machine(asked)
         self._choose(asked)
+        if index and self.neighbors == "neighbors":
+            self.neighbors = self._near(self.embeddings)
 
     def declare(self, method: str, brain_key: str, **entry: Any) -> str:
         """Declare a run and return its key."""
         said = {name: value for name, value in entry.items() if value not in (None, {})}
         changing.put_run(self.dataset.home, self.dataset.name, {"brain_key": brain_key, "method": method, **said})
         return brain_key
+
+    def bring(self, *methods: str, key: str = "") -> None:
+        """Bring methods up to date; what fails of others that were declared once is not the affair of who asks now."""
+        bring(self.dataset, *methods, keys={key, self.embeddings, self.neighbors, f"{self.neighbors}_index"})
 
     @property
     def where(self) -> str | None:
@@ -66,7 +85,7 @@ class Space:
             )
             entry = {} if self.is_own else read
             self.declare(method, key, where=self.where, parameters=plain, **entry)
-        bring(self.dataset, method)
+        self.bring(method, key=key)
         return key
 
     def _choose(self, asked: Mapping[str, Any]) -> None:
@@ -75,11 +94,14 @@ class Space:
             self._of_index(index)
         elif region := asked.get("roi_field") or asked.get("patches_field"):
             self._of_objects(region, asked)
-        elif (given := asked.get("embeddings")) is not None and not isinstance(given, str):
+        elif (given := asked.get("embeddings")) is False:
+            raise ConfigurationError("embeddings=False: an index is never empty, it follows the samples by itself")
+        elif given is not None and not isinstance(given, str):
             self._of_vectors(given)
         elif isinstance(given, str):
             self.embeddings, self.neighbors = given, self._near(given)
         elif model := asked.get("model"):
+            require_library(str(model))
             key = self.declare("embeddings", f"{self.key}_vectors", model=str(model))
             self.embeddings, self.neighbors = key, self._near(key)
         elif self.graph:
@@ -99,13 +121,15 @@ class Space:
             self.embeddings, self.neighbors = index, self._near(index)
         else:
             self.embeddings, self.neighbors = (run.embeddings if run else "embeddings"), index
+            self.metric = run.parameters.get("metric", "cosine") if run else "cosine"
 
     def _of_objects(self, field: str, asked: Mapping[str, Any]) -> None:
         """Declare the crops of a field's objects; for regions of interest, their mean in each image."""
         parameters = {"label_field": field} | {
             name: asked[name] for name in ("alpha", "force_square") if asked.get(name)
         }
-        model = asked.get("model")
+        if model := asked.get("model"):
+            require_library(str(model))
         key = self.declare("object_embeddings", f"{self.key}_crops", model=model and str(model), parameters=parameters)
         if asked.get("roi_field"):
             key = self.declare("object_embeddings", f"{self.key}_means", embeddings=key)
@@ -135,7 +159,9 @@ class Space:
         return [row[0] for row in self.dataset.sql("select sample_id from samples order by filepath").fetchall()]
 
     def _near(self, embeddings: str) -> str:
-        """Return the run of neighbours over some vectors, declared where there is none."""
+        """Return the run of neighbours over some vectors, declared where there is none or it shall have a key of its own."""
+        if self.index:
+            return self.declare("similarity", self.index, embeddings=embeddings, parameters=self.graph)
         for run in load_dataset(self.dataset.paths.config).settings.runs:
             if (run.method, run.embeddings, run.where, run.parameters) == ("similarity", embeddings, None, self.graph):
                 return run.brain_key
@@ -231,7 +257,7 @@ def compute_similarity(
     embeddings : array, mapping or str, optional
         As for `compute_uniqueness`.
     brain_key : str, optional
-        Beginning of the keys of what has to be declared.
+        Key of the index, by which it is loaded again; by default that which every dataset has, where nothing else is asked.
     model : str, optional
     backend : str, optional
         What keeps the vectors to be searched beside the published ones, such as ``qdrant``; ``exact`` for nothing else.
@@ -247,8 +273,10 @@ def compute_similarity(
         "backend": backend,
         **options,
     }
-    space = Space(samples, brain_key or "similarity_index", asked)
-    bring(space.dataset, "similarity", "object_embeddings", *(("vector_indexes",) if "backend" in space.graph else ()))
+    readable = asked.pop("skip_failures", True)
+    space = Space(samples, brain_key or "similarity_index", asked, brain_key)
+    space.bring("similarity", "object_embeddings", *(("vector_indexes",) if "backend" in space.graph else ()))
+    _require_readable(space.samples, skip_failures=readable)
     return SimilarityIndex(space.samples, space.embeddings, space.neighbors, space.metric)
 
 
@@ -290,6 +318,7 @@ def compute_visualization(
     umap : mapping, optional
         Further parameters by umap-learn's own names, such as ``{"spread": 2}``; umap-learn then makes the map.
     """
+    readable = options.pop("skip_failures", True)
     space = Space(samples, brain_key, {"patches_field": patches_field, "embeddings": embeddings, **options})
     parameters: dict[str, Any] = {
         "method": method,
@@ -307,29 +336,35 @@ def compute_visualization(
     if points is not None:
         parameters |= {"method": "manual", "points": _points(space, points)}
     key = space.run("visualization", "visualization", parameters, vectors=True)
+    _require_readable(space.samples, skip_failures=readable)
     results = VisualizationResults(space.samples, key)
     require(results.relation(), f"the map {key} has no points: {space.samples!r} has no vectors")
     return results
 
 
 def compute_exact_duplicates(
-    samples: Samples, num_workers: int | None = None, *, skip_failures: bool = True, pixels: bool = True
+    samples: Samples,
+    num_workers: int | None = None,
+    *,
+    skip_failures: bool = True,
+    progress: Any = None,
+    pixels: bool = True,
 ) -> dict[str, list[str]]:
     """Return the sample that is kept of each group of copies -> the others.
 
     Parameters
     ----------
     samples : DatasetReader, View, str, Path or frame
-    num_workers : int, optional
-        Changes nothing.
+    num_workers, progress : optional
+        Change nothing.
     skip_failures : bool
         Whether samples that cannot be read are left out; otherwise they are an error.
     pixels : bool
         Whether equal pixels in other bytes count, too.
     """
-    del num_workers
+    del num_workers, progress
     space = Space(samples, "exact_duplicates", {})
-    bring(space.dataset, "exact_duplicates")
+    space.bring("exact_duplicates")
     _require_readable(space.samples, skip_failures=skip_failures)
     kind = "" if pixels else " where kind is null or kind = 'bytes'"
     rows = space.samples.sql(f"""
@@ -346,12 +381,12 @@ def compute_near_duplicates(samples: Samples, threshold: float | None = None, **
     samples : DatasetReader, View, str, Path or frame
     threshold : float, optional
         Of 1 - cosine of the vectors, as FiftyOne Brain has it (its default is .2). By default the evidence of pixels decides
-        for each pair, which tells copies from what merely looks alike.
+        for each pair, which tells copies from what merely looks alike; vectors other than the dataset's own need one.
     **options
-        ``similarity_index``; ``skip_failures`` and what `compute_uniqueness` understands and does not need.
+        Whose vectors are compared, and ``skip_failures``, as for `compute_uniqueness`.
     """
-    space = Space(samples, "near_duplicates", options)
-    bring(space.dataset, "near_duplicates", "similarity")
+    space = _compared(samples, "near_duplicates", threshold, options)
+    space.bring("near_duplicates", "similarity", "object_embeddings")
     index = SimilarityIndex(space.samples, space.embeddings, space.neighbors, space.metric)
     index.find_duplicates(thresh=threshold)
     return index
@@ -369,14 +404,29 @@ def compute_leaky_splits(
     ----------
     samples : DatasetReader, View, str, Path or frame
     splits : str, sequence of str, or mapping, optional
-        A column of the samples (``split``, ``label``), each of whose values is a split; tags; or views, or ids, by name.
+        A column of the samples (``split``, ``label``), each of whose values is a split; tags, or values of ``split``; or views,
+        or ids, by name.
         By default the samples' own splits.
     threshold : float, optional
-        By default the evidence for each pair decides.
+        By default the evidence for each pair decides; vectors other than the dataset's own need one, of their 1 - cosine.
+    **options
+        Whose vectors are compared, and ``skip_failures``, as for `compute_uniqueness`.
     """
-    space = Space(samples, "leaks", options)
-    bring(space.dataset, "leaks")
-    return LeakySplits(space.samples, _splits(space.samples, splits), threshold)
+    space = _compared(samples, "leaks", threshold, options)
+    space.bring("leaks", "similarity", "object_embeddings")
+    vectors = None if space.embeddings == "embeddings" else space.embeddings
+    return LeakySplits(space.samples, _splits(space.samples, splits), threshold, vectors)
+
+
+def _compared(samples: Samples, key: str, threshold: float | None, options: dict[str, Any]) -> Space:
+    """Return the vectors by which copies are told; raises where they need a threshold and have none."""
+    readable = options.pop("skip_failures", True)
+    space = Space(samples, key, options)
+    if threshold is None and space.embeddings != "embeddings":
+        raise ConfigurationError("by these vectors, copies need a threshold of 1 - cosine, such as threshold=0.2")
+    _known(space.dataset)
+    _require_readable(space.samples, skip_failures=readable)
+    return space
 
 
 def compute_hardness(
@@ -393,7 +443,7 @@ def compute_hardness(
         Names the scores.
     """
     space = Space(samples, "hardness", options)
-    bring(space.dataset, "hardness")
+    space.bring("hardness")
     return _of_model(space.samples, hardness_field, "hardness", label_field)
 
 
@@ -402,6 +452,9 @@ def compute_mistakenness(
     pred_field: str = "*",
     label_field: str = "ground_truth",
     mistakenness_field: str = "mistakenness",
+    missing_field: str = "possible_missing",
+    spurious_field: str = "possible_spurious",
+    use_logits: bool | None = None,  # noqa: FBT001 - as people know it
     **options: Any,
 ) -> Scores:
     """Score how likely each label is wrong, given a model's predictions; boxes are in ``object_mistakenness``.
@@ -415,19 +468,33 @@ def compute_mistakenness(
         The field of labels.
     mistakenness_field : str
         Names the scores.
-
-    Returns
-    -------
-    Scores
-        With ``possible_missing`` and ``possible_spurious`` in its relation.
+    missing_field, spurious_field : str
+        What the counts of missing and spurious objects are called in the relation of the result.
+    use_logits : bool, optional
+        Logits are used where predictions have any, else confidences; what cannot be so is an error.
     """
     space = Space(samples, "mistakenness", options)
-    bring(space.dataset, "mistakenness")
-    return _of_model(space.samples, mistakenness_field, "mistakenness", pred_field, label_field)
+    space.bring("mistakenness", "object_mistakenness")
+    scores = _of_model(space.samples, mistakenness_field, "mistakenness", pred_field, label_field)
+    if use_logits is not None:
+        _require_logits(space.samples, pred_field, wanted=use_logits)
+    names = {"possible_missing": missing_field, "possible_spurious": spurious_field}
+    return replace(scores, names={column: name for column, name in names.items() if column != name})
 
 
-def bring(dataset: DatasetReader, *methods: str) -> None:
-    """Bring what some methods read, and they, up to date, and publish it."""
+def _require_logits(samples: DatasetReader, model: str, *, wanted: bool) -> None:
+    of_model = "model not in ('*', 'builtin')" if model == "*" else f"model = {literal(model)}"
+    query = f"select coalesce(bool_or(logits is not null), false) from predictions where {of_model}"
+    if samples.sql(query).fetchall()[0][0] != wanted:
+        raise ConfigurationError(
+            f"use_logits=True: the predictions of {model} have no logits"
+            if wanted
+            else f"use_logits=False: the predictions of {model} have logits, which are used; attach them without"
+        )
+
+
+def bring(dataset: DatasetReader, *methods: str, keys: Collection[str] | None = None) -> None:
+    """Bring what some methods read, and they, up to date, and publish it; raises where a run fails, or one of these runs."""
     wanted = set(methods) | set(ANSWERS)
     open_ = list(methods)
     while open_:
@@ -435,7 +502,7 @@ def bring(dataset: DatasetReader, *methods: str) -> None:
             if name not in wanted:
                 wanted.add(name)
                 open_.append(name)
-    bring_directly(dataset.home, dataset.name, wanted, f"computing {', '.join(methods)}")
+    bring_directly(dataset.home, dataset.name, wanted, f"computing {', '.join(methods)}", keys)
 
 
 def _known(dataset: DatasetReader) -> None:
@@ -447,23 +514,12 @@ def _known(dataset: DatasetReader) -> None:
 
 
 def _machine(asked: Mapping[str, Any]) -> None:
-    known = {
-        *MACHINE,
-        "similarity_index",
-        "roi_field",
-        "patches_field",
-        "embeddings",
-        "model",
-        "metric",
-        "alpha",
-        "force_square",
-        "backend",
-        "url",
-        "collection",
-        "options",
-    }
-    if unknown := sorted(set(asked) - known):
-        raise ConfigurationError(f"unknown parameter {unknown[0]!r} (known: {', '.join(sorted(known))})")
+    if unknown := sorted(set(asked) - KNOWN):
+        known = ", ".join(sorted(KNOWN - set(MACHINE) - set(ELSEWHERE)))
+        raise ConfigurationError(f"unknown parameter {unknown[0]!r} (known: {known})")
+    for name, instead in ELSEWHERE.items():
+        if asked.get(name):
+            raise ConfigurationError(f"{name}: {instead}")
 
 
 def _scores(samples: DatasetReader, key: str, table: str, *, skip_failures: bool) -> Scores:
@@ -519,8 +575,13 @@ def _splits(samples: DatasetReader, splits: Any) -> Mapping[str, Sequence[str]] 
         return None
     if isinstance(splits, Mapping):
         return {name: given.ids if isinstance(given, View) else list(given) for name, given in splits.items()}
-    if not isinstance(splits, str):
-        return list(splits)
     view = samples if isinstance(samples, View) else samples.where("true")
+    if not isinstance(splits, str):
+        names = list(splits)
+        known = {row[0] for row in view.sql("select unnest(tags) from samples union select tag from tags").fetchall()}
+        # What others tag is here a column of its own.
+        if known & set(names) or not set(names) <= set(view.values("split")):
+            return names
+        return {name: view.where(f"split = {literal(name)}").ids for name in names}
     rows = view.sql(f"select {splits}, list(sample_id) from samples where {splits} is not null group by 1").fetchall()
     return {str(value): ids for value, ids in rows}

@@ -34,6 +34,8 @@ class Scores:
         Where the score is published.
     condition : str
         Which rows of the table are meant.
+    names : mapping of str to str
+        What some columns are called instead.
     """
 
     samples: DatasetReader
@@ -41,10 +43,12 @@ class Scores:
     table: str
     column: str
     condition: str
+    names: Mapping[str, str] = field(default_factory=dict)
 
     def relation(self) -> duckdb.DuckDBPyRelation:
         """Return ``sample_id``, ``filepath`` and the table's own columns, by file."""
-        rows = f"select * from {self.table} where {self.condition}"
+        named = ", ".join(f'{column} as "{name}"' for column, name in self.names.items())
+        rows = f"select *{f' rename ({named})' if named else ''} from {self.table} where {self.condition}"
         return self.samples.sql(f"""
             select filepath, scores.* from ({rows}) scores join (select sample_id, filepath from samples) using (sample_id)
             order by filepath""")
@@ -175,13 +179,8 @@ class SimilarityIndex:
         aggregation: str = "mean",
     ) -> duckdb.DuckDBPyRelation:
         """Return ``rank``, ``subject_id``, ``sample_id``, ``filepath`` and ``distance`` of what `sort_by_similarity` shows."""
-        within = None
-        if isinstance(self.samples, View):
-            within = f"sample_id in ({', '.join(map(literal, self.samples.ids)) or 'null'})"
-        options = {"farthest": reverse, "aggregate": aggregation, "metric": self.metric, "where": within}
-        return whole(self.samples).similar(
-            query, k=k or max(self.total_index_size, 1), brain_key=self.brain_key, **options
-        )
+        options = {"farthest": reverse, "aggregate": aggregation, "metric": self.metric, "brain_key": self.brain_key}
+        return self.samples.similar(query, k=k or max(self.total_index_size, 1), **options)
 
     def find_duplicates(self, thresh: float | None = None, fraction: float | None = None) -> FoundDuplicates:
         """Find copies: of each group one is kept, and no two kept ones are nearer than the threshold.
@@ -195,16 +194,19 @@ class SimilarityIndex:
             Share of the samples to drop, instead of a threshold.
         """
         self._require_images()
-        by = "pixels" if thresh is None and fraction is None else "embedding"
+        by = "pixels" if thresh is None and fraction is None and self.brain_key == "embeddings" else "embedding"
         self.found = self.samples.find_duplicates(
-            thresh, fraction=fraction, by="pixels" if by == "pixels" else "embedding"
+            thresh,
+            fraction=fraction,
+            by="pixels" if by == "pixels" else "embedding",
+            brain_key=self.brain_key,
         )
         return self.found
 
     def find_unique(self, count: int) -> FoundUnique:
         """Find so many samples that are as unlike each other as can be."""
         self._require_images()
-        self.found = self.samples.find_unique(count)
+        self.found = self.samples.find_unique(count, brain_key=self.brain_key)
         return self.found
 
     @property
@@ -267,10 +269,9 @@ class SimilarityIndex:
         return shown.visualize(["unique" if one in kept else "other" for one in shown.sample_ids])
 
     def _require_images(self) -> None:
-        if self.brain_key != "embeddings":
+        if self.label_ids is not None:
             raise ConfigurationError(
-                f"copies are found over the dataset's own vectors, not those of {self.brain_key}: declare the model with"
-                " brain.set(NAME, {'embeddings.model': MODEL}), or a run of near_duplicates"
+                f"{self.brain_key} has vectors of objects, and copies are of images: give the field as roi_field"
             )
 
     def _last(self) -> FoundDuplicates | FoundUnique:
@@ -361,11 +362,14 @@ class LeakySplits:
     splits : mapping of str to ids, sequence of str, or None
         The members of each split, or tags, or None for the samples' own splits.
     threshold : float or None
+    brain_key : str or None
+        The run of vectors that the threshold is of; None for the distances of pixels.
     """
 
     samples: DatasetReader
     splits: Mapping[str, Sequence[str]] | Sequence[str] | None = None
     threshold: float | None = None
+    brain_key: str | None = None
 
     @property
     def split_views(self) -> dict[str, View]:
@@ -383,7 +387,7 @@ class LeakySplits:
 
     def leaks(self) -> duckdb.DuckDBPyRelation:
         """Return every pair, in both directions, with splits, distance and kind."""
-        return self.samples.leaks(self.splits, self.threshold)
+        return self.samples.leaks(self.splits, self.threshold, self.brain_key)
 
     @property
     def leak_ids(self) -> list[str]:
@@ -400,13 +404,13 @@ class LeakySplits:
 
     def leaks_for_sample(self, sample: str) -> View:
         """Return a sample, by id or path, followed by its copies in other splits, the nearest first."""
-        found = self.samples.leaks_for_sample(sample, self.splits, self.threshold)
+        found = self.samples.leaks_for_sample(sample, self.splits, self.threshold, self.brain_key)
         rows = found.order("distance, partner_id").project("partner_id").fetchall()
         return self.samples.select([sample, *(row[0] for row in rows)], ordered=True)
 
     def tag_leaks(self, tag: str = "leak") -> int:
         """Tag them, as on the review page; return how many did not have the tag yet."""
-        return self.samples.tag_leaks(tag, self.splits, self.threshold)
+        return self.samples.tag_leaks(tag, self.splits, self.threshold, self.brain_key)
 
     def __repr__(self) -> str:
         return f"<{len(self.leak_ids)} samples leak between {', '.join(self.split_views) or 'no splits'}>"

@@ -12,6 +12,7 @@ a dataset keeps the runtime it began with when its caller passes ``model.runtime
 """
 
 import difflib
+import importlib.util
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -140,6 +141,8 @@ ALIASES = {
     "resnet50": "timm:resnet50.tv_in1k",
     "resnet50-imagenet-torch": "timm:resnet50.tv_in1k",
 }
+# What some need beside what is always there: the module, and the extra that installs it.
+LIBRARIES = {"hf": ("transformers", "hf"), "timm": ("timm", "timm"), "open_clip": ("open_clip", "open-clip")}
 # Of these some embed text.
 WITH_TEXT = ("hf", "open_clip", "python")
 # Of these what follows is the path of a file.
@@ -241,6 +244,14 @@ def check_model(uri: str) -> None:
         BuiltinSource(target, Path())
     if scheme in FILES and not Path(file_and_field(target)[0]).expanduser().is_file():
         raise MissingError(f"no model file at {target}: give {scheme}:FILE")
+
+
+def require_library(uri: str) -> None:
+    """Refuse a model whose library is not installed, without importing it; raises MissingError, and as `check_model`."""
+    check_model(uri)
+    module, extra = LIBRARIES.get(_parts(uri)[0], ("", ""))
+    if module and importlib.util.find_spec(module) is None:
+        raise MissingError(f"{module} is not installed: pip install 'brain-assets[{extra}]'")
 
 
 def may_embed_text(uri: str) -> bool:

@@ -37,6 +37,7 @@ class _Watch:
         self.end()
         self.teller.close()
         self.thread.join(1)
+        self.told.close()
 
     def begin(self) -> None:
         """Have signals told to us, which is for the main thread to ask; in others no handler runs."""

@@ -173,7 +173,7 @@ def test_vectors_are_kept_by_a_backend_and_other_methods_name_its_index(pets: Da
     assert named.values == pytest.approx(brain.compute_uniqueness(pets).values)
     assert {run.brain_key: run.similarity for run in load_dataset(pets.paths.config).settings.runs}[
         "by_index"
-    ] == "kept_neighbors"
+    ] == "kept"
 
 
 def test_settings_of_all_datasets_are_set_in_code(pets: DatasetReader, monkeypatch: pytest.MonkeyPatch) -> None:
