@@ -70,7 +70,7 @@ def declare(home: Home, name: str, **settings: Any) -> DatasetPaths:
 
 def declaration(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return what ``dataset.yaml`` is to say, from settings as `declare` takes them; raises as it does."""
-    tree = {key: value for key, value in settings.items() if value is not None}
+    tree = _nested({key: value for key, value in settings.items() if value is not None})
     if groups := tree.pop("groups", None):
         tree["groups"] = list(groups)
     given = tree["media"]
@@ -85,6 +85,18 @@ def declaration(settings: Mapping[str, Any]) -> dict[str, Any]:
         tree["classes"] = [name.strip() for name in names if name.strip()]
     _validate(tree)
     open_source(tree["media"], frames=tree.get("frames"))
+    return tree
+
+
+def _nested(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings with those of dotted keys in their sections."""
+    tree: dict[str, Any] = {}
+    for key, value in settings.items():
+        *sections, name = key.split(".")
+        inside = tree
+        for section in sections:
+            inside = inside.setdefault(section, {})
+        inside[name] = value
     return tree
 
 

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from brain_assets.app.api import DatasetReader
 from brain_assets.report.tables import Tables
 from brain_assets.report.thumbnails import thumbnails
+from brain_assets.report.writing import write_file
 
 COLOURS = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#bbbbbb")
 CELL = (
@@ -37,7 +38,7 @@ class Picture:
     def save(self, path: str | Path) -> Path:
         """Write a page of its own."""
         target = Path(path).expanduser()
-        target.write_text(f"<!doctype html><meta charset='utf-8'>{self.html}", "utf-8")
+        write_file(target, f"<!doctype html><meta charset='utf-8'>{self.html}".encode(), "picture")
         return target
 
 

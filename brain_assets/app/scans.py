@@ -189,7 +189,7 @@ def scan(
     agreed = read_contract(contract) if contract else None
     if contract:
         check_declaration(DatasetSettings(media=".", contract=str(contract)))
-    kept, name = Home(home.root / "scans"), _name_of(folder.absolute())
+    kept, name = Home(home.root / "scans"), name_of(folder.absolute())
     _declare(kept, name, folder.absolute(), settings, told)
     left_out = ELSEWHERE | ({REPORT.name} if everything else LEFT_OUT)
     bring_directly(kept, name, catalog.BY_NAME.keys() - left_out, "brain scan")
@@ -199,7 +199,7 @@ def scan(
         return _found(connection, folder, (kept, name), conditions, (agreed, contract))
 
 
-def _name_of(folder: Path) -> str:
+def name_of(folder: Path) -> str:
     """Return the name of a folder's dataset: readable, and another for each folder."""
     word = re.sub(r"[^A-Za-z0-9_.-]+", "-", folder.name).strip("-_.")[:60] or "folder"
     return f"{word}-{hashlib.blake2b(os.fsencode(folder), digest_size=4).hexdigest()}"

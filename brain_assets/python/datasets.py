@@ -38,13 +38,14 @@ def add(
     media : str, Path, sequence of these, or frame
         Folders, files, archives or addresses; or a pandas, polars or Arrow frame with a column ``filepath``, and ``label``,
         ``split`` or ``tags`` where it has them.
-    labels, predictions : str, Path, sequence of these, or mapping
-        Addresses, each with its field or model before a ``=`` where that is not the usual one; or, as a mapping, the content
-        of a COCO file.
+    labels, predictions : str, Path, sequence of these, frame or mapping
+        Addresses, each with its field or model before a ``=`` where that is not the usual one; or a frame with columns
+        ``filepath`` and ``label``; or, as a mapping, the content of a COCO file.
     home : str, optional
         By default ``$BRAIN_HOME``, else ``~/.brain``.
     **settings
-        ``split_from``, ``frames``, ``model``, ``limit``, ``classes`` and whatever else ``dataset.yaml`` may say.
+        ``split_from``, ``frames``, ``model``, ``limit``, ``classes`` and whatever else ``dataset.yaml`` may say, also by dotted
+        keys.
 
     Returns
     -------
@@ -70,10 +71,10 @@ def add(
         labels, predictions = (seen.pop(role, said[role]) for role in ("labels", "predictions"))
         settings = {**settings, **seen}
     given: dict[str, Any] = {
-        "labels": _addresses(labels, folder, "labels"),
-        "predictions": _addresses(predictions, folder, "predictions"),
+        "labels": addresses(labels, folder, "labels"),
+        "predictions": addresses(predictions, folder, "predictions"),
     }
-    if hasattr(media, "columns") or hasattr(media, "column_names"):
+    if _is_frame(media):
         manifest, columns = _manifest(media, folder)
         if set(columns) & set(COLUMNS) and labels is None:
             given["labels"] = [str(manifest)]
@@ -143,7 +144,7 @@ def reader_of(samples: Samples, home: str | None = None) -> DatasetReader:
         if not folder.exists():
             raise ConfigurationError(f"there is no dataset, folder or file {str(samples)!r}")
         return _known(place, str(folder)) or add(_name(folder.name, str(folder)), folder, home=home)
-    if hasattr(samples, "columns") or hasattr(samples, "column_names"):
+    if _is_frame(samples):
         paths = "\n".join(_arrow(samples).column("filepath").to_pylist())
         name = _name("frame", paths)
         return DatasetReader(name, home) if name in place.names() else add(name, samples, home=home)
@@ -196,11 +197,18 @@ def _media(media: Any, folder: Path) -> Any:
     return _written(folder / "media.txt", "\n".join(declaring.absolute(one) for one in several))
 
 
-def _addresses(given: Any, folder: Path, role: str) -> list[Any] | None:
+def addresses(given: Any, folder: Path, role: str) -> list[Any] | None:
+    """Return labels or predictions as `declare` takes them; a frame, or what a COCO file would hold, is kept in a folder."""
     if given is None:
         return None
     if isinstance(given, Mapping):
         return [_written(folder / f"{role}.json", json.dumps(given))]
+    if _is_frame(given):
+        from pyarrow import parquet
+
+        folder.mkdir(parents=True, exist_ok=True)
+        parquet.write_table(_arrow(given, required=False), folder / f"{role}.parquet")
+        return [str(folder / f"{role}.parquet")]
     several = [given] if isinstance(given, str | os.PathLike) else given
     return [one if isinstance(one, Mapping) else str(one) for one in several]
 
@@ -217,14 +225,18 @@ def _manifest(frame: Any, folder: Path) -> tuple[str, Sequence[str]]:
     return str(target), table.column_names
 
 
-def _arrow(frame: Any) -> Any:
+def _is_frame(given: Any) -> bool:
+    return hasattr(given, "columns") or hasattr(given, "column_names")
+
+
+def _arrow(frame: Any, *, required: bool = True) -> Any:
     import pyarrow as pa
 
     if isinstance(frame, pa.Table):
         table = frame
     else:
         table = frame.to_arrow() if hasattr(frame, "to_arrow") else pa.Table.from_pandas(frame, preserve_index=False)
-    if "filepath" not in table.column_names:
+    if required and "filepath" not in table.column_names:
         raise ConfigurationError(
             f"the frame has no column filepath (columns: {', '.join(map(str, table.column_names))})"
         )

@@ -1,6 +1,6 @@
 """Scan a folder from Python, and look at it as fastdup's users do: frames, and galleries that a notebook shows."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -8,13 +8,47 @@ import duckdb
 
 from brain_assets.app.api import DatasetReader
 from brain_assets.app.pictures import Picture, gallery
-from brain_assets.app.scans import Scan
+from brain_assets.app.scans import Scan, name_of
 from brain_assets.app.scans import scan as scan_folder
+from brain_assets.app.session import Session
+from brain_assets.app.views import facts
+from brain_assets.incremental.update import literal
+from brain_assets.python.datasets import GIVEN, addresses
 from brain_assets.resources.errors import ConfigurationError
 from brain_assets.resources.settings.home import Home
+from brain_assets.signals.registry import ISSUES
 from brain_assets.signals.similarity.outliers import OUTLIER
 
 NAMED = "(select sample_id, filepath from samples)"
+
+
+# What is measured by fastdup's names: the column, and whether the highest come first.
+METRICS = {
+    "dark": ("brightness", False),
+    "bright": ("brightness", True),
+    "blur": ("laplacian_variance", False),
+    "min": ("minimum", True),
+    "max": ("maximum", True),
+    "stdv": ("standard_deviation", True),
+    "size": ("bytes", True),
+    "unique": ("unique_colors", True),
+    "contrast": ("rms_contrast", True),
+    "mean_hue": ("hue", True),
+    "mean_saturation": ("saturation", True),
+    "mean_val": ("value", True),
+}
+# Its parameters by the settings that they are here; it says how alike, and distances say how far apart.
+SETTINGS: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
+    "num_images": ("limit", lambda count: count or None),
+    "nearest_neighbors_k": ("similarity.k", int),
+    "threshold": ("near_duplicates.threshold", lambda alike: round(1 - alike, 9)),
+    "ccthreshold": ("near_duplicates.component_threshold", lambda alike: round(1 - alike, 9)),
+    "cc_threshold": ("near_duplicates.component_threshold", lambda alike: round(1 - alike, 9)),
+    "outlier_percentile": ("outliers.percentile", lambda share: 100 * share if share < 1 else share),
+    "model_path": ("model", str),
+}
+# Nothing follows from these: what changed is read, and nothing twice.
+MACHINE = ("overwrite", "resume", "num_threads", "verbose", "run_cc", "run_stats", "run_advanced_stats")
 
 
 def scan(
@@ -25,21 +59,34 @@ def scan(
     Parameters
     ----------
     folder : str or Path
-    labels, predictions : str or sequence of str, optional
-        Addresses; by default what surely is such.
+    labels, predictions : str or sequence of str, frame or mapping, optional
+        Addresses; or a frame with columns ``filepath`` and ``label``, or the content of a COCO file. By default what surely is
+        such.
     home : str, optional
         Its folder ``scans`` keeps what is derived; by default that of ``$BRAIN_HOME``, else ``~/.brain``.
     **settings
-        ``contract``, ``split_from``, ``model``, ``limit`` and whatever else ``dataset.yaml`` may say.
+        ``contract``, ``split_from``, ``model``, ``limit`` and whatever else ``dataset.yaml`` may say, also by dotted keys;
+        and fastdup's ``num_images``, ``nearest_neighbors_k``, ``threshold`` and ``ccthreshold`` (how alike, not how far apart).
     """
-    given: dict[str, Any] = {"labels": _several(labels), "predictions": _several(predictions)}
-    return FolderScan(scan_folder(Home.default(home), Path(folder).expanduser(), **given, **settings))
+    if not isinstance(folder, str | Path):
+        raise ConfigurationError("a scan is of one folder; brain.add takes lists of folders and files")
+    place, path = Home.default(home), Path(folder).expanduser()
+    given = Home(place.root / "scans").paths(name_of(path.absolute())).folder / GIVEN
+    asked: dict[str, Any] = {
+        "labels": addresses(labels, given, "labels"),
+        "predictions": addresses(predictions, given, "predictions"),
+    }
+    return FolderScan(scan_folder(place, path, **asked, **_here(settings)))
 
 
-def _several(given: Any) -> list[str] | None:
-    if given is None:
-        return None
-    return [str(given)] if isinstance(given, str | Path) else [str(one) for one in given]
+def _here(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return fastdup's parameters as the settings that they are here."""
+    named = [
+        (SETTINGS[name][0], SETTINGS[name][1](value)) if name in SETTINGS else (name, value)
+        for name, value in settings.items()
+        if name not in MACHINE
+    ]
+    return dict(named)
 
 
 class FolderScan:
@@ -108,6 +155,24 @@ class FolderScan:
             f"select filepath, image_quality.* from image_quality join {NAMED} using (sample_id) order by 1"
         )
 
+    def embeddings(self) -> duckdb.DuckDBPyRelation:
+        """Return the vector of every image, as the model gave it."""
+        return self.dataset.sql(f"""
+            select filepath, vector, sample_id from embeddings join {NAMED} using (sample_id)
+            where brain_key = 'embeddings' order by 1""")
+
+    def annotations(self) -> duckdb.DuckDBPyRelation:
+        """Return every image with its labels."""
+        return self.dataset.where("true").sql("select filepath, labels, split, sample_id from samples")
+
+    def search(self, image: str | Path | bytes, k: int = 15) -> duckdb.DuckDBPyRelation:
+        """Return the images most like a picture that need not be among them, the nearest first."""
+        return self.dataset.similar(Path(image) if isinstance(image, str) else image, k)
+
+    def explore(self, *, browser: bool = True) -> Session:
+        """Open the review page of what was found."""
+        return self.dataset.show(browser=browser)
+
     def _one(self, query: str) -> int:
         return int(self.dataset.sql(query).fetchall()[0][0])
 
@@ -142,8 +207,10 @@ class Galleries:
             "outliers", "outlier_score", "is_outlier and brain_key = 'outliers'", num_images, "Outliers"
         )
 
-    def component_gallery(self, num_images: int = 20, per_component: int = 6) -> Picture:
-        """Return groups of copies, the largest first."""
+    def component_gallery(self, num_images: int = 20, per_component: int = 6, *, slice: str | None = None) -> Picture:
+        """Return groups of copies, the largest first; of one label by ``slice``."""
+        if slice is not None:
+            return self._of_label(slice).component_gallery(num_images, per_component)
         rows = self.dataset.sql(f"""
             select component_id, list((subject_id, filepath) order by filepath) from components
             join (select sample_id as subject_id, filepath from samples) using (subject_id)
@@ -151,13 +218,21 @@ class Galleries:
             group by component_id order by count(*) desc, 1 limit {num_images:d}""")
         return gallery(self.dataset, [members[:per_component] for _, members in rows.fetchall()], "Groups of copies")
 
-    def similarity_gallery(self, num_images: int = 20, per_image: int = 4) -> Picture:
-        """Return images with those most like them, the nearest first."""
+    def similarity_gallery(self, num_images: int = 20, per_image: int = 4, *, slice: str | None = None) -> Picture:
+        """Return images with those most like them, the nearest first; of one label, or with another (``diff``), by ``slice``."""
+        if slice not in {None, "diff"}:
+            return self._of_label(str(slice)).similarity_gallery(num_images, per_image)
+        other_label = "true"
+        if slice == "diff":
+            label = f"(select sample_id, label from ({facts(self.dataset.connection())}))"
+            other_label = (
+                f"(select count(distinct label) from {label} where sample_id in (one.sample_id, neighbor_id)) > 1"
+            )
         rows = self.dataset.sql(f"""
             select sample_id, any_value(one.filepath), list((neighbor_id, other.filepath, distance) order by rank)
             from neighbors join {NAMED} one using (sample_id)
             join (select sample_id as neighbor_id, filepath from samples) other using (neighbor_id)
-            where brain_key = 'neighbors' and rank <= {per_image:d}
+            where brain_key = 'neighbors' and rank <= {per_image:d} and {other_label}
             group by 1 order by min(distance), 1 limit {num_images:d}""")
         shown = [
             [(sample, path), *((one, f"{name}, distance {distance:.3f}") for one, name, distance in near)]
@@ -166,24 +241,31 @@ class Galleries:
         return gallery(self.dataset, shown, "Look-alikes")
 
     def stats_gallery(self, metric: str = "blurry", num_images: int = 20, *, reverse: bool = True) -> Picture:
-        """Return images by a measured property, or by how sure an issue of their quality is; the highest first."""
+        """Return images by a measured property, or by how sure an issue of their quality is; the highest first.
+
+        fastdup's names are known, too, and show first what they are asked for: ``dark`` the darkest, ``blur`` the least sharp.
+        """
+        title, (metric, highest) = metric, METRICS.get(metric, (metric, True))
         known = self.dataset.table("image_quality").columns
         if metric in known:
-            return self._sorted("image_quality", metric, "true", num_images, metric, reverse=reverse)
-        issues = [row[0] for row in self.dataset.sql("select distinct issue from issues order by 1").fetchall()]
-        if metric not in issues:
+            return self._sorted("image_quality", metric, "true", num_images, title, reverse=reverse == highest)
+        if metric not in ISSUES:
             raise ConfigurationError(
-                f"nothing is measured or found that is called {metric!r} (known: {', '.join([*known, *issues])})"
+                f"nothing is measured or found that is called {metric!r} (known: {', '.join([*known, *METRICS, *ISSUES])})"
             )
         return self._sorted("issues", "score", f"issue = '{metric}'", num_images, metric, reverse=reverse)
+
+    def _of_label(self, label: str) -> "Galleries":
+        return Galleries(self.dataset.where(f"label = {literal(label)}"))
 
     def _sorted(
         self, table: str, column: str, condition: str, count: int, title: str, *, reverse: bool = True
     ) -> Picture:
         way = "desc" if reverse else "asc"
+        value = f"coalesce(round(try_cast({column} as double), 3)::varchar, {column}::varchar)"
         rows = self.dataset.sql(f"""
-            select sample_id, filepath || ': ' || round({column}, 3) from {table} join {NAMED} using (sample_id)
-            where {condition} order by {column} {way}, 1 limit {count:d}""")
+            select sample_id, filepath || ': ' || {value} from {table} join {NAMED} using (sample_id)
+            where {condition} order by {column} {way} nulls last, 1 limit {count:d}""")
         return gallery(self.dataset, _rows_of(rows.fetchall(), 5), title)
 
 
