@@ -611,6 +611,10 @@ class DatasetReader:
     def _repr_html_(self) -> str:
         from brain_assets.app.pictures import gallery
 
+        try:
+            self.table("samples")
+        except BrainError:
+            return f"<h3>{repr(self).strip('<>')}</h3>"
         rows = self.sql("select sample_id, filepath from samples where status = 'ok' limit 8").fetchall()
         return gallery(self, [rows], repr(self).strip("<>")).html
 

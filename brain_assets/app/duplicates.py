@@ -428,7 +428,16 @@ class Histogram:
         )
         x = 0.0 if threshold is None else width * (threshold - self.edges[0]) / (self.edges[-1] - self.edges[0])
         line = "" if threshold is None else f'<line x1="{x:.2f}" x2="{x:.2f}" y1="0" y2="{height}" stroke="#ee6677"/>'
-        return f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}">{bars}{line}</svg>'
+        texts = [(0.0, "start", self.edges[0]), (float(width), "end", self.edges[-1])]
+        texts += [] if threshold is None else [(x, "middle", threshold)]
+        told = "".join(
+            f'<text x="{at:.2f}" y="{height + 13}" text-anchor="{anchor}">{value:.3g}</text>'
+            for at, anchor, value in texts
+        )
+        return (
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height + 18}" style="max-width:{width}px"'
+            f' font-family="sans-serif" font-size="11" fill="currentColor">{bars}{line}{told}</svg>'
+        )
 
 
 def distance_histogram(connection: duckdb.DuckDBPyConnection, bins: int, brain_key: str) -> Histogram:

@@ -60,7 +60,7 @@ def gallery(reader: DatasetReader, rows: Iterable[Sequence[tuple[str, str]]], ti
             image = f"<img src='{shown[sample].uri}' style='max-width:160px'>" if sample in shown else "(no picture)"
             cells.append(f"<div style='{CELL}'>{image}<br>{escape(caption)}</div>")
         lines.append(f"<div style='white-space:nowrap;overflow-x:auto'>{''.join(cells)}</div>")
-    return Picture("".join(lines) or "<p>nothing to show</p>")
+    return Picture("".join(lines if listed else [*lines, "<p>nothing to show</p>"]))
 
 
 def scatter(
@@ -76,21 +76,24 @@ def scatter(
     edges : sequence of (int, int)
         Rows of points.
     size : int
-        Pixels of a side.
+        Pixels of the longer side.
     """
-    matrix = np.asarray(points, float)[:, :2].reshape(-1, 2)
+    given = np.asarray(points, float)
+    # No rows have no columns either.
+    matrix = given.reshape(len(given), -1 if given.size else 2)[:, :2]
     finite = np.isfinite(matrix).all(axis=1)
     if not finite.any():
         return Picture("<p>no points</p>")
-    scale = (size - 20) / max(float(np.ptp(matrix[finite], axis=0).max()), 1e-9)
-    placed = 10 + (matrix - matrix[finite].min(axis=0)) * scale
+    inside = matrix[np.flatnonzero(finite)]
+    spans = inside.max(axis=0) - inside.min(axis=0)
+    scale = (size - 20) / max(float(spans.max()), 1e-9)
+    width, height = (round(side) for side in 20 + spans * scale)
+    placed = 10 + (matrix - inside.min(axis=0)) * scale
     colours = _colours(words)
     lines = [_line(placed[a], placed[b]) for a, b in edges if finite[a] and finite[b]]
     shown = np.flatnonzero(finite)[:MOST].tolist()
     dots = [_dot(placed[row], colours.get(words[row], COLOURS[-1]) if words else COLOURS[0]) for row in shown]
-    svg = (
-        f"<svg xmlns='http://www.w3.org/2000/svg' width='{size}' height='{size}'>{''.join(lines)}{''.join(dots)}</svg>"
-    )
+    svg = f"<svg xmlns='http://www.w3.org/2000/svg' width='{width}' height='{height}'>{''.join(lines + dots)}</svg>"
     legend = "".join(
         f"<span style='color:{shade}'>&#9679;</span> {escape(word)} &nbsp;" for word, shade in colours.items()
     )

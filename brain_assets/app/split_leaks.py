@@ -97,7 +97,10 @@ def _membership(connection: duckdb.DuckDBPyConnection, rows: pa.Table, splits: S
     known = sorted({tag for tags in tagged for tag in tags})
     for name in splits:
         if name not in known:
-            raise MissingError(f"no sample has the tag {name!r} (tags: {', '.join(known) or 'none'})")
+            own = sorted({one for one in rows.column("split").to_pylist() if one})
+            raise MissingError(
+                f"no sample has the tag {name!r} (tags: {', '.join(known) or 'none'}; splits: {', '.join(own) or 'none'})"
+            )
     return method.splits_from_tags(tagged, splits)
 
 

@@ -17,6 +17,7 @@ from brain_assets.incremental.update import literal
 from brain_assets.python.datasets import GIVEN, Samples, reader_of, whole
 from brain_assets.python.results import LeakySplits, Scores, SimilarityIndex, VisualizationResults, require
 from brain_assets.resources.errors import BrainError, ConfigurationError
+from brain_assets.resources.media.splits import split_of
 from brain_assets.resources.models.embedding_models import require_library
 from brain_assets.resources.settings.configuration import BACKENDS, load_dataset
 
@@ -415,7 +416,10 @@ def compute_leaky_splits(
     space = _compared(samples, "leaks", threshold, options)
     space.bring("leaks", "similarity", "object_embeddings")
     vectors = None if space.embeddings == "embeddings" else space.embeddings
-    return LeakySplits(space.samples, _splits(space.samples, splits), threshold, vectors)
+    leaks = LeakySplits(space.samples, _splits(space.samples, splits), threshold, vectors)
+    # Splits that are none are told now, and not when the result is looked at.
+    leaks.leaks()
+    return leaks
 
 
 def _compared(samples: Samples, key: str, threshold: float | None, options: dict[str, Any]) -> Space:
@@ -579,9 +583,9 @@ def _splits(samples: DatasetReader, splits: Any) -> Mapping[str, Sequence[str]] 
     if not isinstance(splits, str):
         names = list(splits)
         known = {row[0] for row in view.sql("select unnest(tags) from samples union select tag from tags").fetchall()}
-        # What others tag is here a column of its own.
-        if known & set(names) or not set(names) <= set(view.values("split")):
+        # What others tag is here a column of its own, in which a split has one name.
+        if known & set(names) or not {split_of(name) for name in names} <= set(view.values("split")):
             return names
-        return {name: view.where(f"split = {literal(name)}").ids for name in names}
+        return {name: view.where(f"split = {literal(str(split_of(name)))}").ids for name in names}
     rows = view.sql(f"select {splits}, list(sample_id) from samples where {splits} is not null group by 1").fetchall()
     return {str(value): ids for value, ids in rows}

@@ -1,7 +1,7 @@
 """What computing gives back: scores, indexes, maps, duplicates and leaks, under the names that people know."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import duckdb
@@ -74,7 +74,7 @@ class Scores:
     def _repr_html_(self) -> str:
         scored = self.relation().filter(f"{self.column} is not null").order(f"{self.column}, sample_id")
         rows = scored.project(f"sample_id, filepath || ': ' || round({self.column}, 3)").fetchall()
-        return gallery(self.samples, [rows[:6], rows[-6:]], f"{self!r}: lowest and highest".strip("<>")).html
+        return gallery(self.samples, [rows[:6], rows[-6:]], f"{repr(self).strip('<>')}: lowest and highest").html
 
 
 @dataclass
@@ -257,8 +257,9 @@ class SimilarityIndex:
 
     def visualize_duplicates(self, visualization: "VisualizationResults | None" = None) -> Picture:
         """Return a map of what is unique, nearest or duplicate, with a line from each duplicate to its nearest."""
-        key = visualization.brain_key if visualization else "visualization"
-        rows = self._duplicates().scatter(key).fetchall()
+        # The map may be newer than what was found.
+        found = replace(self._duplicates(), connection=self.samples.connection())
+        rows = found.scatter(visualization.brain_key if visualization else "visualization").fetchall()
         place = {row[0]: number for number, row in enumerate(rows)}
         edges = [(place[row[0]], place[row[5]]) for row in rows if row[4] == "duplicate"]
         return scatter([row[1:3] for row in rows], [row[4] for row in rows], edges)

@@ -168,7 +168,9 @@ def test_exact_duplicates(dataset: DatasetReader) -> None:
 
 
 def test_leaks_between_splits(dataset: DatasetReader) -> None:
-    leaks = fob.compute_leaky_splits(dataset, splits=["train", "test"])
+    leaks = fob.compute_leaky_splits(dataset, splits=["training", "test"])
+    with pytest.raises(MissingError, match=r"no sample has the tag 'training' .*splits: test, train"):
+        fob.compute_leaky_splits(dataset, splits=["training", "holdout"])
     assert sorted(leaks.leaks_view().values("filepath")) == [TWIN, TWINNED]
     assert TWIN not in leaks.no_leaks_view(leaks.split_views["test"]).values("filepath")
     assert leaks.leaks_for_sample(TWIN).values("filepath") == [TWIN, TWINNED]
@@ -194,6 +196,20 @@ def test_maps_by_method_points_and_patches(dataset: DatasetReader) -> None:
     right = [one for one, (x, _) in zip(flat.sample_ids, flat.points, strict=True) if x > 0]
     assert 0 < len(dataset.select(right)) < len(flat.points)
     assert "<svg" in flat.visualize(labels="label").html
+
+
+def test_what_notebooks_show(dataset: DatasetReader) -> None:
+    shown = fob.compute_uniqueness(dataset)._repr_html_()
+    assert "<h3>uniqueness of 24 samples, run uniqueness: lowest and highest</h3>" in shown
+    index = fob.compute_near_duplicates(dataset, threshold=0.02)
+    # What was found is drawn on a map that is made afterwards.
+    points = fob.compute_visualization(dataset, brain_key="later", points=np.eye(len(ANGLES) + 1)[:, :2] * 9)
+    assert index.visualize_duplicates(points).html.count("<circle") == len(ANGLES) + 1
+    assert "<text" in index.plot_distances().html
+    index.find_unique(3)
+    assert "unique" in index.visualize_unique(points).html
+    few = fob.add("few", dataset.where("true").limit(2).df(), home=str(dataset.home.root))
+    assert few._repr_html_() == "<h3>dataset few: nothing published yet</h3>"
 
 
 def test_unknown_parameters_and_models_are_one_line(dataset: DatasetReader) -> None:

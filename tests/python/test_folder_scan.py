@@ -46,7 +46,7 @@ def test_galleries_show_pictures(found: FolderScan) -> None:
         found.vis.stats_gallery("brightness"),
     ):
         assert "data:image" in shown.html
-    assert found.vis.outliers_gallery().html
+    assert "nothing to show" in found.vis.stats_gallery("odd_size").html
     with pytest.raises(ConfigurationError, match="known: "):
         found.vis.stats_gallery("nothing")
     assert "data:image" in found._repr_html_()
