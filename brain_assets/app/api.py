@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import duckdb
 from numpy.typing import ArrayLike
@@ -356,9 +356,30 @@ class DatasetReader:
         int
             Samples that did not have the tag yet.
         """
-        from brain_assets.app.split_leaks import tag_leaks
+        from brain_assets.app.tagging import note_tag
 
-        return tag_leaks(self._current(), self.paths, self._leaks(splits, threshold, brain_key), tag)
+        leaky = self._leaks(splits, threshold, brain_key).column("sample_id").to_pylist()
+        return note_tag(self._current(), self.paths, leaky, tag)
+
+    def tag_samples(self, tag: str) -> int:
+        """Give the samples a tag, as on the review page, and take it in at once; return how many did not have it yet.
+
+        Tags are of reviewers: they stand in the table ``tags``, and those of the files stay.
+        """
+        return self._tag(tag, "tag")
+
+    def untag_samples(self, tag: str) -> int:
+        """Take a tag of reviewers from the samples, and note it at once; return how many had it."""
+        return self._tag(tag, "untag")
+
+    def _tag(self, tag: str, kind: Literal["tag", "untag"]) -> int:
+        from brain_assets.app.directly import bring_directly
+        from brain_assets.app.tagging import note_tag
+
+        ids = [row[0] for row in self.sql("select sample_id from samples").fetchall()]
+        count = note_tag(self._current(), self.paths, ids, tag, kind)
+        bring_directly(self.home, self.name, ("reviews", "published"), "tagging")
+        return count
 
     def versions(self) -> duckdb.DuckDBPyRelation:
         """Return the versions that can be read, the newest first: ``version``, ``published_at``, ``tags``, ``samples``."""

@@ -1,6 +1,5 @@
 """What a notebook asks of leaks: between the splits of the dataset, or between any sets of samples."""
 
-import getpass
 from collections.abc import Iterable, Mapping, Sequence
 
 import duckdb
@@ -11,8 +10,6 @@ from brain_assets.app.duplicates import check_threshold, copies_of, own_copies
 from brain_assets.methods.duplicates import leaks as method
 from brain_assets.resources.errors import ConfigurationError, MissingError
 from brain_assets.resources.settings.configuration import DatasetSettings
-from brain_assets.resources.settings.home import DatasetPaths
-from brain_assets.resources.store.events import Event, Events
 
 Splits = Mapping[str, Iterable[str]] | Sequence[str] | None
 
@@ -128,17 +125,3 @@ def members_without(
     return connection.from_arrow(
         rows.take(pa.array([row for row in inside.tolist() if ids[row] not in leaky], pa.int64()))
     )
-
-
-def tag_leaks(connection: duckdb.DuckDBPyConnection, paths: DatasetPaths, found: pa.Table, tag: str) -> int:
-    """Tag the samples of some leaks, as on the review page; return how many did not have the tag yet."""
-    if not tag.strip():
-        raise ConfigurationError("the tag is empty")
-    events = Events(paths.events)
-    leaky = sorted(set(found.column("sample_id").to_pylist()))
-    has = {state.subject_id for state in events.tags(leaky) if state.tag == tag and state.present}
-    wanted = [sample for sample in leaky if sample not in has]
-    contents = dict(connection.execute("select sample_id, content_hash from samples").fetchall())
-    if wanted:
-        events.append(Event("tag", getpass.getuser(), tag), [(sample, contents[sample]) for sample in wanted])
-    return len(wanted)

@@ -109,7 +109,19 @@ def _check_run(run: RunSettings, settings: DatasetSettings) -> None:
     ):
         known = {default} | {other.brain_key for other in runs if other.method in makers}
         _known(name, f"run of {method}", wanted, known)
+    _check_crops(run, settings)
     _check_subjects(run, settings)
+
+
+def _check_crops(run: RunSettings, settings: DatasetSettings) -> None:
+    """Refuse crops that no model would embed."""
+    of_others = {other.brain_key for other in settings.runs if other.method == "object_embeddings"}
+    if run.method != "object_embeddings" or run.embeddings in of_others:
+        return
+    if (run.model or settings.embeddings.model).startswith("precomputed:"):
+        raise ConfigurationError(
+            f"dataset.yaml: run {run.brain_key!r}: given vectors are of whole images: name a model that embeds crops"
+        )
 
 
 def _check_options(run: RunSettings, settings: DatasetSettings) -> None:

@@ -307,7 +307,8 @@ def compute_visualization(
     samples, embeddings, **options
         As for `compute_uniqueness`; ``patches_field`` makes a map of objects.
     points : array or mapping, optional
-        Places that are known, in the order of the paths or by sample id: the method is then ``manual``.
+        Places that are known, in the order of the paths or by sample id; of objects in the order of their ids, or by these.
+        The method is then ``manual``.
     brain_key : str
     num_dims : {2, 3}, optional
     method : {"umap", "tsne", "pca", "manual"}, optional
@@ -335,7 +336,7 @@ def compute_visualization(
     if umap:
         parameters |= {"implementation": "umap-learn", "metric": options.get("metric"), "umap": dict(umap)}
     if points is not None:
-        parameters |= {"method": "manual", "points": _points(space, points)}
+        parameters |= {"method": "manual", "points": _points(space, points, of_objects=patches_field is not None)}
     key = space.run("visualization", "visualization", parameters, vectors=True)
     _require_readable(space.samples, skip_failures=readable)
     results = VisualizationResults(space.samples, key)
@@ -556,21 +557,25 @@ def _of_model(samples: DatasetReader, field: str, table: str, model: str, label_
     return Scores(samples, field, table, table, f"model = {literal(model)} and {named}")
 
 
-def _points(space: Space, points: ArrayLike | Mapping[str, Sequence[float]]) -> str:
+def _points(space: Space, points: ArrayLike | Mapping[str, Sequence[float]], *, of_objects: bool) -> str:
     """Keep given places beside the dataset."""
     import pyarrow as pa
     from pyarrow import csv
 
+    objects: list[str] = []
+    if of_objects:
+        space.bring("object_embeddings")
+        objects = SimilarityIndex(space.samples, space.embeddings).label_ids or []
     if isinstance(points, Mapping):
         ids, matrix = list(points), np.array(list(points.values()), float)
     else:
-        ids, matrix = space._ids(), np.asarray(points, float)
+        ids, matrix = objects or space._ids(), np.asarray(points, float)
     if matrix.ndim != 2 or len(matrix) != len(ids) or matrix.shape[1] not in {2, 3}:
         raise ConfigurationError(f"points must be {len(ids)} rows of 2 or 3 numbers, not of shape {matrix.shape}")
     columns = {name: matrix[:, place] for place, name in enumerate("xyz"[: matrix.shape[1]])}
     path = space.dataset.paths.folder / GIVEN / f"{space.key}.csv"
     path.parent.mkdir(parents=True, exist_ok=True)
-    csv.write_csv(pa.table({"sample_id": ids, **columns}), path)
+    csv.write_csv(pa.table({"object_id" if of_objects else "sample_id": ids, **columns}), path)
     return str(path)
 
 

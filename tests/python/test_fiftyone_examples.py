@@ -10,6 +10,7 @@ import pytest
 import brain_assets as fob
 from brain_assets.app.api import DatasetReader
 from brain_assets.resources.errors import BrainError, ConfigurationError, MissingError
+from brain_assets.resources.models import embedding_models
 from brain_assets.resources.settings.configuration import load_dataset
 from tests.python.zoo import (
     ANGLES,
@@ -22,6 +23,7 @@ from tests.python.zoo import (
     distance,
     make_zoo,
 )
+from tests.workshop import TINY
 
 
 @pytest.fixture(scope="module")
@@ -48,10 +50,11 @@ def test_uniqueness_ranks_a_dataset(dataset: DatasetReader) -> None:
     assert dataset.sort_by("uniqueness", reverse=True).limit(3).ids == ranked.limit(3).ids
 
 
-def test_uniqueness_of_regions_of_interest(dataset: DatasetReader) -> None:
+def test_uniqueness_of_regions_of_interest(dataset: DatasetReader, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(embedding_models.LIBRARIES, "open_clip", ("no_such_library", "open-clip"))
     boxed = dataset.where("sample_id in (select sample_id from objects where source = 'ground_truth')")
     assert set(boxed.values("filepath")) == set(BOXED)
-    with pytest.raises(MissingError, match="open_clip is not installed"):
+    with pytest.raises(MissingError, match="no_such_library is not installed"):
         fob.compute_uniqueness(dataset, roi_field="boxes", model="open_clip:ViT-B-32/openai", force_square=True)
     # What could not be computed is not declared, and keeps nothing else from being computed.
     assert not load_dataset(dataset.paths.config).settings.runs
@@ -179,6 +182,15 @@ def test_leaks_between_splits(dataset: DatasetReader) -> None:
     assert leaks.tag_leaks("leaks") == 2
 
 
+def test_what_is_tagged_is_matched(dataset: DatasetReader) -> None:
+    least = fob.compute_uniqueness(dataset).sort().limit(3)
+    assert (least.tag_samples("dup"), least.tag_samples("dup")) == (3, 0)
+    assert set(dataset.match_tags("dup").ids) == set(least.ids)
+    assert len(dataset.match_tags("dup", bool=False)) == len(ANGLES) + 1 - 3
+    assert dataset.untag_samples("dup") == 3
+    assert len(dataset.match_tags("dup")) == 0
+
+
 def test_maps_by_method_points_and_patches(dataset: DatasetReader) -> None:
     flat = fob.compute_visualization(
         dataset, brain_key="img_viz", method="pca", num_dims=2, seed=51, verbose=True, create_index=True
@@ -190,6 +202,12 @@ def test_maps_by_method_points_and_patches(dataset: DatasetReader) -> None:
     assert solid.points.shape[1] == 3
     drawn = fob.compute_visualization(dataset, brain_key="drawn", points=np.arange(2 * len(flat.points)).reshape(-1, 2))
     assert drawn.index_size == len(flat.points)
+    places = np.arange(2.0 * len(BOXED)).reshape(-1, 2)
+    with pytest.raises(ConfigurationError, match="name a model that embeds crops"):
+        fob.compute_visualization(dataset, patches_field="boxes", brain_key="eyes", points=places)
+    eyes = fob.compute_visualization(dataset, patches_field="boxes", brain_key="eyes", points=places, model=TINY)
+    np.testing.assert_array_equal(eyes.points, places)
+    assert (eyes.index_size, len(eyes.label_ids or [])) == (len(BOXED), len(BOXED))
     with pytest.raises(ConfigurationError, match="points_field: "):
         fob.compute_visualization(dataset, brain_key="img_viz", points_field="point")
     # What lies in a part of a map is a view, as a lasso's selection is.

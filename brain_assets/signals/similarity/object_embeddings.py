@@ -21,7 +21,6 @@ from brain_assets.resources.settings.configuration import ObjectEmbeddingSetting
 from brain_assets.resources.store.store import Merge
 
 METHOD = "object_embeddings"
-PRECOMPUTED = "precomputed:"
 LATER = {"alpha_horizontal", "alpha_vertical", "margin"}
 """Settings that there were not always."""
 # A crowd is no object.
@@ -140,10 +139,6 @@ def _mean_run(run: RunSettings, crops: Mapping[str, MethodRun]) -> MethodRun:
 
 def _run(dataset: Dataset, run: RunSettings) -> MethodRun:
     uri = run.model or dataset.settings.embeddings.model
-    if uri.startswith(PRECOMPUTED):
-        raise ConfigurationError(
-            f"dataset.yaml: run {run.brain_key!r}: given vectors are of whole images: name a model that embeds crops"
-        )
     section = with_parameters(dataset.settings.object_embeddings, run)
     settings: dict[str, Any] = {"model": uri, "ObjectEmbeddingSettings": _said(section)}
     return MethodRun(run.brain_key, settings, dataset.model_version(uri))

@@ -218,23 +218,26 @@ def _positions(update: Update, present: Map) -> Merge:
 
 
 def _given(update: Update, settings: VisualizationSettings) -> Merge:
-    """Return the points of a file, for the samples that it names."""
+    """Return the points of a file, for the samples, or objects with vectors, that it names."""
     if not settings.points:
         raise ConfigurationError(
             "visualization.method manual needs visualization.points, a file with filepath, x, y (and z)"
         )
     table = read_table(Path(settings.points).expanduser())
-    key = "sample_id" if "sample_id" in table.column_names else "filepath"
+    key = next((name for name in ("object_id", "sample_id") if name in table.column_names), "filepath")
     missing = {key, "x", "y"} - set(table.column_names)
     if missing:
         raise ConfigurationError(f"{settings.points} lacks the columns {', '.join(sorted(missing))}")
     update.dataset.store.connection.register("points_given", table)
     z = "z" if "z" in table.column_names else "null"
+    named = f"select sample_id as subject_id, {key} from samples where not dropped"
+    if key == "object_id":
+        named = f"select subject_id, subject_id as object_id from embeddings where brain_key = {update.embeddings}"
     rows = f"""
-        select {update.key} as brain_key, samples.sample_id as subject_id, null as vector, points_given.x::double as x,
+        select {update.key} as brain_key, subject_id, null as vector, points_given.x::double as x,
             points_given.y::double as y, {z}::double as z
-        from points_given join samples using ({key}) where not dropped
-        qualify row_number() over (partition by samples.sample_id) = 1"""
+        from points_given join ({named}) using ({key})
+        qualify row_number() over (partition by subject_id) = 1"""
     return update.replace("visualization", rows)
 
 
