@@ -13,6 +13,7 @@ from brain_assets.app.scans import scan as scan_folder
 from brain_assets.app.session import Session
 from brain_assets.app.views import facts
 from brain_assets.incremental.update import literal
+from brain_assets.methods.similarity.metrics import CALLED
 from brain_assets.python.datasets import GIVEN, addresses
 from brain_assets.resources.errors import ConfigurationError
 from brain_assets.resources.settings.home import Home
@@ -46,6 +47,15 @@ SETTINGS: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
     "cc_threshold": ("near_duplicates.component_threshold", lambda alike: round(1 - alike, 9)),
     "outlier_percentile": ("outliers.percentile", lambda share: 100 * share if share < 1 else share),
     "model_path": ("model", str),
+    "find_regex": ("pattern", str),
+    "distance": ("similarity.metric", lambda metric: CALLED.get(metric, metric)),
+}
+# These are asked for in another way.
+ELSEWHERE = {
+    "high_accuracy": "name a larger model, as in model='dinov2b'",
+    "bounding_box": "boxes of any detector come in as predictions=[...], and are objects then",
+    "data_type": "boxes among the labels are objects by themselves",
+    "run_mode": "every scan goes on from what is there",
 }
 # Nothing follows from these: what changed is read, and nothing twice.
 MACHINE = ("overwrite", "resume", "num_threads", "verbose", "run_cc", "run_stats", "run_advanced_stats")
@@ -66,11 +76,13 @@ def scan(
         Its folder ``scans`` keeps what is derived; by default that of ``$BRAIN_HOME``, else ``~/.brain``.
     **settings
         ``contract``, ``split_from``, ``model``, ``limit`` and whatever else ``dataset.yaml`` may say, also by dotted keys;
-        and fastdup's ``num_images``, ``nearest_neighbors_k``, ``threshold`` and ``ccthreshold`` (how alike, not how far apart).
+        and fastdup's ``annotations``, ``num_images``, ``nearest_neighbors_k``, ``threshold`` and ``ccthreshold`` (how alike, not
+        how far apart).
     """
     if not isinstance(folder, str | Path):
         raise ConfigurationError("a scan is of one folder; brain.add takes lists of folders and files")
     place, path = Home.default(home), Path(folder).expanduser()
+    labels = settings.pop("annotations", None) if labels is None else labels
     given = Home(place.root / "scans").paths(name_of(path.absolute())).folder / GIVEN
     asked: dict[str, Any] = {
         "labels": addresses(labels, given, "labels"),
@@ -81,10 +93,13 @@ def scan(
 
 def _here(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return fastdup's parameters as the settings that they are here."""
+    for name, instead in ELSEWHERE.items():
+        if settings.get(name):
+            raise ConfigurationError(f"{name}: {instead}")
     named = [
         (SETTINGS[name][0], SETTINGS[name][1](value)) if name in SETTINGS else (name, value)
         for name, value in settings.items()
-        if name not in MACHINE
+        if name not in {*MACHINE, *ELSEWHERE}
     ]
     return dict(named)
 

@@ -292,7 +292,9 @@ class VisualizationSettings(Section):
         le=10,
         description="A map is refitted when more points than this share of those fitted have joined it.",
     )
-    points: str | None = Field(None, description="File with filepath or sample_id, x, y (and z) for the method manual.")
+    points: str | None = Field(
+        None, description="File with filepath, sample_id or object_id, x, y (and z) for the method manual."
+    )
     reducer: str | None = Field(
         None,
         description="MODULE:CALLABLE for the method custom: a function of (vectors, dimensions) or of the vectors alone that"

@@ -41,7 +41,7 @@ def annotations(work: Path) -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def fd(work: Path, annotations: pd.DataFrame) -> Iterator[FolderScan]:
-    with brain.scan(work / "images", labels=annotations, home=str(work / "home"), model=TINY) as scanned:
+    with brain.scan(work / "images", annotations=annotations, home=str(work / "home"), model=TINY) as scanned:
         yield scanned
 
 
@@ -107,16 +107,26 @@ def test_parameters_of_a_run_are_settings_here(work: Path) -> None:
     box = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [2, 2, 9, 9]}
     image = {"id": 1, "file_name": "00000.png", "width": 20, "height": 16}
     coco = {"images": [image], "annotations": [box], "categories": [{"id": 1, "name": "wing"}]}
-    asked = {"num_images": 4, "nearest_neighbors_k": 3, "threshold": 0.9, "ccthreshold": 0.95, "overwrite": True}
+    asked = {
+        "num_images": 4,
+        "nearest_neighbors_k": 3,
+        "threshold": 0.9,
+        "ccthreshold": 0.95,
+        "overwrite": True,
+        "distance": "l2",
+    }
     home = str(work / "home")
     with brain.scan(folder, labels=coco, home=home, model=TINY, **asked, **{"outliers.percentile": 20}) as found:
         settings = load_dataset(found.dataset.paths.config).settings
         assert (settings.limit, settings.similarity.k, settings.outliers.percentile) == (4, 3, 20)
+        assert settings.similarity.metric == "euclidean"
         near = settings.near_duplicates
         assert (near.threshold, near.component_threshold) == pytest.approx((0.1, 0.05))
         assert found.dataset.sql("select label from objects").fetchall() == [("wing",)]
     with pytest.raises(ConfigurationError, match="no_such: unknown key"):
         brain.scan(folder, home=home, no_such=1)
+    with pytest.raises(ConfigurationError, match="bounding_box: boxes of any detector"):
+        brain.scan(folder, home=home, bounding_box="face")
     with pytest.raises(ConfigurationError, match=r"brain\.add takes lists"):
         brain.scan([folder], home=home)  # type: ignore[arg-type]
 
