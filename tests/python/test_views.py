@@ -57,6 +57,10 @@ def test_views_are_cut_ordered_and_chosen(pictures: DatasetReader) -> None:
     chosen = pictures.select(["train/cat/00050.png", taken.ids[0]], ordered=True)
     assert chosen.ids[1] == taken.ids[0]
     assert set(pictures.exclude(taken.ids).ids) == set(ordered.ids) - set(taken.ids)
+    assert set(pictures.exclude(["train/cat/00050.png", "{rows}"]).values("filepath")) == set(
+        ordered.values("filepath")
+    ) - {"train/cat/00050.png"}
+    assert pictures.select(["{rows}", "it's", *chosen.ids, "train/cat/00050.png"], ordered=True).ids == chosen.ids
 
 
 def test_tags_of_people_count_as_well(pictures: DatasetReader) -> None:
