@@ -1,12 +1,13 @@
 """The runs of a dataset as a graph: which neighbours and vectors each of them reads."""
 
-from collections.abc import Sequence
-from typing import TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
+from brain_assets.incremental.signal import MethodRun
 from brain_assets.resources.dataset import Dataset
-from brain_assets.resources.errors import ConfigurationError
+from brain_assets.resources.errors import BrainError, ConfigurationError
 from brain_assets.resources.settings.configuration import DatasetSettings, RunSettings, Section, SimilaritySettings
 from brain_assets.resources.settings.validation import where, wrong
 
@@ -109,3 +110,11 @@ def _within(settings: DatasetSettings, run: RunSettings) -> RunSettings:
 def _named(settings: DatasetSettings, brain_key: str) -> RunSettings:
     declared = (run for run in settings.runs if run.method == "similarity" and run.brain_key == brain_key)
     return next(declared, RunSettings(brain_key=NEIGHBORS, method="similarity"))
+
+
+def run_of_model(dataset: Dataset, brain_key: str, settings: Mapping[str, Any], uri: str) -> MethodRun:
+    """Return a declared run of an embedding model; one whose model is not to be had fails alone, and when it is its turn."""
+    try:
+        return MethodRun(brain_key, settings, dataset.model_version(uri))
+    except BrainError as error:
+        return MethodRun(brain_key, settings, fault=str(error))

@@ -35,11 +35,14 @@ class MethodRun:
         Everything its result depends on, as JSON values.
     model_version : str, optional
         Version of the embedding model behind it.
+    fault : str, optional
+        Why it cannot be computed, where that shows before it is tried.
     """
 
     brain_key: str
     settings: Mapping[str, Any] = field(default_factory=dict)
     model_version: str | None = None
+    fault: str | None = None
 
 
 @dataclass(frozen=True)

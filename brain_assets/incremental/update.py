@@ -318,6 +318,8 @@ def _scalars(signal: Signal, dataset: Dataset, run: MethodRun) -> str:
 
 def _perform(update: Update) -> None:
     with _recorded(update):
+        if update.run.fault is not None:
+            raise BrainError(update.run.fault)
         _try_condition(update)
         _compute(update)
 

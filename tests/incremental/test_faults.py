@@ -121,13 +121,22 @@ def test_a_condition_that_never_ends_fails_its_run_alone_and_is_told(tmp_path: P
 def test_a_declared_run_that_fails_stops_nothing_else_and_is_named(tmp_path: Path) -> None:
     write_pictures(tmp_path / "media", range(12))
     wrong = {"method": "custom", "reducer": "tests.incremental.test_faults:takes_nothing"}
-    runs = [{"brain_key": "odd", "method": "visualization", "parameters": wrong}]
+    # Of these not even the version of the model can be told.
+    absent = [
+        {"brain_key": f"absent_{method}", "method": method, "model": "python:tests.no_such_module:Model"}
+        for method in ("embeddings", "object_embeddings")
+    ]
+    runs = [{"brain_key": "odd", "method": "visualization", "parameters": wrong}, *absent]
     workshop = Workshop(tmp_path / "home", tmp_path / "media", runs=runs)
-    report = workshop.run(WHOLE)["visualization"]
-    assert list(report.failed) == ["odd"]
+    reports = workshop.run(WHOLE)
+    for key, method in (("odd", "visualization"), *((run["brain_key"], run["method"]) for run in absent)):
+        assert list(reports[method].failed) == [key]
     assert workshop.rows("select brain_key from visualization group by 1") == [("visualization",)]
     found = status(workshop.home, "test")["failed_runs"]
-    assert [one.partition(":")[0] for one in found] == ["odd of visualization"]
+    assert {one.partition(":")[0] for one in found} == {
+        "odd of visualization",
+        *(f"{run['brain_key']} of {run['method']}" for run in absent),
+    }
     assert "the run odd of visualization" in summary(workshop.home, "test")
     assert "odd of visualization" in workshop.paths.report.read_text()
 

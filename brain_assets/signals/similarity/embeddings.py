@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from brain_assets.incremental.runs import declared_runs
+from brain_assets.incremental.runs import declared_runs, run_of_model
 from brain_assets.incremental.signal import Check, MethodRun, Publication, Signal, Whole
 from brain_assets.incremental.update import Update
 from brain_assets.ingest import decode_pass
@@ -63,8 +63,9 @@ def _embed(update: Update, version: str) -> str:
 
 def _runs(dataset: Dataset) -> list[MethodRun]:
     uri = dataset.settings.embeddings.model
-    wanted = {"embeddings": uri} | {run.brain_key: run.model or uri for run in declared_runs(dataset, "embeddings")}
-    return [MethodRun(key, _settings(uri), dataset.model_version(uri)) for key, uri in wanted.items()]
+    own = MethodRun("embeddings", _settings(uri), dataset.model_version(uri))
+    declared = [(run.brain_key, run.model or uri) for run in declared_runs(dataset, "embeddings")]
+    return [own, *(run_of_model(dataset, key, _settings(uri), uri) for key, uri in declared)]
 
 
 def _settings(uri: str) -> dict[str, Any]:

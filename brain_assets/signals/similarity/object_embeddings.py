@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from brain_assets.incremental.runs import declared_runs, with_parameters
+from brain_assets.incremental.runs import declared_runs, run_of_model, with_parameters
 from brain_assets.incremental.signal import Check, MethodRun, Signal, Whole
 from brain_assets.incremental.update import Update, literal
 from brain_assets.ingest import decode_pass
@@ -134,14 +134,15 @@ def _mean_run(run: RunSettings, crops: Mapping[str, MethodRun]) -> MethodRun:
         raise ConfigurationError(
             f"dataset.yaml: run {run.brain_key!r} takes means of {run.embeddings!r}, which takes means itself"
         )
-    return MethodRun(run.brain_key, {"regions_of": run.embeddings, "crops": source.settings}, source.model_version)
+    settings = {"regions_of": run.embeddings, "crops": source.settings}
+    return MethodRun(run.brain_key, settings, source.model_version, source.fault)
 
 
 def _run(dataset: Dataset, run: RunSettings) -> MethodRun:
     uri = run.model or dataset.settings.embeddings.model
     section = with_parameters(dataset.settings.object_embeddings, run)
     settings: dict[str, Any] = {"model": uri, "ObjectEmbeddingSettings": _said(section)}
-    return MethodRun(run.brain_key, settings, dataset.model_version(uri))
+    return run_of_model(dataset, run.brain_key, settings, uri)
 
 
 def _said(section: ObjectEmbeddingSettings) -> dict[str, Any]:
