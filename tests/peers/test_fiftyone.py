@@ -93,8 +93,7 @@ def test_what_was_found_goes_back(ours: DatasetReader, pets: Any) -> None:
         ours.sql(f"select uri, uniqueness from uniqueness join samples using (sample_id) where {DEFAULT}").fetchall()
     )
     assert dict(zip(*pets.values(["filepath", "uniqueness"]), strict=True)) == pytest.approx(scores)
-    worst = pets.sort_by("mistakenness", reverse=True).match({"animal.label": "dog"}).first()
-    assert worst.mistakenness > 0.5
+    assert pets.sort_by("mistakenness", reverse=True).first().animal.label == "dog"
     assert pets.bounds("boxes.detections.mistakenness")[1] > 0
     assert len(pets.load_brain_results("visualization").points) == 24
     nearest = pets.sort_by_similarity(pets.first().id, k=2, brain_key="similarity").values("filepath")
@@ -121,8 +120,9 @@ def test_an_exported_folder_opens_there(ours: DatasetReader, fo: Any, tmp_path: 
     )
     made = fo.Dataset.from_dir(str(tmp_path / "out"), dataset_type=fo.types.FiftyOneDataset, name="exported")
     assert (len(made), made.count("ground_truth.detections")) == (told.images, told.objects)
-    mask = made.first().ground_truth.detections[0].mask
-    assert mask.all()
+    # Ids, which decide on the order, are other ones each time.
+    masks = [one.mask for one in made.first().ground_truth.detections if one.mask is not None]
+    assert [mask.all() for mask in masks] == [True]
     made.export(str(tmp_path / "back"), dataset_type=fo.types.FiftyOneDataset, export_media=False)
     path = tmp_path / "back" / "samples.json"
     back = brain.add("back", path, labels=path, model=TINY)
