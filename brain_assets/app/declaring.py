@@ -78,7 +78,7 @@ def declaration(settings: Mapping[str, Any]) -> dict[str, Any]:
     tree["media"] = media if len(media) > 1 else media[0]
     _declare_data_yaml(tree, media)
     if (model := tree.pop("model", None)) is not None:
-        tree["embeddings"] = {"model": _absolute_model(model)}
+        tree["embeddings"] = {**tree.get("embeddings", {}), "model": _absolute_model(model)}
     tree |= inputs_of(tree)
     if classes := tree.pop("classes", None):
         names = classes.split(",") if isinstance(classes, str) else classes
@@ -95,8 +95,11 @@ def _nested(settings: Mapping[str, Any]) -> dict[str, Any]:
         *sections, name = key.split(".")
         inside = tree
         for section in sections:
-            inside = inside.setdefault(section, {})
-        inside[name] = value
+            if not isinstance(known := inside.get(section, {}), Mapping):
+                raise ConfigurationError(f"{key}: {section} is a value, and no section")
+            inside[section] = inside = dict(known)
+        both = isinstance(value, Mapping) and isinstance(inside.get(name), Mapping)
+        inside[name] = {**inside[name], **value} if both else value
     return tree
 
 

@@ -60,7 +60,14 @@ def update(dataset: DatasetReader, assets: Collection[str] = catalog.BY_NAME) ->
 
 def test_datasets_are_declared_listed_changed_and_removed(home: Path, media: Path) -> None:
     files = sorted(str(path) for path in media.rglob("*.png"))[:3]
-    few = brain.add("few", files, model=TINY)
+    said = {"outliers": {"percentile": 5}, "embeddings.device": "cpu", "similarity.metric": "euclidean"}
+    few = brain.add("few", files, model=TINY, similarity={"exact_limit": 99}, **said)
+    declared = load_dataset(few.paths.config).settings
+    assert (declared.similarity.metric, declared.similarity.exact_limit) == ("euclidean", 99)
+    assert (declared.embeddings.model, declared.outliers.percentile) == (TINY, 5)
+    assert said["outliers"] == {"percentile": 5}
+    with pytest.raises(ConfigurationError, match=r"limit\.x: limit is a value"):
+        brain.add("wrong", files, limit=3, **{"limit.x": 3})
     assert "few" in brain.list()
     assert brain.status("few")["state"] == "nothing published yet"
     assert repr(few) == "<dataset few: nothing published yet>"
