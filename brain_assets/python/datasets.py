@@ -143,7 +143,11 @@ def reader_of(samples: Samples, home: str | None = None) -> DatasetReader:
         folder = Path(samples).expanduser().absolute()
         if not folder.exists():
             raise ConfigurationError(f"there is no dataset, folder or file {str(samples)!r}")
-        return _known(place, str(folder)) or add(_name(folder.name, str(folder)), folder, home=home)
+        if known := _known(place, str(folder)):
+            return known
+        # A look may have found that another folder or file leads to the images.
+        name = _name(folder.name, str(folder))
+        return DatasetReader(name, home) if name in place.names() else add(name, folder, home=home)
     if _is_frame(samples):
         paths = "\n".join(_arrow(samples).column("filepath").to_pylist())
         name = _name("frame", paths)
