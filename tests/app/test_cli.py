@@ -518,7 +518,9 @@ def test_ctrl_c_keeps_what_was_done_and_a_second_run_waits_and_goes_on(home: Pat
     assert_shows_steps(seen)
     assert locks.holder(workshop.paths.lock) is None
     recorded = workshop.rows("select method, state, error from runs order by started_at")
-    assert recorded[:2] == [("media", "failed", "interrupted"), ("media", "done", None)]
+    # Where the interrupt came amid the note of the run itself, the next one notes it.
+    assert recorded[0] in {("media", "failed", "interrupted"), ("media", "failed", "killed")}
+    assert recorded[1] == ("media", "done", None)
     assert {state for _, state, _ in recorded[1:]} == {"done"}
     with dg.DagsterInstance.from_config(str(instance.prepare(workshop.home))) as dagster_instance:
         statuses = [run.status for run in dagster_instance.get_runs()]
