@@ -4,6 +4,7 @@
 >>> brain.dataset("flowers").table("uniqueness").df()  # doctest: +SKIP
 """
 
+import os
 from collections.abc import Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -127,13 +128,14 @@ def __getattr__(name: str) -> Any:
     return getattr(import_module(f"brain_assets.python.{module}"), called)
 
 
-def dataset(name: str, home: str | None = None) -> "DatasetReader":
+def dataset(name: "str | os.PathLike[str]", home: str | None = None) -> "DatasetReader":
     """Return a dataset to read from and to bring up to date.
 
     Parameters
     ----------
-    name : str
-        Its name.
+    name : str or Path
+        Its name; or the path of a folder or archive, with a slash in it, which is declared as `add` does it when it is
+        first asked for.
     home : str, optional
         The folder that holds all state; by default ``$BRAIN_HOME``, else ``~/.brain``.
 
@@ -141,9 +143,15 @@ def dataset(name: str, home: str | None = None) -> "DatasetReader":
     ------
     MissingError
         If there is no such dataset.
+    ConfigurationError
+        If there is no such folder or archive.
     """
     from brain_assets.app.api import DatasetReader
 
+    if isinstance(name, os.PathLike) or os.sep in name:
+        from brain_assets.python.datasets import reader_of
+
+        return reader_of(name, home)
     return DatasetReader(name, home)
 
 

@@ -93,6 +93,13 @@ def test_a_folder_or_an_archive_alone_is_looked_at_as_the_command_does(
         settings = load_dataset(added.paths.config).settings
         assert (settings.split_from, [one.uri for one in settings.labels]) == ("folder", ["folder"])
     assert "left out: notes.csv: it names images" in caplog.text
+    by_path = brain.dataset(tmp_path / "set.zip")
+    assert by_path.name == "looked_at_zip"
+    # It is declared by its path when it is first asked for.
+    brain.remove("looked_at_zip")
+    found = [brain.dataset(str(tmp_path / "set.zip")) for _ in range(2)]
+    assert found[0].name == found[1].name
+    assert load_dataset(found[0].paths.config).settings.labels[0].uri == "folder"
     plain = brain.add("looked_at_not", tmp_path / "set", split_from="none", model=TINY)
     assert not load_dataset(plain.paths.config).settings.labels
 
