@@ -370,10 +370,21 @@ def _read_json(path: Path) -> Rows:
     data, encoding = as_utf8(_filled(path))
     if is_deeply_nested(data):
         raise ValueError("nested too deeply to be a table")
+    if is_jsonl(data):
+        return _jsonl_of(data)
     rows = objects_of_json(json.loads(data))
     fields = [{name: value for name, value in row.items() if value is not None} for row in rows]
     columns = {name: column_of([row.get(name) for row in fields]) for row in fields for name in row}
     return Rows(pa.table(columns), np.arange(1, len(rows) + 1), note=encoding)
+
+
+def is_jsonl(data: bytes) -> bool:
+    """Tell whether JSON is an object a line, as some tools write it under the name of JSON."""
+    first, _, rest = data.lstrip().partition(b"\n")
+    try:
+        return bool(rest.lstrip().startswith(b"{")) and isinstance(json.loads(first), dict)
+    except (ValueError, RecursionError):
+        return False
 
 
 def objects_of_json(tree: Any) -> list[dict[str, Any]]:

@@ -19,7 +19,7 @@ from brain_assets.resources.label_formats.input_files import TABLES, InputFile, 
 from brain_assets.resources.label_formats.labels import DEFAULT_FIELD
 from brain_assets.resources.label_formats.lists import names_in
 from brain_assets.resources.settings.configuration import LABEL_FORMATS
-from brain_assets.resources.tabular import WHOLE_FILE, Rejected, objects_of_json
+from brain_assets.resources.tabular import WHOLE_FILE, Rejected, is_jsonl, objects_of_json
 
 if TYPE_CHECKING:
     from brain_assets.resources.label_formats.labelled import Writer
@@ -284,7 +284,7 @@ def _holds_table(content: Content) -> bool:
     if content.suffix != ".json":
         return True
     try:
-        return bool(objects_of_json(content.json))
+        return is_jsonl(content.data) or bool(objects_of_json(content.json))
     except Exception:  # noqa: BLE001 - what is no table fails in any way
         return False
 

@@ -102,7 +102,8 @@ def glance_at(path: Path, pictures: Pictures) -> Glance | None:
     """
     rows = read_beginning(path, path.suffix.lower().removeprefix("."))
     if not rows.lines.size:
-        return None
+        fault = next((one for one in rows.rejected if one.detail), None)
+        return Glance(None, f"no row of it can be read: {fault.detail}") if fault else None
     of_a_model = _has_scores(rows) or _lists_scores(rows) or bool(OF_A_MODEL.search(path.stem.lower()))
     role: Role = "predictions" if of_a_model else "labels"
     try:

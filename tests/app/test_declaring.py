@@ -410,6 +410,7 @@ TABLES = {
     "image_id,age\n00001,50\n": "it names images, but no column is known to hold classes",
     "Slide,Grade\n00001,2\n00002,3\n": "its column 'Slide' names images, which is not known by its name",
     "country,population\nA,1\n": "",
+    "filename,label\n00001.png\n00002.png\n": "no row of it can be read: 1 columns, expected 2",
     "Slide,,\n00001,x,y\n00002,x,z\n": "its column 'Slide' names images, which is not known by its name",
 }
 
@@ -427,8 +428,11 @@ def test_small_files_of_json_are_tables_where_they_are_nothing_else(tmp_path: Pa
     (tmp_path / "set" / "labels.json").write_text(json.dumps({"00001.png": "cat", "00002.png": "dog"}))
     (tmp_path / "set" / "notes.json").write_text(json.dumps([{"a": 1}]))
     (tmp_path / "set" / "broken.json").write_text("{")
+    (tmp_path / "set" / "lines.json").write_text(
+        '{"image": "00001.png", "label": 1}\n{"image": "00002.png", "label": 2}\n'
+    )
     found = {one.kind: one.addresses for one in look_at(tmp_path / "set").found}
-    assert found["table of labels"] == [str(tmp_path / "set" / "labels.json")]
+    assert [Path(uri).stem for uri in found["table of labels"]] == ["labels", "lines"]
 
 
 def test_a_table_of_what_was_right_and_what_was_predicted_is_both(tmp_path: Path) -> None:

@@ -77,6 +77,7 @@ def reasons(found: Mapping[str, Reading]) -> list[tuple[int, str]]:
         ("a.csv", 'id,choice,image\n1,Köln,/data/upload/2/0123abcd-x.jpg\n2,"b,c",/data/local-files/?d=y.jpg\n', None),
         ("a.csv", ',class\nx.jpg,Köln\ny.jpg,"b,c"\n', None),
         ("a.json", '[{"image_id": "x.jpg", "class": "Köln"}, {"image_id": "y.jpg", "class": "b,c"}]', None),
+        ("a.json", '{"image": "x.jpg", "y": "Köln"}\n{"image": "y.jpg", "y": "b,c"}\n', None),
         ("a.json", '{"x.jpg": "Köln", "y.jpg": {"label": "b,c"}}', None),
         ("a.json", '{"path": {"0": "x.jpg", "1": "y.jpg"}, "label": {"0": "Köln", "1": "b,c"}}', None),
         ("a.json", '{"path": ["x.jpg", "y.jpg"], "label": ["Köln", "b,c"]}', None),
