@@ -7,6 +7,7 @@ and not known, because the container's own state tells whether anything in it ca
 import hashlib
 import math
 import os
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -41,6 +42,7 @@ ITEM = pa.schema([
     ("content_hash", pa.string()),
     ("error", pa.string()),
 ])  # fmt: skip
+WHOLE_NUMBER = re.compile(r"(-?\d+)\.0+")
 
 
 @dataclass(frozen=True)
@@ -489,4 +491,6 @@ def _plainly(value: Any) -> str:
     """Return a value as text, empty for none; whole numbers without a point, as a column with a gap would give them one."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value).strip()
+    text = str(value).strip()
+    whole = WHOLE_NUMBER.fullmatch(text)
+    return whole[1] if whole else text
