@@ -119,6 +119,8 @@ class _Field:
     is_fitted : bool
         Whether the builtin model speaks of it.
     given, predicted, nearest, builtin : str
+    among : str
+        Condition of the lists of neighbours that count.
     """
 
     name: str
@@ -129,6 +131,7 @@ class _Field:
     predicted: str
     nearest: str
     builtin: str
+    among: str
 
 
 @dataclass(frozen=True)
@@ -211,6 +214,7 @@ def _queries(update: Update, field: str) -> dict[str, str]:
         "given": given,
         "predicted": PREDICTED.format(field=field, models=asked["predictions"]),
         "nearest": NEAREST.format(among=asked["neighbors"], given=given),
+        "among": asked["neighbors"],
         "builtin": BUILTIN.format(field=field, wanted=asked["builtin"]),
     }
 
@@ -291,20 +295,25 @@ def _nearest(
     update: Update, field: _Field, count: int
 ) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64], pa.Array]:
     """Return of the labelled neighbours of those that are asked for: distances, classes, places among their names, and these."""
-    nearest = update.streamed(f"""
-        select asked.place as row, nearest.place, distance, neighbor_id, code
-        from asked join ({field.nearest}) nearest using (sample_id) join class_codes using (label)""")
-    in_order = np.argsort(nearest.column("place").to_numpy(), kind="stable")
-    rows = nearest.column("row").to_numpy()[in_order]
-    rank = slots(rows, count)
-    chosen = rank < NEIGHBORS
-    cells, taken = (rows[chosen], rank[chosen]), in_order[chosen]
-    shape = (count, int(cells[1].max(initial=-1)) + 1)
+    import pyarrow.compute as pc
+
+    # The lists are taken apart here: joined in the database, those of all images might be laid out for some of them.
+    lists = update.streamed(f"""
+        select place, neighbor_ids, distances from neighbors join asked on subject_id = sample_id where {field.among}""")
+    labelled = update.query(f"select sample_id, code from ({field.given}) join class_codes using (label)")
+    names, distance = (lists.column(name).combine_chunks() for name in ("neighbor_ids", "distances"))
+    found = pc.index_in(names.flatten(), value_set=labelled.column("sample_id").combine_chunks())
+    rows = np.repeat(lists.column("place").to_numpy(), pc.list_value_length(names).to_numpy(zero_copy_only=False))
+    voting = np.flatnonzero(found.is_valid().to_numpy(zero_copy_only=False))
+    rank = slots(rows[voting], count)
+    voting, rank = voting[rank < NEIGHBORS], rank[rank < NEIGHBORS]
+    shape = (count, int(rank.max(initial=-1)) + 1)
     distances, labels, places = np.full(shape, np.nan), np.full(shape, NONE), np.full(shape, NONE)
-    distances[cells] = nearest.column("distance").to_numpy()[taken]
-    labels[cells] = nearest.column("code").to_numpy()[taken]
-    places[cells] = taken
-    return distances, labels, places, nearest.column("neighbor_id").combine_chunks()
+    cells = rows[voting], rank
+    distances[cells] = distance.flatten().to_numpy()[voting]
+    labels[cells] = labelled.column("code").to_numpy()[found.fill_null(0).to_numpy()[voting]]
+    places[cells] = voting
+    return distances, labels, places, names.flatten()
 
 
 def _predictions(update: Update, field: _Field, given: NDArray[np.int64]) -> tuple[NDArray[np.float64], pa.Array]:
