@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from typing import Any
 
 import pyarrow as pa
 
@@ -64,7 +65,7 @@ def _sample_columns(file: InputFile, form: str, groups: Sequence[str]) -> pa.Tab
     table = read_table(file.path, form)
     rows = named_rows(table, file, "labels")
     splits, tags = _splits(rows, file), rows.column("tags")
-    said = {name: table.table.column(name).to_pylist() for name in groups if name in table.table.column_names}
+    said = {name: values for name in groups if (values := _called(table.table, name))}
     if not rows.lines.size or (splits is None and tags is None and not said):
         return SAMPLE_COLUMNS.empty_table()
     belongs = [groups_of(dict(zip(said, row, strict=True))) for row in zip(*said.values(), strict=True)]
@@ -76,6 +77,12 @@ def _sample_columns(file: InputFile, form: str, groups: Sequence[str]) -> pa.Tab
         pa.array(belongs or [[]] * len(rows.lines), pa.list_(pa.string())),
     ]
     return pa.table(columns, schema=SAMPLE_COLUMNS)
+
+
+def _called(table: pa.Table, name: str) -> list[Any]:
+    """Return what a column says of each row, as a list where several columns are called so; nothing without one."""
+    columns = [table.column(place).to_pylist() for place, one in enumerate(table.column_names) if one == name]
+    return columns[0] if len(columns) == 1 else [list(values) for values in zip(*columns, strict=True)]
 
 
 def _splits(rows: Rows, file: InputFile) -> pa.Array | None:

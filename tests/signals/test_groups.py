@@ -97,6 +97,12 @@ def test_of_one_file_every_way_to_say_a_group_counts(tmp_path: Path) -> None:
     ]
 
 
+def test_a_column_that_stands_twice_says_both(tmp_path: Path) -> None:
+    workshop = make(tmp_path, "filepath,label,patient,patient\ntrain/00000.png,cat,1,2\n")
+    workshop.run(("samples", "media", "published"))
+    assert ("train/00000.png", ["patient=1", "patient=2"]) in workshop.rows(GROUPS)
+
+
 @pytest.mark.parametrize(
     ("group", "words"),
     [
