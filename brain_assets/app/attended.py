@@ -25,6 +25,9 @@ def _attend(parent: int) -> None:
 
 def main(module: str, *arguments: str) -> None:
     """Run a module with arguments as ``python -m`` does."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # A script that starts something in the background has it ignore Ctrl-C; what we start, we stop by that.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     threading.Thread(target=_attend, args=(os.getppid(),), daemon=True).start()
     sys.argv = [module, *arguments]
     runpy.run_module(module, run_name="__main__", alter_sys=True)

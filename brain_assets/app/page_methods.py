@@ -1,7 +1,6 @@
 """Further runs of methods and other settings for the review page: declared in the dataset's file, and computed."""
 
 import os
-import signal
 import subprocess
 import sys
 import tempfile
@@ -164,9 +163,12 @@ class _Command:
         return lines[-1] if lines else f"it ended with code {self.process.returncode}"
 
     def interrupt(self) -> None:
-        """Interrupt it as Ctrl-C does, and again while it goes on: an interrupt that comes amid an import can be lost."""
+        """Interrupt it as Ctrl-C does, and again while it goes on: an interrupt that comes amid an import can be lost.
+
+        Ctrl-C itself is ignored by what a script has started in the background, and by all that this starts.
+        """
         if self.is_running:
-            self.process.send_signal(signal.SIGINT)
+            self.process.terminate()
             again = threading.Timer(AGAIN_SECONDS, self.interrupt)
             again.daemon = True
             again.start()

@@ -1,10 +1,12 @@
 """A signal ends a query of real processes at once, wherever it is under way, and the store is whole afterwards."""
 
+import os
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -37,13 +39,35 @@ WAYS = {
 }
 
 
+def spawn(command: list[str], **options: Any) -> subprocess.Popen[str]:
+    """Start a program that minds Ctrl-C, even where these tests were started in the background and ignore it."""
+
+    def mind() -> None:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    return subprocess.Popen(command, text=True, preexec_fn=mind, **options)
+
+
+def test_what_is_attended_minds_interrupts_though_its_parent_ignores_them(tmp_path: Path) -> None:
+    told = "import signal\nprint(signal.getsignal(signal.SIGINT) is signal.default_int_handler)\n"
+    (tmp_path / "telling.py").write_text(told)
+
+    def ignore() -> None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    command = [sys.executable, "-m", "brain_assets.app.attended", "telling"]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, preexec_fn=ignore, check=True)
+    assert done.stdout == "True\n"
+
+
 @pytest.mark.parametrize(
     ("how", "number"), [("query", signal.SIGINT), ("rows", signal.SIGTERM), ("statement", signal.SIGTERM)]
 )
 def test_a_signal_ends_a_query_and_undoes_its_transaction(tmp_path: Path, how: str, number: signal.Signals) -> None:
     path = tmp_path / "store.duckdb"
     script = QUERY.replace("{how}", WAYS[how])
-    process = subprocess.Popen([sys.executable, "-c", script, str(path)], stdout=subprocess.PIPE, text=True)
+    process = spawn([sys.executable, "-c", script, str(path)], stdout=subprocess.PIPE)
     try:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
@@ -67,7 +91,7 @@ def test_a_signal_ends_brain_sql_with_the_line_of_every_interrupt(tmp_path: Path
     publish(store, paths.published, [TableQuery("facts", "select name from facts")], {})
     store.close()
     command = [sys.executable, "-m", "brain_assets.app.cli", "--home", str(home.root), "sql", "flowers", SLOW]
-    process = subprocess.Popen([*command, "--format", "csv"], stderr=subprocess.PIPE, text=True)
+    process = spawn([*command, "--format", "csv"], stderr=subprocess.PIPE)
     try:
         time.sleep(4)
         assert process.poll() is None

@@ -46,7 +46,8 @@ def go(workshop: Workshop, error: str = "") -> int:
     """Run, compare the index with the published vectors, and return how many vectors were sent."""
     SENT.clear()
     report = workshop.run(ASSETS)["vector_indexes"]
-    assert error in "".join(report.failed.values()) if error else not report.failed
+    failed = "".join(report.failed.values())
+    assert error in failed if error else not failed
     if not error:
         assert workshop.wrong(ASSETS) == {}
         held, vectors = next(iter(SERVER.values())).vectors, published(workshop)
