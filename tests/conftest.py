@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -32,6 +33,9 @@ MEMORY, ROOM = Path("/dev/shm"), 6 << 30
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Let tests write to memory where there is enough and programs may run there; a worker writes below its controller."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # A script that runs the tests in the background has them ignore Ctrl-C, and with them all that they start.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     usable = os.access(MEMORY, os.W_OK) and not os.statvfs(MEMORY).f_flag & os.ST_NOEXEC
     if config.option.basetemp is None and usable and shutil.disk_usage(MEMORY).free >= ROOM:
         config.option.basetemp = tempfile.mkdtemp(prefix="brain-", dir=MEMORY)

@@ -6,7 +6,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -39,15 +38,6 @@ WAYS = {
 }
 
 
-def spawn(command: list[str], **options: Any) -> subprocess.Popen[str]:
-    """Start a program that minds Ctrl-C, even where these tests were started in the background and ignore it."""
-
-    def mind() -> None:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-    return subprocess.Popen(command, text=True, preexec_fn=mind, **options)
-
-
 def test_what_is_attended_minds_interrupts_though_its_parent_ignores_them(tmp_path: Path) -> None:
     told = "import signal\nprint(signal.getsignal(signal.SIGINT) is signal.default_int_handler)\n"
     (tmp_path / "telling.py").write_text(told)
@@ -67,7 +57,7 @@ def test_what_is_attended_minds_interrupts_though_its_parent_ignores_them(tmp_pa
 def test_a_signal_ends_a_query_and_undoes_its_transaction(tmp_path: Path, how: str, number: signal.Signals) -> None:
     path = tmp_path / "store.duckdb"
     script = QUERY.replace("{how}", WAYS[how])
-    process = spawn([sys.executable, "-c", script, str(path)], stdout=subprocess.PIPE)
+    process = subprocess.Popen([sys.executable, "-c", script, str(path)], stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
@@ -91,7 +81,7 @@ def test_a_signal_ends_brain_sql_with_the_line_of_every_interrupt(tmp_path: Path
     publish(store, paths.published, [TableQuery("facts", "select name from facts")], {})
     store.close()
     command = [sys.executable, "-m", "brain_assets.app.cli", "--home", str(home.root), "sql", "flowers", SLOW]
-    process = spawn([*command, "--format", "csv"], stderr=subprocess.PIPE)
+    process = subprocess.Popen([*command, "--format", "csv"], stderr=subprocess.PIPE, text=True)
     try:
         time.sleep(4)
         assert process.poll() is None
