@@ -23,6 +23,7 @@ from brain_assets.resources.store.events import Event, Events
 from brain_assets.review import alike, arrays, corrections, detail, detections, queues, search, subjects
 from brain_assets.review.changes import changes
 from brain_assets.review.columns import columns
+from brain_assets.review.downloads import Form, download
 from brain_assets.review.evaluation import evaluation, pairings
 from brain_assets.review.first import first, priorities
 from brain_assets.review.methods import MOST_NAMED, Methods
@@ -171,6 +172,12 @@ class Chosen(FrameQuestion):
     def selection(self) -> Selection:
         """Who is meant."""
         return Selection(self.frame, self.ids, self.bits)
+
+
+class Taken(Chosen):
+    """A selection as a file."""
+
+    form: Form
 
 
 class Said(Chosen):
@@ -578,6 +585,14 @@ def select(page: Page, dataset: str, said: Chosen) -> Any:
     return {"selection": stage.select(images, ids if said.frame == "objects" else ())}
 
 
+def take(page: Page, dataset: str, asked: Taken) -> bytes:
+    """Return a selection as a file to take along."""
+    events = page.events(dataset)
+    with page.sets.use(dataset, asked.version) as opened:
+        synchronise(opened, events)
+        return download(opened, asked.selection, asked.form, events)
+
+
 def say(page: Page, dataset: str, said: Said) -> Any:
     """Note a tag or a decision."""
     value = " ".join(said.value.split()) if said.kind in ("tag", "untag") and said.value else said.value
@@ -694,6 +709,7 @@ POSTED: dict[str, Answer[Any]] = {
     "alike": Answer(AlikeQuestion, find_alike, most_body=alike.MOST_PICTURE * 3 // 2),
     "rows": Answer(RowsQuestion, rows),
     "select": Answer(Chosen, select),
+    "take": Answer(Taken, take),
     "say": Answer(Said, say),
     "correct": Answer(CorrectionSaid, correct),
     "approve": Answer(Chosen, approve),

@@ -471,6 +471,16 @@ def test_from_the_first_screen_to_a_decision_by_keyboard_alone(own: Visit, small
     assert len(asked) == 1
 
 
+def test_a_selection_is_downloaded(visit: Visit) -> None:
+    visit.open()
+    visit.page.click("#select-all")
+    visit.wait_for_status("300 selected")
+    with visit.page.expect_download() as taken:
+        visit.page.select_option("#take", "paths")
+    assert taken.value.suggested_filename == "demo.txt"
+    assert Path(taken.value.path()).read_bytes().count(b"\n") == 300
+
+
 def test_of_two_queues_asked_for_the_later_one_is_shown(visit: Visit) -> None:
     held: list[Any] = []
     visit.page.route("**/queue?*issue=leak*", lambda route: held.append(route))

@@ -1,5 +1,6 @@
 """What the endpoints answer, over a published set whose truth is known."""
 
+import csv
 import datetime as dt
 import io
 import json
@@ -352,6 +353,28 @@ def test_what_a_model_found_keeps_its_label(client: Client, small: Synthetic) ->
     refused = client.post("say", said | {"ids": list(ids.values())})
     assert (refused.status, refused.json()) == (422, {"error": "only labels can be changed, not what a model found"})
     assert client.post("say", {"kind": "drop", "frame": "objects", "ids": [ids["detector"]]}).status == 200
+
+
+def test_a_selection_is_taken_along_as_a_file(client: Client, small: Synthetic) -> None:
+    chosen = [small.ids[3], small.ids[0]]
+    client.post("say", {"kind": "tag", "value": "odd", "ids": chosen[:1]})
+    table = list(csv.DictReader(io.StringIO(client.post("take", {"ids": chosen, "form": "csv"}).body.decode())))
+    assert {row["sample_id"] for row in table} == {*chosen}
+    assert {row["sample_id"]: row["tags"] for row in table}[chosen[0]] == "odd"
+    assert [row["filepath"] for row in table] == sorted(row["filepath"] for row in table)
+    paths = client.post("take", {"ids": chosen, "form": "paths"}).body.decode()
+    assert paths.splitlines() == [row["filepath"] for row in table]
+    tree = client.post("take", {"ids": small.ids, "form": "coco"}).json()
+    assert len(tree["images"]) == small.count
+    (drawn, *_) = tree["annotations"]
+    assert {"id", "image_id", "category_id", "bbox", "area", "iscrowd"} <= drawn.keys()
+    objects = client.found(frame="objects", where="source = 'ground_truth'")
+    assert len(tree["annotations"]) == len(objects) > 0
+    some = [row["subject_id"] for row in client.post("rows", {"frame": "objects", "positions": [*range(8)]}).json()]
+    boxes = client.post("take", {"frame": "objects", "ids": some, "form": "csv"}).body.decode().splitlines()
+    assert boxes[0].startswith("object_id,sample_id,filepath,label,source,confidence,x,y,width,height")
+    assert len(boxes) == 9
+    assert client.post("take", {"ids": [], "form": "csv"}).status == 422
 
 
 def test_views_are_saved_and_forgotten(client: Client) -> None:

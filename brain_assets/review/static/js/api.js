@@ -58,7 +58,7 @@ function query(given) {
 const asking = async (dataset, name, given) => answer(await reach(`${path(dataset, name)}?${query(given)}`));
 
 /** What is asked with a body and changes nothing. */
-const ASKS = new Set(["find", "rows", "alike", "suppose"]);
+const ASKS = new Set(["find", "rows", "alike", "suppose", "take"]);
 
 const posting = async (dataset, name, given) =>
   answer(
@@ -75,6 +75,8 @@ export const askArrays = async (dataset, name, given = {}) =>
   unpack(await (await asking(dataset, name, given)).arrayBuffer());
 export const postForArrays = async (dataset, name, given = {}) =>
   unpack(await (await posting(dataset, name, given)).arrayBuffer());
+
+export const postForFile = async (dataset, name, given = {}) => (await posting(dataset, name, given)).blob();
 
 export const askDatasets = async () => (await answer(await reach("/api/datasets"))).json();
 

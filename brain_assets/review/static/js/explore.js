@@ -1,6 +1,7 @@
 // Map, filters and grid beside each other: colour, lasso, look, tag.
 
 import { Alike, MOST_IDS } from "/static/js/alike.js";
+import { postForFile } from "/static/js/api.js";
 import { askWord, notice, trying } from "/static/js/dialogs.js";
 import { $, h, heading, number, plural, put, title } from "/static/js/dom.js";
 import { valueAt } from "/static/js/data.js";
@@ -11,7 +12,7 @@ import { Grid } from "/static/js/grid.js";
 import { Legend } from "/static/js/legend.js";
 import { MOST_WORDS, SLOTS, slotColours } from "/static/js/palette.js";
 import { picture, spoken } from "/static/js/pictures.js";
-import { count, maskOf, members, ordered } from "/static/js/positions.js";
+import { count, maskOf, members, ordered, packed } from "/static/js/positions.js";
 import { approve, say, words } from "/static/js/say.js";
 import { GHOST, HIDDEN, SELECTED, SHOWN, Scatter } from "/static/js/scatter.js";
 import { NOTHING_SOUGHT, fromView, set, state, watch } from "/static/js/state.js";
@@ -22,6 +23,9 @@ const MANY = 12;
 const FIND = "find";
 
 /** Tells `selection` whenever others may be picked or selected. */
+/** What the files of a selection end with, by what they hold. */
+const SUFFIXES = { paths: "txt", csv: "csv", coco: "json" };
+
 export class Explore extends EventTarget {
   /** @param {(id: string) => void} openDetail @param {(one: string, other: string) => void} compare */
   constructor(openDetail, compare) {
@@ -67,6 +71,7 @@ export class Explore extends EventTarget {
     $("#clear").addEventListener("click", () => this.clear());
     $("#find-alike").addEventListener("click", () => this.seekSelected());
     $("#compare").addEventListener("click", () => this.comparePicked());
+    $("#take").addEventListener("change", (event) => this.takeAlong(event.target));
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.themed());
   }
 
@@ -364,6 +369,7 @@ export class Explore extends EventTarget {
     const none = !(picked || selecting);
     $("#find-alike").hidden = !this.alike.runs.length;
     $("#find-alike").disabled = none;
+    $("#take").disabled = none;
     for (const button of document.querySelectorAll("[data-say]")) {
       const wrong = button.dataset.say === "relabel" && this.frame.name === "objects";
       const found = this.frame.name === "objects" || this.frame.has("prediction");
@@ -450,6 +456,19 @@ export class Explore extends EventTarget {
     if (this.grid.picked.size) return maskOf(this.frame.count, this.grid.picked);
     if (!this.selecting) return null;
     return maskOf(this.frame.count, this.grid.positions);
+  }
+
+  /** Hands the selection over as a file. */
+  async takeAlong(choice) {
+    const [form, mask] = [choice.value, this.meant()];
+    choice.value = "";
+    if (!form || !mask) return;
+    const asked = { version: this.overview.version, frame: this.frame.name, bits: packed(mask), form };
+    const file = await trying(() => postForFile(state.dataset, "take", asked));
+    if (!file) return;
+    const link = h("a", { href: URL.createObjectURL(file), download: `${state.dataset}.${SUFFIXES[form]}` });
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
   }
 
   async saySelected(kind) {
