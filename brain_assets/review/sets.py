@@ -235,6 +235,7 @@ class Sets:
         self.capacity = capacity
         self.lock = threading.Lock()
         self.held: OrderedDict[tuple[str, str], tuple[OpenSet, ExitStack]] = OrderedDict()
+        self.tidying: threading.Timer | None = None
 
     def datasets(self) -> list[str]:
         """Return the names of the datasets that have published something."""
@@ -292,10 +293,8 @@ class Sets:
                 opened.users -= 1
                 opened.used_at = time.monotonic()
                 self._evict()
-            if opened.past:
-                waiting = threading.Timer(IDLE_SECONDS + 1, self.tidy)
-                waiting.daemon = True
-                waiting.start()
+                if opened.past:
+                    self._tidy_later()
 
     def _acquire(self, dataset: str, version: str | None) -> OpenSet:
         wanted = version or self.current_version(dataset)
@@ -323,10 +322,19 @@ class Sets:
             stack.callback(opened.close)
             self.held[dataset, wanted] = opened, stack.pop_all()
 
-    def tidy(self) -> None:
-        """Give up earlier versions that nobody has looked at for a while."""
+    def _tidy_later(self) -> None:
+        """Have earlier versions given up that nobody looks at for a while, though nobody asks for anything then."""
+        if self.tidying is None:
+            self.tidying = threading.Timer(IDLE_SECONDS + 1, self._tidy)
+            self.tidying.daemon = True
+            self.tidying.start()
+
+    def _tidy(self) -> None:
         with self.lock:
+            self.tidying = None
             self._evict()
+            if any(opened.past for opened, _ in self.held.values()):
+                self._tidy_later()
 
     def _evict(self) -> None:
         idle = {key: opened for key, (opened, _) in self.held.items() if not opened.users}

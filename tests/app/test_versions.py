@@ -1,6 +1,7 @@
 """What was published before: asked by SQL and Python, tagged, and compared with reasons."""
 
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from brain_assets.app.api import DatasetReader
 from brain_assets.app.cli import main
 from brain_assets.resources.errors import MissingError
 from brain_assets.resources.store.events import Event, Events
-from brain_assets.review import create_app
+from brain_assets.review import create_app, sets
 from tests.review.client import TOKEN, Client
 from tests.workshop import Workshop, write_pictures
 
@@ -97,6 +98,18 @@ def test_the_page_shows_what_was_published(workshop: Workshop) -> None:
     # What it can read is that version, and no file beside it.
     asked = {"version": then["version"], "where": "exists (from read_text('/etc/hostname'))"}
     assert page.post("find", asked).status == 422
+
+
+def test_a_version_that_nobody_looks_at_any_more_is_let_go(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sets, "IDLE_SECONDS", 0.1)
+    opened = sets.Sets(workshop.home)
+    with opened.use(workshop.name, opened.past_version(workshop.name, "1")) as past:
+        assert past.count("images") == 8
+    assert len(opened.held) == 1
+    deadline = time.monotonic() + 30
+    while opened.held:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
 
 
 def test_a_difference_says_what_and_why(workshop: Workshop) -> None:
