@@ -26,6 +26,7 @@ TITLES = 8
 """So many lines may stand above the names of columns."""
 UNMARKED, MOSTLY = 400, 0.7
 SEPARATORS = ",;\t|"
+WHOLE_NUMBER = re.compile(r"(-?[0-9]+)\.0+")
 HEAD, PAIR = 1 << 20, 2
 # The columns of files of boxes that have no names, as keras-retinanet and others read them.
 BOX_ROW = ("filepath", "xmin", "ymin", "xmax", "ymax", "label")
@@ -638,6 +639,18 @@ def _number(value: Any) -> float | None:
         return float(_with_point(value) if isinstance(value, str) else value)
     except (TypeError, ValueError, OverflowError):
         return None
+
+
+def without_point(text: str) -> str:
+    """Return a whole number without zeros behind a point, as a column with a gap gives it; other texts as they are.
+
+    Examples
+    --------
+    >>> without_point("7.0"), without_point("0017"), without_point("7.5")
+    ('7', '0017', '7.5')
+    """
+    whole = WHOLE_NUMBER.fullmatch(text)
+    return whole[1] if whole else text
 
 
 def _with_point(text: str) -> str:

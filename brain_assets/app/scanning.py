@@ -183,19 +183,18 @@ class Look:
                 settings |= _declared(role, taken)
         return settings
 
-    def not_taken(self, settings: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-        """Yield why something that lies there is not among some settings, and the options that take it in."""
+    def not_taken(self, settings: Mapping[str, Any], roles: Sequence[str] = ROLES) -> Iterator[tuple[str, str]]:
+        """Yield why something of some roles that lies there is not among settings, and the options that take it in."""
         everything = self.proposal(unsure=True)
-        sure = [one for one in self.found if one.is_read and one.sure]
-        taken = [one for role in ROLES for one in _taken([other for other in sure if other.role == role])]
+        sure = [one for one in self.found if one.is_read and one.sure and one.role in roles]
+        taken = [one for role in roles for one in _taken([other for other in sure if other.role == role])]
         for one in sure:
             if one not in taken:
                 form = {f"{one.role}_format": one.form} if one.form in formats() else {}
                 options = as_options({one.role: one.addresses} | form)
                 yield "not taken beside them, as it may say the same in another format", options
-        roles = [role for role in ROLES if role in everything]
         left: dict[str, Any] = {
-            role: [one for one in everything[role] if one not in settings.get(role, ())] for role in roles
+            role: [one for one in everything.get(role, ()) if one not in settings.get(role, ())] for role in roles
         }
         if any(left.values()):
             yield "not taken, as it may be none", as_options(left)

@@ -32,6 +32,7 @@ from brain_assets.report.content import Finding
 from brain_assets.report.findings import reasoned
 from brain_assets.report.tables import Tables
 from brain_assets.resources.errors import BrainError, MissingError
+from brain_assets.resources.label_formats.glances import ROLES
 from brain_assets.resources.settings.configuration import DatasetSettings, load_dataset
 from brain_assets.resources.settings.home import Home
 from brain_assets.resources.store import locks
@@ -211,12 +212,11 @@ def _declare(home: Home, name: str, folder: Path, settings: Mapping[str, Any], t
     look = look_at(folder)
     if not look.samples and not look.videos:
         raise MissingError(f"there are no images in {folder}")
-    certain, everything = look.proposal(unsure=False), look.proposal(unsure=True)
-    for role in ("labels", "predictions"):
-        if given.get(role):
-            certain = {key: value for key, value in certain.items() if not key.startswith(role)}
-        elif role in everything and role not in certain:
-            told(f"not taken, as it may be none: {as_options({role: everything[role][:1]})}")
+    open_roles = [role for role in ROLES if role not in given]
+    said = tuple(role for role in ROLES if role in given)
+    certain = {key: value for key, value in look.proposal(unsure=False).items() if not key.startswith(said)}
+    for why, what in look.not_taken(certain, open_roles):
+        told(f"{why}: {what}")
     if certain:
         told(f"taken with what is there: {as_options(certain)}")
     tree = declaration({**certain, "media": [str(folder)], **given})

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from brain_assets.app import views
 from brain_assets.app.api import DatasetReader
-from brain_assets.app.duplicates import FoundDuplicates, FoundUnique
+from brain_assets.app.duplicates import OWN, By, FoundDuplicates, FoundUnique
 from brain_assets.app.pictures import Picture, gallery, scatter
 from brain_assets.app.views import View
 from brain_assets.incremental.update import literal
@@ -194,13 +194,9 @@ class SimilarityIndex:
             Share of the samples to drop, instead of a threshold.
         """
         self._require_images()
-        by = "pixels" if thresh is None and fraction is None and self.brain_key == "embeddings" else "embedding"
-        self.found = self.samples.find_duplicates(
-            thresh,
-            fraction=fraction,
-            by="pixels" if by == "pixels" else "embedding",
-            brain_key=self.brain_key,
-        )
+        own = thresh is None and fraction is None and self.brain_key == OWN
+        by: By = "pixels" if own else "embedding"
+        self.found = self.samples.find_duplicates(thresh, fraction=fraction, by=by, brain_key=self.brain_key)
         return self.found
 
     def find_unique(self, count: int) -> FoundUnique:

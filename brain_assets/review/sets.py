@@ -312,13 +312,11 @@ class Sets:
             if wanted.startswith(PAST):
                 found = stack.enter_context(_history(paths))
                 opened = OpenSet(paths, found.path, (found, found.at(wanted.removeprefix(PAST))))
-                stack.callback(opened.close)
-                self.held[dataset, wanted] = opened, stack.pop_all()
-                return
-            folder = stack.enter_context(open_set(paths.published))
-            if folder.name != wanted:
-                raise Refused(410, "newer data has been published; reload to see it")
-            opened = OpenSet(paths, folder)
+            else:
+                folder = stack.enter_context(open_set(paths.published))
+                if folder.name != wanted:
+                    raise Refused(410, "newer data has been published; reload to see it")
+                opened = OpenSet(paths, folder)
             stack.callback(opened.close)
             self.held[dataset, wanted] = opened, stack.pop_all()
 

@@ -32,10 +32,9 @@ from brain_assets.resources.label_formats.labelled import (
     mask_of,
 )
 from brain_assets.resources.label_formats.masks import rings_of_runs, united
-from brain_assets.resources.tabular import WHOLE_FILE, Rejected
+from brain_assets.resources.tabular import WHOLE_FILE, Rejected, without_point
 
 NUMBER = re.compile("0|[1-9][0-9]{0,14}")
-WHOLE_NUMBER = re.compile(r"(-?[0-9]+)\.0+")
 # What says where an object is; an annotation without any is of its image as a whole, as those of camera traps are.
 PLACES = {"bbox", "segmentation", "keypoints"}
 RELATIVE = 1.01
@@ -352,6 +351,4 @@ def identity_of(value: Any) -> str:
     """Return an id as text; numbers are compared as numbers, however they are written."""
     if value is None or isinstance(value, bool):
         raise Unusable("no_key", f"the id {value}")
-    text = text_of(value).strip()
-    whole = WHOLE_NUMBER.fullmatch(text)
-    return whole[1] if whole else text
+    return without_point(text_of(value).strip())

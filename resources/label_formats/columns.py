@@ -87,14 +87,15 @@ def recognised(rows: Rows, role: Role, columns: Mapping[str, str], classes: Sequ
     ranking = first_of(rows, RANKINGS) if role == "predictions" and not {"label", "labels"} & given.keys() else None
     given |= {} if ranking is None else {"label": ranking}
     table = {name: column_at(rows, place) for name, place in given.items()}
-    if not has_boxes(rows.table.column_names, list(columns)):
+    best = _ranked(rows) if role == "predictions" else {}
+    if not best and not has_boxes(rows.table.column_names, list(columns)):
         table |= _spread(rows, table, set(given.values()), (role, classes))
     if role == "labels" and not {"label", "labels"} & table.keys():
         found = by_words(rows, "labels", given) or by_words(rows, "label", given)
         table |= {name: column_at(rows, place) for name, place in found.items()}
     if role == "predictions":
         table = _scores_for_label(table)
-        table |= _ranked(rows) or _first_of_ranking(table, named=ranking is not None)
+        table |= best or _first_of_ranking(table, named=ranking is not None)
     table = _taken_apart(table, role)
     _require_classes(table)
     if {"filepath", "split"} <= table.keys():
@@ -157,7 +158,7 @@ def _spread(
 ) -> dict[str, pa.Array]:
     """Return the scores that stand in a column for each class, or the classes that ones mark there."""
     role, classes = context
-    if "logits" in table or "probabilities" in table or (role == "predictions" and _ranked(rows)):
+    if "logits" in table or "probabilities" in table:
         return {}
     for name, pattern in PREFIXED.items() if role == "predictions" else ():
         if len(found := _prefixed(rows, pattern)) > 1:

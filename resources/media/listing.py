@@ -7,7 +7,6 @@ and not known, because the container's own state tells whether anything in it ca
 import hashlib
 import math
 import os
-import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -22,6 +21,7 @@ from brain_assets.resources import progress
 from brain_assets.resources.limits import saturated
 from brain_assets.resources.media.splits import FolderSplits
 from brain_assets.resources.media.splits import split_of as split_of
+from brain_assets.resources.tabular import without_point
 
 SOURCE_NAME = "media"
 ARCHIVE_SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz")
@@ -42,7 +42,6 @@ ITEM = pa.schema([
     ("content_hash", pa.string()),
     ("error", pa.string()),
 ])  # fmt: skip
-WHOLE_NUMBER = re.compile(r"(-?\d+)\.0+")
 
 
 @dataclass(frozen=True)
@@ -291,8 +290,10 @@ def readable(path: str) -> str:
 
 def address(text: str) -> str:
     """Return the address of a path: the path itself; one that is not valid UTF-8 as a percent-encoded file URI."""
+    if text.isascii():
+        return text
     try:
-        _ = text.isascii() or text.encode()
+        text.encode()
     except UnicodeEncodeError:
         return "file://" + quote(os.fsencode(text))
     return text
@@ -491,6 +492,4 @@ def _plainly(value: Any) -> str:
     """Return a value as text, empty for none; whole numbers without a point, as a column with a gap would give them one."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
-    text = str(value).strip()
-    whole = WHOLE_NUMBER.fullmatch(text)
-    return whole[1] if whole else text
+    return without_point(str(value).strip())

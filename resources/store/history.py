@@ -163,14 +163,14 @@ def connect_at(history: History, version: Published) -> Iterator[duckdb.DuckDBPy
 
 def open_lasting(published: Path, spec: str | int) -> tuple[Published, duckdb.DuckDBPyConnection, Callable[[], object]]:
     """Return a version, a connection as `connect_at` yields one, and what lets go of it; see `publishing.lasting`."""
-    held = ExitStack()
-    history = held.enter_context(open_history(published))
-    version = history.at(spec)
-    with ended(publishing.NEEDS_MEMORY):
-        connection = duckdb.connect()
-        publishing.prepare(connection)
-        make_views(connection, history, version)
-    return version, connection, publishing.lasting(connection, held)
+    with ExitStack() as held:
+        history = held.enter_context(open_history(published))
+        version = history.at(spec)
+        with ended(publishing.NEEDS_MEMORY):
+            connection = duckdb.connect()
+            publishing.prepare(connection)
+            make_views(connection, history, version)
+        return version, connection, publishing.lasting(connection, held.pop_all())
 
 
 def make_views(connection: duckdb.DuckDBPyConnection, history: History, version: Published) -> None:

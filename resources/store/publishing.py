@@ -293,13 +293,13 @@ def prepare(connection: duckdb.DuckDBPyConnection) -> None:
 
 def open_lasting(folder: Path) -> tuple[duckdb.DuckDBPyConnection, Callable[[], object]]:
     """Return a connection as `connect` yields one, and what lets go of its set; see `lasting`."""
-    held = ExitStack()
-    path = held.enter_context(open_set(folder))
-    with ended(NEEDS_MEMORY):
-        connection = duckdb.connect()
-        prepare(connection)
-        make_views(connection, path)
-    return connection, lasting(connection, held)
+    with ExitStack() as held:
+        path = held.enter_context(open_set(folder))
+        with ended(NEEDS_MEMORY):
+            connection = duckdb.connect()
+            prepare(connection)
+            make_views(connection, path)
+        return connection, lasting(connection, held.pop_all())
 
 
 def lasting(connection: duckdb.DuckDBPyConnection, held: ExitStack) -> Callable[[], object]:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -34,56 +35,60 @@ def session(synthetic: Synthetic) -> Iterator[Session]:
         yield session
 
 
-def test_a_page_follows_the_view(session: Session) -> None:
-    few = session.dataset.where("split = 'train'").take(7)
+STATUS = "text => document.querySelector('#status').textContent.includes(text)"
+
+
+@contextmanager
+def opened(session: Session) -> Iterator[Any]:
+    """Yield a page of a browser on the session, which shows all of it."""
     with launched() as browser:
         page = browser.new_page()
         page.goto(session.url)
-        status = "text => document.querySelector('#status').textContent.includes(text)"
-        page.wait_for_function(status, arg="80 images")
-        session.view = few
-        page.wait_for_function(status, arg="7 of 80 match")
-        session.view = few.take(3)
-        page.wait_for_function(status, arg="3 of 80 match")
-        other = browser.new_page()
-        other.goto(session.url)
-        other.wait_for_function(status, arg="3 of 80 match")
-        session.view = None
-        page.wait_for_function(status, arg="80 images")
+        page.wait_for_function(STATUS, arg="80 images")
+        yield page
         browser.close()
+
+
+def test_a_page_follows_the_view(session: Session) -> None:
+    few = session.dataset.where("split = 'train'").take(7)
+    with opened(session) as page:
+        session.view = few
+        page.wait_for_function(STATUS, arg="7 of 80 match")
+        session.view = few.take(3)
+        page.wait_for_function(STATUS, arg="3 of 80 match")
+        other = page.context.browser.new_page()
+        other.goto(session.url)
+        other.wait_for_function(STATUS, arg="3 of 80 match")
+        session.view = None
+        page.wait_for_function(STATUS, arg="80 images")
 
 
 def test_what_is_selected_is_selected_on_both_sides(session: Session) -> None:
     few = session.dataset.where("split = 'train'").take(7)
-    with launched() as browser:
-        page = browser.new_page()
-        page.goto(session.url)
-        status = "text => document.querySelector('#status').textContent.includes(text)"
-        page.wait_for_function(status, arg="80 images")
+    with opened(session) as page:
         page.press("#card-3", " ")
         assert len(session.dataset.select(eventually(lambda: session.selected))) == 1
         session.selected = few
-        page.wait_for_function(status, arg="7 selected")
+        page.wait_for_function(STATUS, arg="7 selected")
         assert session.selected == few.ids
         page.reload()
-        page.wait_for_function(status, arg="7 selected")
+        page.wait_for_function(STATUS, arg="7 selected")
         page.click("#select-all")
         eventually(lambda: len(session.selected) == 80)
         session.selected = None
         page.wait_for_function("() => document.querySelector('#clear').hidden")
         page.click("#tab-overview")
         session.selected = session.dataset.limit(2).values("filepath")
-        page.wait_for_function(status, arg="2 selected")
+        page.wait_for_function(STATUS, arg="2 selected")
         page.click("#clear")
         eventually(lambda: not session.selected)
         page.select_option("#frame", "objects")
-        page.wait_for_function(status, arg="objects")
+        page.wait_for_function(STATUS, arg="objects")
         page.click("#select-all")
         assert len(eventually(lambda: session.selected_labels)) > len(session.selected) > 0
         one, held = session.dataset.sql("select sample_id, count(*) from objects group by 1 order by 1").fetchall()[0]
         session.selected = [one]
-        page.wait_for_function(status, arg=f"{held} selected")
-        browser.close()
+        page.wait_for_function(STATUS, arg=f"{held} selected")
 
 
 def test_a_session_is_of_one_dataset_and_ends(session: Session, tmp_path: Path) -> None:

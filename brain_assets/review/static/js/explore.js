@@ -22,10 +22,10 @@ import { Views } from "/static/js/views.js";
 const MANY = 12;
 const FIND = "find";
 
-/** Tells `selection` whenever others may be picked or selected. */
 /** What the files of a selection end with, by what they hold. */
 const SUFFIXES = { paths: "txt", csv: "csv", coco: "json" };
 
+/** Tells `selection` whenever others may be picked or selected. */
 export class Explore extends EventTarget {
   /** @param {(id: string) => void} openDetail @param {(one: string, other: string) => void} compare */
   constructor(openDetail, compare) {
