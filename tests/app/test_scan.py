@@ -19,6 +19,7 @@ from click.testing import CliRunner, Result
 from brain_assets.app.cli import main
 from brain_assets.app.conditions import conditions
 from brain_assets.app.declaring import write_declaration
+from brain_assets.app.scans import _declare
 from brain_assets.resources.errors import ConfigurationError
 from brain_assets.resources.settings.home import Home
 from brain_assets.resources.store.publishing import connect
@@ -113,6 +114,24 @@ def test_labels_of_which_nothing_is_used_fail(tmp_path: Path, home: Path, folder
 
 
 @pytest.mark.usefixtures("first")
+def test_labels_that_are_not_taken_beside_others_are_told(tmp_path: Path) -> None:
+    folder, said = tmp_path / "both", list[str]()
+    write_pictures(folder / "images", range(4))
+    for seed in range(4):
+        (folder / f"labels/{seed:05}.txt").parent.mkdir(exist_ok=True)
+        (folder / f"labels/{seed:05}.txt").write_text("0 .5 .5 .2 .2\n")
+    images = [{"id": 1, "file_name": "00000.png", "width": 32, "height": 32}]
+    boxes = [{"id": 1, "image_id": 1, "category_id": 1, "bbox": [1, 1, 9, 9]}]
+    tree = {"images": images, "annotations": boxes, "categories": [{"id": 1, "name": "cat"}]}
+    (folder / "all.json").write_text(json.dumps(tree))
+    _declare(Home(tmp_path / "home"), "both", folder, {}, said.append)
+    assert [line.partition(":")[0] for line in said] == [
+        "not taken beside them, as it may say the same in another format", "taken with what is there",
+    ]  # fmt: skip
+    assert "all.json" in said[0]
+    assert "labels" in said[1]
+
+
 def test_the_second_scan_reads_what_changed_and_says_what_is_new(tmp_path: Path, home: Path, folder: Path) -> None:
     shutil.copy(folder / "train" / "00001.png", folder / "test" / "late.png")
     try:
