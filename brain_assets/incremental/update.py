@@ -7,7 +7,7 @@ and what it has seen are committed together, so a run that is killed anywhere go
 
 import json
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
@@ -151,7 +151,7 @@ class Update:
         keys = pa.array([self.run.brain_key] * len(merge.rows), pa.string())
         return replace(merge, rows=merge.rows.append_column("brain_key", keys))
 
-    def fresh(self, query: str, key: str = "subject_id") -> pa.Array:
+    def fresh(self, query: str, key: str = "subject_id", settings: Mapping[str, Any] | None = None) -> pa.Array:
         """Return the subjects that are new, or of which the last update of this run saw something else.
 
         Parameters
@@ -160,9 +160,12 @@ class Update:
             One row per subject, with all of it that the run's rows follow from.
         key : str
             The column that names a subject.
+        settings : mapping, optional
+            The settings that what is kept of a subject follows from; by default all of the run's.
         """
+        run = self.run if settings is None else replace(self.run, settings=settings)
         self.seen = Digests(self.dataset.store, self.owner, [key])
-        self.seen.compare(query, json.dumps(asdict(self.signal.identity(self.run))))
+        self.seen.compare(query, json.dumps(asdict(self.signal.identity(run))))
         return self.query("select subject from outdated").column(0).combine_chunks()
 
     def replace(self, table: str, rows: pa.Table | str) -> Merge:

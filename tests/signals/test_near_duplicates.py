@@ -1,11 +1,13 @@
 """Copies but for an edit are found and grouped, and every leak across splits is told."""
 
 import io
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageEnhance
 
+from brain_assets.resources.store.store import Store
 from tests.workshop import TINY, Workshop, assert_equals_rebuild, encoded
 
 CHAIN = (
@@ -92,6 +94,32 @@ def test_a_threshold_by_hand_is_a_filter(tmp_path: Path) -> None:
     )
     workshop.run()
     assert workshop.rows(GROUPS) == [("test/copy.png", "train/05.png")]
+
+
+def test_what_decides_of_known_pairs_has_none_searched_again(tmp_path: Path) -> None:
+    write_dataset(tmp_path / "media")
+    workshop = Workshop(tmp_path / "home", tmp_path / "media", select=CHAIN, split_from="folder")
+    workshop.run()
+
+    def digests() -> list[tuple]:
+        with closing(Store(workshop.home.existing(workshop.name).store)) as store:
+            return store.rows("select subject, digest from seen where asset = 'near_duplicates' order by all")
+
+    def searched(**rules: object) -> bool:
+        before = digests()
+        workshop.declare(
+            media=str(tmp_path / "media"), embeddings={"model": TINY}, split_from="folder", near_duplicates=rules
+        )
+        workshop.run()
+        rebuild = Workshop(
+            tmp_path / "-".join(rules), tmp_path / "media", select=CHAIN, split_from="folder", near_duplicates=rules
+        )
+        rebuild.run()
+        assert_equals_rebuild(workshop, rebuild)
+        return digests() != before
+
+    assert not searched(threshold=0.2, keep=["size"], crowd=2, candidates=2)
+    assert searched(radius=0.3, hash_bits=12)
 
 
 def test_a_label_that_arrives_changes_which_copy_is_kept(tmp_path: Path) -> None:

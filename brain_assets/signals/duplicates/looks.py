@@ -84,6 +84,8 @@ def compared(
         Looks kept for pairs to come, and pairs compared at once. Nothing depends on them but memory and time.
     """
     columns = np.full(len(first), np.nan), np.full(len(first), np.nan), np.full((len(first), 8), np.nan)
+    if not len(first):
+        return columns
     order = in_company(first, second)
     last = {}
     for place, pair in enumerate(order.tolist()):
@@ -120,11 +122,11 @@ def in_company(first: Rows, second: Rows) -> Rows:
     >>> in_company(np.array([0, 1, 0, 1]), np.array([2, 3, 4, 5])).tolist()
     [2, 0, 3, 1]
     """
+    if not len(first):
+        return np.zeros(0, np.int64)
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import reverse_cuthill_mckee
 
-    if not len(first):
-        return np.zeros(0, np.int64)
     numbers, places = np.unique(np.concatenate([first, second]), return_inverse=True)
     one, other = places[: len(first)], places[len(first) :]
     links = coo_array(

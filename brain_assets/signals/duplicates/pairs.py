@@ -39,6 +39,10 @@ PAIRS = pa.schema([
     ("relation", pa.string()),
 ])  # fmt: skip
 
+# Settings that what is measured of a pair follows from, and those by which the pairs of a fresh picture are searched. All
+# others only decide what is made of the pairs that are known.
+MEASURED_BY = frozenset({"embeddings", "similarity", "k", "metric", "model", "preview_size"})
+SEARCHED_BY = frozenset({"radius", "hash_bits"})
 # What every picture of the compared vectors looks like, and where it lies in the graph.
 CONTENTS = """
     select picture, arg_min(node, subject_id) as node, any_value(coalesce(phash, 0)) as phash,
@@ -236,8 +240,12 @@ def read_contents(update: Update) -> Contents:
     import pyarrow.compute as pc
 
     query = CONTENTS.format(**{name: literal(update.run.settings[name]) for name in ("similarity", "embeddings")})
-    fresh = update.fresh(f"select picture, node, phash, mirrored from ({query})", "picture")
-    rows = update.query(f"{query} order by picture")
+    update.keep("compared_contents", query)
+    rules = update.run.settings["settings"]
+    followed = {name: value for name, value in update.run.settings.items() if name in MEASURED_BY}
+    followed |= {name: value for name, value in rules.items() if name in SEARCHED_BY}
+    fresh = update.fresh("select picture, node, phash, mirrored from compared_contents", "picture", followed)
+    rows = update.query("from compared_contents order by picture")
     names = rows.column("picture")
     corners = rows.column("rectangle").combine_chunks().flatten().to_numpy().reshape(-1, 4)
     return Contents(
@@ -247,7 +255,7 @@ def read_contents(update: Update) -> Contents:
         rows.column("mirrored").to_numpy().astype(np.uint64),
         np.stack([rows.column(name).to_numpy() for name in ("preview_offset", "preview_length")], axis=1),
         pc.is_in(names, fresh).to_numpy(),
-        np.unique(np.array(rows.column("image").to_pylist(), np.str_), return_inverse=True)[1],
+        rows.column("image").combine_chunks().dictionary_encode().indices.to_numpy().astype(np.int64),
         np.hstack([corners[:, :2], corners[:, 2:] - corners[:, :2]]),
     )
 
@@ -340,6 +348,8 @@ def _looked_at(update: Update, contents: Contents, first: Rows, second: Rows) ->
     shown = contents.previews[:, 0] >= 0
     both = np.flatnonzero(shown[first] & shown[second])
     columns = np.full(len(first), np.nan), np.full(len(first), np.nan), np.full((len(first), 8), np.nan)
+    if not len(both):
+        return columns
     with one_blas_thread():
         found = compared(lambda wanted: _previews(update, contents, wanted), first[both], second[both])
     for column, values in zip(columns, found, strict=True):
