@@ -59,7 +59,8 @@ def update_ground_truth(update: Update) -> Iterator[Merge]:
     """Read label files that are new or touched, and give every sample the label that counts."""
     dataset = update.dataset
     found = input_rows.changes(update, "labels", list_labels(dataset.settings, dataset.paths))
-    if not found and dataset.store.version(update.signal.reads) <= update.since:
+    # What files say, of which the predictions' are read later, is among what was found.
+    if not found and dataset.store.version(("samples", "decisions", "moves")) <= update.since:
         return
     yield from input_rows.merge_files(update, found, lambda file: _read(update, file), SCHEMAS)
     yield from names.resolved(update, found)

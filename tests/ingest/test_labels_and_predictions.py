@@ -59,6 +59,16 @@ def check(workshop: Workshop, root: Path, **settings: object) -> None:
     rebuild.remove()
 
 
+def test_labels_are_put_together_once_though_predictions_are_read_after_them(
+    workshop: Workshop, tmp_path: Path, names: list[str]
+) -> None:
+    write_predictions(tmp_path / "predictions" / "net.parquet", names)
+    assert "rows read" in workshop.run()["ground_truth"].notes
+    assert "rows read" not in workshop.run()["ground_truth"].notes
+    write_predictions(tmp_path / "predictions" / "net.parquet", names, seed=1)
+    assert "rows read" not in workshop.run()["ground_truth"].notes
+
+
 def test_a_new_file_touches_the_rows_of_its_samples_and_embeds_nothing(
     workshop: Workshop, names: list[str], tmp_path: Path
 ) -> None:
