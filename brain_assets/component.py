@@ -12,7 +12,7 @@ from brain_assets.assets.declarations import check_declaration
 from brain_assets.assets.lineage import assets_of, refresh_of, resources_of
 from brain_assets.assets.place import WRITTEN_FROM, Place
 from brain_assets.resources.errors import ConfigurationError
-from brain_assets.resources.label_formats.input_files import FOLDERS
+from brain_assets.resources.label_formats.input_files import IN_PATHS
 from brain_assets.resources.settings.configuration import DatasetSettings
 from brain_assets.resources.settings.home import Home
 from brain_assets.resources.settings.validation import where, wrong
@@ -60,7 +60,10 @@ class BrainDataset(dg.Component, dg.Model, dg.Resolvable):
     media: str | list[str] | None = Field(
         None, description="Where the images lie. Without it, the dataset is one that 'brain add' has declared."
     )
-    labels: Inputs = Field([], description="Files or folders of labels, or 'folder' for class folders.")
+    labels: Inputs = Field(
+        [],
+        description="Files or folders of labels, or 'folder' or 'name' where classes stand in the names of folders or images.",
+    )
     predictions: Inputs = Field([], description="Files or folders of models' predictions.")
     settings: dict[str, Any] = Field({}, description="Everything else that dataset.yaml may say.")
     key_prefix: str | list[str] = Field([], description="What the keys of the assets begin with.")
@@ -125,4 +128,4 @@ def _inputs(folder: Path, given: Inputs) -> list[dict[str, Any]]:
 
 def _absolute(folder: Path, uri: str) -> str:
     """Return an address so that it names the same wherever a run starts."""
-    return uri if "://" in uri or uri == FOLDERS else str((folder / Path(uri).expanduser()).resolve())
+    return uri if "://" in uri or uri in IN_PATHS else str((folder / Path(uri).expanduser()).resolve())

@@ -9,7 +9,7 @@ import yaml
 from brain_assets.app.declaring import absolute, inputs_of
 from brain_assets.assets.declarations import check_declaration, check_inputs
 from brain_assets.resources.errors import ConfigurationError
-from brain_assets.resources.label_formats.input_files import FOLDERS
+from brain_assets.resources.label_formats.input_files import IN_PATHS
 from brain_assets.resources.media.media_source import open_media
 from brain_assets.resources.settings.configuration import ENVIRONMENT_PREFIX, load_dataset
 from brain_assets.resources.settings.editing import appended, assigned
@@ -70,7 +70,7 @@ def set_value(home: Home, name: str, key: str, value: str) -> str | None:
         parsed = yaml.safe_load(value)
     except yaml.YAMLError:
         raise ConfigurationError(f"{key}: {value!r} is not a value") from None
-    if isinstance(parsed, str) and key.rpartition(".")[2] in {"media", "uri", "contract"} and parsed != FOLDERS:
+    if isinstance(parsed, str) and key.rpartition(".")[2] in {"media", "uri", "contract"} and parsed not in IN_PATHS:
         parsed = absolute(parsed)
     _write(paths, assigned(paths.config.read_text("utf-8"), key, parsed))
     origins = {one.key: one.origin for one in load_dataset(paths.config).values}

@@ -150,7 +150,10 @@ def _frames(_: click.Context, __: click.Parameter, value: str | None) -> float |
 )
 @click.option("--model", help="Embedding model [default: builtin:efficientnet-lite0].")
 @click.option(
-    "--labels", metavar="[FIELD=]URI", multiple=True, help="File or folder of labels; 'folder' for class folders."
+    "--labels",
+    metavar="[FIELD=]URI",
+    multiple=True,
+    help="File or folder of labels; 'folder' or 'name': classes stand in names of folders or images.",
 )
 @click.option(
     "--labels-format",

@@ -379,7 +379,10 @@ def _invitations(home: Home, name: str | None, asked: Mapping[str, Any]) -> None
 @click.command()
 @click.argument("name")
 @click.option(
-    "--labels", metavar="[FIELD=]URI", multiple=True, help="File or folder of labels; 'folder' for class folders."
+    "--labels",
+    metavar="[FIELD=]URI",
+    multiple=True,
+    help="File or folder of labels; 'folder' or 'name': classes stand in names of folders or images.",
 )
 @click.option("--labels-format", metavar="FORMAT", help="How the labels are written [default: by content].")
 @click.option("--predictions", metavar="[MODEL=]URI", multiple=True, help="File or folder of predictions.")

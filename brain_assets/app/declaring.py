@@ -16,7 +16,7 @@ from brain_assets.ingest.accounting import in_order, splits_told
 from brain_assets.ingest.samples import source_told
 from brain_assets.resources.errors import BrainError, ConfigurationError
 from brain_assets.resources.fiftyone_samples import file_and_field
-from brain_assets.resources.label_formats.input_files import FOLDERS
+from brain_assets.resources.label_formats.input_files import IN_PATHS
 from brain_assets.resources.media.data_yaml import SUFFIXES, read_data_yaml
 from brain_assets.resources.media.listing import Listing
 from brain_assets.resources.media.media_source import open_media, open_source
@@ -216,7 +216,7 @@ def _input(address: str | Mapping[str, str], owner: str) -> dict[str, str]:
     name, equals, uri = address.partition("=")
     if not equals or "/" in name or Path(address).exists():
         name, uri = "", address
-    return {"uri": uri if uri == FOLDERS else absolute(uri)} | ({owner: name} if name else {})
+    return {"uri": uri if uri in IN_PATHS else absolute(uri)} | ({owner: name} if name else {})
 
 
 def _validate(tree: dict[str, Any]) -> None:

@@ -22,7 +22,7 @@ from brain_assets.resources.label_formats.coco import (
     numbers_of,
     shape_entry,
 )
-from brain_assets.resources.label_formats.input_files import FOLDERS
+from brain_assets.resources.label_formats.input_files import IN_PATHS
 from brain_assets.resources.label_formats.labelled import LabelledObject
 from brain_assets.resources.settings.configuration import DatasetSettings
 from brain_assets.resources.settings.home import DatasetPaths
@@ -146,7 +146,10 @@ def check_target(dataset: tuple[DatasetPaths, DatasetSettings], path: Path, *, f
     """Raise ConfigurationError where a path is one that the dataset reads, or is there and not to be replaced."""
     paths, settings = dataset
     target = path.resolve()
-    declared = [*(one.uri for one in settings.labels if one.uri != FOLDERS), *(one.uri for one in settings.predictions)]
+    declared = [
+        *(one.uri for one in settings.labels if one.uri not in IN_PATHS),
+        *(one.uri for one in settings.predictions),
+    ]
     for own in [*(Path(uri).expanduser().resolve() for uri in declared), paths.predictions.resolve()]:
         if own == target or own in target.parents:
             raise ConfigurationError(

@@ -27,7 +27,7 @@ from brain_assets.resources.label_formats.door import (
     recognise,
 )
 from brain_assets.resources.label_formats.glances import GROUPS, MOSTLY, ROLES, Glance, Pictures, glance_at
-from brain_assets.resources.label_formats.input_files import FOLDERS, NUMBERS, InputFile, list_labels
+from brain_assets.resources.label_formats.input_files import FOLDERS, IN_PATHS, NAMES, NUMBERS, InputFile, list_labels
 from brain_assets.resources.label_formats.lists import names_in, says_splits_alone
 from brain_assets.resources.label_formats.sample_columns import read_sample_columns
 from brain_assets.resources.label_formats.webdataset import says_of_images
@@ -35,6 +35,7 @@ from brain_assets.resources.local_files import open_local
 from brain_assets.resources.media.archives import SEPARATOR as ARCHIVED
 from brain_assets.resources.media.archives import other_members
 from brain_assets.resources.media.candidates import IMAGE_SUFFIXES
+from brain_assets.resources.media.class_names import class_in, may_be_class
 from brain_assets.resources.media.listing import status_of
 from brain_assets.resources.media.masks import Place, is_mask, mask_places, without_masks
 from brain_assets.resources.media.media_source import LIST_SUFFIXES, MANIFEST_SUFFIXES, open_source
@@ -89,7 +90,7 @@ class Found:
     @property
     def is_read(self) -> bool:
         """Whether this version reads the format."""
-        return self.form in {*formats(), "auto", FOLDERS}
+        return self.form in {*formats(), "auto", *IN_PATHS}
 
 
 @dataclass(frozen=True)
@@ -166,7 +167,7 @@ class Look:
         named = "=" in address and not os.path.exists(address)
         name, equals, path = address.partition("=") if named else ("", "", address)
         start = self.folder if os.path.isdir(self.folder) else os.path.dirname(self.folder)
-        return address if address == FOLDERS else f"{name}{equals}{os.path.relpath(path, start)}"
+        return address if address in IN_PATHS else f"{name}{equals}{os.path.relpath(path, start)}"
 
     def proposal(self, *, unsure: bool) -> dict[str, Any]:
         """Return the settings that take in what was seen; what may be no labels at all only where ``unsure`` is asked for."""
@@ -253,7 +254,8 @@ def folders_told(filepaths: Sequence[str], settings: DatasetSettings) -> Iterato
     if settings.split_from == "none" and len(set(counts) - {"none"}) > 1:
         yield f"folders are called like splits ({splits_told(in_order(counts), 'none')})", "set {} split_from=folder"
     if not settings.labels:
-        yield from ((one.kind, "attach {} --labels folder") for one in _class_folders(filepaths))
+        found = [*_class_folders(filepaths)] or [*_class_names(filepaths)]
+        yield from ((one.kind, f"attach {{}} --labels {one.form}") for one in found)
 
 
 def as_options(settings: Mapping[str, Any]) -> str:
@@ -378,12 +380,12 @@ def _speaks_of(path: Path, pictures: Pictures) -> bool:
 
 
 def _folders_beside(found: Sequence[Found], names: Sequence[str], files: Sequence[Path]) -> list[Found]:
-    """Return the folders of classes, where nothing but lists says something of images, of which there may be others."""
+    """Return classes in the names of folders or images, where nothing but lists says something of images, or not of all."""
     labels = [one for one in found if one.role == "labels"]
     if any(one.form != "lists" for one in labels):
         return []
     rest, classes = _beyond(labels, names)
-    return list(_class_folders(rest, classes | _listed_classes(files)))
+    return [*_class_folders(rest, classes | _listed_classes(files))] or [*_class_names(rest)]
 
 
 def _beyond(found: Sequence[Found], names: Sequence[str]) -> tuple[list[str], frozenset[str]]:
@@ -477,6 +479,17 @@ def _class_folders(names: Sequence[str], known: frozenset[str] = frozenset()) ->
         shown = ", ".join(sorted(named)[:3])
         kind = f"folders {'of' if shared else 'that may be'} classes, {len(named)} such as {shown}"
         yield Found(kind, FOLDERS, [FOLDERS], len(names), sure=shared, objects=False)
+
+
+def _class_names(names: Sequence[str]) -> Iterator[Found]:
+    """Yield what stands before the numbers in the names of images, as classes that these may be of."""
+    said = Counter(one for one in map(class_in, names) if one and may_be_class(one))
+    several = {one: count for one, count in said.items() if count > 1}
+    shared = sum(several.values())
+    if len(several) > 1 and shared * 10 >= said.total() * 9 and shared * 2 > len(names) and shared >= 3 * len(several):
+        shown = ", ".join(sorted(several)[:3])
+        kind = f"names of images that may hold classes, {len(several)} such as {shown}"
+        yield Found(kind, NAMES, [NAMES], len(names), sure=False, objects=False)
 
 
 def _manifest(path: Path) -> Look | None:

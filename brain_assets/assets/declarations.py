@@ -10,7 +10,7 @@ from brain_assets.answers.gates import ISSUE
 from brain_assets.assets import catalog
 from brain_assets.incremental.runs import similarity_runs, with_parameters
 from brain_assets.resources.errors import ConfigurationError, SourceError
-from brain_assets.resources.label_formats.input_files import FOLDERS
+from brain_assets.resources.label_formats.input_files import IN_PATHS
 from brain_assets.resources.settings.configuration import DatasetSettings, RunSettings
 from brain_assets.resources.store.store import wrong_condition
 from brain_assets.signals.registry import ISSUES
@@ -63,7 +63,7 @@ def check_inputs(settings: DatasetSettings) -> None:
     for model in [settings.embeddings.model, *(run.model for run in settings.runs if run.model)]:
         check_model(model)
     for uri in [*(one.uri for one in settings.labels), *(one.uri for one in settings.predictions)]:
-        if uri != FOLDERS and not Path(uri).expanduser().exists():
+        if uri not in IN_PATHS and not Path(uri).expanduser().exists():
             raise SourceError(f"no labels or predictions at {uri}: give a file or a folder")
 
 

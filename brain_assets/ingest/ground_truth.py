@@ -1,6 +1,6 @@
 """What people say: the labels of every sample, as files and folders give them."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from brain_assets.incremental.signal import Check, MethodRun, Publication, Signal, Whole
 from brain_assets.incremental.update import Update, literal
@@ -10,11 +10,12 @@ from brain_assets.resources.dataset import Dataset
 from brain_assets.resources.label_formats.annotations import GROUND_TRUTH as HUMAN
 from brain_assets.resources.label_formats.annotations import LABEL_TABLES, iter_names, label_readings
 from brain_assets.resources.label_formats.door import TABLE_FORMS, recognise
-from brain_assets.resources.label_formats.input_files import FOLDERS, InputFile, list_labels
+from brain_assets.resources.label_formats.input_files import FOLDERS, IN_PATHS, NAMES, InputFile, list_labels
 from brain_assets.resources.label_formats.labels import LABEL_ROWS
 from brain_assets.resources.label_formats.tables import read_table_file
+from brain_assets.resources.media.class_names import class_query
 from brain_assets.resources.media.splits import FolderSplits, class_folders
-from brain_assets.resources.settings.configuration import DatasetSettings
+from brain_assets.resources.settings.configuration import DatasetSettings, LabelSettings
 from brain_assets.resources.store.store import Merge
 from brain_assets.resources.tabular import Reading
 
@@ -31,6 +32,10 @@ FROM_FOLDERS = """
         select sample_id, if(array_to_string(folders, '/') in ({lying}), folders[:-2], folders) as folders
         from (select sample_id, string_split(filepath, '/')[:-2] as folders from samples))
     where len(folders) > {splits} and array_to_string(folders, '/') not in ({naming})"""
+FROM_NAMES = f"""
+    select sample_id, {{field}} as label_field, [class] as labels, false as multilabel, {{source}} as source, '' as file,
+        0 as line
+    from (select sample_id, {class_query("filepath")} as class from samples) where class is not null"""
 FOLDERS_OF_SAMPLES = "select distinct array_to_string(string_split(filepath, '/')[:-2], '/') from samples"
 # A reviewer's label wins while the sample has the content that was looked at; where a field holds several classes, it
 # names all of them, between commas.
@@ -77,21 +82,26 @@ def _read(update: Update, file: InputFile) -> Mapping[str, Reading]:
 
 
 def _union(dataset: Dataset) -> str:
-    """Return the rows of files, and the names of folders where the dataset declares them as classes."""
-    declared = [(number, one) for number, one in enumerate(dataset.settings.labels) if one.uri == FOLDERS]
-    if not declared:
-        return FROM_FILES
+    """Return the rows of files, and what names of folders and of images say where the dataset declares them as classes."""
+    declared = {
+        uri: [(number, one) for number, one in enumerate(dataset.settings.labels) if one.uri == uri] for uri in IN_PATHS
+    }
+    named = [FROM_NAMES.format(field=literal(one.field), source=number) for number, one in declared[NAMES]]
+    return " union all ".join(
+        [FROM_FILES, *named, *(_in_folders(dataset, declared[FOLDERS]) if declared[FOLDERS] else ())]
+    )
+
+
+def _in_folders(dataset: Dataset, declared: Sequence[tuple[int, LabelSettings]]) -> Iterator[str]:
+    """Yield the rows of fields whose classes are the names of folders."""
     called = class_folders(folder for (folder,) in dataset.store.rows(FOLDERS_OF_SAMPLES))
     splits = FolderSplits(called) if dataset.settings.split_from == "folder" else None
     # Folders that say in which split their images are, or only that images lie there, are no classes.
     naming = [folder for folder in called.values() if splits and splits.names_one(folder)]
     lying = [folder for folder, name in called.items() if folder != name]
     lists = {"naming": _listed(["", *naming]), "lying": _listed(["", *lying])}
-    folders = [
-        FROM_FOLDERS.format(field=literal(one.field), source=number, splits=int(splits is not None), **lists)
-        for number, one in declared
-    ]
-    return " union all ".join([FROM_FILES, *folders])
+    for number, one in declared:
+        yield FROM_FOLDERS.format(field=literal(one.field), source=number, splits=int(splits is not None), **lists)
 
 
 def _listed(folders: Iterable[str]) -> str:
@@ -114,8 +124,8 @@ def _runs(dataset: Dataset) -> list[MethodRun]:
 
 GROUND_TRUTH = Signal(
     name="ground_truth",
-    description="The label of every sample, from tables (CSV, Parquet, JSON, Excel) or the names of folders. All rows of all"
-    " files are kept; the last file wins, and taking it away undoes it. A reviewer's label wins over files until it is undone.",
+    description="The label of every sample, from tables (CSV, Parquet, JSON, Excel), or the names of folders or images. All rows"
+    " of all files are kept; the last file wins, and taking it away undoes it. A reviewer's label wins until it is undone.",
     group="labels",
     reads=("samples", "decisions", "input_files", "moves", "rejected_rows"),
     writes=("ground_truth", "label_rows", "label_names", *LABEL_TABLES),

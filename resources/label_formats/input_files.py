@@ -17,8 +17,9 @@ from brain_assets.resources.settings.home import DatasetPaths
 CHANGES = "CHANGES.csv"
 """What an export says of samples that it left out or changed; it lies beside labels and holds none."""
 Role = Literal["labels", "predictions"]
-FOLDERS = "folder"
-"""The address of labels that stand in the folders' names."""
+FOLDERS, NAMES = "folder", "name"
+"""The addresses of labels that stand in the names of folders, and before the number in those of the images themselves."""
+IN_PATHS = frozenset({FOLDERS, NAMES})
 TABLES = {".csv", ".tsv", ".parquet", ".jsonl", ".ndjson", ".json", ".xlsx"}
 NUMBERS, NUMBERED = (
     "images.txt",
@@ -98,7 +99,10 @@ def list_labels(settings: DatasetSettings, paths: DatasetPaths) -> InputListing:
     """Return the label files; raises SourceError when an address names nothing."""
     del paths
     found = [
-        file for number, one in enumerate(settings.labels) if one.uri != FOLDERS for file in _files(number, one, None)
+        file
+        for number, one in enumerate(settings.labels)
+        if one.uri not in IN_PATHS
+        for file in _files(number, one, None)
     ]
     return _listing(found)
 

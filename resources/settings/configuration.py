@@ -25,7 +25,7 @@ from brain_assets.resources.written_yaml import settings_in
 ENVIRONMENT_PREFIX = "BRAIN_"
 # How an entry looks of what must be a list and is easily taken for a single value.
 EXAMPLES = {
-    "labels": "; write [{uri: FILE_OR_FOLDER}], or [{uri: folder}] for class folders",
+    "labels": "; write [{uri: FILE_OR_FOLDER}], [{uri: folder}] or [{uri: name}] for classes in the names of folders or images",
     "predictions": "; write [{uri: FILE_OR_FOLDER}]",
     "gates": "; write [{metric: unreadable_share, limit: 0.001}]",
     "runs": "; write [{brain_key: KEY, method: METHOD}]",
@@ -521,7 +521,8 @@ class LabelSettings(Section):
     """Where labels come from."""
 
     uri: str = Field(
-        description="File or folder of labels; 'folder' takes the name of each image's folder as its class."
+        description="File or folder of labels; 'folder' takes the name of each image's folder as its class, 'name' what stands"
+        " before the number in its own, as in cat.12.jpg."
     )
     field: str = Field("ground_truth", description="The field of labels that it gives.")
     format: FormatName = Field(

@@ -542,6 +542,28 @@ def test_what_may_be_no_labels_is_taken_only_when_confirmed(tmp_path: Path) -> N
     assert declared(tmp_path)["labels"] == [{"uri": "folder"}]
 
 
+def test_classes_in_names_of_images_are_told_and_taken_when_confirmed(tmp_path: Path) -> None:
+    """As Kaggle's cats and dogs, of which those of the test have none."""
+    (tmp_path / "set" / "train").mkdir(parents=True)
+    (tmp_path / "set" / "test1").mkdir()
+    names = [f"train/{name}.{number}.png" for name in ("cat", "dog") for number in range(4)]
+    for number, name in enumerate([*names, "test1/1.png", "test1/2.png"]):
+        picture(number).save(tmp_path / "set" / name)
+    said = brain(tmp_path, "add", "a", str(tmp_path / "set")).stderr
+    assert "names of images that may hold classes, 2 such as cat, dog" in said
+    assert "not taken, as it may be none: brain attach a --labels name" in said
+    assert brain(tmp_path, "attach", "a", "--labels", "name").exit_code == 0
+    assert declared(tmp_path)["labels"] == [{"uri": "name"}]
+
+
+def test_what_cameras_and_programs_call_pictures_is_no_class(tmp_path: Path) -> None:
+    (tmp_path / "set").mkdir()
+    for number in range(4):
+        for name in ("IMG_{}", "DSC{}", "frame-{}", "train_{}", "test_{}", "0{}"):
+            picture(number).save(tmp_path / "set" / f"{name.format(number)}.png")
+    assert look_at(tmp_path / "set").found == []
+
+
 def test_folders_that_say_something_are_told_where_several_or_a_pattern_are_given(tmp_path: Path) -> None:
     class_folders(tmp_path / "set")
     roots = [str(tmp_path / "set" / split) for split in ("train", "test")]

@@ -13,7 +13,7 @@ from pyarrow import parquet
 from brain_assets.app.cli import main
 from brain_assets.resources.media.media_source import sample_id
 from tests import models
-from tests.workshop import Workshop, assert_equals_rebuild, give_calibrations, write_pictures
+from tests.workshop import Workshop, assert_equals_rebuild, give_calibrations, picture, write_pictures
 
 CLASSES = ["cat", "dog", "owl"]
 LABELS = ("ground_truth", "predictions", "hardness", "mistakenness")
@@ -57,6 +57,24 @@ def check(workshop: Workshop, root: Path, **settings: object) -> None:
     rebuild.run()
     assert_equals_rebuild(workshop, rebuild)
     rebuild.remove()
+
+
+def test_classes_stand_in_the_names_of_images(tmp_path: Path) -> None:
+    (tmp_path / "media").mkdir()
+    for number, name in enumerate(["cat.1", "cat.2", "dog_3", "owl (4)", "5", "owl"]):
+        picture(number).save(tmp_path / "media" / f"{name}.png")
+    write_labels(tmp_path / "labels.csv", {"cat.2.png": "lynx", "5.png": "dog"})
+    labels = [{"uri": "name"}, {"uri": str(tmp_path / "labels.csv")}]
+    workshop = make_workshop(tmp_path, "home", labels=labels, classes=[])
+    workshop.run()
+    told = "select filepath, labels[1] from ground_truth join samples using (sample_id) order by all"
+    assert workshop.rows(told) == [
+        *(("5.png", "dog"), ("cat.1.png", "cat"), ("cat.2.png", "lynx"), ("dog_3.png", "dog"), ("owl (4).png", "owl"))
+    ]
+    (tmp_path / "media" / "dog_3.png").rename(tmp_path / "media" / "fox_3.png")
+    workshop.run()
+    assert ("fox_3.png", "fox") in workshop.rows(told)
+    check(workshop, tmp_path, labels=labels, classes=[])
 
 
 def test_labels_are_put_together_once_though_predictions_are_read_after_them(
