@@ -35,6 +35,8 @@ const percent = new Intl.NumberFormat("en", { style: "percent", maximumFractionD
 
 export function number(value) {
   if (value === null || value === undefined || Number.isNaN(value)) return "–";
+  // Nobody counts the zeros of 0.000000002144.
+  if (value && Math.abs(value) < 1e-4) return Number(value.toPrecision(3)).toExponential();
   return Number.isInteger(value) || Math.abs(value) >= 10000 ? whole.format(value) : precise.format(value);
 }
 
