@@ -17,6 +17,8 @@ SIDE = 32
 # Of every fifty pictures the last is a brighter copy of the first, and the one before has the bytes of the second.
 PERIOD = 50
 BOXES_EVERY = 4
+# The files in which something is said of the pictures.
+DESCRIPTIONS = ("vectors.npz", "labels.parquet", "net.parquet", "boxes.json", "found.json")
 
 
 @dataclass(frozen=True)
@@ -35,11 +37,16 @@ class Generated:
 
     def write(self, numbers: range) -> None:
         """Write pictures, and what files say of all numbers up to the last; those before are there."""
+        self.draw(numbers)
+        self.describe(range(numbers.stop))
+
+    def draw(self, numbers: range) -> None:
+        """Write the pictures of some numbers."""
+        self.root.mkdir(parents=True, exist_ok=True)
         for number in numbers:
             path = self.root / "media" / name_of(number)
             path.parent.mkdir(parents=True, exist_ok=True)
             draw(number).save(path, compress_level=1)
-        self.describe(range(numbers.stop))
 
     def describe(self, numbers: range) -> None:
         """Write the vectors, labels and predictions of some numbers."""

@@ -1,9 +1,10 @@
 """What the whole chain costs at several sizes, asset by asset, so that what grows faster than the data is seen.
 
 Run as ``python -m tests.benchmarks.benchmark_chain --n 5000,20000,100000 --dims 256``: tiny generated pictures with given
-vectors, labels, boxes and predictions, in a home of their own. Each size is a process of its own, so that its peak of memory
-is its own: the chain from nothing, then 1 % more samples, then as many fewer, each with CPU seconds per asset, and the power
-of the size with which each grows. `_home` is what opening the dataset and its settings takes.
+vectors, labels, boxes and predictions, in a home of their own. Each size is a process of its own, and what is measured there
+is made before by another, so that its peak of memory is its own: the chain from nothing, then 1 % more samples, then as many
+fewer, each with CPU seconds per asset, and the power of the size with which each grows. `_home` is what opening the dataset
+and its settings takes.
 """
 
 import argparse
@@ -28,7 +29,7 @@ from brain_assets.incremental.update import bring_up_to_date
 from brain_assets.resources.dataset import Opening
 from brain_assets.resources.settings.home import Home
 from brain_assets.resources.store.publishing import connect
-from tests.generated import Generated, name_of
+from tests.generated import DESCRIPTIONS, Generated, name_of
 from tests.helpers import peak_memory
 
 NAME = "chain"
@@ -63,6 +64,7 @@ def main(arguments: Sequence[str]) -> None:
 
 def _measured_apart(size: int, dims: int, folder: Path | None, exact_limit: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="brain-benchmark-", dir=folder) as inner:
+        prepare(Path(inner), size, dims)
         command = [sys.executable, "-m", "tests.benchmarks.benchmark_chain", "--one"]
         command += ["--n", str(size), "--dims", str(dims), "--folder", inner, "--exact-limit", str(exact_limit)]
         done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
@@ -70,13 +72,25 @@ def _measured_apart(size: int, dims: int, folder: Path | None, exact_limit: int)
     return measured
 
 
+def prepare(root: Path, count: int, dims: int) -> None:
+    """Write what all steps need: the dataset, and beside it the pictures that come and what files say then."""
+    Generated(root, dims).write(range(count))
+    more = Generated(root / "more", dims)
+    more.draw(range(count, count + _few(count)))
+    more.describe(range(count + _few(count)))
+
+
+def _few(count: int) -> int:
+    return max(int(count * SHARE), 1)
+
+
 def measure(root: Path, count: int, dims: int, exact_limit: int) -> dict[str, Any]:
-    """Return CPU seconds per step and asset, peak memory in bytes, and rows of some published tables.
+    """Return CPU seconds per step and asset, peak memory in bytes, and the share of neighbours that is found.
 
     Parameters
     ----------
     root : Path
-        An empty folder.
+        A folder that was prepared.
     count : int
         Samples.
     dims : int
@@ -84,23 +98,37 @@ def measure(root: Path, count: int, dims: int, exact_limit: int) -> dict[str, An
     exact_limit : int
         Images above which neighbours are found by cells.
     """
-    home, few = Home(root / "home"), max(int(count * SHARE), 1)
+    home, few = Home(root / "home"), _few(count)
     generated = Generated(root, dims)
-    generated.write(range(count))
     _warm(root / "warm", dims)
     paths = declare(home, NAME, media=str(root / "media"))
     settings = {"media": str(root / "media"), "similarity": {"exact_limit": exact_limit}, **generated.settings()}
     paths.config.write_text(yaml.safe_dump(settings), "utf-8")
     costs: Costs = {STEPS[0]: _bring_up(home)}
-    generated.write(range(count, count + few))
+    for number in range(count, count + few):
+        (root / "more" / "media" / name_of(number)).rename(_made(root / "media" / name_of(number)))
+    _exchange(root)
     costs[STEPS[1]] = _bring_up(home)
     for number in range(count, count + few):
         (root / "media" / name_of(number)).unlink()
-    generated.describe(range(count))
+    _exchange(root)
     costs[STEPS[2]] = _bring_up(home)
     with connect(paths.published) as connection:
         (recall,) = connection.execute("select min(recall) from neighbor_recall").fetchone() or (1.0,)
     return {"costs": costs, "few": few, "peak": peak_memory(), "recall": recall}
+
+
+def _made(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def _exchange(root: Path) -> None:
+    """Put what files say of the pictures that come in place of what they say without them, or back."""
+    for name in DESCRIPTIONS:
+        (root / name).rename(root / "aside")
+        (root / "more" / name).rename(root / name)
+        (root / "aside").rename(root / "more" / name)
 
 
 def _warm(root: Path, dims: int) -> None:
