@@ -192,7 +192,8 @@ def open_dataset(home: Home, name: str, opening: Opening) -> Iterator[Dataset]:
         require_whole(home.existing(name))
         configuration = load_dataset(paths.config, opening.arguments)
         settings, digest = configuration.settings, configuration.digest
-        store = Store(paths.store, service.memory, service.spill)
+        may_grow = "memory" not in service.model_fields_set
+        store = Store(paths.store, service.memory, service.spill, may_grow=may_grow)
         dataset = Dataset(home, paths, settings, digest, service, store, opening.run_id, opening.selected)
         try:
             _note_killed(store, opening)

@@ -5,7 +5,8 @@ BrainError              one clear line: what is wrong and what to do; commands p
 ├── LockedError         another process works on the same dataset
 ├── SourceError         a media source, label or prediction file cannot be reached or read as a whole
 ├── StoreError          the database of a dataset cannot be opened or written
-│   └── DamagedError    it was opened, and is no longer what was written
+│   ├── DamagedError    it was opened, and is no longer what was written
+│   └── MemoryExhausted it may not hold as much in memory as it needs
 └── MissingError        something optional is not installed, or a named thing does not exist
 """
 
@@ -43,6 +44,10 @@ class StoreError(BrainError):
 
 class DamagedError(StoreError):
     """The database of a dataset, or of Dagster's history, is no longer what was written."""
+
+
+class MemoryExhausted(StoreError):
+    """The database of a dataset may not hold as much in memory as a query needs."""
 
 
 class MissingError(BrainError):

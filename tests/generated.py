@@ -51,7 +51,9 @@ class Generated:
     def describe(self, numbers: range) -> None:
         """Write the vectors, labels and predictions of some numbers."""
         names = [name_of(number) for number in numbers]
-        vectors = np.stack([self._vector(number) for number in numbers])
+        vectors = np.empty((len(numbers), self.dims), np.float32)
+        for place, number in enumerate(numbers):
+            vectors[place] = self._vector(number)
         np.savez(self.root / "vectors.npz", filepath=np.array(names), vectors=vectors)
         given = [CLASSES[class_of(number) - (number % 37 == 0)] for number in numbers]
         parquet.write_table(pa.table({"filepath": names, "label": given}), self.root / "labels.parquet")

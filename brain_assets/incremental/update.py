@@ -18,7 +18,7 @@ import pyarrow as pa
 from brain_assets.incremental.digests import TOGETHER, Digests, Slice, slices
 from brain_assets.incremental.signal import Check, Identity, MethodRun, PerSubject, Signal
 from brain_assets.resources.dataset import Dataset
-from brain_assets.resources.errors import BrainError, StoreError
+from brain_assets.resources.errors import BrainError, MemoryExhausted, StoreError
 from brain_assets.resources.settings.configuration import Section
 from brain_assets.resources.store.store import Counts, Merge, Transaction
 
@@ -229,7 +229,7 @@ def bring_up_to_date(signal: Signal, dataset: Dataset) -> Report:
         report.up_to_date = False
         try:
             _require_sources(update)
-            _perform(update)
+            update = _performed(update)
         except UndeclaredError:
             raise
         except Exception as error:
@@ -278,7 +278,9 @@ def _literals(run: MethodRun) -> dict[str, str]:
 
 def wrong_rows(check: Check, signal: Signal, dataset: Dataset) -> int:
     """Return how many rows a check finds wrong, over all runs."""
-    return sum(int(dataset.store.value(query)) for query in asked(check.query, signal, dataset).values())
+    store = dataset.store
+    queries = asked(check.query, signal, dataset).values()
+    return store.growing(lambda: sum(int(store.value(query)) for query in queries))
 
 
 def is_up_to_date(signal: Signal, dataset: Dataset) -> bool:
@@ -317,6 +319,21 @@ def _scalars(signal: Signal, dataset: Dataset, run: MethodRun) -> str:
     if signal.outside:
         values["outside"] = signal.outside(dataset, run)
     return json.dumps(values, default=str)
+
+
+def _performed(update: Update) -> Update:
+    """Perform an update, again with more memory for the database where that runs out of it; return the one that ended."""
+    while True:
+        try:
+            _perform(update)
+        except MemoryExhausted:
+            if not (limit := update.dataset.store.grow()):
+                raise
+            begun = Update(update.dataset, update.signal, update.run, update.since, update.anew, update.due)
+            begun.notes["memory of the database"] = limit
+            update = begun
+        else:
+            return update
 
 
 def _perform(update: Update) -> None:

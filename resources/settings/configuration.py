@@ -770,7 +770,8 @@ class ServiceSettings(Section):
     memory: str = Field(
         "512MB",
         pattern=r"^\d+(\.\d+)? ?[KMGT]i?B$",
-        description="What the database of a run may hold in memory; beyond it works on disk.",
+        description="What the database of a run may hold in memory; beyond it works on disk. Where it is not set, a run that"
+        " cannot do with it takes more, as long as the machine has twice as much to spare.",
     )
     spill: str = Field(
         "20GB",

@@ -23,9 +23,9 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
-from brain_assets.resources.errors import FULL, MissingError, StoreError, disk_full
+from brain_assets.resources.errors import FULL, MemoryExhausted, MissingError, StoreError, disk_full
 from brain_assets.resources.store import deltas, interrupts, locks, seals
-from brain_assets.resources.store.store import Store, bound_spill, ended, told
+from brain_assets.resources.store.store import Store, bound_spill, ended, out_of_memory, told
 
 if TYPE_CHECKING:
     from pyarrow.parquet import ParquetWriter
@@ -134,6 +134,8 @@ def publish(
 def _failed(folder: Path, error: Exception) -> StoreError:
     """Return what to say of a set that could not be written."""
     reason = " ".join(str(error).split())
+    if isinstance(error, MemoryExhausted) or (isinstance(error, duckdb.Error) and out_of_memory(reason)):
+        return MemoryExhausted(f"publishing to {folder} needs more memory, raise `memory` in settings.yaml: {reason}")
     if isinstance(error, OSError) and error.errno in FULL:
         return disk_full(folder, f"{reason}; the set before stays current")
     return StoreError(f"publishing to {folder} failed, the set before stays current: {reason}")

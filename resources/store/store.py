@@ -9,18 +9,19 @@ import json
 import re
 import shutil
 import threading
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import duckdb
 import pyarrow as pa
 
-from brain_assets.resources.errors import DamagedError, StoreError, disk_full, naming_full_disk
+from brain_assets.resources.errors import DamagedError, MemoryExhausted, StoreError, disk_full, naming_full_disk
+from brain_assets.resources.machine import available_memory
 from brain_assets.resources.store import interrupts
 
 # By the number that starts the file's name; each is applied once.
@@ -33,10 +34,13 @@ MIGRATIONS = {
 WORLDLY = (duckdb.OperationalError, duckdb.FatalException, duckdb.InternalError)
 # What a database may write to disk when its memory is full, unless it is told otherwise.
 SPILL = "20GB"
+# A database takes more memory only where what it has is no more than this share of what the machine has left.
+MOST_OF_FREE = 0.5
 # A commit that runs out of memory says so in other words.
 OUT_OF_MEMORY = ("Out of Memory", "failed to pin block", "failed to allocate", "could not allocate", "std::bad_alloc")
 DISK_FULL = ("No space left", "Disk quota", "File too large")
 UNCOMPARED = {"changed", "added_at", "changed_at", "calibrated_at", "measured_at"}
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
@@ -231,6 +235,8 @@ class Store:
         What the database may hold in memory, such as ``512MB``; beyond it works on disk, beside the file.
     spill : str
         What it may write there, such as ``20GB``; a query that needs more fails, and the disk does not fill up.
+    may_grow : bool
+        Whether it may hold more in memory where a query cannot do with that, see `grow`.
 
     Raises
     ------
@@ -238,8 +244,8 @@ class Store:
         If the file is held by another process, is not a database, or was made by a newer version.
     """
 
-    def __init__(self, path: Path, memory: str = "512MB", spill: str = SPILL) -> None:
-        self.path = path
+    def __init__(self, path: Path, memory: str = "512MB", spill: str = SPILL, *, may_grow: bool = False) -> None:
+        self.path, self.may_grow, self.memory = path, may_grow, bytes_of(memory)
         self._noted: set[str] | None = None
         self._provisional = False
         folder = path.with_suffix(".spill")
@@ -277,6 +283,33 @@ class Store:
         interrupts.unwatch(self.connection)
         self.connection.close()
         del self.connection
+
+    def grow(self) -> str | None:
+        """Let the database hold twice as much in memory, where it may and half of what the machine has left is enough for it.
+
+        Not every query can work on disk with what it needs: of a million images some take more than of a hundred thousand.
+
+        Returns
+        -------
+        str or None
+            What it may hold from now on; None where it stays as it is.
+        """
+        free = available_memory()
+        if not self.may_grow or self._provisional or (free is not None and self.memory > free * MOST_OF_FREE):
+            return None
+        self.memory *= 2
+        limit = f"{self.memory // 1_000_000}MB"
+        self.rows(f"set memory_limit = '{limit}'")
+        return limit
+
+    def growing(self, work: Callable[[], Value]) -> Value:
+        """Return what some work gives, which is done again with more memory as long as it runs out of it and may have more."""
+        while True:
+            try:
+                return work()
+            except MemoryExhausted:
+                if not self.grow():
+                    raise
 
     def query(self, query: str, parameters: Sequence[Any] = ()) -> pa.Table:
         """Return the rows of a query as one Arrow table."""
@@ -453,6 +486,19 @@ def _migrate(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
         connection.commit()
 
 
+def bytes_of(size: str) -> int:
+    """Return the bytes of a size as settings have it.
+
+    Examples
+    --------
+    >>> bytes_of("512MB"), bytes_of("1.5 GiB")
+    (512000000, 1610612736)
+    """
+    number, unit = re.split(r" ?(?=[KMGT])", size)
+    base, power = 1024 if "i" in unit else 1000, "KMGT".index(unit[0]) + 1
+    return round(float(number) * int(base**power))
+
+
 def bound_spill(connection: duckdb.DuckDBPyConnection, spill: str = SPILL) -> None:
     """Limit what queries may write to disk; given to ``connect``, DuckDB shows the limit and ignores it."""
     connection.execute(f"set max_temp_directory_size = '{spill}'")
@@ -490,7 +536,7 @@ def ended(advice: str) -> Iterator[None]:
 
     Raises
     ------
-    StoreError
+    MemoryExhausted
         ``advice``, with DuckDB's own words.
     KeyboardInterrupt
         Where a signal ended the query.
@@ -501,12 +547,12 @@ def ended(advice: str) -> Iterator[None]:
         text = " ".join(str(error).split())
         if interrupts.was_interrupted(error):
             raise KeyboardInterrupt from None
-        if isinstance(error, duckdb.Error) and _out_of_memory(text):
-            raise StoreError(f"{advice}: {text}") from error
+        if isinstance(error, duckdb.Error) and out_of_memory(text):
+            raise MemoryExhausted(f"{advice}: {text}") from error
         raise
 
 
-def _out_of_memory(text: str) -> bool:
+def out_of_memory(text: str) -> bool:
     """Return whether memory ran out, and not the disk on which a query goes on; its error names memory too."""
     disk = _disk_full(text) or "max_temp_directory_size" in text
     return not disk and any(sign in text for sign in OUT_OF_MEMORY)

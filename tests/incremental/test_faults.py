@@ -1,14 +1,18 @@
 """What was once wrong with the word "up to date" beside it."""
 
 import json
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from brain_assets.app.status import status, summary
 from brain_assets.assets.declarations import check_declaration
+from brain_assets.resources import dataset
+from brain_assets.resources.dataset import Opening, open_dataset
 from brain_assets.resources.errors import ConfigurationError
 from brain_assets.resources.settings.configuration import load_dataset
+from brain_assets.resources.store.store import Store
 from tests.workshop import WHOLE, Workshop, assert_equals_rebuild, give_calibrations, write_pictures
 
 NARROWED = ("uniqueness", "outliers", "near_duplicates", "visualization", "label_issues")
@@ -116,6 +120,26 @@ def test_a_condition_that_never_ends_fails_its_run_alone_and_is_told(tmp_path: P
     assert failed["greedy"].startswith("run greedy of similarity: its where")
     found = workshop.rows("select brain_key, count(*) from neighbors group by 1 order by 1")
     assert found == [("neighbors", 12), ("sound", 12)]
+
+
+def test_an_update_that_runs_out_of_memory_is_begun_again_with_more_and_tells(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "media").mkdir()
+    for path in write_pictures(tmp_path / "one", range(1)):
+        for number in range(12_000):
+            (tmp_path / "media" / f"{number:06}.png").symlink_to(path)
+    rows = [{"filepath": f"{number:06}.png", "label": "ab"[number % 2]} for number in range(12_000)]
+    write_rows(tmp_path / "labels.jsonl", rows)
+    chosen, settings = ("samples", "ground_truth"), {"labels": [{"uri": str(tmp_path / "labels.jsonl")}]}
+    small = partial(Store, memory="12MB", may_grow=True)
+    monkeypatch.setattr(dataset, "Store", lambda path, memory, spill, *, may_grow: small(path, spill=spill))
+    workshop = Workshop(tmp_path / "home", tmp_path / "media", select=chosen, **settings)
+    notes = [report.notes for report in workshop.run().values()]
+    assert any("memory of the database" in note for note in notes)
+    with open_dataset(workshop.home, workshop.name, Opening("run", "test", frozenset(chosen))) as opened:
+        assert opened.store.value("select count(*) from ground_truth") == 12_000
+        assert opened.store.value("select count(*) from runs where state != 'done'") == 0
 
 
 def test_a_declared_run_that_fails_stops_nothing_else_and_is_named(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import duckdb
 import pyarrow as pa
 import pytest
 
-from brain_assets.resources.errors import StoreError
+from brain_assets.resources.errors import MemoryExhausted, StoreError
 from brain_assets.resources.store import store as module
 from brain_assets.resources.store.store import Counts, Merge, Store
 
@@ -272,7 +272,7 @@ def test_a_place_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
 FULL = """
 import resource, sys
 from pathlib import Path
-from brain_assets.resources.errors import StoreError
+from brain_assets.resources.errors import MemoryExhausted, StoreError
 from brain_assets.resources.store.store import Merge, Store
 store = Store(Path(sys.argv[1]))
 resource.setrlimit(resource.RLIMIT_FSIZE, (3_000_000, 3_000_000))
@@ -319,6 +319,28 @@ def test_memory_is_bounded_and_large_work_goes_to_disk_beside_the_store(path: Pa
     assert opened.value("select current_setting('temp_directory')") == str(path.with_suffix(".spill"))
     opened.close()
     assert not list(path.parent.glob("*.spill/*"))
+
+
+GREEDY = "select max(len(found)) from (select list(i order by hash(i)) as found from range(1000000) as r(i))"
+
+
+def test_a_query_that_cannot_work_on_disk_gets_more_memory_where_there_is_some(path: Path) -> None:
+    opened = Store(path, "16MB", may_grow=True)
+    with pytest.raises(MemoryExhausted, match="raise `memory` in"):
+        opened.value(GREEDY)
+    assert opened.growing(lambda: opened.value(GREEDY)) == 1_000_000
+    assert opened.memory > 16_000_000
+    opened.close()
+
+
+def test_a_limit_that_is_set_by_hand_or_by_the_machine_holds(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for may_grow, free in ((False, 10**12), (True, 20_000_000)):
+        monkeypatch.setattr(module, "available_memory", lambda free=free: free)
+        opened = Store(path, "16MB", may_grow=may_grow)
+        with pytest.raises(MemoryExhausted):
+            opened.growing(lambda opened=opened: opened.value(GREEDY))
+        assert opened.memory == 16_000_000
+        opened.close()
 
 
 def test_what_goes_to_disk_is_bounded_and_said_in_one_line(path: Path) -> None:
