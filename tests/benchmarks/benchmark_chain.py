@@ -105,10 +105,12 @@ def measure(root: Path, count: int, dims: int, exact_limit: int) -> dict[str, An
     settings = {"media": str(root / "media"), "similarity": {"exact_limit": exact_limit}, **generated.settings()}
     paths.config.write_text(yaml.safe_dump(settings), "utf-8")
     costs: Costs = {STEPS[0]: _bring_up(home)}
+    _tell(costs)
     for number in range(count, count + few):
         (root / "more" / "media" / name_of(number)).rename(_made(root / "media" / name_of(number)))
     _exchange(root)
     costs[STEPS[1]] = _bring_up(home)
+    _tell(costs)
     for number in range(count, count + few):
         (root / "media" / name_of(number)).unlink()
     _exchange(root)
@@ -116,6 +118,12 @@ def measure(root: Path, count: int, dims: int, exact_limit: int) -> dict[str, An
     with connect(paths.published) as connection:
         (recall,) = connection.execute("select min(recall) from neighbor_recall").fetchone() or (1.0,)
     return {"costs": costs, "few": few, "peak": peak_memory(), "recall": recall}
+
+
+def _tell(costs: Costs) -> None:
+    """Say what the last step cost, as a later one may fail."""
+    step, found = list(costs.items())[-1]
+    print(f"{step}: {sum(found.values()):.1f} CPU-s, {peak_memory() / 2**20:,.0f} MB", file=sys.stderr, flush=True)
 
 
 def _made(path: Path) -> Path:

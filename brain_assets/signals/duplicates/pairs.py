@@ -292,20 +292,24 @@ def _stored(update: Update, contents: Contents) -> Measurements:
     connection = update.dataset.store.connection
     place = pa.table({"content": contents.names, "place": np.arange(len(contents))})
     connection.register("content_places", place.cast(pa.schema([("content", pa.string()), ("place", pa.int64())])))
-    rows = update.query(f"""
+    # Sorted here: of millions of pairs the database would hold all in memory to sort them.
+    rows = update.streamed(f"""
         select a.place * {len(contents)} + b.place as key, embedding_distance, hamming::bigint as hamming, verification,
             change, usual_distance, relation, region, partner_region
         from content_pairs join content_places a on a.content = first_content
-        join content_places b on b.content = second_content where brain_key = {update.key} order by key""")
+        join content_places b on b.content = second_content where brain_key = {update.key}""")
     connection.unregister("content_places")
-    key, embedding, hamming, verification, change, usual, relation = (column.to_numpy() for column in rows.columns[:7])
+    order = np.argsort(rows.column("key").to_numpy())
+    key, embedding, hamming, verification, change, usual, relation = (
+        column.to_numpy()[order] for column in rows.columns[:7]
+    )
     first, second = np.divmod(key, max(len(contents), 1))
     moved = contents.fresh[first] | contents.fresh[second]
     embedding = np.where(moved, np.nan, embedding.astype(np.float64))
     hamming = np.where(moved, -1, hamming.astype(np.int64))
     stands = not update.anew or _previews_stand(update)
     verification = verification.astype(np.float64) if stands else np.full(len(key), np.nan)
-    regions = np.hstack([_corners(column) for column in rows.columns[7:]])
+    regions = np.hstack([_corners(column) for column in rows.columns[7:]])[order]
     change, usual = change.astype(np.float64), usual.astype(np.float64)
     return Measurements(
         key.astype(np.int64), embedding, hamming, verification, change, regions, usual, relation.astype(object)
