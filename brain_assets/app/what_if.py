@@ -157,8 +157,12 @@ def what_if(home: Home, name: str, supposed: Supposed) -> Outcome:
         before = _numbers(dataset)
         if not before:
             raise MissingError(f"nothing was computed of {name} yet: run 'brain materialize {name}'")
-        with dataset.store.provisional():
-            return _supposed(dataset, before, supposed)
+        return dataset.store.growing(lambda: _undone(dataset, before, supposed))
+
+
+def _undone(dataset: Dataset, before: Mapping[str, float], supposed: Supposed) -> Outcome:
+    with dataset.store.provisional():
+        return _supposed(dataset, before, supposed)
 
 
 def _supposed(dataset: Dataset, before: Mapping[str, float], supposed: Supposed) -> Outcome:
