@@ -12,13 +12,15 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from brain_assets.incremental.update import Update
-from brain_assets.ingest.decode_pass import COMMIT_ROWS, VECTORS, vector_row
+from brain_assets.ingest.decode_pass import VECTORS, vector_row
 from brain_assets.resources.media.media_source import sample_id
 from brain_assets.resources.store.store import Merge
 
 if TYPE_CHECKING:
     from brain_assets.resources.models.embedding_precomputed import Key, PrecomputedVectors
 
+# Nothing was computed that a kill could lose: what is committed at once is many vectors, as each time keys are compared with all.
+COMMIT_BYTES = 1 << 24
 # Of several rows for one sample, by its path and its address, the first counts.
 MATCHED = """
     select sample_id, min(place) as place from (
@@ -73,8 +75,9 @@ def _rows(key: "Key", keys: list[str]) -> pa.Table:
 
 def _commit(update: Update, version: str, matrix: NDArray[np.float32]) -> None:
     fresh = update.query(NEW, [version])
-    for start in range(0, fresh.num_rows, COMMIT_ROWS):
-        batch = fresh.slice(start, COMMIT_ROWS).to_pylist()
+    count = max(COMMIT_BYTES // max(matrix[:1].nbytes, 1), 1)
+    for start in range(0, fresh.num_rows, count):
+        batch = fresh.slice(start, count).to_pylist()
         rows = [vector_row(version, row["input_key"], matrix[row["place"]]) for row in batch]
         update.commit(Merge("vectors", pa.Table.from_pylist(rows, schema=VECTORS)))
     update.notes["embedded"] = fresh.num_rows
