@@ -131,14 +131,14 @@ def _read_npz(path: Path) -> Vectors:
     with open_local(path) as file, np.load(file, allow_pickle=False) as arrays:
         key = _one_of(arrays.files, KEY_NAMES, path)
         keys = arrays[key].astype(str).tolist()
-        return KEY_NAMES[key], keys, arrays[_one_of(arrays.files, VECTOR_NAMES, path)].astype(np.float32)
+        return KEY_NAMES[key], keys, arrays[_one_of(arrays.files, VECTOR_NAMES, path)].astype(np.float32, copy=False)
 
 
 def _read_npy(path: Path) -> Vectors:
     beside = existing_file(str(path.with_suffix(".csv")))
     key, keys = _keys(_read_table(beside), beside)
     with open_local(path) as file:
-        return key, keys, np.load(file, allow_pickle=False).astype(np.float32)
+        return key, keys, np.load(file, allow_pickle=False).astype(np.float32, copy=False)
 
 
 def _read_rows(path: Path) -> Vectors:

@@ -49,9 +49,13 @@ def _unused(update: Update) -> str:
 def _assign_given(update: Update) -> str:
     from brain_assets.resources.models.embedding_precomputed import PrecomputedVectors
 
-    model = update.dataset.model(update.run.settings["model"])
+    uri = update.run.settings["model"]
+    model = update.dataset.model(uri)
     assert isinstance(model, PrecomputedVectors)
-    return assign(update, model)
+    assigned = assign(update, model)
+    # They are in the store now, where all others find them: a million of 512 numbers take two gigabytes.
+    del update.dataset.models[uri]
+    return assigned
 
 
 def _embed(update: Update, version: str) -> str:
