@@ -25,6 +25,7 @@ from brain_assets.signals.similarity.cells import Standing, are_needed, audit, c
 
 # Lists are longer than what is guaranteed, so that deletions rarely need a new search.
 SLACK = 12
+NORMALIZED_ROWS = 1 << 14
 GRAPH = pa.schema([
     ("brain_key", pa.string()),
     ("node", pa.int64()),
@@ -220,7 +221,12 @@ def _permuted(graph: NeighborGraph, positions: NDArray[np.int64]) -> NeighborGra
 def vectors_of(update: Update, nodes: NDArray[np.int64], metric: str) -> NDArray[np.float32]:
     """Return the vectors of ``nodes``, unit rows for cosine."""
     matrix = matrix_of(update, nodes)
-    return normalize(matrix) if metric == "cosine" and len(matrix) else matrix
+    if metric == "cosine":
+        # In place, as a second matrix of a million vectors is gigabytes; each row follows from its own values alone.
+        for start in range(0, len(matrix), NORMALIZED_ROWS):
+            rows = slice(start, start + NORMALIZED_ROWS)
+            matrix[rows] = normalize(matrix[rows])
+    return matrix
 
 
 def _graph_rows(update: Update, current: Current, nodes: NDArray[np.int64]) -> pa.Table:
