@@ -5,7 +5,7 @@ Run as ``python -m tests.benchmarks.benchmark_label_errors``; ``CLEANLAB_PYTHON`
 Real errors: half of CIFAR-10's test images and MNIST's, with out-of-fold probabilities. People judged 150 and 100 labels,
 which confident learning had picked; ``strict`` counts those that most voters reject in agreement, ``paper`` the published
 criterion. An unjudged label counts as right among "all". The sets are small: read the intervals, which are of paired
-bootstraps of ours minus theirs. Then how many labels are flagged, also by neighbours that are drawn at random, who know
+bootstraps of ours less theirs. Then how many labels are flagged, also by neighbours that are drawn at random, who know
 nothing.
 
 Planted errors: labels replaced by the class of images that look alike in 8 x 8 pixels, and a weak model (logistic
@@ -26,18 +26,18 @@ import numpy as np
 from PIL import Image
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import roc_auc_score
 
+from brain_assets.methods.labels import linear_probe
 from brain_assets.methods.labels.label_issues import LabelIssues, calibrate, label_issues, neighbor_votes
 from brain_assets.methods.labels.mistakenness import certainty, mistakenness
 from brain_assets.resources.models.embedding_models import load_model
 from brain_assets.resources.settings.configuration import SimilaritySettings
 from tests.benchmarks import cleanlab_scores
 from tests.benchmarks.embedded_images import CACHE
+from tests.benchmarks.intervals import Ranking, Scene, cells, compared, heading, row
 from tests.conftest import SHARED
 
 SIDE = 8
-ROUNDS = 1000
 # As many as the asset reads by default, which is fitted on as many samples as these sets have.
 NEIGHBORS = SimilaritySettings().k
 Scores = dict[str, np.ndarray]
@@ -125,46 +125,57 @@ def ours(dataset: Dataset, labels: np.ndarray, probabilities: np.ndarray) -> Sco
 
 
 def judgements(dataset: Dataset, labels: np.ndarray, probabilities: np.ndarray) -> dict[str, LabelIssues]:
-    logits = logarithm(probabilities)
-    votes = neighbor_votes(dataset.distances, labels[dataset.neighbors], probabilities.shape[1])
-    calibration = calibrate(labels, logits, votes)
-    views = {"ours": (logits, votes), "ours, predictions": (logits, None), "ours, neighbours": (None, votes)}
-    return {name: label_issues(labels, *view, calibration) for name, view in views.items()}
+    logits, classes = logarithm(probabilities), probabilities.shape[1]
+    votes = neighbor_votes(dataset.distances, labels[dataset.neighbors], classes)
+    folds = np.random.default_rng(0).integers(0, linear_probe.FOLDS, len(labels))
+    fitted = linear_probe.fit(dataset.vectors, labels, folds, classes)
+    builtin = linear_probe.scores(fitted, dataset.vectors, folds)
+    calibration = calibrate(labels, logits, votes, builtin)
+    views = {
+        "ours": (logits, votes, builtin),
+        "ours, predictions": (logits, None, None),
+        "ours, neighbours": (None, votes, None),
+        "ours, builtin model": (None, None, builtin),
+        "ours, without predictions": (None, votes, builtin),
+    }
+    return {
+        name: label_issues(labels, predicted, seen, calibration, model)
+        for name, (predicted, seen, model) in views.items()
+    }
 
 
-def others(labels: np.ndarray, probabilities: np.ndarray) -> Scores:
+def others(dataset: Dataset, labels: np.ndarray, probabilities: np.ndarray) -> Scores:
     given, guess = probabilities[np.arange(len(labels)), labels], probabilities.argmax(axis=1)
     scores = {
         "1 - p(given)": 1 - given,
         "peer, confidence": mistakenness(labels, guess, probabilities.max(axis=1), mode="compat"),
         "peer, logits": mistakenness(labels, guess, certainty(logarithm(probabilities)), mode="compat"),
     }
-    theirs = cleanlab_scores.scores("classification", labels=labels, probabilities=probabilities) or {}
-    return {**scores, **{f"cleanlab, {name.replace('_', ' ')}": values for name, values in theirs.items()}}
+    given_all = {"labels": labels, "probabilities": probabilities, "vectors": dataset.vectors}
+    theirs = cleanlab_scores.scores("classification", **given_all) or {}
+    return {**scores, **{name.replace("_", " "): values for name, values in theirs.items()}}
 
 
 def logarithm(probabilities: np.ndarray) -> np.ndarray:
     return np.log(np.maximum(probabilities, 1e-300))
 
 
-def average_precision(wrong: np.ndarray, scores: np.ndarray) -> float:
-    """Return the area under precision and recall; ties count at the mean rank of neither side: none occur here."""
-    hits = wrong[np.argsort(-scores, kind="stable")]
-    precision = np.cumsum(hits) / np.arange(1, len(hits) + 1)
-    return float(precision[hits].mean())
-
-
 def print_real(dataset: Dataset) -> None:
-    scores = {**ours(dataset, dataset.labels, dataset.probabilities), **others(dataset.labels, dataset.probabilities)}
+    scores = {
+        **ours(dataset, dataset.labels, dataset.probabilities),
+        **others(dataset, dataset.labels, dataset.probabilities),
+    }
     for kind, errors in dataset.errors.items():
         wrong = np.zeros(len(dataset.labels), dtype=bool)
         wrong[dataset.judged[errors]] = True
-        print(f"\n{dataset.name}: {errors.sum()} {kind} errors among {len(errors)} judged and {len(wrong)} labels")
-        print(f"{'':38}judged: AUROC    AP  ours-it (95 %)        all: AUROC    AP  ours-it (95 %)   recall@100")
+        print(f"\n{dataset.name}: {errors.sum()} {kind} errors among {len(errors)} judged and {len(wrong)} labels\n")
+        print(heading(("score", "AP of judged", "AUROC of judged", "AP of all", "AUROC of all", "recall at 100")))
+        judged = {name: values[dataset.judged] for name, values in scores.items()}
+        columns = [compared([Scene(flags, rows)], measure) for flags, rows in ((errors, judged), (wrong, scores))
+                   for measure in (Ranking.average_precision, Ranking.area)]  # fmt: skip
         for name, values in scores.items():
-            judged = (errors, values[dataset.judged], scores["ours"][dataset.judged])
             found = wrong[np.argsort(-values, kind="stable")[:100]].sum() / wrong.sum()
-            print(f"  {name:38}{cells(*judged)}       {cells(wrong, values, scores['ours'])}   {found:8.2f}")
+            print(row((name, *(column[name] for column in columns), f"{found:.2f}")), flush=True)
 
 
 def print_flags(dataset: Dataset) -> None:
@@ -179,39 +190,22 @@ def print_flags(dataset: Dataset) -> None:
         print(f"  {name:38}{issues.is_issue.sum():5}  {', '.join(hits)}")
 
 
-def cells(wrong: np.ndarray, values: np.ndarray, reference: np.ndarray) -> str:
-    low, high = interval(wrong, values, reference)
-    auroc, precision = roc_auc_score(wrong, values), average_precision(wrong, values)
-    return f"{auroc:9.3f} {precision:6.3f}  [{low:+.3f}, {high:+.3f}]"
-
-
-def interval(wrong: np.ndarray, values: np.ndarray, reference: np.ndarray) -> tuple[float, float]:
-    """Return the 95 % interval of the reference's average precision less that of the values, by paired bootstrap."""
-    rng = np.random.default_rng(0)
-    draws = (rng.integers(0, len(wrong), len(wrong)) for _ in range(ROUNDS))
-    differences = [
-        average_precision(wrong[rows], reference[rows]) - average_precision(wrong[rows], values[rows])
-        for rows in draws
-        if wrong[rows].any()
-    ]
-    low, high = np.quantile(differences, [0.025, 0.975])
-    return float(low), float(high)
-
-
 def print_planted(dataset: Dataset) -> None:
-    print(f"\n{dataset.name}: planted errors, average precision")
+    print(f"\n{dataset.name}: planted errors, average precision\n")
     components = PCA(48, random_state=0).fit_transform(dataset.vectors)
     models = {"pixels": dataset.pixels / 60, "embedding": components / components.std()}
     judged = np.isin(np.arange(len(dataset.labels)), dataset.judged)
     alike = nearest(dataset.pixels - dataset.pixels.mean(axis=0))[1]
+    lines: list[str] = []
     for rate in (0.03, 0.15):
         labels = damaged(dataset.labels, alike, rate)
         for name, features in {**models, "given": None}.items():
             probabilities = dataset.probabilities if features is None else out_of_fold(features, labels)
-            scores = {**ours(dataset, labels, probabilities), **others(labels, probabilities)}
-            wrong = (labels != dataset.labels)[~judged]
-            line = ", ".join(f"{key} {average_precision(wrong, row[~judged]):.3f}" for key, row in scores.items())
-            print(f"  {rate:.0%}, model on {name}: {line}")
+            scores = {**ours(dataset, labels, probabilities), **others(dataset, labels, probabilities)}
+            lines += [] if lines else [heading(("errors", "model on", *scores))]
+            scene = Scene((labels != dataset.labels)[~judged], {key: each[~judged] for key, each in scores.items()})
+            lines.append(row((f"{rate:.0%}", name, *cells(compared([scene]), list(scores)))))
+    print("\n".join(lines), flush=True)
 
 
 def damaged(labels: np.ndarray, alike: np.ndarray, rate: float) -> np.ndarray:

@@ -1,22 +1,24 @@
 """Labels without predictions: planted errors of three kinds at four rates, beside cleanlab on the same vectors.
 
 Run as ``python -m tests.benchmarks.benchmark_label_noise [--coverage] [SET ...]``; ``CLEANLAB_PYTHON`` names a Python that
-has cleanlab (with its extra ``datalab``).
+has cleanlab (with its extra ``datalab``). It prints tables in Markdown.
 
 Errors are drawn evenly over all labels: to any other class (symmetric), to the next one (pairs), or as out-of-fold
-predictions on the true labels confuse them. For each: average precision of the score by neighbours alone, by neighbours
-and the builtin model, by a logistic regression of the vectors (one less the label's probability) and by Datalab, with the 95 %
-interval of ours minus Datalab's (paired bootstrap); F1 of what is flagged here and by each filter of confident learning; and how
-many of the flagged were expected to be wrong, with the interval that is shown, and how many are. With ``--coverage`` nothing
-is compared: half of the labels are calibrated with, the flagged of the other half are counted, and it is told how often the
-interval holds the number of wrong ones among them, over sets, kinds, rates and draws.
+predictions on the true labels confuse them. Average precision is that of neighbours and the builtin model, of neighbours
+alone, and of what others make of the same vectors: confident learning, Datalab and the peer's formula of mistakenness, all
+but Datalab on vectors with the probabilities of a logistic regression, confident learning with those of the builtin model,
+too; beside each the 95 % interval of ours less it (paired bootstrap). Then F1 of what is flagged here, by each filter of
+confident learning on the logistic regression, by its default on the builtin model, and by Datalab; and how many of the flagged
+were expected to be wrong, with the interval that is shown, and how many are. With ``--coverage`` nothing is compared: half of
+the labels are calibrated with, the flagged of the other half are counted, and it is told how often the interval holds the
+number of wrong ones among them, over sets, kinds, rates and draws.
 """
 
 import json
 import os
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from itertools import product
@@ -28,14 +30,18 @@ from PIL import Image
 
 from brain_assets.methods.labels import label_noise, linear_probe
 from brain_assets.methods.labels.label_issues import LabelIssues, calibrate, label_issues, neighbor_votes
+from brain_assets.methods.labels.mistakenness import mistakenness
 from tests.benchmarks import cleanlab_scores
-from tests.benchmarks.benchmark_label_errors import average_precision, embedded, interval, load, nearest
+from tests.benchmarks.benchmark_label_errors import embedded, load, nearest
+from tests.benchmarks.intervals import Scene, cells, compared, heading, row
 from tests.conftest import SHARED
 
 KINDS = ("symmetric", "pairs", "confusions")
 RATES = (0.05, 0.1, 0.2, 0.4)
-DRAWS = 2
+DRAWS = 3
 LEAST = 10
+COUNTS = ("errors planted", "flagged", "expected wrong", "wrong")
+Scores = dict[str, np.ndarray]
 
 
 @dataclass
@@ -73,61 +79,83 @@ class LabelledVectors:
 
 
 def main() -> None:
-    names = [name for name in sys.argv[1:] if name != "--coverage"] or SETS
-    held = []
-    for name in names:
-        found = SETS[name]()
-        print(f"\n{name}: {len(found.labels)} labels, {found.classes} classes", flush=True)
-        for kind, rate in product(KINDS, RATES):
-            if "--coverage" in sys.argv:
-                held += [covers(found, kind, rate, draw) for draw in range(DRAWS)]
-            else:
-                measure(found, kind, rate)
-    if held:
-        print(f"the interval holds the number in {sum(held)} of {len(held)} draws")
+    names = [name for name in sys.argv[1:] if not name.startswith("--")] or SETS
+    sets = (SETS[name]() for name in names)
+    if "--coverage" in sys.argv:
+        print_coverage(sets)
+    else:
+        for found in sets:
+            print(f"\n{found.name}: {len(found.labels)} labels, {found.classes} classes", flush=True)
+            measure(found)
 
 
-def covers(found: LabelledVectors, kind: str, rate: float, draw: int) -> bool:
-    """Return whether the interval holds, for the half of the labels that nothing was calibrated with."""
+def print_coverage(sets: Iterable[LabelledVectors]) -> None:
+    """Print how often the interval holds by set and rate, beside the flagged of all held-out halves together."""
+    print(heading(("set", "rate", "draws", "interval holds", "flagged", "expected wrong", "wrong")))
+    for found in sets:
+        for rate in RATES:
+            draws = [held_out(found, kind, rate, draw) for kind, draw in product(KINDS, range(DRAWS))]
+            flagged, mean, true, held = np.sum(draws, axis=0)
+            print(
+                row((found.name, f"{rate:.0%}", len(draws), int(held), int(flagged), f"{mean:.0f}", int(true))),
+                flush=True,
+            )
+
+
+def held_out(found: LabelledVectors, kind: str, rate: float, draw: int) -> tuple[int, float, int, bool]:
+    """Return, of the half of the labels that nothing was calibrated with: flagged, expected wrong, wrong, whether it holds."""
     labels = found.damaged(kind, rate, draw)
     wrong, half = labels != found.labels, np.random.default_rng(draw).random(len(labels)) < 0.5
     votes, probe = neighbor_votes(found.distances, labels[found.neighbors], found.classes), found.probe(labels)
     calibration = calibrate(labels[half], None, votes[half], probe[half])
     judged = label_issues(labels[~half], None, votes[~half], calibration, probe[~half])
-    print(f"  {kind} {rate:.0%}: {expected(judged, wrong[~half])}", flush=True)
     count, true = label_noise.expected_count(judged.score[judged.is_issue]), (wrong[~half] & judged.is_issue).sum()
-    return bool(np.floor(count.low) <= true <= np.ceil(count.high))
+    return judged.is_issue.sum(), count.mean, true, bool(np.floor(count.low) <= true <= np.ceil(count.high))
 
 
-def measure(found: LabelledVectors, kind: str, rate: float) -> None:
-    labels = found.damaged(kind, rate)
-    wrong = labels != found.labels
+def measure(found: LabelledVectors) -> None:
+    """Print average precision, F1 of what is flagged, and how many are expected to be wrong, for all kinds and rates."""
+    tables: dict[str, list[str]] = {"average precision": [], "F1 of what is flagged": [], "calibration": []}
+    for kind, rate in product(KINDS, RATES):
+        labels = found.damaged(kind, rate)
+        wrong, case = labels != found.labels, (kind, f"{rate:.0%}")
+        ours, scores, flags = judgements(found, labels)
+        precision = cells(compared([Scene(wrong, scores)]), list(scores))
+        rows = precision, [f"{f1(wrong, each):.3f}" for each in flags.values()], expected(ours, wrong)
+        for (title, lines), columns, told in zip(tables.items(), (scores, flags, COUNTS), rows, strict=True):
+            lines += [] if lines else [heading(("errors", "rate", *columns))]
+            lines.append(row((*case, *told)))
+            print(f"{title}: {lines[-1]}", file=sys.stderr, flush=True)
+    for title, lines in tables.items():
+        print(f"\n{found.name}, {title}\n\n" + "\n".join(lines), flush=True)
+
+
+def judgements(found: LabelledVectors, labels: np.ndarray) -> tuple[LabelIssues, Scores, Scores]:
+    """Return ours, and the scores and flags of all methods, ours first."""
     votes = neighbor_votes(found.distances, labels[found.neighbors], found.classes)
     alone = label_issues(labels, None, votes, calibrate(labels, None, votes))
     probe = found.probe(labels)
     ours = label_issues(labels, None, votes, calibrate(labels, None, votes, probe), probe)
-    theirs = cleanlab_scores.scores("vectors", labels=labels, vectors=found.vectors) or {"scores": {}, "flags": {}}
-    scores = {"neighbours": alone.score, "ours": ours.score, **theirs["scores"]}
-    precision = ", ".join(f"{name} {average_precision(wrong, each):.3f}" for name, each in scores.items())
-    if "datalab" in scores:
-        low, high = interval(wrong, scores["datalab"], ours.score)
-        precision += f" (ours less datalab {low:+.3f} to {high:+.3f})"
-    flags = {"ours": ours.is_issue, **theirs["flags"]}
-    told = ", ".join(f"{name} {f1(wrong, each):.3f}" for name, each in flags.items())
-    print(f"{kind} {rate:.0%}\n  AP: {precision}\n  F1: {told}\n  {expected(ours, wrong)}", flush=True)
+    scores, flags = {"ours": ours.score, "neighbours alone": alone.score}, {"ours": ours.is_issue}
+    theirs = cleanlab_scores.scores("vectors", labels=labels, vectors=found.vectors, ours=np.exp(probe))
+    if theirs:
+        likely = theirs["probabilities"]
+        scores |= theirs["scores"]
+        scores["peer"] = mistakenness(labels, likely.argmax(axis=1), likely.max(axis=1), mode="compat")
+        flags |= theirs["flags"]
+    return ours, scores, flags
 
 
 def f1(wrong: np.ndarray, flagged: np.ndarray) -> float:
     return float(2 * (wrong & flagged).sum() / max((wrong.sum() + flagged.sum()), 1))
 
 
-def expected(ours: LabelIssues, wrong: np.ndarray) -> str:
+def expected(ours: LabelIssues, wrong: np.ndarray) -> tuple[int, int, str, int]:
+    """Return how many are wrong, how many are flagged, how many of these should be wrong, and are."""
     flagged = ours.is_issue
     count = label_noise.expected_count(ours.score[flagged])
-    return (
-        f"flagged {flagged.sum()}, expected {count.mean:.0f} ({count.low:.0f} to {count.high:.0f}),"
-        f" wrong {(flagged & wrong).sum()}"
-    )
+    told = f"{count.mean:.0f} ({count.low:.0f} to {count.high:.0f})"
+    return int(wrong.sum()), int(flagged.sum()), told, int((flagged & wrong).sum())
 
 
 def judged(name: str) -> LabelledVectors:

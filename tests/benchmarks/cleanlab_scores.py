@@ -26,37 +26,56 @@ def scores(task: str, **inputs: Any) -> dict[str, Any] | None:
         return pickle.loads(found.read_bytes())
 
 
-def classification(labels: Any, probabilities: Any) -> dict[str, Any]:
-    """Return the three label-quality scores, and self-confidence adjusted by class thresholds."""
+def classification(labels: Any, probabilities: Any, vectors: Any) -> dict[str, Any]:
+    """Return the label-quality scores, what confident learning and Datalab make of them, and Datalab of vectors alone."""
+    from cleanlab.filter import find_label_issues
     from cleanlab.rank import get_label_quality_scores
 
     methods = ("self_confidence", "normalized_margin", "confidence_weighted_entropy")
     found = {name: 1 - get_label_quality_scores(labels, probabilities, method=name) for name in methods}
     adjusted = get_label_quality_scores(labels, probabilities, method="normalized_margin", adjust_pred_probs=True)
-    return {**found, "margin adjusted": 1 - adjusted}
+    # As it hands them out: those that it takes for issues first, by self-confidence.
+    learned = found["self_confidence"] + find_label_issues(labels, probabilities)
+    lab = {name: 1 - _datalab(labels, {name: given})["label_score"].to_numpy() for name, given in
+           (("features", vectors), ("pred_probs", probabilities))}  # fmt: skip
+    datalab = {"Datalab, vectors": lab["features"], "Datalab, probabilities": lab["pred_probs"]}
+    return {"confident learning": learned, **datalab, **found, "margin adjusted": 1 - adjusted}
 
 
-def of_vectors(labels: Any, vectors: Any) -> dict[str, Any]:
-    """Return Datalab's scores and flags from vectors alone, and the labels that confident learning's filters take out.
+def of_vectors(labels: Any, vectors: Any, ours: Any) -> dict[str, Any]:
+    """Return the scores of confident learning and Datalab, and the labels that their filters take out.
 
-    Filters are given the probabilities of a logistic regression on the vectors, in five folds.
+    What needs probabilities is given those of a logistic regression on the vectors, in five folds. Confident learning is
+    tried with ``ours``, too.
     """
-    from cleanlab import Datalab
     from cleanlab.filter import find_label_issues
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import cross_val_predict
 
     model = LogisticRegression(max_iter=100)
     probabilities = cross_val_predict(model, vectors, labels, cv=5, method="predict_proba")
-    lab = Datalab({"label": labels}, label_name="label", verbosity=0)
-    lab.find_issues(features=vectors, issue_types={"label": {}})
-    found = lab.get_issues("label")
+    alone, both = (_datalab(labels, given) for given in ({"features": vectors}, {"pred_probs": probabilities}))
     filters = ("prune_by_noise_rate", "prune_by_class", "both", "confident_learning", "predicted_neq_given")
     flags = {name: find_label_issues(labels, probabilities, filter_by=name) for name in filters}
-    flags["datalab"] = found["is_label_issue"].to_numpy()
-    own = probabilities[range(len(labels)), labels]
-    scores = {"datalab": 1 - found["label_score"].to_numpy(), "logistic regression": 1 - own}
+    flags["on builtin"] = find_label_issues(labels, ours)
+    doubt = 1 - probabilities[range(len(labels)), labels]
+    scores = {
+        # As it hands them out: those that it takes for issues first, by self-confidence.
+        "confident learning": doubt + flags["prune_by_noise_rate"],
+        "confident learning on builtin": 1 - ours[range(len(labels)), labels] + flags["on builtin"],
+        "datalab, vectors": 1 - alone["label_score"].to_numpy(),
+        "datalab, probabilities": 1 - both["label_score"].to_numpy(),
+    }
+    flags |= {"datalab, vectors": alone["is_label_issue"].to_numpy()}
     return {"scores": scores, "flags": flags, "probabilities": probabilities}
+
+
+def _datalab(labels: Any, given: dict[str, Any]) -> Any:
+    from cleanlab import Datalab
+
+    lab = Datalab({"label": labels}, label_name="label", verbosity=0)
+    lab.find_issues(**given, issue_types={"label": {}})
+    return lab.get_issues("label")
 
 
 def detection(labels: list[Any], predictions: list[Any], cuts: list[float]) -> dict[float, dict[str, Any]]:

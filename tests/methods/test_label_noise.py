@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from brain_assets.methods.labels import linear_probe
 from brain_assets.methods.labels.label_issues import calibrate, label_issues, neighbor_votes
 from brain_assets.methods.labels.label_noise import FEWEST, expected_count, fit
 
@@ -53,6 +54,34 @@ def test_a_view_that_knows_nothing_flags_nothing() -> None:
         np.sort(random.random((2000, 20)), axis=1), labels[random.integers(0, 2000, (2000, 20))], CLASSES
     )
     assert label_issues(labels, None, votes, calibrate(labels, None, votes)).is_issue.mean() < 0.02
+
+
+def of_clusters(classes: int, apart: float, rate: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return what is flagged and what is wrong among 600 labels of classes of four kinds each, by neighbours and the probe."""
+    random = np.random.default_rng(seed)
+    truth = random.integers(0, classes, 600)
+    middles, kinds = random.normal(size=(classes, 30)), random.normal(size=(classes, 4, 30))
+    vectors = apart * (middles[truth] + kinds[truth, random.integers(0, 4, 600)]) + random.normal(size=(600, 30))
+    wrong = random.random(600) < rate
+    labels = np.where(wrong, (truth + random.integers(1, classes, 600)) % classes, truth)
+    distances = np.linalg.norm(vectors[:, None] - vectors, axis=2) + np.diag(np.full(600, np.inf))
+    nearest = np.argsort(distances, axis=1)[:, :20]
+    votes = neighbor_votes(np.take_along_axis(distances, nearest, axis=1), labels[nearest], classes)
+    folds = random.integers(0, linear_probe.FOLDS, 600)
+    probe = linear_probe.scores(linear_probe.fit(vectors, labels, folds, classes), vectors, folds)
+    return label_issues(labels, None, votes, calibrate(labels, None, votes, probe), probe).is_issue, wrong
+
+
+def test_views_that_know_little_doubt_few_right_labels() -> None:
+    flagged = [of_clusters(classes=10, apart=0.2, rate=0.0, seed=seed)[0] for seed in range(6)]
+    assert np.mean(flagged) < 0.05
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_views_that_know_much_find_two_wrong_labels_in_five(seed: int) -> None:
+    flagged, wrong = of_clusters(classes=25, apart=1.5, rate=0.4, seed=seed)
+    assert (flagged & wrong).sum() > 0.95 * wrong.sum()
+    assert (flagged & wrong).sum() > 0.95 * flagged.sum()
 
 
 def test_too_few_labels_tell_no_noise() -> None:

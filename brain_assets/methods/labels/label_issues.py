@@ -231,7 +231,8 @@ def calibrate(
 
     A view's weight is inverse to how often its first choice differs from the given label; the best one has weight 1.
     A class' threshold is its mean probability among the samples that carry its label, `SURE` at most, or that from
-    which on the samples do carry it more often than not, beyond chance, whichever is higher; .5 where none carries it.
+    which on the samples do carry it more often than not, beyond chance, whichever is higher; .5 where none carries it. By
+    as much as labels are taken to be wrong, they need to agree less often.
 
     Parameters
     ----------
@@ -264,11 +265,12 @@ def calibrate(
     sets = [
         np.flatnonzero([has_view(np.array([views_]), one)[0] for one in range(VIEWS)]) for views_ in range(2**VIEWS - 1)
     ]
-    joined = (_join(_only(views, chosen), weights)[0] for chosen in sets)
-    thresholds = np.stack([_thresholds(labels, one) for one in joined])
     probability, view = _join(views, weights)
     counted = (labels != NONE) & (view != NO_VIEW)
-    return LabelCalibration(weights, thresholds, label_noise.fit(probability[counted], labels[counted]))
+    noise = label_noise.fit(probability[counted], labels[counted])
+    joined = (_join(_only(views, chosen), weights)[0] for chosen in sets)
+    right = 1 - noise.share if noise else 1.0
+    return LabelCalibration(weights, np.stack([_thresholds(labels, one, right) for one in joined]), noise)
 
 
 def label_issues(
@@ -379,20 +381,21 @@ def _error_rate(labels: NDArray[np.int64], view: NDArray[np.float64]) -> float:
     return (wrong + 1) / (int(counted.sum()) + 2)
 
 
-def _thresholds(labels: NDArray[np.int64], probability: NDArray[np.float64]) -> NDArray[np.float64]:
+def _thresholds(labels: NDArray[np.int64], probability: NDArray[np.float64], right: float) -> NDArray[np.float64]:
     counted = (labels != NONE) & ~np.isnan(probability).any(axis=1)
     carries = labels[counted, None] == np.arange(probability.shape[1])
     known = probability[counted]
     usual = (known * carries).sum(axis=0) / np.maximum(carries.sum(axis=0), 1)
-    fitted = np.maximum(np.minimum(usual, SURE), _believed_from(carries, known))
+    fitted = np.maximum(np.minimum(usual, SURE), _believed_from(carries, known, right))
     thresholds: NDArray[np.float64] = np.where(carries.any(axis=0), fitted, UNFITTED)
     return thresholds
 
 
-def _believed_from(carries: NDArray[np.bool_], probability: NDArray[np.float64]) -> NDArray[np.float64]:
+def _believed_from(carries: NDArray[np.bool_], probability: NDArray[np.float64], right: float) -> NDArray[np.float64]:
     """Return the probability of each class from which on more than half of what chance leaves carry it; 1 for none.
 
-    Chance is the share of all samples that carry the class. One in two more samples is taken to, as for `_error_rate`.
+    Chance is the share of all samples that carry the class. One in two more samples is taken to, as for `_error_rate`. Where
+    only a share of the labels is right, no more than that share of the half is asked for.
     """
     order = np.argsort(-probability, axis=0, kind="stable")
     falling = np.take_along_axis(probability, order, axis=0)
@@ -400,7 +403,7 @@ def _believed_from(carries: NDArray[np.bool_], probability: NDArray[np.float64])
     hits = np.take_along_axis(carries, order, axis=0).cumsum(axis=0)
     chance = hits[-1:] / max(len(order), 1)
     last_of_equals = np.diff(falling, axis=0, append=-1.0) < 0
-    believed = last_of_equals & ((hits + 1) / (count + 2) > (1 + chance) / 2)
+    believed = last_of_equals & ((hits + right) / (count + 2) > chance + right * (1 - chance) / 2)
     lowest: NDArray[np.float64] = np.where(believed, falling, 1.0).min(axis=0, initial=1.0)
     return lowest
 

@@ -35,6 +35,9 @@ LEAST_MOVES = 0.5
 SUSPECT = 1.0
 """Logarithm of the odds of another class against the label from which it is suspect at first."""
 MOST_WRONG = 0.5
+PRICE = 0.15
+"""By how many nats each label that is taken to be wrong must make the labels likelier, for views that know nothing; it falls with
+the square of their entropy. What views that know little get wrong looks like errors of labels, too, but explains little."""
 BEGUN_WITH = 0.1
 PRIOR_WRONG, PRIOR_ALL = 1.0, 20.0
 """Labels, wrong and all, that are taken to have been seen before the first."""
@@ -193,12 +196,24 @@ def fit(probability: NDArray[np.floating], labels: NDArray[np.int64]) -> LabelNo
     own, best = probability[np.arange(len(labels)), labels], probability.max(axis=1)
     # Sums of floats depend on their order: that of what is summed, whatever the order of the samples.
     order = np.lexsort(((probability**2).sum(axis=1), best, own, labels))
-    found = [_fit(probability[order], labels[order], float(temperature)) for temperature in TEMPERATURES]
+    given = probability[order], labels[order], PRICE * _ignorance(probability[order]) ** 2
+    found = [_fit(*given, float(temperature)) for temperature in TEMPERATURES]
     return max(found, key=lambda one: one[0])[1]
 
 
-def _fit(probability: NDArray[np.floating], labels: NDArray[np.int64], temperature: float) -> tuple[float, LabelNoise]:
-    """Return the mean logarithm of the labels' likelihood at one temperature, and the noise, by expectation maximization."""
+def _ignorance(probability: NDArray[np.floating]) -> float:
+    """Return the mean entropy of the views, as a share of that of views that find all classes equally likely."""
+    entropy = -(probability * np.log(np.maximum(probability, TINY))).sum(axis=1)
+    return float(entropy.mean() / np.log(probability.shape[1]))
+
+
+def _fit(
+    probability: NDArray[np.floating], labels: NDArray[np.int64], price: float, temperature: float
+) -> tuple[float, LabelNoise]:
+    """Return what the noise is worth at one temperature, and it, by expectation maximization.
+
+    That is the mean logarithm of the labels' likelihood, less the price of the share that is taken to be wrong.
+    """
     trusted = _tempered(probability, temperature)
     own = trusted[np.arange(len(labels)), labels]
     others = np.where(np.arange(trusted.shape[1]) == labels[:, None], 0.0, trusted)
@@ -209,9 +224,16 @@ def _fit(probability: NDArray[np.floating], labels: NDArray[np.int64], temperatu
     for _ in range(ROUNDS):
         suspected = _suspected(others * wrong[:, None], labels)
         wrong, likelihood = _posterior(trusted, labels, _spread(suspected), share)
-        share = min((float(wrong.sum()) + PRIOR_WRONG) / (len(labels) + PRIOR_ALL), MOST_WRONG)
+        share = min(_share((float(wrong.sum()) + PRIOR_WRONG) / (len(labels) + PRIOR_ALL), price), MOST_WRONG)
     moves = [(int(true), int(label), float(suspected[true, label])) for true, label in np.argwhere(suspected > 0)]
-    return float(np.log(np.maximum(likelihood, TINY)).mean()), LabelNoise(share, temperature, moves)
+    worth = float(np.log(np.maximum(likelihood, TINY)).mean()) - price * share
+    return worth, LabelNoise(share, temperature, moves)
+
+
+def _share(wrong: float, price: float) -> float:
+    """Return the share that is likeliest, less its price, of labels that are wrong with probability ``wrong`` on average."""
+    # Of the two roots of a quadratic equation, in the form that holds for a price of nothing.
+    return 2 * wrong / (1 + price + float(np.sqrt((1 + price) ** 2 - 4 * price * wrong)))
 
 
 def _tempered(probability: NDArray[np.floating], temperature: float) -> Matrix:
