@@ -46,6 +46,8 @@ class MilvusCollection:
         )
 
     def mark(self, stamp: str) -> None:
+        # What is not flushed is searched row by row: 30 times as slow in Milvus Lite.
+        self.client.flush(self.name)
         self.client.alter_collection_properties(self.name, properties={STAMP: stamp})
 
     def count(self) -> int:

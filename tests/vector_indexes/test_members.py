@@ -76,6 +76,29 @@ def test_inverted_lists_of_faiss_forget_and_are_kept(place_of: Callable[..., Pla
             assert list(collection.search(query, 20)) == nearest(ids, vectors, query, 20)
 
 
+def test_an_index_of_pgvector_is_made_when_its_vectors_are_there(place_of: Callable[..., Place]) -> None:
+    place = replace(place_of("pgvector"), options={"index": "hnsw", "m": 8})
+    with opened(place) as collection:
+        for stamp in ("one", "two"):
+            collection.create(stamp)
+            collection.put(IDS, VECTORS)
+            assert _indexes(place) == 1
+            for again in ("filled", "changed"):
+                collection.mark(again)
+                assert _indexes(place) == 2
+        collection.put(IDS[:10], VECTORS[290:])
+        assert list(collection.search(VECTORS[295], 1)) in ([IDS[5]], [IDS[295]])
+        collection.drop()
+
+
+def _indexes(place: Place) -> int:
+    import psycopg
+
+    with psycopg.connect(str(place.url)) as connection:
+        found = connection.execute("select count(*) from pg_indexes where tablename = %s", [place.collection])
+        return int(found.fetchone()[0])
+
+
 @pytest.mark.parametrize("member", MEMBERS)
 def test_collections_of_one_server_do_not_mix_and_are_made_anew(member: str, place_of: Callable[..., Place]) -> None:
     first = place_of(member)
