@@ -249,6 +249,7 @@ def test_calibrated_scores_say_how_many_are_right(
 ) -> None:
     monkeypatch.setattr("brain_assets.methods.labels.label_noise.FEWEST", 10)
     write_labels(tmp_path, {**truth, name_of(3): "owl", name_of(4): "owl"})
+    write_logits(tmp_path / "predictions" / "net.parquet", truth, CLASSES)
     settings = {"calibration": {"min_samples": 10, "sample_size": 10}}
     workshop = make_workshop(tmp_path, **settings)
     workshop.run(STEPS)
