@@ -22,10 +22,18 @@ class MilvusCollection:
         served = bool(place.url) and "://" in str(place.url)
         uri = str(place.url) if served else str(folder_of(place) / "milvus.db")
         self.client: Any = MilvusClient(uri, token=credential("milvus", "token") or "", timeout=60)
+        self.is_loaded = False
 
     @property
     def name(self) -> str:
         return self.place.collection
+
+    def _loaded(self) -> Any:
+        """Return the client, with the collection in memory, where a server that was started anew has none."""
+        if not self.is_loaded:
+            self.client.load_collection(self.name)
+            self.is_loaded = True
+        return self.client
 
     def stamp(self) -> str | None:
         if not self.client.has_collection(self.name):
@@ -36,6 +44,7 @@ class MilvusCollection:
         from pymilvus import DataType
 
         self.drop()
+        self.is_loaded = False
         schema = self.client.create_schema(auto_id=False)
         schema.add_field("id", DataType.VARCHAR, max_length=512, is_primary=True)
         schema.add_field("vector", DataType.FLOAT_VECTOR, dim=self.place.width)
@@ -51,10 +60,11 @@ class MilvusCollection:
         self.client.alter_collection_properties(self.name, properties={STAMP: stamp})
 
     def count(self) -> int:
-        return int(self.client.query(self.name, output_fields=["count(*)"], consistency_level="Strong")[0]["count(*)"])
+        found = self._loaded().query(self.name, output_fields=["count(*)"], consistency_level="Strong")
+        return int(found[0]["count(*)"])
 
     def ids(self) -> Iterator[Sequence[str]]:
-        rows = self.client.query_iterator(self.name, batch_size=BATCH, filter="id != ''", output_fields=["id"])
+        rows = self._loaded().query_iterator(self.name, batch_size=BATCH, filter="id != ''", output_fields=["id"])
         while batch := rows.next():
             yield [row["id"] for row in batch]
         rows.close()
@@ -67,7 +77,7 @@ class MilvusCollection:
         self.client.delete(self.name, ids=list(ids))
 
     def search(self, vector: Matrix, k: int) -> Sequence[str]:
-        found = self.client.search(
+        found = self._loaded().search(
             self.name, data=[vector.tolist()], limit=k, output_fields=["id"], consistency_level="Strong"
         )
         return [one["id"] for one in found[0]]

@@ -91,6 +91,21 @@ def test_an_index_of_pgvector_is_made_when_its_vectors_are_there(place_of: Calla
         collection.drop()
 
 
+def test_milvus_searches_what_a_server_that_was_started_anew_has_not_in_memory(place_of: Callable[..., Place]) -> None:
+    place = place_of("milvus")
+    with opened(place) as collection:
+        collection.create("one")
+        collection.put(IDS, VECTORS)
+        collection.mark("two")
+        collection.client.release_collection(place.collection)
+    with opened(place) as collection:
+        assert list(collection.search(VECTORS[7], 1)) == [IDS[7]]
+        collection.client.release_collection(place.collection)
+    with opened(place) as collection:
+        assert collection.count() == COUNT
+        assert sum(len(batch) for batch in collection.ids()) == COUNT
+
+
 def _indexes(place: Place) -> int:
     import psycopg
 
