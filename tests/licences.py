@@ -31,6 +31,7 @@ BUNDLED = {
     "opencv-python-headless": "its wheels hold FFmpeg (LGPL-2.1-or-later)",
     "rawpy": "its wheels hold LibRaw (LGPL-2.1-or-later or CDDL-1.0)",
     "psycopg-binary": "its wheels hold libpq (PostgreSQL) and OpenSSL (Apache-2.0)",
+    "psycopg2-binary": "its wheels hold libpq (PostgreSQL) and OpenSSL (Apache-2.0)",
 }
 CLASSIFIERS = {
     "Apache Software License": "Apache-2.0", "MIT License": "MIT", "BSD License": "BSD", "ISC License (ISCL)": "ISC",
@@ -60,7 +61,7 @@ pillow-heif, which are permissive, but whose wheels hold codecs under the GPL. W
 to heed that; to use it asks for nothing. Without: leave the extra out, and such files are rows with the reason `unsupported`, and
 frames can be made of videos by a tool of yours, and are a folder of images then; `pip install --no-binary av av` and
 `pip install --no-binary pillow-heif pillow-heif` build against FFmpeg and libheif of the system, which may be without GPL parts.
-psycopg (`pgvector`) is LGPL-3.0, which asks nothing of those who only use it.
+psycopg (`pgvector`) and psycopg2 (`postgres`) are LGPL, which asks nothing of those who only use it.
 
 | package | licence | comes with | remarks |
 | --- | --- | --- | --- |

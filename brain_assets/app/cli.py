@@ -328,13 +328,19 @@ def config(home: Home, name: str | None) -> None:
 @main.command()
 @click.option("--port", type=PORT, default=3000, show_default=True, help="Port of the Dagster pages.")
 @click.option("--review-port", type=PORT, default=3001, show_default=True, help="Port of the review page.")
+@click.option(
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    help="Address that both listen on; other than this machine needs BRAIN_REVIEW_TOKEN in the environment.",
+)
 @click.option("--no-browser", is_flag=True, help="Do not open a browser.")
 @click.pass_obj
-def up(home: Home, port: int, review_port: int, *, no_browser: bool) -> None:
+def up(home: Home, port: int, review_port: int, host: str, *, no_browser: bool) -> None:
     """Start the service: Dagster's pages, the sensors that notice arrivals, and the review page; Ctrl-C stops all of it."""
     from brain_assets.app.serving import serve
 
-    serve(home, port, review_port, browser=not no_browser)
+    serve(home, port, review_port, browser=not no_browser, host=host)
 
 
 @main.command()

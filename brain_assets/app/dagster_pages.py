@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from brain_assets.app.daemon import trust_code_server
 from brain_assets.review.patience import SERVED
-from brain_assets.review.security import HEADERS, Guard, known_hosts
+from brain_assets.review.security import HEADERS, Guard, is_loopback, known_hosts
 
 HOST = "127.0.0.1"
 # How often open pages ask for what is new, in milliseconds.
@@ -45,10 +45,11 @@ class PostedOnly:
             await self.app(scope, receive, send)
 
 
-def guarded(app: ASGIApp, token: str) -> Guard:
-    """Return Dagster's application as it may be served."""
+def guarded(app: ASGIApp, token: str, host: str = HOST) -> Guard:
+    """Return Dagster's application as it may be served on an address."""
     headers = HEADERS | {"content-security-policy": POLICY}
-    return Guard(PostedOnly(app), token, known_hosts(HOST), headers=headers, deep=True)
+    literal = not is_loopback(host)
+    return Guard(PostedOnly(app), token, known_hosts(host), literal_hosts=literal, headers=headers, deep=True)
 
 
 @contextmanager
@@ -67,13 +68,14 @@ def dagster_app(workspace: Path) -> Iterator[ASGIApp]:
 
 @click.command()
 @click.option("--workspace", type=click.Path(path_type=Path), required=True, help="File that names the code servers.")
+@click.option("--host", default=HOST, show_default=True, help="Address to listen on.")
 @click.option("--port", default=3000, show_default=True, help="Port to listen on.")
 @click.option("--token", envvar="BRAIN_REVIEW_TOKEN", required=True, help="What opens the pages.")
-def main(workspace: Path, port: int, token: str) -> None:
+def main(workspace: Path, host: str, port: int, token: str) -> None:
     """Serve Dagster's pages."""
     trust_code_server()
     with dagster_app(workspace) as app, suppress(KeyboardInterrupt):
-        config = uvicorn.Config(guarded(app, token), HOST, port, log_level="warning", **SERVED)
+        config = uvicorn.Config(guarded(app, token, host), host, port, log_level="warning", **SERVED)
         uvicorn.Server(config).run()
 
 

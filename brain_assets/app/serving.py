@@ -4,6 +4,7 @@ Nothing that is opened can be used by others: both pages ask for the session, th
 folder of its owner's alone, and every file is its owner's alone.
 """
 
+import errno
 import os
 import secrets
 import shutil
@@ -29,6 +30,7 @@ from brain_assets.resources.settings import instance
 from brain_assets.resources.settings.home import Home
 from brain_assets.resources.settings.private import private_files
 from brain_assets.resources.store import locks
+from brain_assets.review.security import is_loopback
 from brain_assets.sensors import waiting
 
 HOST = "127.0.0.1"
@@ -147,28 +149,36 @@ def background(home: Home, purpose: str) -> Iterator[Service]:
             service.stop()
 
 
-def serve(home: Home, port: int, review_port: int, *, browser: bool) -> None:
+def serve(home: Home, port: int, review_port: int, *, browser: bool, host: str = HOST) -> None:
     """Run until interrupted, telling in one line what each run found.
+
+    Parameters
+    ----------
+    home : Home
+    port, review_port : int
+        Where Dagster's pages and the review page listen.
+    browser : bool
+        Whether a browser is opened.
+    host : str
+        The address that both listen on.
 
     Raises
     ------
     ConfigurationError
-        If the token that the environment gives is too short to keep anybody out.
+        If the token that the environment gives is too short to keep anybody out, or there is none where others can come.
     LockedError
         If a service runs on this home already.
     BrainError
         If a port is taken, or one of the parts ends by itself.
     """
-    pages, review = f"http://{HOST}:{port}", f"http://{HOST}:{review_port}"
+    pages, review = address(host, port), address(host, review_port)
     os.environ["BRAIN_REVIEW_URL"] = review
-    token = os.environ.get(TOKEN) or secrets.token_urlsafe(24)
-    if len(token) < SHORTEST_TOKEN:
-        raise ConfigurationError(f"{TOKEN} must have at least {SHORTEST_TOKEN} characters")
+    token = _token(host)
     with background(home, f"brain up at {pages}") as service:
-        _require_free(port, "--port")
-        _require_free(review_port, "--review-port")
-        start_pages(service, port, token)
-        arguments = ["--home", str(home.root), "review", "--port", str(review_port), "--no-browser"]
+        _require_free(host, port, "--port")
+        _require_free(host, review_port, "--review-port")
+        start_pages(service, port, token, host)
+        arguments = ["--home", str(home.root), "review", "--host", host, "--port", str(review_port), "--no-browser"]
         service.start("the review page", "brain_assets.app.cli", *arguments, environment={TOKEN: token})
         for page in (pages, review):
             service.await_answer(page)
@@ -176,9 +186,28 @@ def serve(home: Home, port: int, review_port: int, *, browser: bool) -> None:
         _tell_of_runs(home, service)
 
 
-def start_pages(service: Service, port: int, token: str) -> None:
+def address(host: str, port: int) -> str:
+    """Return where a page is found that listens on an address; this machine finds what listens on all of its own here."""
+    here = {"0.0.0.0": HOST, "::": "::1"}.get(host, host)
+    return f"http://[{here}]:{port}" if ":" in here else f"http://{here}:{port}"
+
+
+def _token(host: str) -> str:
+    """Return what opens the pages: what the environment gives, or a fresh one where only this machine can reach them."""
+    token = os.environ.get(TOKEN)
+    if not token and not is_loopback(host):
+        raise ConfigurationError(
+            f"other machines can reach {host}: set {TOKEN} to a secret of yours, which opens the pages"
+        )
+    token = token or secrets.token_urlsafe(24)
+    if len(token) < SHORTEST_TOKEN:
+        raise ConfigurationError(f"{TOKEN} must have at least {SHORTEST_TOKEN} characters")
+    return token
+
+
+def start_pages(service: Service, port: int, token: str, host: str = HOST) -> None:
     """Start Dagster's pages behind their guard."""
-    arguments = ["--workspace", str(service.workspace), "--port", str(port)]
+    arguments = ["--workspace", str(service.workspace), "--host", host, "--port", str(port)]
     service.start("dagster", "brain_assets.app.dagster_pages", *arguments, environment={TOKEN: token})
 
 
@@ -234,13 +263,15 @@ def _signal(process: subprocess.Popen[bytes], kind: signal.Signals) -> None:
         return
 
 
-def _require_free(port: int, option: str) -> None:
-    with socket.socket() as probe:
+def _require_free(host: str, port: int, option: str) -> None:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((HOST, port))
-        except OSError:
-            raise BrainError(f"port {port} is taken: choose another with {option}") from None
+            probe.bind((host, port))
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                raise BrainError(f"port {port} is taken: choose another with {option}") from None
+            raise BrainError(f"nothing can listen on {host} port {port}: {error.strerror or error}") from None
 
 
 def _announce(pages: str, review: str, token: str, *, browser: bool) -> None:

@@ -1,5 +1,6 @@
 """What became of a dataset's newest run, where it left something undone."""
 
+from brain_assets.resources.settings import instance
 from brain_assets.resources.settings.home import Home
 
 
@@ -13,20 +14,20 @@ def left_undone(home: Home, name: str) -> str | None:
 
     Opens Dagster's history, which costs a second of imports: ask only when something is pending.
     """
-    if not (home.dagster / "history").exists():
+    if not instance.locate_history(home) and not (home.dagster / "history").exists():
         return None
     import dagster as dg
 
     from brain_assets.assets.place import PARTITION_TAG
 
-    with dg.DagsterInstance.from_config(str(home.dagster)) as instance:
-        newest = instance.get_runs(dg.RunsFilter(tags={PARTITION_TAG: name}), limit=1)
+    with dg.DagsterInstance.from_config(str(home.dagster)) as dagster_instance:
+        newest = dagster_instance.get_runs(dg.RunsFilter(tags={PARTITION_TAG: name}), limit=1)
         if not newest:
             return None
         if newest[0].status == dg.DagsterRunStatus.CANCELED:
             return cancelled(name)
         if newest[0].status == dg.DagsterRunStatus.FAILURE:
-            return f"failed: {why_failed(instance, newest[0].run_id)}; 'brain materialize {name}' tries again"
+            return f"failed: {why_failed(dagster_instance, newest[0].run_id)}; 'brain materialize {name}' tries again"
         return None
 
 

@@ -29,6 +29,9 @@ from watchdog.observers import Observer
 
 from brain_assets.resources.history.engines import engine_of, told, transaction
 
+# A connection to a server is made anew before firewalls forget it; at most so many are open beside the one that stays.
+RECYCLED_SECONDS, MOST_CONNECTIONS = 1800, 20
+
 
 def _is_made(engine: Engine) -> bool:
     """Return whether a file has its tables, which Dagster would compare with all its migrations to find out."""
@@ -179,7 +182,15 @@ class History(DagsterSqliteStorage):
 
 
 class HistoryInstance(dg.DagsterInstance):
-    """A Dagster instance that keeps its history so, in its own folder, unless its dagster.yaml names another storage."""
+    """A Dagster instance that keeps its history so, in its own folder, unless its dagster.yaml names another storage.
+
+    Where that is a server, connections to it stay open as well: Dagster would make one for every query.
+    """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        # What is kept in files takes no notice. No query has to end within a time.
+        self.optimize_for_webserver(statement_timeout=0, pool_recycle=RECYCLED_SECONDS, max_overflow=MOST_CONNECTIONS)
 
     @staticmethod
     def config_defaults(base_dir: str) -> Mapping[str, ConfigurableClassData | None]:

@@ -144,6 +144,13 @@ class EmbeddingSettings(Section):
     )
 
 
+def _without_password(url: str | None, instead: str) -> str | None:
+    """Return an address; raises ValueError where it holds a password, saying how to give it instead."""
+    if url and re.search(r"//[^/@]*:[^/@]+@", url):
+        raise ValueError(f"a password has no place in a file: give it {instead}")
+    return url
+
+
 class IndexSettings(Section):
     """A vector index outside of the dataset's store. Credentials come from the environment alone."""
 
@@ -160,10 +167,8 @@ class IndexSettings(Section):
 
     @field_validator("url")
     @classmethod
-    def _without_password(cls, url: str | None) -> str | None:
-        if url and re.search(r"//[^/@]*:[^/@]+@", url):
-            raise ValueError("a password has no place in a file: give it by the environment (docs/backends.md)")
-        return url
+    def _has_no_password(cls, url: str | None) -> str | None:
+        return _without_password(url, "by the environment (docs/backends.md)")
 
 
 class SimilaritySettings(Section):
@@ -803,6 +808,17 @@ class ServiceSettings(Section):
         description="Runs of each dataset that Dagster remembers, with their events and logs (a megabyte each); every run"
         " deletes some of the older ones. The tables runs and health keep what they hold. Fewer would forget what was tried.",
     )
+    history_url: str | None = Field(
+        None,
+        pattern=r"^postgres(ql)?(\+psycopg2)?://.+$",
+        description="Where Dagster keeps the history of runs, such as postgresql://brain@server/brain with the password in"
+        " PGPASSWORD; by default in files of the home.",
+    )
+
+    @field_validator("history_url")
+    @classmethod
+    def _has_no_password(cls, url: str | None) -> str | None:
+        return _without_password(url, "by PGPASSWORD in the environment")
 
 
 SettingsT = TypeVar("SettingsT", bound=Section)

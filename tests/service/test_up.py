@@ -10,7 +10,11 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
+from starlette.responses import PlainTextResponse
+from starlette.testclient import TestClient
 
+from brain_assets.app import serving
+from brain_assets.app.dagster_pages import guarded
 from brain_assets.resources.settings.home import Home
 from tests.review.browser import launched
 from tests.service.up import (
@@ -184,6 +188,35 @@ def test_a_token_that_could_be_guessed_is_refused(tmp_path: Path) -> None:
         env={**os.environ, "BRAIN_REVIEW_TOKEN": "short"},
     )
     assert (ended.returncode, ended.stderr) == (1, "brain: BRAIN_REVIEW_TOKEN must have at least 16 characters\n")
+
+
+def test_pages_that_other_machines_can_reach_need_a_token(tmp_path: Path) -> None:
+    without = {key: value for key, value in os.environ.items() if key != "BRAIN_REVIEW_TOKEN"}
+    ended = subprocess.run(
+        [*command(Home(tmp_path)), "up", "--no-browser", "--host", "0.0.0.0"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        cwd=ROOT,
+        env=without,
+    )
+    assert (ended.returncode, ended.stderr.count("\n")) == (1, 1)
+    assert "other machines can reach 0.0.0.0: set BRAIN_REVIEW_TOKEN" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("host", "address", "named"),
+    [
+        ("127.0.0.1", "http://127.0.0.1:3000", {"127.0.0.1:3000": 401, "10.0.0.7:3000": 421, "evil.example": 421}),
+        ("0.0.0.0", "http://127.0.0.1:3000", {"127.0.0.1:3000": 401, "10.0.0.7:3000": 401, "evil.example": 421}),
+        ("::", "http://[::1]:3000", {"[::1]:3000": 401, "[fd00::7]:3000": 401, "evil.example": 421}),
+    ],
+)
+def test_pages_answer_to_the_addresses_that_they_listen_on(host: str, address: str, named: dict[str, int]) -> None:
+    assert serving.address(host, 3000) == address
+    client = TestClient(guarded(PlainTextResponse("pages"), "t" * 20, host))
+    assert {name: client.get("/", headers={"host": name}).status_code for name in named} == named
 
 
 def test_dagster_says_nothing_to_the_terminal_and_the_token_to_nobody(up: Up) -> None:
