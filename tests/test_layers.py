@@ -56,6 +56,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "resources.limits",
     ),
     "resources.label_tools": ("resources.label_formats", "resources.errors"),
+    "resources.table_formats": ("resources.media", "resources.errors"),
     "resources.vector_indexes": ("resources.settings", "resources.errors", "resources.entries"),
     "resources.engines": ("methods", "resources.settings", "resources.errors", "resources.entries"),
     "resources.dataset": (
@@ -70,7 +71,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "ledger": ("resources.dataset", "methods"),
     "ingest": ("incremental", "methods"),
     "signals": ("ingest", "ledger"),
-    "answers": ("ingest", "ledger"),
+    "answers": ("ingest", "ledger", "resources.table_formats"),
     "review": ("answers", "signals"),
     "labelling": ("review", "resources.label_tools"),
     "report": ("answers", "signals"),

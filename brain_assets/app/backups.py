@@ -32,6 +32,8 @@ FORMAT = 1
 BLOCK = 1 << 20
 # What nothing can derive again.
 SMALL = ("dataset.yaml", "backups", "review", "predictions")
+# What the next run writes anew from what is published.
+COPIES = "formats"
 # What a run needs while it lasts, and what was left or set aside.
 PASSING = ("run.lock", "waiting_since", "decoding.journal", "store.spill", "store.damaged-*", "*.draft", ".draft")
 
@@ -173,6 +175,8 @@ def _passes(name: str) -> bool:
 
 def _is_wanted(path: Path, current: str | None, *, small: bool) -> bool:
     if small and path.parts[0] not in SMALL:
+        return False
+    if path.parts[0] == COPIES:
         return False
     return path.parts[:2] != ("published", "sets") or len(path.parts) == 2 or path.parts[2] == current
 

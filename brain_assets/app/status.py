@@ -8,6 +8,7 @@ from typing import Any
 
 import duckdb
 
+from brain_assets.answers import table_formats
 from brain_assets.answers.issues import COUNTED, expected_issues
 from brain_assets.answers.published import code_state, failed
 from brain_assets.assets import catalog
@@ -85,6 +86,8 @@ def status(home: Home, name: str) -> dict[str, Any]:
                     "last_run": last.get(signal.name),
                 }
             _add_answers(paths, found["assets"])
+            formats = _formats(paths).items()
+            found["failed_runs"] += [f"{key} of {table_formats.NAME}: {one.error}" for key, one in formats if one.error]
     except MissingError:
         if state == UP_TO_DATE:
             found["state"] = NOTHING
@@ -100,6 +103,14 @@ def _split_from(paths: DatasetPaths) -> str:
         return "none"
 
 
+def _formats(paths: DatasetPaths) -> dict[str, table_formats.Written]:
+    """Return what became of the formats that the declaration asks for."""
+    try:
+        return table_formats.written(paths, load_dataset(paths.config).settings.publish.format)
+    except ConfigurationError:
+        return {}
+
+
 def _add_answers(paths: DatasetPaths, assets: dict[str, Any]) -> None:
     """Add the state of the assets that look at the outside world and whose runs are therefore not recorded."""
     from brain_assets.report.writing import mark_of, written_mark
@@ -113,6 +124,8 @@ def _add_answers(paths: DatasetPaths, assets: dict[str, Any]) -> None:
         "last_run": moment and datetime.fromisoformat(moment),
         "says": f"set {number}, {tables} tables",
     }
+    if formats := _formats(paths):
+        assets[table_formats.NAME]["says"] = "; ".join(f"{key}: {one}" for key, one in formats.items())
     if mark := written_mark(paths.report):
         written = datetime.fromtimestamp(paths.report.stat().st_mtime, UTC)
         told = f"of set {mark.partition('.')[0]}" + ("" if mark == mark_of(number) else ", not of the current one")

@@ -29,7 +29,9 @@ from brain_assets.signals.duplicates.near_duplicates import NEAR_DUPLICATE
 from brain_assets.signals.registry import ISSUES
 
 # What looks at files or at the world outside, or leaves something there; of `samples` decisions are applied.
-OUTSIDE = frozenset({"reviews", "samples", "media", "vector_indexes", "fingerprints", "published", "report"})
+OUTSIDE = frozenset(
+    {"reviews", "samples", "media", "vector_indexes", "fingerprints", "published", "table_formats", "report"}
+)
 # What other settings make compute for long: pictures are decoded or embedded, neighbours searched, maps and centres fitted.
 LONG = frozenset({
     "samples", "media", "embeddings", "object_embeddings", "similarity", "vector_indexes", "visualization", "representativeness",

@@ -3,6 +3,7 @@
 from brain_assets.answers.health import health
 from brain_assets.answers.issues import issues
 from brain_assets.answers.published import published
+from brain_assets.answers.table_formats import TABLE_FORMATS
 from brain_assets.incremental.signal import Signal
 from brain_assets.report.asset import REPORT
 from brain_assets.signals.registry import SIGNALS
@@ -10,7 +11,7 @@ from brain_assets.signals.registry import SIGNALS
 ISSUES = issues(SIGNALS)
 HEALTH = health([*SIGNALS, ISSUES])
 PUBLISHED = published([*SIGNALS, ISSUES, HEALTH])
-ALL: tuple[Signal, ...] = (*SIGNALS, ISSUES, HEALTH, PUBLISHED, REPORT)
+ALL: tuple[Signal, ...] = (*SIGNALS, ISSUES, HEALTH, PUBLISHED, TABLE_FORMATS, REPORT)
 BY_NAME = {signal.name: signal for signal in ALL}
 WRITTEN = {table for signal in ALL for table in signal.writes}
 

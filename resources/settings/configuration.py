@@ -631,6 +631,38 @@ class RunSettings(Section):
     )
 
 
+class PublishSettings(Section):
+    """Other formats that published tables are written in, for readers of others' data stacks."""
+
+    format: list[Literal["delta", "iceberg", "lance"]] = Field(
+        [],
+        description="Formats: delta (Delta Lake), iceberg, lance; one or several, none by default. What is published is"
+        " Parquet in any case.",
+    )
+    to: str = Field(
+        "formats",
+        min_length=1,
+        description="Folder, by default one in that of the dataset, or address in an object store (s3://, gs://, az://,"
+        " minio://SERVER/BUCKET); each format has a folder of its own below it.",
+    )
+    tables: list[str] = Field([], description="Tables that are written; all published ones when none is named.")
+    keep_days: float = Field(
+        7.0,
+        ge=0,
+        description="Days for which a version of a table can still be read after another one has followed.",
+    )
+
+    @field_validator("format", "tables", mode="before")
+    @classmethod
+    def _listed(cls, given: Any) -> Any:
+        return [given] if isinstance(given, str) else given
+
+    @field_validator("to")
+    @classmethod
+    def _has_no_password(cls, url: str) -> str | None:
+        return _without_password(url, "where the store's own tools look")
+
+
 class DatasetSettings(Section):
     """What ``dataset.yaml`` may say."""
 
@@ -697,6 +729,7 @@ class DatasetSettings(Section):
     calibration: CalibrationSettings = Field(default_factory=CalibrationSettings)
     sensor: SensorSettings = Field(default_factory=SensorSettings)
     versions: VersionSettings = Field(default_factory=VersionSettings)
+    publish: PublishSettings = Field(default_factory=PublishSettings)
     tag_settings: list[str] = Field(
         [],
         description="Settings that a run's tag brain/set, or its config in the launchpad, may set although they may name code,"

@@ -84,6 +84,11 @@ class DatasetPaths:
         return self.backups / "dataset.former.yaml"
 
     @property
+    def formats(self) -> Path:
+        """What became of the formats of others that tables are published in."""
+        return self.folder / "formats.json"
+
+    @property
     def report(self) -> Path:
         """The page that the last run left."""
         return self.folder / "report.html"
