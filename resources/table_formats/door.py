@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Protocol
 
 import pyarrow as pa
-from pyarrow import dataset as arrow_dataset
 
 from brain_assets.resources.errors import BrainError, ConfigurationError, MissingError
 from brain_assets.resources.media import store_credentials
@@ -165,6 +164,8 @@ def streamed(files: Sequence[Path], *, unsigned: bool = True) -> pa.RecordBatchR
     unsigned : bool
         Whether the format knows numbers without a sign.
     """
+    from pyarrow import dataset as arrow_dataset
+
     found = arrow_dataset.dataset([str(path) for path in files], format="parquet")
     reader = found.scanner(batch_size=BATCH).to_reader()
     if unsigned:
