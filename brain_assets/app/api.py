@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from brain_assets.app.splitting import SplitPlan
     from brain_assets.app.views import View
     from brain_assets.app.what_if import Outcome
+    from brain_assets.labelling.fetching import Fetched
+    from brain_assets.labelling.sending import Sent
     from brain_assets.resources.settings.configuration import DatasetSettings
 
 
@@ -380,6 +382,66 @@ class DatasetReader:
         count = note_tag(self._current(), self.paths, ids, tag, kind)
         bring_directly(self.home, self.name, ("reviews", "published"), "tagging")
         return count
+
+    def send_to_label_tool(
+        self, tool: str, *, url: str | None = None, project: str | None = None, **order: Any
+    ) -> "Sent":
+        """Send images to a label tool as tasks, with the labels that they have as proposals; of a view, those in it alone.
+
+        What is out there already is not sent again. Labels do not change before somebody has finished a task.
+
+        Parameters
+        ----------
+        tool : {"label-studio", "cvat"}
+            Who asks is said by the environment: ``LABEL_STUDIO_API_KEY``; ``CVAT_ACCESS_TOKEN``, or ``CVAT_USERNAME`` and
+            ``CVAT_PASSWORD``.
+        url : str, optional
+            Where the server is; by default what the environment says, else this machine.
+        project : str, optional
+            Number of a project there; without one a new one is made.
+        **order
+            ``issue``, a queue; ``where``, a condition on images; ``limit``; ``model``, whose finds are proposed, too;
+            ``image_url``, what images' paths are put behind instead of uploading them.
+
+        Returns
+        -------
+        Sent
+            With ``project``, ``link``, ``images``, ``proposed``, ``already`` and ``left_out``.
+
+        Raises
+        ------
+        BrainError
+            In one line, as the command does.
+        """
+        from brain_assets.app.labelling import send_samples
+
+        return send_samples(self, (tool, url, project), order)
+
+    def fetch_from_label_tool(
+        self, tool: str | None = None, *, url: str | None = None, project: str | None = None
+    ) -> "list[Fetched]":
+        """Take finished work of a label tool back, as decisions of those who did it; the next run makes labels of it.
+
+        Parameters
+        ----------
+        tool, url, project : str, optional
+            Which projects; all that something of the dataset was sent to where nothing is said.
+
+        Returns
+        -------
+        list of Fetched
+            One for each project, with ``states``, ``kinds``, ``unusable`` and ``left``.
+
+        Raises
+        ------
+        BrainError
+            If nothing was sent there, or a server fails.
+        """
+        from brain_assets.labelling.fetching import fetch, places
+        from brain_assets.resources.label_tools.tools import tool_of
+
+        found = places(self.paths, tool, url, None if project is None else str(project))
+        return [fetch(self.paths, tool_of(one.tool, one.url), one.project) for one in found]
 
     def versions(self) -> duckdb.DuckDBPyRelation:
         """Return the versions that can be read, the newest first: ``version``, ``published_at``, ``tags``, ``samples``."""

@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from brain_assets.resources.errors import MissingError
 from brain_assets.resources.settings.home import Home
 
 if TYPE_CHECKING:
-    from brain_assets.resources.store.label_tasks import Count, Place
+    from brain_assets.resources.store.label_tasks import Count
 
 TOOLS = ("label-studio", "cvat")
 
@@ -78,12 +77,12 @@ def fetch(home: Home, /, name: str, tool: str | None, url: str | None, project: 
 
     It can be undone on the review page. What somebody changed after it was fetched comes by the next fetch.
     """
-    from brain_assets.labelling.fetching import fetch
+    from brain_assets.labelling.fetching import fetch, places
     from brain_assets.resources.label_tools.tools import tool_of
 
     paths = home.existing(name)
     said = 0
-    for place in _places(home, name, tool, url, project):
+    for place in places(paths, tool, url, project):
         found = fetch(paths, tool_of(place.tool, place.url), place.project)
         click.echo(found)
         for line in found.unusable[1:]:
@@ -91,21 +90,6 @@ def fetch(home: Home, /, name: str, tool: str | None, url: str | None, project: 
         said += found.kinds.total()
     if said:
         click.echo(f"next: brain materialize {name}   (or 'brain up', which notices by itself)")
-
-
-def _places(home: Home, name: str, tool: str | None, url: str | None, project: str | None) -> "list[Place]":
-    """Return the projects that something was sent to and that are meant."""
-    asked = {"tool": tool, "url": url and url.rstrip("/"), "project": project}
-    known = [count.place for count in _counts(home, name)]
-    found = [one for one in known if all(value in {None, getattr(one, key)} for key, value in asked.items())]
-    if not found:
-        there = ", ".join(f"{one.tool} {one.url} {one.project}" for one in known)
-        raise MissingError(
-            f"nothing of {name} was sent there (it was sent to: {there})"
-            if there
-            else f"nothing of {name} was sent to a label tool yet: brain label-tool send {name} --to label-studio --issue ISSUE"
-        )
-    return found
 
 
 def _counts(home: Home, name: str) -> "list[Count]":

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from brain_assets.labelling.comparing import Word, compare
+from brain_assets.resources.errors import MissingError
 from brain_assets.resources.label_tools.door import Asked, Finished, LabelTool
 from brain_assets.resources.settings.home import DatasetPaths
 from brain_assets.resources.store.events import Event, EventKind, Events
@@ -34,6 +35,29 @@ class Fetched:
         if self.unusable:
             told.append(f"{len(self.unusable)} cannot be used, such as {self.unusable[0]}")
         return "; ".join(told)
+
+
+def places(
+    paths: DatasetPaths, tool: str | None = None, url: str | None = None, project: str | None = None
+) -> list[Place]:
+    """Return the projects that something of a dataset was sent to and that are meant; all that are not told apart.
+
+    Raises
+    ------
+    MissingError
+        If nothing was sent there.
+    """
+    asked = {"tool": tool, "url": url and url.rstrip("/"), "project": project}
+    known = [count.place for count in LabelTasks(paths.label_tasks).counts()]
+    found = [one for one in known if all(value in {None, getattr(one, key)} for key, value in asked.items())]
+    if not found:
+        name, there = paths.name, ", ".join(f"{one.tool} {one.url} {one.project}" for one in known)
+        raise MissingError(
+            f"nothing of {name} was sent there (it was sent to: {there})"
+            if there
+            else f"nothing of {name} was sent to a label tool yet: brain label-tool send {name} --to label-studio --issue ISSUE"
+        )
+    return found
 
 
 def fetch(paths: DatasetPaths, tool: LabelTool, project: str, *, again: bool = True) -> Fetched:

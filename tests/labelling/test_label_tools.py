@@ -9,10 +9,11 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from brain_assets.app.api import DatasetReader
 from brain_assets.app.cli import main
 from brain_assets.labelling.fetching import Fetched, fetch
 from brain_assets.labelling.sending import Order, Sent, send
-from brain_assets.resources.errors import BrainError, ConfigurationError, SourceError
+from brain_assets.resources.errors import BrainError, ConfigurationError, MissingError, SourceError
 from brain_assets.resources.label_tools.door import Classes
 from brain_assets.resources.label_tools.labelstudio import labelling_config
 from brain_assets.resources.label_tools.tools import tool_of
@@ -387,6 +388,29 @@ def test_the_commands(studio: Loop, capsys: pytest.CaptureFixture[str]) -> None:
     assert "1 finished (1 keep); 0 still out\nnext: brain materialize demo" in run("fetch", "demo")[1]
     assert "it was sent to: label-studio" in run("fetch", "demo", "--project", "7")[2]
     assert KEY not in "".join(path.read_text("utf-8", "replace") for path in (studio.paths.folder / "review").iterdir())
+
+
+def test_the_same_from_python(loop: Loop) -> None:
+    dataset, name, url = DatasetReader(loop.synthetic.name, str(loop.home.root)), loop.tool.name, loop.server.url
+    with pytest.raises(MissingError, match="nothing of demo was sent to a label tool yet"):
+        dataset.fetch_from_label_tool()
+    with pytest.raises(ConfigurationError, match="say what to send: issue=, where=, or a view"):
+        dataset.send_to_label_tool(name, url=url)
+    with pytest.raises(ConfigurationError, match="no label tool 'paper': label-studio or cvat"):
+        dataset.send_to_label_tool("paper", issue="label_mistake")
+    with pytest.raises(ConfigurationError, match=r"no choice 'isue'; did you mean 'issue'\?"):
+        dataset.send_to_label_tool(name, url=url, isue="label_mistake")
+    sent = dataset.send_to_label_tool(name, url=url, issue="label_mistake", limit=1)
+    assert (sent.images, sent.already) == (1, 0)
+    view = dataset.limit(3)
+    more = view.send_to_label_tool(name, url=url, project=sent.project)
+    # Of a view its images alone, and none that is out already.
+    assert more.images + more.already + len(more.left_out) == 3
+    (found,) = dataset.fetch_from_label_tool(name)
+    assert {one.sample_id for one in loop.tasks.tasks(found.place) if not one.issue} <= set(view.ids)
+    assert (found.place.project, found.left) == (sent.project, 1 + more.images)
+    with pytest.raises(MissingError, match="it was sent to: "):
+        dataset.fetch_from_label_tool(project="4711")
 
 
 # -- the service --------------------------------------------------------------------------------------------------------
