@@ -539,7 +539,7 @@ LABEL_ISSUES = Signal(
         "moves",
     ),
     writes=("label_issues", "label_reviews"),
-    version="2",
+    version="3",
     update=PerSubject("label_issues", ("sample_id", "label_field"), _inputs, judge_labels, compare_with_reviews),
     runs=_runs,
     options=frozenset({"parameters", "similarity", "where"}),
