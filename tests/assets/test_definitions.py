@@ -60,6 +60,7 @@ samples: media <- label_files, reviews, source_images
 selections: similarity <- embeddings, media, object_embeddings, samples, similarity
 similarity: similarity <- embeddings, media, object_embeddings, samples
 source_images: sources <- the outside world
+table_formats: answers <- published
 uniqueness: similarity <- embeddings, media, object_embeddings, similarity
 vector_indexes: similarity <- embeddings, media, object_embeddings, samples, similarity
 visualization: similarity <- embeddings, media, object_embeddings, samples, similarity
