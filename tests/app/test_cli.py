@@ -407,7 +407,7 @@ def test_an_empty_folder_is_told(home: Path, tmp_path: Path) -> None:
         ({"gates": [{"metric": "issue_leek", "limit": 0}]}, "unknown metric 'issue_leek'; did you mean 'issue_leak'?"),
         (
             {"labels": "folder"},
-            "labels: must be a list, got 'folder'; write [{uri: FILE_OR_FOLDER}], or [{uri: folder}]",
+            "labels: must be a list, got 'folder'; write [{uri: FILE_OR_FOLDER}], [{uri: folder}] or",
         ),
     ],
 )
