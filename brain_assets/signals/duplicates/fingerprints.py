@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from brain_assets.incremental.signal import MethodRun, Signal, Whole
 from brain_assets.incremental.update import Update, literal
+from brain_assets.incremental.vectors import matrix_of
 from brain_assets.ledger import entries
 from brain_assets.methods.duplicates.fingerprints import CODE_WORDS, Codes, vector_codes
 from brain_assets.resources.dataset import Dataset
@@ -16,10 +17,8 @@ from brain_assets.resources.store.store import Merge
 IMAGES = literal("embeddings")
 # Vectors that are held at once.
 BLOCK = 8192
-VECTORS = """
-    select place, vector from vectors join (
-        select unnest(?::varchar[]) as model_version, unnest(?::varchar[]) as input_key, unnest(range(?)) as place)
-    using (model_version, input_key) where vector is not null order by place"""
+PLACES = """
+    select place, node from vectors join asked_vectors using (model_version, input_key) where error is null order by node"""
 # The last word on each image, where it is that the image goes.
 DROPPED = """
     select content_hash, max(said_at) as dropped_at, arg_max(said_by, said_at) as dropped_by
@@ -77,9 +76,7 @@ def _codes(update: Update, found: pa.Table, former: entries.Entry | None) -> Cod
         rows = pc.index_in(_pairs(found), value_set=_pairs(made)).fill_null(-1).to_numpy()
         codes[rows >= 0] = entries.codes_of(made)[rows[rows >= 0]]
     missing = np.flatnonzero(rows < 0)
-    for start in range(0, len(missing), BLOCK):
-        part = missing[start : start + BLOCK]
-        codes[part] = codes_of(update, found.take(pa.array(part)))
+    codes[missing] = codes_of(update, found.take(pa.array(missing)))
     return codes
 
 
@@ -94,11 +91,15 @@ def _pairs(rows: pa.Table) -> pa.Array:
 def codes_of(update: Update, rows: pa.Table) -> Codes:
     """Return the codes of the vectors that rows name by ``model`` and ``input_key``, (n, 2) uint64; 0 without one."""
     codes = np.zeros((rows.num_rows, CODE_WORDS), np.uint64)
-    named = [rows.column(name).to_pylist() for name in ("model", "input_key")]
-    known = update.query(VECTORS, [*named, rows.num_rows])
-    if known.num_rows:
-        flat = known.column("vector").combine_chunks().flatten().to_numpy(zero_copy_only=False)
-        codes[known.column("place").to_numpy()] = vector_codes(flat.reshape(known.num_rows, -1))
+    asked = rows.select(["model", "input_key"]).rename_columns(["model_version", "input_key"])
+    asked = asked.append_column("place", pa.array(np.arange(rows.num_rows)))
+    update.dataset.store.connection.register("asked_vectors", asked)
+    known = update.query(PLACES)
+    places, nodes = (known.column(name).to_numpy() for name in ("place", "node"))
+    # In the order in which they lie in the database, which reads each of them once.
+    for start in range(0, len(nodes), BLOCK):
+        block = slice(start, start + BLOCK)
+        codes[places[block]] = vector_codes(matrix_of(update, nodes[block]))
     return codes
 
 
