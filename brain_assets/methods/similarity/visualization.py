@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 METHODS = ("umap", "tsne", "pca", "manual")
 SEED = 51
 BLOCK = 256
+# So many distances are held at once: of a million samples to few, an array of them takes 128 MB.
+DISTANCES = 1 << 24
 FEWEST_FOR_TSNE = 5
 FEWEST_FOR_UMAP = 6
 
@@ -346,13 +348,16 @@ def trustworthiness(
     1.0
     """
     known = np.isfinite(vectors).all(axis=1) & np.isfinite(positions).all(axis=1)
-    vectors, positions = _centered(vectors[known]), _centered(positions[known].astype(np.float64))
+    if not known.all():
+        vectors, positions = vectors[known], positions[known]
+    vectors, positions = _centered(vectors), _centered(positions.astype(np.float64))
     count = len(vectors)
     k = min(n_neighbors, (count - 1) // 2)
     if k < 1 or count < 4:
         return 1.0
     rows = np.unique(np.linspace(0, count - 1, min(count, max_rows)).astype(np.int64))
-    excess = sum(_excess_ranks(vectors, rows[i : i + BLOCK], positions, k) for i in range(0, len(rows), BLOCK))
+    step = max(min(BLOCK, DISTANCES // count), 1)
+    excess = sum(_excess_ranks(vectors, rows[i : i + step], positions, k) for i in range(0, len(rows), step))
     return 1 - 2 * excess / (len(rows) * k * (2 * count - 3 * k - 1))
 
 
