@@ -202,6 +202,7 @@ TABLE_FORMATS = Signal(
     update=Whole(update_tables),
     runs=_runs,
     always=True,
+    on_request=True,
     kinds=("parquet",),
     after=("published",),
 )

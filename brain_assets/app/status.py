@@ -85,9 +85,11 @@ def status(home: Home, name: str) -> dict[str, Any]:
                     "rows": {table: counted[table] for table in tables if table in counted},
                     "last_run": last.get(signal.name),
                 }
-            _add_answers(paths, found["assets"])
-            formats = _formats(paths).items()
-            found["failed_runs"] += [f"{key} of {table_formats.NAME}: {one.error}" for key, one in formats if one.error]
+            formats = _formats(paths)
+            _add_answers(paths, formats, found["assets"])
+            found["failed_runs"] += [
+                f"{key} of {table_formats.NAME}: {one.error}" for key, one in formats.items() if one.error
+            ]
     except MissingError:
         if state == UP_TO_DATE:
             found["state"] = NOTHING
@@ -111,7 +113,7 @@ def _formats(paths: DatasetPaths) -> dict[str, table_formats.Written]:
         return {}
 
 
-def _add_answers(paths: DatasetPaths, assets: dict[str, Any]) -> None:
+def _add_answers(paths: DatasetPaths, formats: Mapping[str, table_formats.Written], assets: dict[str, Any]) -> None:
     """Add the state of the assets that look at the outside world and whose runs are therefore not recorded."""
     from brain_assets.report.writing import mark_of, written_mark
 
@@ -124,7 +126,7 @@ def _add_answers(paths: DatasetPaths, assets: dict[str, Any]) -> None:
         "last_run": moment and datetime.fromisoformat(moment),
         "says": f"set {number}, {tables} tables",
     }
-    if formats := _formats(paths):
+    if formats:
         assets[table_formats.NAME]["says"] = "; ".join(f"{key}: {one}" for key, one in formats.items())
     if mark := written_mark(paths.report):
         written = datetime.fromtimestamp(paths.report.stat().st_mtime, UTC)

@@ -9,7 +9,6 @@ from typing import Any
 import dagster as dg
 
 from brain_assets.answers import alarms, gates
-from brain_assets.answers.table_formats import TABLE_FORMATS
 from brain_assets.assets import catalog, pages
 from brain_assets.assets.column_lineage import lineage_of
 from brain_assets.assets.opening import resource_of
@@ -123,7 +122,7 @@ def _check_results(signal: Signal, place: Place, dataset: Dataset, report: Repor
     for check in signal.checks:
         wrong = wrong_rows(check, signal, dataset)
         yield dg.AssetCheckResult(passed=wrong == 0, check_name=check.name, asset_key=key, metadata={"wrong": wrong})
-    if signal.options or signal.plugin or signal is TABLE_FORMATS:
+    if signal.may_fail_in_part:
         yield dg.AssetCheckResult(
             passed=not report.failed, check_name=RUNS, asset_key=key, metadata=dict(report.failed)
         )
@@ -137,7 +136,7 @@ def _check_results(signal: Signal, place: Place, dataset: Dataset, report: Repor
 
 def _named_checks(signal: Signal) -> Iterator[tuple[str, str]]:
     yield from ((check.name, check.description) for check in signal.checks)
-    if signal.options or signal.plugin or signal is TABLE_FORMATS:
+    if signal.may_fail_in_part:
         yield RUNS, "Each run that dataset.yaml declares was brought up to date; one that fails stops nothing else."
     if signal is catalog.HEALTH:
         yield GATES, "The limits that dataset.yaml sets; an error keeps the tables from being published."

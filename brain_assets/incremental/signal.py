@@ -297,6 +297,8 @@ class Signal:
         keeps outside.
     always : bool
         Whether it looks at the outside world and is therefore never up to date by its watermark.
+    on_request : bool
+        Whether it has no runs but those that settings ask for.
     kinds : tuple of str
         What it is made with, as Dagster shows it.
     after : tuple of str
@@ -333,6 +335,7 @@ class Signal:
     outside: "Callable[[Dataset, MethodRun], str] | None" = None
     retire: Callable[[Dataset, str], None] | None = None
     always: bool = False
+    on_request: bool = False
     kinds: tuple[str, ...] = ("python", "duckdb")
     after: tuple[str, ...] = ()
     checks: tuple[Check, ...] = ()
@@ -367,6 +370,11 @@ class Signal:
     def default_keys(self) -> frozenset[str]:
         """Keys of runs that are there without being declared."""
         return frozenset({self.name, *(one.table for one in self.publishes)})
+
+    @property
+    def may_fail_in_part(self) -> bool:
+        """Whether it has, or may have, runs of which one that fails stops nothing else."""
+        return bool(self.options or self.plugin or self.on_request)
 
     def identity(self, run: MethodRun) -> "Identity":
         """Return what the run's rows depend on besides the tables it reads."""
