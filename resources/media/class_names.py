@@ -4,9 +4,10 @@ import re
 
 from brain_assets.resources.media.splits import SPLITS
 
-# What stands before the number at the end of a name, with or without a mark between them; both read alike by Python and RE2.
-PARTED = r"([^/]*[^\s._()/-])[\s._(-]+\d+\)?\.[^./]+$"
-JOINED = r"([^/]*[^\d\s._()/-])\d+\.[^./]+$"
+# What stands before the number at the end of a name, with or without a mark between them; both read alike by Python and RE2. Only
+# where a name begins is it looked for: Python would try every letter.
+PARTED = r"(?:^|/)([^/]*[^\s._()/-])[\s._(-]+\d+\)?\.[^./]+$"
+JOINED = r"(?:^|/)([^/]*[^\d\s._()/-])\d+\.[^./]+$"
 SAYING = r"[^\d\s._()/-]"
 # What tools put between a name and its ending: Roboflow the former ending and a hash.
 ADDED = r"_(?i:jpe?g|png|bmp|webp|tiff?)\.rf\.\w+(\.\w+)$"
