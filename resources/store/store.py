@@ -292,10 +292,10 @@ class Store:
         Returns
         -------
         str or None
-            What it may hold from now on; None where it stays as it is.
+            What it may hold from now on; None where it stays as it is, as where nobody knows what the machine has left.
         """
         free = available_memory()
-        if not self.may_grow or self._provisional or (free is not None and self.memory > free * MOST_OF_FREE):
+        if not self.may_grow or self._provisional or free is None or self.memory > free * MOST_OF_FREE:
             return None
         self.memory *= 2
         limit = f"{self.memory // 1_000_000}MB"

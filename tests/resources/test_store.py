@@ -334,7 +334,7 @@ def test_a_query_that_cannot_work_on_disk_gets_more_memory_where_there_is_some(p
 
 
 def test_a_limit_that_is_set_by_hand_or_by_the_machine_holds(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for may_grow, free in ((False, 10**12), (True, 20_000_000)):
+    for may_grow, free in ((False, 10**12), (True, 20_000_000), (True, None)):
         monkeypatch.setattr(module, "available_memory", lambda free=free: free)
         opened = Store(path, "16MB", may_grow=may_grow)
         with pytest.raises(MemoryExhausted):

@@ -93,8 +93,10 @@ def codes_of(update: Update, rows: pa.Table) -> Codes:
     codes = np.zeros((rows.num_rows, CODE_WORDS), np.uint64)
     asked = rows.select(["model", "input_key"]).rename_columns(["model_version", "input_key"])
     asked = asked.append_column("place", pa.array(np.arange(rows.num_rows)))
-    update.dataset.store.connection.register("asked_vectors", asked)
+    connection = update.dataset.store.connection
+    connection.register("asked_vectors", asked)
     known = update.query(PLACES)
+    connection.unregister("asked_vectors")
     places, nodes = (known.column(name).to_numpy() for name in ("place", "node"))
     # In the order in which they lie in the database, which reads each of them once.
     for start in range(0, len(nodes), BLOCK):
