@@ -42,12 +42,11 @@ def test_what_is_attended_minds_interrupts_though_its_parent_ignores_them(tmp_pa
     told = "import signal\nprint(signal.getsignal(signal.SIGINT) is signal.default_int_handler)\n"
     (tmp_path / "telling.py").write_text(told)
 
-    def ignore() -> None:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-    command = [sys.executable, "-m", "brain_assets.app.attended", "telling"]
+    # A shell ignores it: a fork of this process would take along whatever other tests have loaded here.
+    ignoring = ["sh", "-c", "trap '' INT; exec \"$@\"", "sh"]
+    command = [*ignoring, sys.executable, "-m", "brain_assets.app.attended", "telling"]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, preexec_fn=ignore, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
     assert done.stdout == "True\n"
 
 
