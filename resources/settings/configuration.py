@@ -186,7 +186,8 @@ class SimilaritySettings(Section):
     exact_limit: int = Field(
         300_000,
         ge=1,
-        description="Most distinct images that are all compared; above, each with those in or near the same cell.",
+        description="Most distinct images that are all compared; above, and until a tenth fewer are left, each with those in or"
+        " near the same cell.",
     )
     recall: float = Field(
         0.98,

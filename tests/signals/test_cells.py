@@ -82,3 +82,27 @@ def test_centres_are_fitted_again_to_twice_as_many_and_given_up_below_the_limit(
     workshop.run()
     assert fits(workshop) == 30
     assert_nearest_of_the_compared(workshop)
+
+
+def test_cells_stay_while_images_come_and_go_around_the_limit(workshop: Workshop) -> None:
+    media = workshop.home.root.parent / "media"
+
+    def run(limit: int) -> int:
+        similarity = {"k": K, "exact_limit": limit, "recall": 0.6}
+        workshop.declare(media=str(media), embeddings={"model": "python:tests.models:Pixels"}, similarity=similarity)
+        return int(workshop.run()["similarity"].notes["searched"])
+
+    for path in sorted(media.iterdir())[:14]:
+        path.unlink()
+    assert run(80) < 76
+    assert fits(workshop) == 90
+    assert_nearest_of_the_compared(workshop)
+    write_pictures(media, range(90, 96))
+    assert run(80) < 40
+    assert fits(workshop) == 90
+    assert_nearest_of_the_compared(workshop)
+    # Who raises the limit wants all compared, and has them so until more than the limit are there.
+    assert run(100) == 82
+    assert workshop.rows("select contents, cells, recall from neighbor_recall") == [(82, None, 1.0)]
+    assert run(82) == 0
+    assert fits(workshop) == 0

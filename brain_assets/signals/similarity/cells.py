@@ -24,6 +24,8 @@ from brain_assets.resources.store.store import Merge
 AUDITED = 256
 # Centres are fitted anew to so many times the contents, or to so few.
 OUTGROWN = 2
+# Cells are given up below so much of the limit: a few images more or fewer around it do not build the graph anew each time.
+KEPT = 0.9
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,12 @@ class Standing:
 def are_needed(update: Update, count: int) -> bool:
     """Return whether so many contents are too many for each to be compared with all."""
     return count > update.dataset.settings.similarity.exact_limit
+
+
+def are_kept(update: Update, before: Standing, count: int) -> bool:
+    """Return whether stored cells hold for so many contents: the limit asked for them, and not many fewer are left."""
+    limit = update.dataset.settings.similarity.exact_limit
+    return before.fitted_to > limit and count > KEPT * limit
 
 
 def stored_cells(update: Update, nodes: NDArray[np.int64]) -> Standing | None:

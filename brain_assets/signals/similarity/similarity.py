@@ -1,6 +1,7 @@
 """The graph of nearest neighbours, maintained over distinct contents and told per sample.
 
-Up to ``similarity.exact_limit`` contents each is compared with all; above, with those that lie in or near the same cell.
+Up to ``similarity.exact_limit`` contents each is compared with all; above, with those that lie in or near the same cell,
+and so it stays until a tenth fewer than the limit are left.
 """
 
 from collections.abc import Iterator
@@ -21,7 +22,7 @@ from brain_assets.methods.similarity.similarity import NeighborGraph, build_grap
 from brain_assets.resources.dataset import Dataset
 from brain_assets.resources.settings.configuration import RunSettings
 from brain_assets.resources.store.store import Merge
-from brain_assets.signals.similarity.cells import Standing, are_needed, audit, cell_rows, fitted, stored_cells
+from brain_assets.signals.similarity.cells import Standing, are_kept, are_needed, audit, cell_rows, fitted, stored_cells
 
 # Lists are longer than what is guaranteed, so that deletions rarely need a new search.
 SLACK = 12
@@ -146,9 +147,9 @@ def _current(update: Update, nodes: NDArray[np.int64], before: Standing | None) 
 
 def _fits(update: Update, before: Standing | None, count: int) -> bool:
     """Return whether what is stored was made by the rule that holds for so many contents."""
-    if not are_needed(update, count):
-        return before is None
-    return before is not None and not before.outgrown_by(count)
+    if before is None:
+        return not are_needed(update, count)
+    return are_kept(update, before, count) and not before.outgrown_by(count)
 
 
 def _built(update: Update, vectors: NDArray[np.float32]) -> Current:
