@@ -63,6 +63,12 @@ frames can be made of videos by a tool of yours, and are a folder of images then
 `pip install --no-binary pillow-heif pillow-heif` build against FFmpeg and libheif of the system, which may be without GPL parts.
 psycopg (`pgvector`) and psycopg2 (`postgres`) are LGPL, which asks nothing of those who only use it.
 
+**Photos of the demo.** `brain demo photos` cuts its objects and grounds out of photos that packages bring, and writes them
+into your home alone. scikit-learn: `china.jpg` by danielbuechele and `flower.jpg` by vultilion, both CC BY 2.0. scikit-image:
+`chelsea.png` by Stefan van der Walt, `coffee.png` by Rachel Michetti, `grass.png` and `gravel.png`, all CC0; `astronaut.png`
+and `hubble_deep_field.jpg` by NASA, public domain; `coins.png` of the Brooklyn Museum, no known restrictions. matplotlib:
+`grace_hopper.jpg` by the US Navy, public domain.
+
 | package | licence | comes with | remarks |
 | --- | --- | --- | --- |
 """

