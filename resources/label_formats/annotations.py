@@ -37,6 +37,10 @@ OBJECT_ROWS = pa.schema([
     ("iscrowd", pa.bool_()),
     ("relative", pa.bool_()),
 ])  # fmt: skip
+# What models say of objects has the size of the picture that their numbers are of, where the file tells it; of labels images do.
+PREDICTED_ROWS = OBJECT_ROWS.append(pa.field("image_width", pa.float64())).append(
+    pa.field("image_height", pa.float64())
+)
 IMAGE_ROWS = pa.schema([
     ("source", pa.int32()),
     ("file", pa.string()),
@@ -150,11 +154,15 @@ class Annotations:
         if model == GROUND_TRUTH:
             # People's classes are called by their numbers where nobody names them; those of models may be named elsewhere.
             self.objects = [one if one.get("label") else one | {"label": one["category"]} for one in self.objects]
-        schemas = (OBJECT_ROWS, IMAGE_ROWS, CATEGORY_ROWS)
+        else:
+            sizes = {
+                one["image_id"]: {"image_width": one["width"], "image_height": one["height"]} for one in self.images
+            }
+            self.objects = [sizes.get(one.get("image_id"), {}) | one for one in self.objects]
         rows = (self.objects, self.images, self.categories)
         found = {
             table: Reading(_table([constants | row for row in part], schema), [])
-            for table, schema, part in zip(tables, schemas, rows, strict=False)
+            for (table, schema), part in zip(iter_names(tables), rows, strict=False)
         }
         found[tables[0]] = Reading(found[tables[0]].table, self.rejected)
         return found
@@ -366,7 +374,8 @@ def ellipse(centre: tuple[float, float], radii: tuple[float, float], degrees: fl
 
 def iter_names(tables: Sequence[str]) -> Iterator[tuple[str, pa.Schema]]:
     """Yield the tables of objects, images and categories with their schemas."""
-    yield from zip(tables, (OBJECT_ROWS, IMAGE_ROWS, CATEGORY_ROWS), strict=False)
+    objects = PREDICTED_ROWS if tables[0] in PREDICTION_TABLES else OBJECT_ROWS
+    yield from zip(tables, (objects, IMAGE_ROWS, CATEGORY_ROWS), strict=False)
 
 
 LABEL_TABLES = ("label_objects", "label_images", "label_categories")

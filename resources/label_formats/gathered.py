@@ -71,8 +71,9 @@ def _together(said: Said) -> Together:
     rows = [row for _, one in said for row in one.objects]
     text = pa.array(np.repeat(np.arange(len(said)), [len(one.objects) for _, one in said]))
     named = {name: images[name].combine_chunks().take(text) for name in OF_IMAGE}
+    sizes = {f"image_{side}": images[side].combine_chunks().take(text) for side in ("width", "height")}
     own = _table(rows, pa.schema([one for one in OBJECT_ROWS if one.name not in OF_IMAGE]))
-    objects = pa.table({"text": text, **named, **_columns(own)})
+    objects = pa.table({"text": text, **named, **sizes, **_columns(own)})
     of_class = pa.array(np.repeat(np.arange(len(said)), [len(one.categories) for _, one in said]))
     categories = _table([row for _, one in said for row in one.categories], CATEGORY_ROWS)
     parts = (

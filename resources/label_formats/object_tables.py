@@ -7,7 +7,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from brain_assets.resources.column_names import plain
-from brain_assets.resources.label_formats.annotations import GROUND_TRUTH, IMAGE_ROWS, OBJECT_ROWS
+from brain_assets.resources.label_formats.annotations import GROUND_TRUTH, IMAGE_ROWS, OBJECT_ROWS, PREDICTED_ROWS
 from brain_assets.resources.label_formats.columns import CENTRES, CORNERS, EDGES, LISTS, TURNED
 from brain_assets.resources.label_formats.input_files import InputFile, Role
 from brain_assets.resources.label_formats.labels import with_constants
@@ -65,21 +65,24 @@ def objects_of(
     rows.reject(known & given & ~wrong & labelled & unsure, "confidence", "not a number in [0, 1]")
     usable = known & given & ~wrong & labelled & ~unsure
     relative = bool(usable.any() and np.abs(geometry[usable]).max() <= RELATIVE)
+    sizes = boxes.sizes()
     columns = {
+        "image_width": pa.array(sizes[:, 0], from_pandas=True), "image_height": pa.array(sizes[:, 1], from_pandas=True),
         "line": rows.lines, "keys": _one_key(named), "image_id": named, "label": labels,
         "confidence": pa.array(confidence, from_pandas=True), "polygon": polygons, "iscrowd": boxes.crowds(),
         **{name: geometry[:, place] for place, name in enumerate(("x", "y", "width", "height"))},
     }  # fmt: skip
-    model = GROUND_TRUTH if role == "labels" else file.model or file.path.stem
     constants = {
-        "source": file.source, "file": file.name, "label_field": file.field, "model": model, "annotation": None,
+        "source": file.source, "file": file.name, "label_field": file.field,
+        "model": GROUND_TRUTH if role == "labels" else file.model or file.path.stem, "annotation": None,
         "category": None, "logits": None, "relative": relative,
     }  # fmt: skip
-    objects = with_constants(pa.table(columns).filter(pa.array(usable)), constants, OBJECT_ROWS)
+    schema = OBJECT_ROWS if role == "labels" else PREDICTED_ROWS
+    objects = with_constants(pa.table(columns).filter(pa.array(usable)), constants, schema)
     reading = Reading(objects, rows.rejected, note=rows.note)
     if role == "predictions":
         return {"prediction_objects": reading}
-    images = _images(named, boxes.sizes(), known, file)
+    images = _images(named, sizes, known, file)
     return {"label_objects": reading, "label_images": Reading(images, [])}
 
 

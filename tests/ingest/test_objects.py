@@ -270,3 +270,36 @@ def test_outlines_are_compared_where_both_have_one(tmp_path: Path, given: str, f
     (tmp_path / "predictions" / "net.json").write_text(json.dumps([result | {"score": 0.9}]))
     workshop.run()
     assert workshop.rows("select distinct iou from object_mistakenness") == [(pytest.approx(iou),)]
+
+
+def test_what_a_model_found_in_a_picture_of_another_size_lies_where_it_says(tmp_path: Path) -> None:
+    """A detector may have seen another size than the picture at hand, and its file says which: as of labels, that one counts."""
+    write_pictures(tmp_path / "media", range(4))
+    (tmp_path / "media" / "00003.png").write_bytes((tmp_path / "media" / "00003.png").read_bytes()[:60])
+    runs = tmp_path / "runs"
+    (runs / "voc").mkdir(parents=True)
+    images = [{"id": image, "file_name": f"{image:05}.png", "width": 40, "height": 32} for image in range(4)]
+    found = [
+        {"id": image, "image_id": image, "category_id": 0, "bbox": [4, 4, 16, 16], "score": 0.9} for image in range(4)
+    ]
+    (runs / "coco.json").write_text(
+        json.dumps({"images": images, "annotations": found, "categories": [{"id": 0, "name": "cat"}]})
+    )
+    rows = [f"{image:05}.png,40,32,cat,4,4,20,20,.9" for image in range(4)]
+    (runs / "table.csv").write_text(
+        "\n".join(["filename,width,height,class,xmin,ymin,xmax,ymax,confidence", *rows]) + "\n"
+    )
+    for image in range(4):
+        (runs / "voc" / f"{image:05}.xml").write_text(
+            f"<annotation><filename>{image:05}.png</filename><size><width>40</width><height>32</height></size><object>"
+            "<name>cat</name><confidence>.9</confidence><bndbox><xmin>5</xmin><ymin>5</ymin><xmax>20</xmax><ymax>20</ymax></bndbox>"
+            "</object></annotation>"
+        )
+    made = Workshop(
+        tmp_path / "home", tmp_path / "media", select=STEPS, predictions=[{"uri": str(runs)}], classes=["cat"]
+    )
+    made.run()
+    assert made.rows("select file, reason, count(*) from rejected_rows group by all") == []
+    placed = "select source, count(*), min(x), max(x), min(y), max(width), max(height) from objects group by all order by all"
+    box = [pytest.approx(value) for value in (0.1, 0.1, 0.125, 0.4, 0.5)]
+    assert [list(row) for row in made.rows(placed)] == [[source, 4, *box] for source in ("coco", "table", "voc")]
