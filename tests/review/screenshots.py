@@ -11,7 +11,8 @@ from typing import Any
 import click
 from PIL import Image
 
-from brain_assets.app.demo import NAME, free_port
+from brain_assets.app.demo import free_port
+from brain_assets.app.demo_digits import DigitsDemo
 from brain_assets.app.serving import background, start_pages
 from brain_assets.resources.settings.home import Home
 from tests.review.browser import Visit, launched, served
@@ -50,7 +51,7 @@ def save(shot: bytes, path: Path) -> None:
 def review(page: Any, home: Home, name: str) -> bytes:
     """Show the review page: a lasso on the map, the queue of label mistakes, or groups of copies."""
     with served(home.root) as address:
-        visit = Visit(page, address, home.root, NAME)
+        visit = Visit(page, address, home.root, DigitsDemo.name)
         if name == "map":
             visit.open("colour=label")
             page.wait_for_timeout(1500)
@@ -77,7 +78,7 @@ def _outline(visit: Visit) -> None:
 
 def report(page: Any, home: Home, name: str) -> bytes:
     """Show the head of the report that the last run left."""
-    page.goto(home.paths(NAME).report.as_uri())
+    page.goto(home.paths(DigitsDemo.name).report.as_uri())
     return bytes(page.screenshot())
 
 
