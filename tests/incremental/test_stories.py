@@ -74,6 +74,30 @@ FOUND = {
             ("compare",),
         ),
     ),
+    "a run that fails for want of vectors was blamed for what its check counts, as if it had lost something": Story(
+        ("representativeness",),
+        (
+            ("picture", "train/b.bmp", 16),
+            ("picture", "train/c.bmp", 9),
+            ("boxes", {"train/c.bmp": [["dog", 3]]}),
+            (
+                "runs",
+                [
+                    {"brain_key": "crops", "method": "object_embeddings", "model": "python:tests.models:Pixels"},
+                    {"brain_key": "far", "embeddings": "crops", "method": "similarity"},
+                    {
+                        "brain_key": "typical",
+                        "embeddings": "crops",
+                        "method": "representativeness",
+                        "similarity": "far",
+                    },
+                ],
+            ),
+            ("set", "representativeness", {"clusters": 2, "mode": "compat"}),
+            ("vectors", "main", {"train/b.bmp": 1, "train/c.bmp": 0}),
+            ("compare",),
+        ),
+    ),
 }
 GROWING = Story(
     ("uniqueness",),
