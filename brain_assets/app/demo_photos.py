@@ -20,6 +20,7 @@ from brain_assets.app.demo_planting import Planted
 from brain_assets.ingest.samples import UNREADABLE_FILE
 from brain_assets.resources.errors import MissingError
 from brain_assets.signals.duplicates.leaks import LEAK
+from brain_assets.signals.images.image_quality import BLURRY, DARK
 from brain_assets.signals.labels.label_issues import LABEL_MISTAKE
 from brain_assets.signals.labels.object_mistakenness import BAD_BOX, MISSING_OBJECT
 from brain_assets.signals.similarity.outliers import OUTLIER
@@ -281,8 +282,8 @@ def _planted() -> Iterator[tuple[str, str, Sequence[str]]]:
         "missing": (MISSING_OBJECT.name, "lack the box of an object"),
         "shifted": (BAD_BOX.name, "have a box beside its object"),
         "broken": (UNREADABLE_FILE.name, "are cut short"),
-        "dim": ("dark", "are dark"),
-        "soft": ("blurry", "are out of focus"),
+        "dim": (DARK.name, "are dark"),
+        "soft": (BLURRY.name, "are out of focus"),
     }
     late = _late()
     return ((issue, words, [name_of(number) for number in late[defect]]) for defect, (issue, words) in told.items())

@@ -13,7 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from brain_assets.incremental.update import Update
+from brain_assets.incremental.update import Update, literal
 from brain_assets.incremental.vectors import mostly_replaced, remembered
 from brain_assets.resources.store.store import Merge
 
@@ -105,6 +105,8 @@ def calibrated_together(
     """
     when = when or Fitting(int(update.dataset.store.value("select count(*) from readable")))
     few = when.size < (update.dataset.settings.calibration.min_samples if when.least is None else when.least)
+    if update.anew and few:
+        _forget(update, wanted)
     stored = {} if update.anew else _stored(update, wanted)
     found = {issue: one for issue, one in stored.items() if few or not _is_outdated(update, one, when)}
     fitted = {} if few else {issue: _fitted(update, one, when) for issue, one in wanted.items() if issue not in found}
@@ -119,6 +121,13 @@ def _fitted(update: Update, wanted: Wanted, when: Fitting) -> Calibration:
     value, evidence = wanted.fit()
     fitted_to = remembered(update) if "embeddings" in update.run.settings else ()
     return Calibration(float(value), {**evidence, "samples": when.size, "origin": "fitted"}, fitted_to)
+
+
+def _forget(update: Update, issues: Collection[str]) -> None:
+    """Drop thresholds that were fitted under other settings: whoever finds them would take them for those that hold now."""
+    named = ", ".join(literal(issue) for issue in issues)
+    none = "select * exclude (changed) from calibrations limit 0"
+    update.commit(Merge("calibrations", none, within=f"brain_key = {update.key} and issue in ({named})"))
 
 
 def _is_outdated(update: Update, stored: Calibration, when: Fitting) -> bool:

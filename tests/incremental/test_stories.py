@@ -98,6 +98,21 @@ FOUND = {
             ("compare",),
         ),
     ),
+    "where too few met a new condition of a run, the cut that it had without held on": Story(
+        ("outliers",),
+        (
+            ("vectors", "main", {f"train/{letter}.png": number for number, letter in enumerate("abcdefgh")}),
+            *(
+                ("picture", f"train/{letter}.png", number)
+                for letter, number in zip("abcdefgh", (17, 5, 0, 3, 16, 9, 13, 1), strict=True)
+            ),
+            ("runs", [{"brain_key": "apart", "method": "outliers", "similarity": "neighbors"}]),
+            ("run",),
+            ("runs", [{"brain_key": "apart", "method": "outliers", "similarity": "neighbors", "where": "width > 8"}]),
+            ("run",),
+            ("compare",),
+        ),
+    ),
 }
 GROWING = Story(
     ("uniqueness",),

@@ -190,10 +190,12 @@ def _flaw(name: str, *words: Any, share: float = 0.1) -> Issue:
     return replace(Issue(name, *words), share=share, cutoff=_cutoff(name))
 
 
+DARK = _flaw("dark", 110, "Dark images", "Even the brightest parts are dark.", "Drop them or expose them again.")
+BLURRY = _flaw("blurry", 130, "Blurred images", "Even the strongest edges are wide.", "Drop them where detail matters.")
 FLAWS = (
-    _flaw("dark", 110, "Dark images", "Even the brightest parts are dark.", "Drop them or expose them again."),
+    DARK,
     _flaw("bright", 120, "Bright images", "Light everywhere, or burnt out.", "Drop them or expose them again."),
-    _flaw("blurry", 130, "Blurred images", "Even the strongest edges are wide.", "Drop them where detail matters."),
+    BLURRY,
     _flaw("noisy", 140, "Noisy images", "Grain that is no texture.", "Drop them or denoise all alike."),
     _flaw("low_information", 150, "Hardly anything to see", "Next to no contrast anywhere.", "Drop blank images."),
     _flaw(
