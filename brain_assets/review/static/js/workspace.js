@@ -127,9 +127,11 @@ export class Workspace {
   async ahead(subject) {
     for (const by of [1, -1]) {
       const id = await this.order.beside(subject, by).catch(() => null);
+      // Whoever steps on quickly is told of the picture that is shown, whichever answer comes last.
+      if (this.subject !== subject) return;
       if (by === 1) this.next.disabled = !id;
       else this.previous.disabled = !id;
-      if (!id || this.subject !== subject) continue;
+      if (!id) continue;
       const near = await this.about(id).catch(() => null);
       if (near) new Image().src = pictureUrl(state.dataset, near, "large", false);
     }
