@@ -1,5 +1,6 @@
 """The one pass over encoded images: each content is decoded, measured and embedded while it is in memory."""
 
+import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -37,7 +38,10 @@ if TYPE_CHECKING:
     Looked = tuple[Decoded, np.ndarray[Any, Any] | None]
 
 EMBED_BATCH = 16
-COMMIT_ROWS = 512
+# A commit compares its keys with all that are there. So that a million rows do not make every commit the larger part of the
+# work, it waits until what is to be committed took so many times as long as the commit before; a kill loses no more than that.
+COMMIT_ROWS, MOST_COMMIT_ROWS = 512, 4096
+WORK_PER_COMMIT = 20
 # Contents that a worker takes at once, and that are looked at again where it is lost.
 BATCH = 64
 # Larger members of a file that has to be read in its order are read one at a time, each by itself.
@@ -213,7 +217,7 @@ def decode(update: Update, contents: pa.Table, *, facts: bool, model: "Embedding
     dataset = update.dataset
     looked = dataset.engine.map_batches(Looking.of(dataset, model, facts=facts), _batches(contents))
     with progress.bar("decode", contents.num_rows) as bar:
-        for group in _groups(looked, COMMIT_ROWS):
+        for group in _paced(looked):
             _commit(update, group, model, facts=facts)
             bar.update(len(group))
 
@@ -234,7 +238,7 @@ def embed_crops(update: Update, contents: pa.Table, model: "EmbeddingModel") -> 
     dataset = update.dataset
     looked = dataset.engine.map_batches(Looking.of(dataset, model, crops=True), _batches(contents))
     with progress.bar("embed objects", len(places)) as bar:
-        for group in _groups(looked, COMMIT_ROWS):
+        for group in _paced(looked):
             _commit_crops(update, [row for row, _ in group], places)
             _commit(update, group, model, facts=False)
             bar.update(len(group))
@@ -407,6 +411,22 @@ def _groups(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
         if len(group) == size:
             yield group
             group = []
+    if group:
+        yield group
+
+
+def _paced(items: Iterable[Any]) -> Iterator[list[Any]]:
+    """Yield the items in groups to be committed, the larger the longer the commit before took."""
+    group: list[Any] = []
+    ended, took = time.monotonic(), 0.0
+    for item in items:
+        group.append(item)
+        worked = time.monotonic() - ended >= WORK_PER_COMMIT * took
+        if len(group) == MOST_COMMIT_ROWS or (worked and len(group) >= COMMIT_ROWS):
+            begun = time.monotonic()
+            yield group
+            ended = time.monotonic()
+            took, group = ended - begun, []
     if group:
         yield group
 
