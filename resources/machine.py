@@ -8,6 +8,11 @@ from functools import cache
 from pathlib import Path
 
 GROUP = Path("/sys/fs/cgroup")
+# Files of the limit and of what is taken, and what is called in memory.stat what can be given back: in cgroup 2, and before.
+LIMITS = (
+    ("memory.max", "memory.current", "inactive_file"),
+    ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "total_inactive_file"),
+)
 FACTS = Path("/proc/meminfo")
 # Options of glibc's mallopt, and bytes: freed memory that is kept at most, and from which size a block is given back at once.
 TRIM_THRESHOLD, KEPT_BYTES = -1, 32 << 20
@@ -69,8 +74,10 @@ def _of_machine() -> int | None:
 
 def _of_group() -> int | None:
     """Return what is left below the limit; pages of files that were read are given back when they are needed."""
-    with suppress(OSError, ValueError):
-        limit, used = (int((GROUP / name).read_text("ascii")) for name in ("memory.max", "memory.current"))
-        facts = dict(line.split() for line in (GROUP / "memory.stat").read_text("ascii").splitlines())
-        return limit - used + int(facts.get("inactive_file", 0))
+    for limit, used, given_back in LIMITS:
+        with suppress(OSError, ValueError):
+            most, taken = (int((GROUP / name).read_text("ascii")) for name in (limit, used))
+            stated = (GROUP / limit).with_name("memory.stat").read_text("ascii")
+            facts = dict(line.split() for line in stated.splitlines())
+            return most - taken + int(facts.get(given_back, 0))
     return None

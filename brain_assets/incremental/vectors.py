@@ -1,6 +1,6 @@
 """Vectors of a run's subjects as a matrix, for the methods that need them and not only their distances."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,9 +10,14 @@ from numpy.typing import NDArray
 from brain_assets.incremental.update import Update, literal
 from brain_assets.resources.errors import StoreError
 from brain_assets.resources.machine import available_memory
+from brain_assets.resources.scratch import lies_on_disk, scratch
 
 # Keys that a fit keeps of the vectors it rests on: a share of a half is told to within an eighth.
 REMEMBERED = 64
+# Rows that are scaled at once: a second matrix of a million vectors is gigabytes.
+SCALED_ROWS = 1 << 14
+# So many times a graph is in memory while it is built or changes.
+GRAPHS = 6
 
 
 @dataclass(frozen=True)
@@ -60,8 +65,8 @@ def matrix_of(update: Update, nodes: NDArray[np.int64]) -> NDArray[np.float32]:
     if not len(nodes):
         return np.zeros((0, 1), np.float32)
     width = update.dataset.store.value("select len(vector) from vectors where node = ?", [int(nodes[0])])
-    refuse_what_does_not_fit(len(nodes), width)
-    matrix = np.empty((len(nodes), width), np.float32)
+    refuse_what_does_not_fit(update, len(nodes), width)
+    matrix = scratch((len(nodes), width), update.dataset.store.path.parent)
     order = np.argsort(nodes, kind="stable")
     ordered, filled = nodes[order], 0
     within = f"node between {ordered[0]} and {ordered[-1]} and vector is not null"
@@ -83,17 +88,20 @@ def _counted(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
 
 
-def refuse_what_does_not_fit(count: int, width: int, neighbors: int = 0) -> None:
-    """Raise before long work if vectors, with a copy of them by which they are compared, and a graph will not fit.
+def refuse_what_does_not_fit(update: Update, count: int, width: int, neighbors: int = 0) -> None:
+    """Raise before long work if a graph, and vectors that have no room on the disk, will not fit into memory.
 
     Parameters
     ----------
+    update : Update
     count, width : int
         Vectors, and numbers in each.
     neighbors : int
-        Length of each list of the graph, which is held twice while it changes.
+        Length of each list of the graph, which is held some times while it changes.
     """
-    free, needed = available_memory(), 2 * count * (4 * width + 8 * neighbors)
+    vectors = 4 * count * width
+    on_disk = lies_on_disk(vectors, update.dataset.store.path.parent)
+    free, needed = available_memory(), GRAPHS * 8 * count * neighbors + (0 if on_disk else vectors)
     if free is not None and needed > free:
         raise StoreError(
             f"{count} vectors of {width} numbers need {needed / 1e9:.1f} GB of memory, and {free / 1e9:.1f} GB are free: choose"
@@ -117,6 +125,16 @@ def unit_rows(matrix: NDArray[np.float32]) -> NDArray[np.float32]:
     lengths = np.linalg.norm(matrix, axis=1, keepdims=True)
     unit: NDArray[np.float32] = np.divide(matrix, lengths, out=np.zeros_like(matrix), where=lengths > 0)
     return unit
+
+
+def in_place(
+    scaled: Callable[[NDArray[np.float32]], NDArray[np.float32]], matrix: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Scale rows, each of which follows from its own values alone, where they lie, and return the matrix."""
+    for start in range(0, len(matrix), SCALED_ROWS):
+        rows = slice(start, start + SCALED_ROWS)
+        matrix[rows] = scaled(matrix[rows])
+    return matrix
 
 
 def remembered(update: Update) -> list[str]:

@@ -38,7 +38,7 @@ def test_each_vector_is_put_in_its_place_also_where_one_is_asked_for_twice(updat
 
 
 def test_a_matrix_that_will_not_fit_is_refused_before_it_is_read(update: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "available_memory", lambda: 100_000)
+    monkeypatch.setattr(module, "available_memory", lambda: 50_000)
     with pytest.raises(StoreError, match=r"5000 vectors of 3 numbers need 0\.0 GB of memory.*shorter vectors"):
         matrix_of(update, np.arange(5000))
     assert len(matrix_of(update, np.arange(1000))) == 1000

@@ -66,9 +66,11 @@ class Cells:
         return _by_cell(self.home, self.count)
 
     @cached_property
-    def _visitors(self) -> tuple[Rows, Rows]:
+    def _visitors(self) -> tuple[NDArray[np.int32], Rows]:
         places, starts = _by_cell(self.near.ravel(), self.count)
-        return places // self.near.shape[1], starts
+        places //= self.near.shape[1]
+        # Of a million rows with 32 cells each, half of what it is in long numbers.
+        return places.astype(np.int32), starts
 
     def members(self, cell: int) -> Rows:
         """Return the rows at home in a cell, ascending."""
@@ -78,7 +80,7 @@ class Cells:
     def visitors(self, cell: int) -> Rows:
         """Return the rows that have a cell among their nearest, those at home in it included, ascending."""
         rows, starts = self._visitors
-        return rows[starts[cell] : starts[cell + 1]]
+        return rows[starts[cell] : starts[cell + 1]].astype(np.int64)
 
     def comparisons(self, rows: Rows) -> Iterator[tuple[Rows, Rows, NDArray[np.bool_]]]:
         """Yield some rows in parts, each with all rows that any of them is compared with.
@@ -104,10 +106,10 @@ class Cells:
         others = distinct(np.concatenate([self.visitors(cell), *asked]))
         return others, ~(known[:, self.home[others]] | self._knows(others, np.full(len(others), cell, np.int32)))
 
-    def shortlist(self, space: Space, count: int, progress: Progress | None = None) -> tuple[Rows, Rows, Rows]:
-        """Return pairs among which are the nearest neighbours of every row, of those that it is compared with.
+    def shortlist(self, space: Space, count: int, progress: Progress | None = None) -> Shortlist:
+        """Return for every row what holds its nearest ``count`` of those that it is compared with.
 
-        Parameters and results are those of `shortlists.shortlist`.
+        Parameters are those of `shortlists.shortlist`.
         """
         best = Shortlist(space, np.arange(len(space)), count + SPARE)
         # Neighbours at home in the same cell are the nearest, as a rule: with them the floors are high for all that follows.
@@ -117,7 +119,7 @@ class Cells:
             self._compare_visitors(best, space, cell)
             if progress is not None:
                 progress(cell + 1, self.count)
-        return best.candidates(count)
+        return best
 
     def _compare_visitors(self, best: Shortlist, space: Space, cell: int) -> None:
         members, visitors = self.members(cell), self.visitors(cell)

@@ -16,6 +16,8 @@ Rows: TypeAlias = NDArray[np.int64]
 CHUNK = 128
 # einsum cuts longer sums where its buffer ends, which depends on the other rows.
 PIECE = 4096
+# Rows that are looked at at once: of a million vectors a truth value of each number would be half a gigabyte.
+LOOKED_ROWS = 1 << 14
 
 
 def normalize(vectors: ArrayLike) -> Floats:
@@ -79,6 +81,20 @@ def require_finite(rows: NDArray[np.floating], totals: NDArray[np.floating]) -> 
     if broken.size:
         named = ", ".join(map(str, broken[:5])) + (", ..." if broken.size > 5 else "")
         raise ValueError(f"{broken.size} vectors hold NaN or infinity (rows {named}): leave these rows out")
+
+
+def finite_rows(vectors: NDArray[np.floating]) -> NDArray[np.bool_]:
+    """Return which rows are finite, without a second matrix of them.
+
+    Examples
+    --------
+    >>> finite_rows(np.array([[1.0, 2.0], [np.nan, 2.0]])).tolist()
+    [True, False]
+    """
+    known = np.zeros(len(vectors), np.bool_)
+    for start in range(0, len(vectors), LOOKED_ROWS):
+        known[start : start + LOOKED_ROWS] = np.isfinite(vectors[start : start + LOOKED_ROWS]).all(axis=1)
+    return known
 
 
 def inner(left: NDArray[np.floating], right: NDArray[np.floating]) -> NDArray[np.floating]:

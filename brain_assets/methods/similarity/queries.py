@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brain_assets.methods.duplicates.duplicates import Pairs
+from brain_assets.methods.similarity.distances import finite_rows
 from brain_assets.methods.similarity.metrics import AGGREGATIONS, Aggregation
 
 Rows = NDArray[np.int64]
@@ -68,7 +69,7 @@ def distances_between(queries: Vectors, vectors: Vectors, metric: str = "cosine"
     array([[0., 1.]])
     """
     distances = np.full((len(queries), len(vectors)), np.nan)
-    asked, known = np.isfinite(queries).all(axis=1), np.isfinite(vectors).all(axis=1)
+    asked, known = finite_rows(queries), finite_rows(vectors)
     if asked.any() and known.any():
         found = _finite_distances(queries[asked].astype(np.float64), vectors[known].astype(np.float64), metric)
         distances[np.ix_(asked, known)] = found

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brain_assets.methods.distinct import distinct
+from brain_assets.methods.similarity.distances import finite_rows
 
 METHODS = ("cluster-center", "cluster-center-downweight")
 N_CLUSTERS = 20
@@ -78,7 +79,7 @@ def fit_centers(
     """
     if n_clusters < 1:
         raise ValueError(f"n_clusters must be at least 1, got {n_clusters}")
-    finite = np.flatnonzero(np.isfinite(vectors).all(axis=1))
+    finite = np.flatnonzero(finite_rows(vectors))
     if len(finite) == 0:
         return np.empty((0, vectors.shape[1]), np.float32)
     spaced = distinct(np.linspace(0, len(finite) - 1, min(len(finite), max_fitted)).astype(np.int64))

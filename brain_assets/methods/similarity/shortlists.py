@@ -14,6 +14,9 @@ SPARE = 8
 # Candidates that wait to be sorted out, at most.
 MOST_WAITING = 2**21
 WIDEST = 4
+# Rows whose candidates are sorted out at once.
+SETTLED_ROWS = 2**15
+EVERYONE = slice(None)
 
 
 def shortlist(space: Space, count: int, block: int = 1024, progress: Progress | None = None) -> tuple[Rows, Rows, Rows]:
@@ -114,26 +117,41 @@ class Shortlist:
             best = np.lexsort((-closeness, index))
             best = best[slots(index[best], len(self.rows)) < self.length]
             index, ids, closeness = index[best], ids[best], closeness[best]
-        # Of many rows only those that anything waits for.
+            lengths = np.minimum(lengths, self.length)
+        order = np.argsort(index.astype(np.min_scalar_type(len(self.rows))), kind="stable")
+        ids, closeness = ids[order], closeness[order]
+        # Of many rows only those that anything waits for, and so many at once as are held beside the lists.
         touched = np.flatnonzero(lengths)
-        index = (np.cumsum(lengths > 0) - 1)[index]
-        slot = self.length + slots(index, len(touched))
-        added = ((0, 0), (0, slot.max() + 1 - self.length))
-        all_closeness = np.pad(self.closeness[touched], added, constant_values=-np.inf)
-        all_ids = np.pad(self.ids[touched], added, constant_values=-1)
-        all_closeness[index, slot], all_ids[index, slot] = closeness, ids
-        best = np.argpartition(all_closeness, -self.length, axis=1)[:, -self.length :]
-        self.closeness[touched] = np.take_along_axis(all_closeness, best, axis=1)
-        self.ids[touched] = np.take_along_axis(all_ids, best, axis=1)
-        self.floor[touched] = self.closeness[touched].min(axis=1)
+        ends = np.cumsum(lengths[touched])
+        for first in range(0, len(touched), SETTLED_ROWS):
+            rows = touched[first : first + SETTLED_ROWS]
+            waiting = slice(ends[first] - lengths[rows[0]], ends[first + len(rows) - 1])
+            self._keep_best(rows, lengths[rows], ids[waiting], closeness[waiting])
 
-    def candidates(self, count: int) -> tuple[Rows, Rows, Rows]:
-        """Return pairs that hold all the nearest, and the rows whose last ones are too alike to tell for sure."""
+    def _keep_best(self, rows: Rows, lengths: Rows, ids: Rows, closeness: Floats) -> None:
+        """Settle what waits for some rows: so many for each, one row after the other."""
+        row = np.repeat(np.arange(len(rows)), lengths)
+        slot = self.length + np.arange(len(row)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+        added = ((0, 0), (0, int(lengths.max())))
+        all_closeness = np.pad(self.closeness[rows], added, constant_values=-np.inf)
+        all_ids = np.pad(self.ids[rows], added, constant_values=-1)
+        all_closeness[row, slot], all_ids[row, slot] = closeness, ids
+        best = np.argpartition(all_closeness, -self.length, axis=1)[:, -self.length :]
+        self.closeness[rows] = np.take_along_axis(all_closeness, best, axis=1)
+        self.ids[rows] = np.take_along_axis(all_ids, best, axis=1)
+        self.floor[rows] = self.closeness[rows].min(axis=1)
+
+    def candidates(self, count: int, part: slice = EVERYONE) -> tuple[Rows, Rows, Rows]:
+        """Return pairs that hold all the nearest, and the rows whose last ones are too alike to tell for sure.
+
+        Of very many rows a ``part`` can be asked for at a time.
+        """
         self.settle()
-        limit = np.partition(self.closeness, -count, axis=1)[:, -count] - self.slack
-        index, slot = where((self.closeness >= limit[:, None]) & (self.ids >= 0))
-        unsure = np.isfinite(self.floor) & (self.floor >= limit)
-        return self.rows[index], self.ids[index, slot].astype(np.int64), self.rows[unsure]
+        rows, ids, closeness, floor = self.rows[part], self.ids[part], self.closeness[part], self.floor[part]
+        limit = np.partition(closeness, -count, axis=1)[:, -count] - self.slack[part]
+        index, slot = where((closeness >= limit[:, None]) & (ids >= 0))
+        unsure = np.isfinite(floor) & (floor >= limit)
+        return rows[index], ids[index, slot].astype(np.int64), rows[unsure]
 
 
 def _diagonals(shortlists: list[Shortlist]) -> Iterator[tuple[Shortlist, Shortlist]]:

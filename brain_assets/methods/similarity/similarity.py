@@ -37,7 +37,7 @@ BLOCK_ENTRIES = 2**21
 # So many times the width are more candidates for a list than differ by chance: look for copies among them.
 CROWD = 4
 # Rows whose lists are put in order at once.
-RANKED = 2**17
+RANKED = 2**15
 LOWEST = np.finfo(np.float32).min
 
 
@@ -315,14 +315,16 @@ def _build(
 
 
 def _build_within(cells: Cells, space: Space, ranks: Rows, width: int, progress: Progress | None) -> NeighborGraph:
-    graph = _empty_graph(len(space), width)
-    source, target, unsure = cells.shortlist(space, width, progress)
+    graph, found, unsure = _empty_graph(len(space), width), cells.shortlist(space, width, progress), []
     for start in range(0, len(space), RANKED):
         rows = np.arange(start, min(start + RANKED, len(space)))
-        listed = slice(*np.searchsorted(source, [start, start + RANKED]))
-        distances = space.distances(source[listed], space, target[listed])
-        graph.put(rows, _ranked(source[listed] - start, target[listed], distances, ranks, (len(rows), width)))
-    _search_into(graph, space, ranks, unsure, cells)
+        source, target, open_ = found.candidates(width, slice(start, start + RANKED))
+        distances = space.distances(source, space, target)
+        graph.put(rows, _ranked(source - start, target, distances, ranks, (len(rows), width)))
+        unsure.append(open_)
+    # What nobody needs any more is as large as the graph.
+    del found
+    _search_into(graph, space, ranks, np.concatenate(unsure), cells)
     return graph
 
 

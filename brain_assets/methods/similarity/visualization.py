@@ -5,18 +5,25 @@ Maps from a neighbour graph, which samples can join later, are in ``layout``; he
 
 import inspect
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from brain_assets.methods.similarity.distances import finite_rows
+
 METHODS = ("umap", "tsne", "pca", "manual")
 SEED = 51
-BLOCK = 256
-# So many distances are held at once: of a million samples to few, an array of them takes 128 MB.
-DISTANCES = 1 << 24
+# Rows that are read at once: of all of a million vectors a second matrix would be gigabytes.
+ROWS = 1 << 14
+# Distances below so much of what they are the difference of may be rounding.
+ROUNDING = 1e-5
+# Directions that are followed beside those that are wanted, and how often.
+SPARE_AXES, POWER_STEPS = 10, 8
+Blocks: TypeAlias = Iterator[NDArray[np.floating]]
 FEWEST_FOR_TSNE = 5
 FEWEST_FOR_UMAP = 6
 
@@ -111,20 +118,58 @@ def fit_pca(vectors: NDArray[np.floating], dims: int = 2, seed: int = SEED) -> P
     >>> fit_pca(np.array([[0.0, 5.0], [-2.0, 5.0], [2.0, 5.0]])).components.round(2)[0].tolist()
     [1.0, 0.0]
     """
-    from sklearn.utils.extmath import randomized_svd
     from threadpoolctl import threadpool_limits
 
-    finite = vectors[np.isfinite(vectors).all(axis=1)]
+    known = finite_rows(vectors)
+    count = int(np.count_nonzero(known))
+    mean = _mean(vectors, known)
     components = np.zeros((dims, vectors.shape[1]), np.float64)
-    mean = finite.mean(axis=0) if len(finite) else np.zeros(vectors.shape[1])
-    centered = finite - mean
-    available = min(dims, *centered.shape)
-    if available and centered.any():
+    available = min(dims, count, vectors.shape[1])
+    if available:
         with threadpool_limits(1):
-            axes = randomized_svd(centered, available, flip_sign=False, random_state=seed)[2]
+            axes = _principal_axes(partial(_centered_blocks, vectors, known, mean), vectors.shape[1], available, seed)
         largest = np.abs(axes).argmax(axis=1)
-        components[:available] = axes * np.sign(axes[np.arange(available), largest])[:, None]
+        components[: len(axes)] = axes * np.sign(axes[np.arange(len(axes)), largest])[:, None]
     return Projection(mean, components)
+
+
+def _principal_axes(blocks: Callable[[], Blocks], width: int, wanted: int, seed: int) -> NDArray[np.float64]:
+    """Return the axes of largest variance of centred rows, (wanted, width), that are read once a step; none where there is none.
+
+    Subspace iteration from random directions, a few more than are wanted (Halko, Martinsson and Tropp, 2011, section 4.5).
+    """
+    basis = np.random.default_rng(seed).normal(size=(width, min(wanted + SPARE_AXES, width)))
+    for _ in range(POWER_STEPS):
+        image = np.zeros_like(basis)
+        for block in blocks():
+            image += block.T @ (block @ basis.astype(block.dtype))
+        if not image.any():
+            return np.zeros((0, width))
+        basis = np.linalg.qr(image)[0]
+    spread = np.zeros((basis.shape[1], basis.shape[1]))
+    for block in blocks():
+        along = block @ basis.astype(block.dtype)
+        spread += along.T @ along
+    # Ascending by variance.
+    return np.ascontiguousarray((basis @ np.linalg.eigh(spread)[1][:, ::-1][:, :wanted]).T)
+
+
+def _mean(vectors: NDArray[np.floating], known: NDArray[np.bool_]) -> NDArray[np.floating]:
+    """Return the mean of the rows that are known, zeros where none is."""
+    total = np.zeros(vectors.shape[1])
+    for block in _centered_blocks(vectors, known, 0.0):
+        total += block.sum(axis=0, dtype=np.float64)
+    mean: NDArray[np.floating] = (total / max(int(known.sum()), 1)).astype(vectors.dtype)
+    return mean
+
+
+def _centered_blocks(
+    vectors: NDArray[np.floating], known: NDArray[np.bool_], mean: NDArray[np.floating] | float
+) -> Blocks:
+    """Yield the rows that are known without their mean, so many as are held at once."""
+    for start in range(0, len(vectors), ROWS):
+        part = slice(start, start + ROWS)
+        yield vectors[part][known[part]] - mean
 
 
 def project(vectors: NDArray[np.floating], projection: Projection) -> NDArray[np.float64]:
@@ -153,9 +198,10 @@ def project(vectors: NDArray[np.floating], projection: Projection) -> NDArray[np
     if vectors.shape[1] != len(projection.mean):
         axes = len(projection.mean)
         raise ValueError(f"vectors have {vectors.shape[1]} dimensions but the projection {axes}: refit it")
-    finite = np.isfinite(vectors).all(axis=1)
+    known = finite_rows(vectors)
     points = np.full((len(vectors), len(projection.components)), np.nan)
-    points[finite] = (vectors[finite] - projection.mean) @ projection.components.T
+    along = [block @ projection.components.T for block in _centered_blocks(vectors, known, projection.mean)]
+    points[known] = np.concatenate([np.zeros((0, points.shape[1])), *along])
     return points
 
 
@@ -347,46 +393,57 @@ def trustworthiness(
     >>> trustworthiness(vectors, np.hstack([vectors, -vectors]), n_neighbors=3)
     1.0
     """
-    known = np.isfinite(vectors).all(axis=1) & np.isfinite(positions).all(axis=1)
+    known = finite_rows(vectors) & finite_rows(positions)
     if not known.all():
         vectors, positions = vectors[known], positions[known]
-    vectors, positions = _centered(vectors), _centered(positions.astype(np.float64))
     count = len(vectors)
     k = min(n_neighbors, (count - 1) // 2)
     if k < 1 or count < 4:
         return 1.0
     rows = np.unique(np.linspace(0, count - 1, min(count, max_rows)).astype(np.int64))
-    step = max(min(BLOCK, DISTANCES // count), 1)
-    excess = sum(_excess_ranks(vectors, rows[i : i + step], positions, k) for i in range(0, len(rows), step))
-    return 1 - 2 * excess / (len(rows) * k * (2 * count - 3 * k - 1))
+    excess = np.maximum(_ranks(vectors, rows, _nearest_on_map(positions, rows, k)) - k, 0).sum()
+    return float(1 - 2 * excess / (len(rows) * k * (2 * count - 3 * k - 1)))
 
 
-def _excess_ranks(
-    vectors: NDArray[np.floating], rows: NDArray[np.int64], positions: NDArray[np.floating], k: int
-) -> int:
-    """Return by how many ranks the neighbours of these rows in the map lie beyond the k-th, in all."""
-    distances, mapped = _squares(vectors, rows), _squares(positions, rows)
-    near = np.argpartition(mapped, k, axis=1)[:, :k]
-    ordered = np.sort(distances, axis=1)
-    excess = 0
-    for row, found, line in zip(ordered, near, distances, strict=True):
-        ranks = np.searchsorted(row, line[found]) + 1
-        excess += int(np.maximum(ranks - k, 0).sum())
-    return excess
+def _nearest_on_map(positions: NDArray[np.floating], rows: NDArray[np.int64], k: int) -> NDArray[np.int64]:
+    """Return the ``k`` nearest of some points, (r, k), themselves left out."""
+    from scipy.spatial import KDTree
+
+    found = KDTree(positions).query(positions[rows], k + 1)[1]
+    # Where more points than are asked for lie in one place, a point need not be among its own nearest.
+    order = np.argsort(found == rows[:, None], axis=1, kind="stable")
+    return np.asarray(np.take_along_axis(found, order, axis=1)[:, :k], np.int64)
 
 
-def _centered(points: NDArray[np.floating]) -> NDArray[np.floating]:
-    return points - points.mean(axis=0) if len(points) else points
+def _ranks(vectors: NDArray[np.floating], rows: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return by how many vectors, itself included, each of ``others``, (r, k), is among the nearest of its row; from 1."""
+    everyone = np.ones(len(vectors), np.bool_)
+    mean = _mean(vectors, everyone)
+    asked = vectors[rows] - mean
+    length = _lengths(asked)
+    near = np.empty(others.shape, vectors.dtype)
+    for slot, listed in enumerate(others.T):
+        there = vectors[listed] - mean
+        apart = _lengths(there - asked)
+        near[:, slot] = np.where(apart <= ROUNDING * (length + _lengths(there)), 0, apart)
+    # Of the others themselves the order is known; they are not counted once more below, where distances are rounded otherwise.
+    ranks: NDArray[np.int64] = 1 + (near[:, None, :] < near[:, :, None]).sum(axis=2, dtype=np.int64)
+    for number, block in enumerate(_centered_blocks(vectors, everyone, mean)):
+        start = number * ROWS
+        totals = length[:, None] + _lengths(block)
+        squares = totals - 2 * (asked @ block.T)
+        squares[squares <= ROUNDING * totals] = 0
+        for known in (rows[:, None], others):
+            row, column = np.nonzero((known >= start) & (known < start + len(block)))
+            squares[row, known[row, column] - start] = np.inf
+        for slot in range(others.shape[1]):
+            ranks[:, slot] += np.count_nonzero(squares < near[:, slot, None], axis=1)
+    return ranks
 
 
-def _squares(points: NDArray[np.floating], rows: NDArray[np.int64]) -> NDArray[np.floating]:
-    """Return squared distances from these rows to all, inf to themselves; 0 where they may be rounding."""
-    lengths = np.einsum("ij,ij->i", points, points)
-    totals = lengths[rows, None] + lengths
-    squares = totals - 2 * (points[rows] @ points.T)
-    squares[squares <= 1e-5 * totals] = 0
-    squares[np.arange(len(rows)), rows] = np.inf
-    return np.asarray(squares)
+def _lengths(vectors: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Return the squared length of each row."""
+    return np.asarray(np.einsum("ij,ij->i", vectors, vectors))
 
 
 def umap_learn(

@@ -9,7 +9,15 @@ from brain_assets.incremental.runs import model_of, runs_of, similarity_settings
 from brain_assets.incremental.signal import Check, Histogram, MethodRun, PerSubject, Publication, Signal
 from brain_assets.incremental.subjects import PICTURED, SUBJECT
 from brain_assets.incremental.update import Update, literal
-from brain_assets.incremental.vectors import Vectors, mostly_replaced, read_vectors, remembered, taking_part, unit_rows
+from brain_assets.incremental.vectors import (
+    Vectors,
+    in_place,
+    mostly_replaced,
+    read_vectors,
+    remembered,
+    taking_part,
+    unit_rows,
+)
 from brain_assets.methods.similarity import representativeness as method
 from brain_assets.resources.dataset import Dataset
 from brain_assets.resources.errors import ConfigurationError
@@ -67,7 +75,7 @@ def judge_representativeness(update: Update, rows: pa.Table, _: None) -> pa.Tabl
         order, values = _by_path(update, vectors), np.empty(len(vectors))
         values[order] = method.representativeness_compat(vectors.matrix[order], settings.method, settings.clusters)
         return _rows(update, vectors, np.full(len(vectors), -1), values)
-    assigned = method.assign(unit_rows(vectors.matrix), _centers(update))
+    assigned = method.assign(in_place(unit_rows, vectors.matrix), _centers(update))
     raw = method.centrality(assigned.distance)
     if settings.method == DOWNWEIGHT:
         # Those that have a more central one nearby are lowered.
@@ -134,7 +142,7 @@ def _refit(update: Update, settings: RepresentativenessSettings) -> bool:
     due = method.refit_due(fitted_on, present) or mostly_replaced(update, _fitted_to(update))
     if not update.anew and not due:
         return False
-    centers = method.fit_centers(unit_rows(read_vectors(update).matrix), settings.clusters)
+    centers = method.fit_centers(in_place(unit_rows, read_vectors(update).matrix), settings.clusters)
     rows = pa.table({
         "brain_key": pa.array([update.run.brain_key] * len(centers), pa.string()),
         "cluster": pa.array(range(len(centers)), pa.int32()),

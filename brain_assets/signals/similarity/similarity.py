@@ -5,7 +5,7 @@ and so it stays until a tenth fewer than the limit are left.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from brain_assets.incremental.runs import similarity_runs, with_parameters
 from brain_assets.incremental.signal import Check, Histogram, MethodRun, Publication, Signal, Whole
 from brain_assets.incremental.subjects import PICTURED, SUBJECT
 from brain_assets.incremental.update import Update, literal
-from brain_assets.incremental.vectors import matrix_of, refuse_what_does_not_fit
+from brain_assets.incremental.vectors import in_place, matrix_of, refuse_what_does_not_fit
 from brain_assets.methods.similarity.copies import Lists, Members, neighbors_of_samples
 from brain_assets.methods.similarity.similarity import NeighborGraph, build_graph, normalize, update_graph
 from brain_assets.resources.dataset import Dataset
@@ -26,7 +26,6 @@ from brain_assets.signals.similarity.cells import Standing, are_kept, are_needed
 
 # Lists are longer than what is guaranteed, so that deletions rarely need a new search.
 SLACK = 12
-NORMALIZED_ROWS = 1 << 14
 GRAPH = pa.schema([
     ("brain_key", pa.string()),
     ("node", pa.int64()),
@@ -69,6 +68,8 @@ def update_similarity(update: Update) -> Iterator[Merge]:
     yield update.put("graph", _graph_rows(update, current, subjects.nodes), without=_gone(update, subjects.nodes))
     yield from cell_rows(update, before, current.cells, subjects.nodes)
     yield from audit(update, current.graph, current.cells, current.vectors)
+    # As much as all the rest, which nobody needs any more.
+    current = replace(current, vectors=None)
     touched = _touched(update, subjects, current)
     members = Members.of(subjects.contents, len(subjects.nodes))
     lists = neighbors_of_samples(current.graph, members, subjects.contents, touched, update.run.settings["k"])
@@ -105,7 +106,7 @@ def _subjects(update: Update) -> Subjects:
 def _refuse_beyond_memory(update: Update, nodes: NDArray[np.int64]) -> None:
     if len(nodes):
         width = update.dataset.store.value("select len(vector) from vectors where node = ?", [int(nodes[0])])
-        refuse_what_does_not_fit(len(nodes), width, update.run.settings["k"] + SLACK)
+        refuse_what_does_not_fit(update, len(nodes), width, update.run.settings["k"] + SLACK)
 
 
 @dataclass(frozen=True)
@@ -222,12 +223,7 @@ def _permuted(graph: NeighborGraph, positions: NDArray[np.int64]) -> NeighborGra
 def vectors_of(update: Update, nodes: NDArray[np.int64], metric: str) -> NDArray[np.float32]:
     """Return the vectors of ``nodes``, unit rows for cosine."""
     matrix = matrix_of(update, nodes)
-    if metric == "cosine":
-        # In place, as a second matrix of a million vectors is gigabytes; each row follows from its own values alone.
-        for start in range(0, len(matrix), NORMALIZED_ROWS):
-            rows = slice(start, start + NORMALIZED_ROWS)
-            matrix[rows] = normalize(matrix[rows])
-    return matrix
+    return in_place(normalize, matrix) if metric == "cosine" else matrix
 
 
 def _graph_rows(update: Update, current: Current, nodes: NDArray[np.int64]) -> pa.Table:
@@ -272,10 +268,13 @@ def _touched(update: Update, subjects: Subjects, current: Current) -> NDArray[np
 
 def _neighbor_rows(update: Update, subjects: Subjects, touched: NDArray[np.int64], lists: Lists) -> pa.Table:
     offsets = lists.offsets.astype(np.int32)
+    # The database writes the names out, where it can read them: of a million images, they are twenty million texts.
+    named = pa.DictionaryArray.from_arrays(lists.neighbors.astype(np.int32), subjects.ids)
+    named = named if len(named) else named.dictionary_decode()
     return pa.table({
         "brain_key": pa.array([update.run.brain_key] * len(touched), pa.string()),
         "subject_id": subjects.ids.take(touched),
-        "neighbor_ids": pa.ListArray.from_arrays(offsets, subjects.ids.take(lists.neighbors)),
+        "neighbor_ids": pa.ListArray.from_arrays(offsets, named),
         "distances": pa.ListArray.from_arrays(offsets, lists.distances),
     })  # fmt: skip
 

@@ -14,7 +14,7 @@ from brain_assets.incremental.runs import runs_of, with_parameters
 from brain_assets.incremental.signal import Check, MethodRun, Publication, Scatter, Signal, Whole
 from brain_assets.incremental.subjects import PICTURED, SUBJECT
 from brain_assets.incremental.update import Update
-from brain_assets.incremental.vectors import Vectors, read_vectors, unit_rows
+from brain_assets.incremental.vectors import in_place, matrix_of, unit_rows
 from brain_assets.resources.dataset import Dataset
 from brain_assets.resources.errors import ConfigurationError
 from brain_assets.resources.media.media_source import read_table
@@ -22,6 +22,8 @@ from brain_assets.resources.settings.configuration import RunSettings, Visualiza
 from brain_assets.resources.store.store import Merge
 
 TRUST_NEIGHBORS = 15
+# Lists whose names are looked up at once.
+LISTS = 1 << 17
 VECTORS = "select subject_id, model_version || ' ' || input_key as vector from embeddings"
 OF_TSNE = {"perplexity", "learning_rate", "iterations", "pca_dims"}
 FIT = pa.schema([
@@ -88,8 +90,7 @@ def update_visualization(update: Update) -> Iterator[Merge]:
 def _read(update: Update, settings: VisualizationSettings) -> Map:
     """Return the subjects of the run with their graph and the positions they have; changed images lose theirs."""
     rows = update.query(f"""
-        select subject_id, neighbor_ids, distances, x, y, z, named.vector,
-            coalesce(visualization.vector = named.vector, false) as placed
+        select subject_id, x, y, z, named.vector, coalesce(visualization.vector = named.vector, false) as placed
         from neighbors join ({VECTORS} where brain_key = {update.embeddings}) named using (subject_id)
         left join (select * from visualization where brain_key = {update.key}) visualization using (subject_id)
         where neighbors.brain_key = {update.similarity} order by subject_id""")
@@ -98,23 +99,31 @@ def _read(update: Update, settings: VisualizationSettings) -> Map:
     stored = np.column_stack([rows.column(axis).to_numpy().astype(np.float64) for axis in axes])
     placed = rows.column("placed").to_numpy()
     stored[~placed | update.anew] = np.nan
-    neighbors, distances = _graph(rows, ids, settings.n_neighbors)
+    neighbors, distances = _graph(update, ids, settings.n_neighbors)
     fits = update.dataset.store.rows(f"select fitted_on, joined from map_fits where brain_key = {update.key}")
     fitted_on, joined = fits[0] if fits else (0, 0)
     return Map(ids, vectors, stored, stored.copy(), neighbors, distances, fitted_on, joined)
 
 
-def _graph(rows: pa.Table, ids: pa.Array, width: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+def _graph(update: Update, ids: pa.Array, width: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """Return the first ``width`` neighbours of each subject; the names in the lists are held for some of them at a time."""
     import pyarrow.compute as pc
 
-    lists, distances = rows.column("neighbor_ids").combine_chunks(), rows.column("distances").combine_chunks()
-    lengths = lists.value_lengths().to_numpy(zero_copy_only=False).astype(np.int64)
-    filled = np.arange(lengths.max(initial=0)) < lengths[:, None]
-    graph = np.full(filled.shape, -1, np.int32)
-    apart = np.full(filled.shape, np.inf, np.float32)
-    graph[filled] = pc.index_in(lists.flatten(), ids).to_numpy(zero_copy_only=False)
-    apart[filled] = distances.flatten().to_numpy()
-    return graph[:, :width], apart[:, :width]
+    graph = np.full((len(ids), width), -1, np.int32)
+    apart = np.full((len(ids), width), np.inf, np.float32)
+    longest = 0
+    lists = f"""
+        select subject_id, neighbor_ids[:{width}] as names, distances[:{width}] as distances from neighbors
+        where brain_key = {update.similarity} and subject_id in (
+            select subject_id from embeddings where brain_key = {update.embeddings})"""
+    for batch in update.dataset.store.stream(lists, LISTS):
+        names, lengths = batch.column("names"), pc.list_value_length(batch.column("names")).to_numpy()
+        longest = max(longest, int(lengths.max(initial=0)))
+        owner = np.repeat(pc.index_in(batch.column("subject_id"), ids).to_numpy(zero_copy_only=False), lengths)
+        slot = np.arange(len(owner)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+        graph[owner, slot] = pc.index_in(names.flatten(), ids).to_numpy(zero_copy_only=False)
+        apart[owner, slot] = batch.column("distances").flatten().to_numpy()
+    return graph[:, :longest], apart[:, :longest]
 
 
 def _fit(update: Update, settings: VisualizationSettings, present: Map) -> Merge:
@@ -191,11 +200,12 @@ def _layout_settings(settings: VisualizationSettings) -> Any:
 def _of_subjects(update: Update, present: Map, *, unit: bool = True) -> NDArray[np.float32]:
     import pyarrow.compute as pc
 
-    vectors: Vectors = read_vectors(update)
-    found = pc.index_in(present.ids, vectors.ids).to_numpy(zero_copy_only=False)
-    matrix = unit_rows(vectors.matrix) if unit else vectors.matrix
-    rows: NDArray[np.float32] = matrix[found.astype(np.int64)]
-    return rows
+    rows = update.query(f"""
+        select subject_id, node from embeddings join vectors using (model_version, input_key)
+        where brain_key = {update.embeddings}""")
+    found = pc.index_in(present.ids, rows.column("subject_id").combine_chunks())
+    matrix = matrix_of(update, rows.column("node").take(found).to_numpy())
+    return in_place(unit_rows, matrix) if unit else matrix
 
 
 def _fit_row(update: Update, column: str, value: int) -> Merge:
