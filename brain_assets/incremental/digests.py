@@ -14,6 +14,8 @@ from brain_assets.resources.store.store import Store, Transaction
 
 # Rows of inputs that are handed over at once.
 BATCH = 1 << 16
+# Rows that are laid aside at once where they are handed over in several batches.
+HELD = 1 << 18
 TOGETHER = 1 << 62
 
 
@@ -90,11 +92,25 @@ class Digests:
         A batch must have been committed, with `remember`, before the next is asked for.
         """
         count = self.compare(one.query, one.context)
+        held = max(HELD // one.batch, 1) * one.batch
         for first in range(0, count, one.batch):
             last = min(first + one.batch, count)
             within = f"(select subject from outdated where place >= {first} and place < {last})"
-            rows = self.store.query(f"select row_.* from ({one.query}) row_ where {self.subject} in {within}")
+            if count <= one.batch:
+                rows = self.store.query(f"select row_.* from ({one.query}) row_ where {self.subject} in {within}")
+            else:
+                if first % held == 0:
+                    self._hold(one.query, first, first + held)
+                rows = self.store.query(f"select * exclude (place_) from held where place_ >= {first} and place_ < {last}")
             yield Stale(rows, one.given, f"{self.subject} in {within}", first, last)
+        self.store.rows("drop table if exists temp.held")
+
+    def _hold(self, query: str, first: int, last: int) -> None:
+        """Lay the rows of some subjects aside: each batch would else have the query answered of all that there are."""
+        self.store.rows(f"""
+            create or replace temp table held as select row_.*, place_ from ({query}) row_
+            join (select subject as subject_, place as place_ from outdated where place >= {first} and place < {last})
+                on subject_ = {self.subject}""")
 
     def compare(self, query: str, context: str = "") -> int:
         """Find the subjects that are new or differ from what was seen, and return how many there are.

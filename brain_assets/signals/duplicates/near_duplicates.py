@@ -31,7 +31,7 @@ from brain_assets.signals.duplicates.candidates import update_pairs
 from brain_assets.signals.duplicates.keeping import TIME, keep_criteria, say_copy
 from brain_assets.signals.duplicates.labelled import LABELLED
 from brain_assets.signals.duplicates.labelled import READS as LABELS
-from brain_assets.signals.duplicates.pairs import Rows
+from brain_assets.signals.duplicates.pairs import Rows, contents_of
 
 # What exact_duplicates proposes to drop is told there.
 COPIES = "select sample_id from exact_duplicates where not keep"
@@ -88,7 +88,9 @@ class Samples:
 def update_near_duplicates(update: Update) -> Iterator[Merge]:
     """Measure new candidate pairs, then group those that are copies."""
     settings = NearDuplicateSettings.model_validate(update.run.settings["settings"])
-    update_pairs(update, settings)
+    # Who is labelled, and what reviewers say of a pair, decides between copies and makes no others.
+    if any([update.changed(contents_of(update.run)), update.changed("from graph")]):
+        update_pairs(update, settings)
     if settings.threshold is not None:
         update.notes["threshold"] = settings.threshold
     copies = linked_by(settings.threshold, settings.relations)

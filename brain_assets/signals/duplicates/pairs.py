@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from brain_assets.incremental.signal import MethodRun
 from brain_assets.incremental.update import Update, literal
 from brain_assets.methods.duplicates.duplicates import Pairs
 from brain_assets.methods.duplicates.perceptual_hash import hamming_distance, pair_hamming
@@ -235,12 +236,16 @@ class MeasuredPairs:
         return np.asarray(same & (known.relation == relations), np.bool_)
 
 
+def contents_of(run: MethodRun) -> str:
+    """Return the query of the pictures that a run compares."""
+    return CONTENTS.format(**{name: literal(run.settings[name]) for name in ("similarity", "embeddings")})
+
+
 def read_contents(update: Update) -> Contents:
     """Return the contents of the similarity and embeddings runs that ``update.run`` names."""
     import pyarrow.compute as pc
 
-    query = CONTENTS.format(**{name: literal(update.run.settings[name]) for name in ("similarity", "embeddings")})
-    update.keep("compared_contents", query)
+    update.keep("compared_contents", contents_of(update.run))
     rules = update.run.settings["settings"]
     followed = {name: value for name, value in update.run.settings.items() if name in MEASURED_BY}
     followed |= {name: value for name, value in rules.items() if name in SEARCHED_BY}
