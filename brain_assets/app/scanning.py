@@ -50,6 +50,7 @@ LABEL_FOLDERS = {"labels", "annotations", "annotation", "anns", "xmls", "xml", "
 TABLES, ANNOTATIONS = {".csv", ".tsv", ".jsonl", ".ndjson", ".parquet", ".json", ".xlsx"}, (".json", ".xml", ".txt")
 # What lies in archives with such suffixes is taken for labels that are not read there.
 LABEL_SUFFIXES = {*TABLES, ".xml"}
+COMPRESSED = {".gz", ".bz2", ".xz", ".zst"}
 WORDS_OF_A_CLASS = 3
 # So many files that nothing was found in are looked into for what they are.
 MOST_UNREAD = 500
@@ -301,7 +302,8 @@ def look_at(folder: Path) -> Look:
         groups = [numbered]
     else:
         found += _folders_beside(found, names, files)
-    left_out |= _unread(files, found, names, left_out) | _packed(archives, names)
+    beside = [path for path in files if path.suffix.lower() in INDEXED and path.parent == folder.parent]
+    left_out |= _unread(files, found, names, left_out) | _packed([*archives, *beside], names) | _compressed(files)
     listed = {} if set(splits) - {"none"} else _listed_splits(found, names)
     size = len(names) + (0 if inside else len(listing.containers))
     videos = 0 if size or find_spec("av") is None else listing.left_out.get("videos", 0)
@@ -370,6 +372,15 @@ def _packed(archives: Sequence[Path], names: Sequence[str]) -> dict[str, str]:
             said = f"labels in an archive are not read: unpack it, and give the folder{more}"
             packed |= {f"{archive}{ARCHIVED}{one}": said for one in found[:1]}
     return packed
+
+
+def _compressed(files: Sequence[Path]) -> dict[str, str]:
+    """Return a file, of those that are labels but for their being compressed, with why it is not read."""
+    found = [
+        path for path in files if path.suffix.lower() in COMPRESSED and Path(path.stem).suffix.lower() in LABEL_SUFFIXES
+    ]
+    more = f" ({len(found)} such files)" if len(found) > 1 else ""
+    return {str(path): f"compressed labels are not read: unpack it{more}" for path in found[:1]}
 
 
 def _speaks_of(path: Path, pictures: Pictures) -> bool:

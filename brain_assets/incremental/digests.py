@@ -101,7 +101,9 @@ class Digests:
             else:
                 if first % held == 0:
                     self._hold(one.query, first, first + held)
-                rows = self.store.query(f"select * exclude (place_) from held where place_ >= {first} and place_ < {last}")
+                rows = self.store.query(
+                    f"select * exclude (place_) from held where place_ >= {first} and place_ < {last}"
+                )
             yield Stale(rows, one.given, f"{self.subject} in {within}", first, last)
         self.store.rows("drop table if exists temp.held")
 

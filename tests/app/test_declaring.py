@@ -1,5 +1,6 @@
 """A folder is looked at before it is declared; declarations are added to and changed in the file, comments kept."""
 
+import gzip
 import io
 import json
 import tarfile
@@ -707,3 +708,15 @@ def test_archives_in_a_folder_are_splits_of_which_a_table_speaks_and_labels_in_t
     assert look.splits == {"train": 1, "test": 1}
     told = "left out: train.zip!/annotations/a.json: labels in an archive are not read: unpack it, and give the folder"
     assert told in "\n".join(look.lines())
+
+
+def test_labels_that_are_compressed_or_packed_beside_the_images_are_told(tmp_path: Path) -> None:
+    write_pictures(tmp_path / "set" / "images", range(3))
+    (tmp_path / "set" / "images" / "labels.csv.gz").write_bytes(gzip.compress(b"filepath,label\n"))
+    (tmp_path / "set" / "images" / "notes.gz").write_bytes(gzip.compress(b"of no kind of labels"))
+    write_archive(tmp_path / "set" / "annotations.zip", {"instances.json": b"{}"})
+    told = look_at(tmp_path / "set" / "images").lines()
+    assert "  left out: labels.csv.gz: compressed labels are not read: unpack it" in told
+    packed = "labels in an archive are not read: unpack it, and give the folder"
+    assert f"  left out: ../annotations.zip!/instances.json: {packed}" in told
+    assert not any("notes" in line for line in told)
