@@ -2,6 +2,7 @@
 
 import re
 import resource
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +35,33 @@ def _assert_same_list(
         other = distances_b[place[neighbor]] if neighbor in place else distances_b[-1]
         same = distance == other or abs(distance - other) <= atol
         assert same, f"row {row}: neighbour {neighbor} at {distance} in one list, at {other} or missing in the other"
+
+
+class PrivateMemory:
+    """The bytes that this process holds at most for itself alone, looked at many times a second while the block runs.
+
+    Pages of files, of which the system takes back what it needs, are not among them.
+    """
+
+    def __init__(self, seconds: float = 0.05) -> None:
+        self.seconds, self.peak = seconds, 0
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> "PrivateMemory":
+        self._thread.start()
+        return self
+
+    def _watch(self) -> None:
+        while True:
+            held = re.search(r"RssAnon:\s+(\d+)", Path("/proc/self/status").read_text())
+            self.peak = max(self.peak, int(held[1]) * 1024 if held else 0)
+            if self._ended.wait(self.seconds):
+                return
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
 
 
 def peak_memory() -> int:

@@ -3,8 +3,8 @@
 Run as ``python -m tests.benchmarks.benchmark_chain --n 5000,20000,100000 --dims 256``: tiny generated pictures with given
 vectors, labels, boxes and predictions, in a home of their own. Each size is a process of its own, and what is measured there
 is made before by another, so that its peak of memory is its own: the chain from nothing, then 1 % more samples, then as many
-fewer, each with CPU seconds per asset, and the power of the size with which each grows. `_home` is what opening the dataset
-and its settings takes.
+fewer, each with CPU seconds per asset, and the power of the size with which each grows; of the first also the memory that
+each asset has at most for itself alone, without pages of files. `_home` is what opening the dataset and its settings takes.
 """
 
 import argparse
@@ -30,7 +30,7 @@ from brain_assets.resources.dataset import Opening
 from brain_assets.resources.settings.home import Home
 from brain_assets.resources.store.publishing import connect
 from tests.generated import DESCRIPTIONS, Generated, name_of
-from tests.helpers import peak_memory
+from tests.helpers import PrivateMemory, peak_memory
 
 NAME = "chain"
 SHARE = 0.01
@@ -104,7 +104,8 @@ def measure(root: Path, count: int, dims: int, exact_limit: int) -> dict[str, An
     paths = declare(home, NAME, media=str(root / "media"))
     settings = {"media": str(root / "media"), "similarity": {"exact_limit": exact_limit}, **generated.settings()}
     paths.config.write_text(yaml.safe_dump(settings), "utf-8")
-    costs: Costs = {STEPS[0]: _bring_up(home)}
+    memory: dict[str, int] = {}
+    costs: Costs = {STEPS[0]: _bring_up(home, memory)}
     _tell(costs)
     for number in range(count, count + few):
         (root / "more" / "media" / name_of(number)).rename(_made(root / "media" / name_of(number)))
@@ -117,7 +118,7 @@ def measure(root: Path, count: int, dims: int, exact_limit: int) -> dict[str, An
     costs[STEPS[2]] = _bring_up(home)
     with connect(paths.published) as connection:
         (recall,) = connection.execute("select min(recall) from neighbor_recall").fetchone() or (1.0,)
-    return {"costs": costs, "few": few, "peak": peak_memory(), "recall": recall}
+    return {"costs": costs, "memory": memory, "few": few, "peak": peak_memory(), "recall": recall}
 
 
 def _tell(costs: Costs) -> None:
@@ -149,15 +150,18 @@ def _warm(root: Path, dims: int) -> None:
     _bring_up(home)
 
 
-def _bring_up(home: Home) -> dict[str, float]:
-    """Bring the dataset up to date and return the CPU seconds of each asset."""
+def _bring_up(home: Home, memory: dict[str, int] | None = None) -> dict[str, float]:
+    """Bring the dataset up to date and return the CPU seconds of each asset; note the bytes that each holds at most."""
     costs, before = {}, _cpu()
     opening = Opening(uuid.uuid4().hex, "benchmark", frozenset(catalog.BY_NAME))
     with open_with_tables(home, NAME, opening, catalog.ALL) as dataset:
         for signal in catalog.ALL:
             started = _cpu()
-            bring_up_to_date(signal, dataset)
+            with PrivateMemory() as held:
+                bring_up_to_date(signal, dataset)
             costs[signal.name] = _cpu() - started
+            if memory is not None:
+                memory[signal.name] = held.peak
     costs["_home"] = _cpu() - before - sum(costs.values())
     return costs
 
@@ -173,10 +177,11 @@ def show(size: int, found: dict[str, Any]) -> None:
     costs, whole = found["costs"], sum(found["costs"][STEPS[0]].values())
     print(f"\n{size:,} samples, {found['few']:,} more and fewer; peak memory {found['peak'] / 2**20:,.0f} MB")
     print(f"share of the true neighbours that is found: {found['recall']:.3f}")
-    print(f"{'CPU-s':24}{STEPS[0]:>14}{'ms a sample':>14}{STEPS[1]:>10}{STEPS[2]:>10}")
+    print(f"{'CPU-s':24}{STEPS[0]:>14}{'ms a sample':>14}{STEPS[1]:>10}{STEPS[2]:>10}{'private MB':>14}")
     for name in sorted(costs[STEPS[0]], key=lambda name: -costs[STEPS[0]][name]):
         first, *others = (costs[step][name] for step in STEPS)
-        print(f"{name:24}{first:14.2f}{first / size * 1000:14.3f}" + "".join(f"{other:10.2f}" for other in others))
+        told = "".join(f"{other:10.2f}" for other in others) + f"{found['memory'].get(name, 0) / 2**20:14,.0f}"
+        print(f"{name:24}{first:14.2f}{first / size * 1000:14.3f}{told}")
     shares = [sum(costs[step].values()) for step in STEPS[1:]]
     told = "".join(f"{share:10.2f}" for share in shares)
     print(f"{'all':24}{whole:14.2f}{whole / size * 1000:14.3f}{told}")
