@@ -329,7 +329,7 @@ SIMILARITY = Signal(
             select {SUBJECT}, brain_key,
                 unnest(range(1, len(neighbor_ids) + 1))::integer as rank, unnest(neighbor_ids) as neighbor_id,
                 unnest(distances) as distance
-            from neighbors {PICTURED} order by brain_key, subject_id, rank""",
+            from (from neighbors order by brain_key, subject_id) neighbors {PICTURED}""",
             {
                 "subject_id": "The object for crops, else the sample.",
                 "sample_id": "The sample.",
