@@ -101,6 +101,12 @@ class Dataset:
             self.models[uri] = model
         return self.models[uri]
 
+    def embeds_pictures(self, uri: str) -> bool:
+        """Return whether a model looks at pictures; vectors that are given are looked up."""
+        from brain_assets.resources.models.embedding_models import PRECOMPUTED
+
+        return not uri.startswith(f"{PRECOMPUTED}:")
+
     def model_version(self, uri: str) -> str:
         """Return what names the model's vectors, without loading it."""
         from brain_assets.resources.models.embedding_models import model_version

@@ -33,12 +33,15 @@ class Slice:
         Handed to the judge with the rows; follows from the context.
     batch : int
         Most rows that the judge is given at once.
+    narrow : bool
+        Whether rows are so small that all are laid aside when they are compared, and the query is answered once.
     """
 
     query: str
     context: str = ""
     given: Any = None
     batch: int = BATCH
+    narrow: bool = False
 
 
 @dataclass(frozen=True)
@@ -91,12 +94,14 @@ class Digests:
 
         A batch must have been committed, with `remember`, before the next is asked for.
         """
-        count = self.compare(one.query, one.context)
+        count = self.compare(one.query, one.context, narrow=one.narrow)
         held = max(HELD // one.batch, 1) * one.batch
         for first in range(0, count, one.batch):
             last = min(first + one.batch, count)
             within = f"(select subject from outdated where place >= {first} and place < {last})"
-            if count <= one.batch:
+            if one.narrow:
+                rows = self.store.query(f"select row_.* from outdated where place >= {first} and place < {last}")
+            elif count <= one.batch:
                 rows = self.store.query(f"select row_.* from ({one.query}) row_ where {self.subject} in {within}")
             else:
                 if first % held == 0:
@@ -114,7 +119,7 @@ class Digests:
             join (select subject as subject_, place as place_ from outdated where place >= {first} and place < {last})
                 on subject_ = {self.subject}""")
 
-    def compare(self, query: str, context: str = "") -> int:
+    def compare(self, query: str, context: str = "", *, narrow: bool = False) -> int:
         """Find the subjects that are new or differ from what was seen, and return how many there are.
 
         Parameters
@@ -123,15 +128,17 @@ class Digests:
             One row per subject.
         context : str
             What all of them are judged by too.
+        narrow : bool
+            Whether to lay their rows aside, too.
         """
         # Read here by a statement that makes a table: a run in which nothing is stale has read them, too.
         self.store.note(query)
         self.store.rows(
             f"create or replace temp table inputs as select {self.subject} as subject, hash(row_, ?) as digest"
-            f" from ({query}) row_",
+            f"{', row_' if narrow else ''} from ({query}) row_",
             [context],
         )
-        self.store.rows("insert into present from inputs")
+        self.store.rows("insert into present select subject, digest from inputs")
         self.store.rows(
             "create or replace temp table outdated as select *, row_number() over (order by subject) - 1 as place from inputs"
             " anti join (from seen where asset = ? and brain_key = ? and part = ?) using (subject, digest)",

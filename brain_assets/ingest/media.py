@@ -34,7 +34,8 @@ def update_media(update: Update) -> Iterator[Merge]:
     """
     previews.mend(update)
     dataset, uri = update.dataset, update.dataset.settings.embeddings.model
-    wanted = EMBEDDINGS in dataset.selected
+    # Vectors that are given wait for their asset: a million of 512 numbers would be held while all pictures are decoded.
+    wanted = EMBEDDINGS in dataset.selected and dataset.embeds_pictures(uri)
     condition = "true" if update.anew else UNDECODED
     contents = update.query(
         f"select *, not embedded as fresh from ({CONTENTS.format(condition=condition)})",

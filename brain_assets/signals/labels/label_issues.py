@@ -182,7 +182,8 @@ def _inputs(update: Update) -> Iterator[Slice]:
             nearest=field.nearest,
             builtin=field.builtin,
         )
-        yield Slice(query, context, (field, calibration), batch=max(CELLS // len(field.classes), 1))
+        batch = max(CELLS // len(field.classes), 1)
+        yield Slice(query, context, (field, calibration), batch, narrow=True)
 
 
 def _wanted(update: Update) -> str:
