@@ -40,6 +40,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "resources.local_files",
         "resources.image_input",
         "resources.machine",
+        "resources.scratch",
     ),
     "resources.decoding": ("resources.store", "resources.local_files", "resources.image_input", "resources.limits"),
     "resources.media": (
@@ -68,7 +69,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "resources.threads",
     ),
     "methods": (),
-    "incremental": ("resources.dataset", "resources.vector_indexes", "resources.scratch"),
+    "incremental": ("resources.dataset", "resources.vector_indexes"),
     "ledger": ("resources.dataset", "methods"),
     "ingest": ("incremental", "methods"),
     "signals": ("ingest", "ledger"),

@@ -212,7 +212,7 @@ def load_model(uri: str, *, device: str | None = None, runtime: str | None = Non
     """
     scheme, target = _parts(uri)
     if scheme == PRECOMPUTED:
-        return load_vectors(target)
+        return load_vectors(target, cache)
     source = SOURCES[scheme](target, cache)
     placement = place(device, runtime, source.runtimes)
     again = partial(load_model, uri, device=device, runtime=placement.runtime, cache=cache)

@@ -12,14 +12,16 @@ Names in the plural are understood, and ``embedding`` for ``vector``.
 """
 
 import json
+import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import IO, TYPE_CHECKING, Any, Literal
 
 import numpy as np
+from numpy.lib.format import read_array_header_1_0, read_array_header_2_0, read_magic
 from numpy.typing import NDArray
 
 from brain_assets.resources.errors import BrainError, ConfigurationError
@@ -28,6 +30,7 @@ from brain_assets.resources.local_files import bytes_of, open_local
 from brain_assets.resources.models.embedding_cache import fingerprint
 from brain_assets.resources.models.embedding_files import existing_file
 from brain_assets.resources.models.embedding_networks import first_line
+from brain_assets.resources.scratch import scratch
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -42,6 +45,12 @@ KEY_NAMES: dict[str, Key] = {
     "sample_ids": "sample_id",
 }
 VECTOR_NAMES = ("vector", "vectors", "embedding", "embeddings")
+HEADERS: Mapping[tuple[int, int], Callable[[IO[bytes]], Any]] = {
+    (1, 0): read_array_header_1_0,
+    (2, 0): read_array_header_2_0,
+}
+# Bytes of an array that are read at once.
+READ_BYTES = 1 << 24
 RUNTIME = "precomputed"
 VERSION = fingerprint(RUNTIME, 1)
 
@@ -90,8 +99,15 @@ class PrecomputedVectors:
         raise TypeError(f"{self.name} holds vectors by {self.key}; it cannot embed text")
 
 
-def load_vectors(target: str) -> PrecomputedVectors:
+def load_vectors(target: str, folder: Path | None = None) -> PrecomputedVectors:
     """Return the vectors of a file.
+
+    Parameters
+    ----------
+    target : str
+        The file, for a FiftyOne dataset with ``#FIELD``.
+    folder : Path, optional
+        Where many of them may lie while they are held, see `scratch`; by default in the system's folder for such files.
 
     Raises
     ------
@@ -102,13 +118,14 @@ def load_vectors(target: str) -> PrecomputedVectors:
     """
     named, field = file_and_field(target)
     path = existing_file(named)
+    held = folder if folder and folder.is_dir() else Path(tempfile.gettempdir())
     read = partial(_read_samples, field=field) if path.name == FILE else READERS.get(path.suffix.lower())
     if read is None:
         raise ConfigurationError(
             f"{path}: precomputed vectors are read from {', '.join(READERS)}, or {FILE} of FiftyOne"
         )
     try:
-        key, keys, matrix = read(path)
+        key, keys, matrix = read(path, held)
     except BrainError:
         raise
     except Exception as error:
@@ -127,21 +144,47 @@ def _check(path: Path, keys: Sequence[str], matrix: NDArray[np.float32]) -> None
         raise ConfigurationError(f"{path}: {twice[0]!r} is given more than once ({len(twice)} such keys)")
 
 
-def _read_npz(path: Path) -> Vectors:
+def _read_npz(path: Path, folder: Path) -> Vectors:
     with open_local(path) as file, np.load(file, allow_pickle=False) as arrays:
         key = _one_of(arrays.files, KEY_NAMES, path)
         keys = arrays[key].astype(str).tolist()
-        return KEY_NAMES[key], keys, arrays[_one_of(arrays.files, VECTOR_NAMES, path)].astype(np.float32, copy=False)
+        name = _one_of(arrays.files, VECTOR_NAMES, path)
+        member = name if name in arrays.zip.namelist() else f"{name}.npy"
+        with arrays.zip.open(member) as vectors:
+            found = _matrix(vectors, folder)
+        return KEY_NAMES[key], keys, arrays[name].astype(np.float32, copy=False) if found is None else found
 
 
-def _read_npy(path: Path) -> Vectors:
+def _read_npy(path: Path, folder: Path) -> Vectors:
     beside = existing_file(str(path.with_suffix(".csv")))
     key, keys = _keys(_read_table(beside), beside)
     with open_local(path) as file:
-        return key, keys, np.load(file, allow_pickle=False).astype(np.float32, copy=False)
+        found = _matrix(file, folder)
+        file.seek(0)
+        return key, keys, np.load(file, allow_pickle=False).astype(np.float32, copy=False) if found is None else found
 
 
-def _read_rows(path: Path) -> Vectors:
+def _matrix(file: IO[bytes], folder: Path) -> NDArray[np.float32] | None:
+    """Return the matrix of an array file, read part by part; None where it is no plain one, row by row."""
+    read_header = HEADERS.get(read_magic(file))
+    if read_header is None:
+        return None
+    shape, by_columns, kind = read_header(file)
+    if len(shape) != 2 or by_columns or kind.hasobject or 0 in shape:
+        return None
+    matrix = scratch(shape, folder)
+    row = shape[1] * kind.itemsize
+    at_once = max(READ_BYTES // row, 1)
+    for start in range(0, shape[0], at_once):
+        count = min(at_once, shape[0] - start)
+        read = file.read(count * row)
+        if len(read) < count * row:
+            raise ValueError(f"it ends before the last of {shape[0]} vectors")
+        matrix[start : start + count] = np.frombuffer(read, kind).reshape(count, shape[1])
+    return matrix
+
+
+def _read_rows(path: Path, _: Path) -> Vectors:
     table = _read_table(path)
     key, keys = _keys(table, path)
     names = [name for name in table.column_names if name not in KEY_NAMES]
@@ -153,7 +196,7 @@ def _read_rows(path: Path) -> Vectors:
     return key, keys, np.column_stack([table[name].to_numpy().astype(np.float32) for name in names])
 
 
-def _read_samples(path: Path, field: str) -> Vectors:
+def _read_samples(path: Path, _: Path, field: str) -> Vectors:
     keys, vectors = vectors_of(json.loads(bytes_of(path)), path.absolute().parent, field)
     if len({len(one) for one in vectors}) > 1:
         raise ValueError("vectors differ in length")
@@ -198,7 +241,7 @@ def _one_of(names: Sequence[str], wanted: Iterable[str], path: Path) -> str:
     return found
 
 
-READERS: dict[str, Callable[[Path], Vectors]] = {
+READERS: dict[str, Callable[[Path, Path], Vectors]] = {
     ".npz": _read_npz,
     ".npy": _read_npy,
     ".parquet": _read_rows,

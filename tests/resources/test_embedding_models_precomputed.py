@@ -158,3 +158,35 @@ def test_unusable_vectors_are_one_line(make: Callable[[Path], Path], message: st
         load_vectors(str(make(tmp_path)))
     assert "\n" not in str(error.value)
     assert str(tmp_path) in str(error.value)
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("kind", ["<f4", ">f8", "<f2", "<i4"])
+@pytest.mark.parametrize("save", ["npy", "savez", "savez_compressed"])
+def test_large_arrays_are_read_part_by_part_into_a_file_without_a_name(
+    save: str, kind: str, order: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("brain_assets.resources.scratch.SMALL_BYTES", 100)
+    monkeypatch.setattr("brain_assets.resources.models.embedding_precomputed.READ_BYTES", 50)
+    matrix = np.arange(60).reshape(20, 3).astype(kind, order=order)
+    keys = [f"{number}.jpg" for number in range(20)]
+    path = tmp_path / ("v.npy" if save == "npy" else "v.npz")
+    if save == "npy":
+        np.save(path, matrix)
+        csv.write_csv(pa.table({"filepath": keys}), tmp_path / "v.csv")
+    else:
+        getattr(np, save)(path, filepath=np.array(keys), vectors=matrix)
+    read = load_vectors(str(path), tmp_path)
+    np.testing.assert_array_equal(read.matrix, matrix)
+    assert read.matrix.dtype == np.float32
+    assert read.keys == keys
+    if order == "C":
+        assert not read.matrix.flags.owndata
+        assert sorted(one.name for one in tmp_path.iterdir()) == (["v.csv", "v.npy"] if save == "npy" else ["v.npz"])
+
+
+def test_an_array_that_was_cut_short_is_told(tmp_path: Path) -> None:
+    path = save_npy(tmp_path / "v", "filepath", KEYS, MATRIX)
+    path.write_bytes(path.read_bytes()[:-4])
+    with pytest.raises(ConfigurationError, match=r"v\.npy cannot be read: it ends before the last of 3 vectors"):
+        load_vectors(str(path))
