@@ -132,6 +132,12 @@ class MeasuredPairs:
         if embedding is not None:
             known.embedding[:] = embedding[place].astype(np.float64).round(DIGITS)
         self._measure(known)
+        if not len(self.keys):
+            # The first are millions at once, of which no second copy is made.
+            self.keys, self.embedding, self.hamming = keys, known.embedding, known.hamming
+            self.verification, self.distance = known.verification, known.distance()
+            self.change, self.regions = known.change, known.regions
+            return
         order = np.argsort(np.concatenate([self.keys, keys]), kind="stable")
         self.keys = np.concatenate([self.keys, keys])[order]
         self.embedding = np.concatenate([self.embedding, known.embedding])[order]
@@ -356,13 +362,15 @@ def _looked_at(update: Update, contents: Contents, first: Rows, second: Rows) ->
     """Return agreement, largest local difference and shared regions of pairs; NaN where there is nothing to compare."""
     shown = contents.previews[:, 0] >= 0
     both = np.flatnonzero(shown[first] & shown[second])
-    columns = np.full(len(first), np.nan), np.full(len(first), np.nan), np.full((len(first), 8), np.nan)
-    if not len(both):
-        return columns
     with one_blas_thread():
         found = compared(lambda wanted: _previews(update, contents, wanted), first[both], second[both])
+    for values in found:
+        values.round(DIGITS, out=values)
+    if len(both) == len(first):
+        return found
+    columns = np.full(len(first), np.nan), np.full(len(first), np.nan), np.full((len(first), 8), np.nan)
     for column, values in zip(columns, found, strict=True):
-        column[both] = values.round(DIGITS)
+        column[both] = values
     return columns
 
 
