@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import numpy as np
+import pyarrow as pa
 
 from brain_assets.resources.store import interrupts, locks, seals
 from brain_assets.resources.store.store import bound_spill
@@ -24,6 +26,9 @@ VERSION, LOCK, TAGS = "version.json", "lock", "tags.json"
 COUNT = "_count"
 # Files of so many bytes in all are compared in memory.
 HELD_BYTES = 1 << 26
+# All bits of a mark but the last, and marks of which it is found out at once which differ.
+MARK = np.uint64((1 << 64) - 2)
+SORTED_OUT = 1 << 20
 Columns = Mapping[str, str]
 
 
@@ -339,7 +344,7 @@ def _write_difference(connection: duckdb.DuckDBPyConnection, columns: Columns, c
     blocks = list(_blocks(change))
     drafts = [target.with_suffix(f".{place}.parquet") for place in range(len(blocks))]
     for block, draft in zip(blocks, drafts, strict=True):
-        _write(connection, _difference(columns, block), draft)
+        _write_block(connection, columns, block, draft)
     found = [draft for draft in drafts if draft.exists()]
     if found[1:]:
         # A row may have moved from one block to another.
@@ -348,6 +353,17 @@ def _write_difference(connection: duckdb.DuckDBPyConnection, columns: Columns, c
         found.pop().rename(target)
     for draft in found:
         draft.unlink()
+
+
+def _write_block(connection: duckdb.DuckDBPyConnection, columns: Columns, block: Change, draft: Path) -> None:
+    if _size(block.older, block.newer) <= HELD_BYTES:
+        _write(connection, _difference(columns, block), draft)
+        return
+    connection.register("differing", _differing(connection, columns, block))
+    try:
+        _write(connection, _difference(columns, block, "from differing"), draft)
+    finally:
+        connection.unregister("differing")
 
 
 def _blocks(change: Change) -> Iterator[Change]:
@@ -369,24 +385,54 @@ def _size(*files: Sequence[Path]) -> int:
     return sum(path.stat().st_size for some in files for path in some)
 
 
-def _difference(columns: Columns, change: Change) -> str:
+def _difference(columns: Columns, change: Change, differing: str | None = None) -> str:
     """Return the query of the rows of which the older files have more, or fewer, than the newer ones.
 
     Rows are compared by a hash first. Files that fit into memory are read once, for vectors take longer to read than to
-    compare; of others only the rows that differ are held.
+    compare; of others, ``differing`` has the marks of the rows that may differ, and only these are held.
     """
     names = ", ".join(f'"{name}"' for name in columns)
-    marked = [
-        f"select {names}, hash({names}) as mark, {sign} as {COUNT} from {_files(files)}"
-        for files, sign in ((change.older, 1), (change.newer, -1))
-        if files
-    ]
-    held = "" if _size(change.older, change.newer) <= HELD_BYTES else "not "
+    marked = " union all ".join(
+        f"select {names}, {_mark(columns)} as mark, {sign} as {COUNT} from {_files(files)}"
+        for files, sign in _sides(change)
+    )
+    held = "" if differing is None else "not "
+    differing = differing or f"select mark from sides group by mark having sum({COUNT}) != 0"
     return f"""
-        with sides as {held}materialized ({" union all ".join(marked)}),
-        marks as materialized (select mark from sides group by mark having sum({COUNT}) != 0)
+        with sides as {held}materialized ({marked}), marks as materialized ({differing})
         select {names}, sum({COUNT})::bigint as {COUNT} from sides where mark in (select mark from marks)
         group by {names} having sum({COUNT}) != 0"""
+
+
+def _differing(connection: duckdb.DuckDBPyConnection, columns: Columns, change: Change) -> pa.Table:
+    """Return the marks of which the older files have more, or fewer, than the newer ones: sorted here, the database would count.
+
+    Of a row that both sides have, the two marks come one after the other, as their last bit tells the sides apart.
+    """
+    parts = []
+    for files, sign in _sides(change):
+        found = connection.sql(f"select {_mark(columns)} as mark from {_files(files)}").to_arrow_table().column("mark")
+        parts.append(found.to_numpy() | np.uint64(sign < 0))
+    marks = np.concatenate(parts)
+    marks.sort()
+    differing, first = [np.zeros(0, np.uint64)], 0
+    while first < len(marks):
+        last = int(np.searchsorted(marks, marks[min(first + SORTED_OUT, len(marks)) - 1] | np.uint64(1), "right"))
+        names, sides = marks[first:last] & MARK, 1 - 2 * (marks[first:last] & np.uint64(1)).astype(np.int8)
+        begin = np.flatnonzero(np.concatenate([[True], names[1:] != names[:-1]]))
+        differing.append(names[begin[np.add.reduceat(sides, begin, dtype=np.int64) != 0]])
+        first = last
+    return pa.table({"mark": np.concatenate(differing)})
+
+
+def _mark(columns: Columns) -> str:
+    """Return what tells a row from others in SQL: a hash, the last bit of which is free."""
+    names = ", ".join(f'"{name}"' for name in columns)
+    return f"(hash({names}) & {MARK}::ubigint)"
+
+
+def _sides(change: Change) -> Iterator[tuple[Sequence[Path], int]]:
+    yield from ((files, sign) for files, sign in ((change.older, 1), (change.newer, -1)) if files)
 
 
 def _rows(files: Sequence[Path]) -> str:

@@ -7,9 +7,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pyarrow import parquet
 
 from brain_assets.resources.errors import ConfigurationError, MissingError
 from brain_assets.resources.store import deltas, history, publishing
@@ -114,6 +116,35 @@ def test_any_version_is_read_back_as_it_was_published_and_changes_lead_from_one_
     assert set(gone) == seen.keys() - tagged - {newest}
     left = seen.keys() & (tagged | {newest})
     assert {number: at(folder, number) for number in left} == {number: seen[number] for number in left}
+
+
+@given(
+    older=st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 3)), max_size=30),
+    newer=st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 3)), max_size=30),
+    held=st.sampled_from([0, 1 << 26]),
+    sorted_out=st.integers(1, 9),
+)
+@settings(max_examples=60, deadline=None)
+def test_a_difference_counts_rows_whether_files_are_held_or_only_their_marks(
+    tmp_path_factory: pytest.TempPathFactory,
+    older: list[tuple[str, int]],
+    newer: list[tuple[str, int]],
+    held: int,
+    sorted_out: int,
+) -> None:
+    folder = tmp_path_factory.mktemp("difference")
+    for name, rows in (("older", older), ("newer", newer)):
+        letters, numbers = [row[0] for row in rows], [row[1] for row in rows]
+        parquet.write_table(pa.table({"a": pa.array(letters, pa.string()), "b": numbers}), folder / f"{name}.parquet")
+    change = deltas.Change([folder / "older.parquet"], [folder / "newer.parquet"])
+    with duckdb.connect() as connection, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(deltas, "HELD_BYTES", held)
+        patch.setattr(deltas, "SORTED_OUT", sorted_out)
+        deltas._write_difference(connection, {"a": "VARCHAR", "b": "BIGINT"}, change, folder / "found.parquet")
+    found = parquet.read_table(folder / "found.parquet").to_pylist() if (folder / "found.parquet").exists() else []
+    more, fewer = Counter(older) - Counter(newer), Counter(newer) - Counter(older)
+    expected = {**more, **{row: -count for row, count in fewer.items()}}
+    assert {(row["a"], row["b"]): row["_count"] for row in found} == expected
 
 
 def assert_change_leads(folder: Path, seen: Mapping[int, dict[str, Rows]], one: int, other: int) -> None:
