@@ -220,7 +220,7 @@ def damage(folder: Path, *, thorough: bool = False) -> str | None:
     thorough : bool
         Whether to read also files whose size and time are as they were.
     """
-    if not (folder / "current").is_symlink() and not _sets(folder):
+    if not (folder / "current").is_symlink() and not _was_published(folder):
         return None
     said = _sealed(folder)
     if said is None:
@@ -256,7 +256,7 @@ def _leased(current: Path, stack: ExitStack) -> Path:
             if (path / LEASE).exists():
                 return path
     name = current.parent.parent.name
-    if _sets(current.parent):
+    if _was_published(current.parent):
         raise StoreError(
             f"what is published of {name} is damaged: run 'brain materialize {name}', which writes it again"
         )
@@ -389,6 +389,11 @@ def _remove(path: Path) -> None:
         if entry.name != LEASE:
             shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
     shutil.rmtree(path, ignore_errors=True)
+
+
+def _was_published(folder: Path) -> bool:
+    """Return whether a set was ever switched to: the first may have been written and left before it was."""
+    return bool(_sets(folder)) and (folder / seals.CHECKED).exists()
 
 
 def _sets(folder: Path) -> list[Path]:

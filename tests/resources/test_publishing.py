@@ -193,6 +193,26 @@ def test_a_kill_before_or_after_the_rename_is_repaired(
     assert sets(folder) == [os.path.basename(os.readlink(folder / "current"))]
 
 
+@pytest.mark.parametrize("step", ["rename", "symlink_to", "replace"])
+def test_before_the_first_set_is_switched_to_nothing_is_published_and_nothing_damaged(
+    store: Store, folder: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    put(store, "a")
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, step, _killed)
+        with pytest.raises(KeyboardInterrupt):
+            go(store, folder)
+    assert publishing.damage(folder) is None
+    with pytest.raises(MissingError, match="nothing is published of flowers yet: run 'brain materialize flowers'"):
+        open_set(folder).__enter__()
+    go(store, folder)
+    assert names(folder) == ["a"]
+    (folder / "current").unlink()
+    assert publishing.damage(folder) == "what is published is damaged"
+    with pytest.raises(StoreError, match="of flowers is damaged: run 'brain materialize flowers'"):
+        open_set(folder).__enter__()
+
+
 def _killed(*_: object) -> None:
     raise KeyboardInterrupt
 
