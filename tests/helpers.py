@@ -54,8 +54,7 @@ class PrivateMemory:
 
     def _watch(self) -> None:
         while True:
-            held = re.search(r"RssAnon:\s+(\d+)", Path("/proc/self/status").read_text())
-            self.peak = max(self.peak, int(held[1]) * 1024 if held else 0)
+            self.peak = max(self.peak, _held("RssAnon") or 0)
             if self._ended.wait(self.seconds):
                 return
 
@@ -69,7 +68,12 @@ def peak_memory() -> int:
 
     Not by RUSAGE_SELF alone: before it runs a program of its own, a process counts as large as the one that started it.
     """
+    own = _held("VmHWM") or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return own + resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
+
+
+def _held(kind: str) -> int | None:
+    """Return the bytes of a kind that Linux says this process holds; None elsewhere."""
     status = Path("/proc/self/status")
-    held = re.search(r"VmHWM:\s+(\d+)", status.read_text()) if status.exists() else None
-    own = int(held[1]) if held else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return (own + resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss) * 1024
+    found = re.search(rf"{kind}:\s+(\d+)", status.read_text()) if status.exists() else None
+    return int(found[1]) * 1024 if found else None

@@ -165,12 +165,12 @@ def _read_npy(path: Path, folder: Path) -> Vectors:
 
 
 def _matrix(file: IO[bytes], folder: Path) -> NDArray[np.float32] | None:
-    """Return the matrix of an array file, read part by part; None where it is no plain one, row by row."""
+    """Return the matrix of an array file, read part by part; None where it is no matrix of numbers, row by row."""
     read_header = HEADERS.get(read_magic(file))
     if read_header is None:
         return None
     shape, by_columns, kind = read_header(file)
-    if len(shape) != 2 or by_columns or kind.hasobject or 0 in shape:
+    if len(shape) != 2 or by_columns or kind.kind not in "iuf" or 0 in shape:
         return None
     matrix = scratch(shape, folder)
     row = shape[1] * kind.itemsize

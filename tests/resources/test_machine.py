@@ -35,6 +35,8 @@ def test_the_limit_of_the_control_group_counts_less_what_can_be_given_back(
     given_back = "inactive_file" if version == 2 else "total_inactive_file"
     (folder / "memory.stat").write_text(f"anon 7\n{given_back} 1000000\n")
     monkeypatch.setattr(machine, "GROUP", tmp_path)
+    (tmp_path / "meminfo").write_text("MemTotal: 9000 kB\nMemAvailable: 8000 kB\n")
+    monkeypatch.setattr(machine, "FACTS", tmp_path / "meminfo")
     assert machine.available_memory() == 3_000_000
     monkeypatch.setattr(machine, "GROUP", tmp_path / "none")
-    assert machine.available_memory() == machine._of_machine()
+    assert machine.available_memory() == 8000 * 1024

@@ -22,7 +22,7 @@ ROWS = 1 << 14
 # Distances below so much of what they are the difference of may be rounding.
 ROUNDING = 1e-5
 # Directions that are followed beside those that are wanted, and how often.
-SPARE_AXES, POWER_STEPS = 10, 8
+SPARE_AXES, POWER_STEPS = 10, 10
 Blocks: TypeAlias = Iterator[NDArray[np.floating]]
 FEWEST_FOR_TSNE = 5
 FEWEST_FOR_UMAP = 6

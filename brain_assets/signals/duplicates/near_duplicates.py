@@ -89,7 +89,8 @@ def update_near_duplicates(update: Update) -> Iterator[Merge]:
     """Measure new candidate pairs, then group those that are copies."""
     settings = NearDuplicateSettings.model_validate(update.run.settings["settings"])
     # Who is labelled, and what reviewers say of a pair, decides between copies and makes no others.
-    if any([update.changed(contents_of(update.run)), update.changed("from graph")]):
+    pictures, lists = update.changed(contents_of(update.run)), update.changed("from graph")
+    if pictures or lists:
         update_pairs(update, settings)
     if settings.threshold is not None:
         update.notes["threshold"] = settings.threshold

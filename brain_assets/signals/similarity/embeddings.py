@@ -33,8 +33,8 @@ UNUSED = f"""
 def update_embeddings(update: Update) -> Iterator[Merge]:
     """Give every readable sample its vector; only contents that have none of this model yet are embedded."""
     version = str(update.run.model_version)
-    given = str(update.run.settings["model"]).startswith(PRECOMPUTED)
-    assigned = _assign_given(update) if given else _embed(update, version)
+    embeds = update.dataset.embeds_pictures(update.run.settings["model"])
+    assigned = _embed(update, version) if embeds else _assign_given(update)
     rows = ROWS.format(key=update.key, assigned=assigned, version=version)
     yield update.replace("embeddings", rows)
     yield unused("vectors", _unused(update))
